@@ -1,0 +1,160 @@
+// Package entity holds the configured entities as plain data. Package config fills and checks them; nothing here does I/O.
+package entity
+
+import "fmt"
+
+// Pos is a place in a configuration file; the zero Pos is unknown.
+type Pos struct {
+	File string
+	Line int
+	Col  int
+}
+
+func (p Pos) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Col)
+}
+
+// Set is one whole configuration, references resolved, defaults filled, ids given. It is not changed after it was made.
+type Set struct {
+	Services       []*Service
+	Routes         []*Route
+	Consumers      []*Consumer
+	ConsumerGroups []*ConsumerGroup
+	KeyAuths       []*KeyAuthCredential
+	Plugins        []*Plugin
+	Hash           string // of the content, 32 hex digits
+}
+
+// Service is where requests are sent to.
+type Service struct {
+	ID             string   `json:"id"`
+	Name           string   `json:"name,omitempty"`
+	Protocol       string   `json:"protocol"` // http, https
+	Host           string   `json:"host"`
+	Port           int      `json:"port"`
+	Path           string   `json:"path,omitempty"`
+	Retries        int      `json:"retries"`
+	ConnectTimeout int      `json:"connect_timeout"` // milliseconds
+	WriteTimeout   int      `json:"write_timeout"`
+	ReadTimeout    int      `json:"read_timeout"`
+	TLSVerify      *bool    `json:"tls_verify,omitempty"`
+	Enabled        bool     `json:"enabled"`
+	Tags           []string `json:"tags,omitempty"`
+	CreatedAt      int64    `json:"created_at"`
+	UpdatedAt      int64    `json:"updated_at"`
+	Pos            Pos      `json:"-"`
+}
+
+// Route says which requests go to a service.
+type Route struct {
+	ID                      string              `json:"id"`
+	Name                    string              `json:"name,omitempty"`
+	Protocols               []string            `json:"protocols"`
+	Methods                 []string            `json:"methods,omitempty"`
+	Hosts                   []string            `json:"hosts,omitempty"`
+	Paths                   []string            `json:"paths,omitempty"`
+	Headers                 map[string][]string `json:"headers,omitempty"`
+	SNIs                    []string            `json:"snis,omitempty"`
+	StripPath               bool                `json:"strip_path"`
+	PathHandling            string              `json:"path_handling"` // v0, v1
+	PreserveHost            bool                `json:"preserve_host"`
+	HTTPSRedirectStatusCode int                 `json:"https_redirect_status_code"`
+	RegexPriority           int                 `json:"regex_priority"`
+	RequestBuffering        bool                `json:"request_buffering"`
+	ResponseBuffering       bool                `json:"response_buffering"`
+	Service                 *Service            `json:"service,omitempty"` // nil: a plugin must answer
+	Tags                    []string            `json:"tags,omitempty"`
+	CreatedAt               int64               `json:"created_at"`
+	UpdatedAt               int64               `json:"updated_at"`
+	Pos                     Pos                 `json:"-"`
+}
+
+// Consumer is somebody who uses the gateway.
+type Consumer struct {
+	ID        string           `json:"id"`
+	Username  string           `json:"username,omitempty"`
+	CustomID  string           `json:"custom_id,omitempty"`
+	Tags      []string         `json:"tags,omitempty"`
+	Groups    []*ConsumerGroup `json:"-"` // in the order of spec 5.6
+	CreatedAt int64            `json:"created_at"`
+	UpdatedAt int64            `json:"updated_at"`
+	Pos       Pos              `json:"-"`
+}
+
+// ConsumerGroup is a set of consumers.
+type ConsumerGroup struct {
+	ID       string   `json:"id"`
+	Name     string   `json:"name"`
+	Priority int      `json:"priority,omitempty"`
+	Tags     []string `json:"tags,omitempty"`
+	Pos      Pos      `json:"-"`
+}
+
+// KeyAuthCredential is a key of a consumer.
+type KeyAuthCredential struct {
+	ID        string    `json:"id"`
+	Key       string    `json:"key"`
+	TTL       int       `json:"ttl,omitempty"` // seconds after CreatedAt; 0: for ever
+	Consumer  *Consumer `json:"-"`
+	Tags      []string  `json:"tags,omitempty"`
+	CreatedAt int64     `json:"created_at"`
+	Pos       Pos       `json:"-"`
+}
+
+// Plugin is one stored configuration of a plugin ("plugin config" in our words).
+type Plugin struct {
+	ID            string
+	Name          string
+	InstanceName  string
+	Service       *Service
+	Route         *Route
+	Consumer      *Consumer
+	ConsumerGroup *ConsumerGroup
+	Config        map[string]any // as written; after config.ResolvePlugins with the schema's defaults filled in
+	Protocols     []string
+	Enabled       bool
+	Tags          []string
+
+	Timeout    int    // milliseconds per phase call; 0: the server's
+	FailMode   string // "", open, closed
+	FailStatus int    // 0: the server's, else 500
+	// AllowFailOpen confirms fail_mode open on a plugin that authenticates.
+	AllowFailOpen bool
+
+	Pos Pos
+	// At finds the place of a path inside Config, such as ["limits", "0", "name"].
+	At func(path []string) Pos
+}
+
+// Scope names the record's scope for messages: "global", "route orders", "service s, consumer c".
+func (p *Plugin) Scope() string {
+	s := ""
+	add := func(kind, id, name string) {
+		if s != "" {
+			s += ", "
+		}
+		if name == "" {
+			name = id
+		}
+		s += kind + " " + name
+	}
+	if p.Route != nil {
+		add("route", p.Route.ID, p.Route.Name)
+	}
+	if p.Service != nil {
+		add("service", p.Service.ID, p.Service.Name)
+	}
+	if p.Consumer != nil {
+		add("consumer", p.Consumer.ID, p.Consumer.Username)
+	}
+	if p.ConsumerGroup != nil {
+		add("consumer_group", p.ConsumerGroup.ID, p.ConsumerGroup.Name)
+	}
+	if s == "" {
+		return "global"
+	}
+	return s
+}
