@@ -248,3 +248,8 @@ type GoAway struct {
 	Code    string
 	Message string
 }
+
+// Asker answers the questions of a handler. It is called on the goroutine that waits for the call.
+type Asker interface {
+	Answer(a *Ask) Answer
+}

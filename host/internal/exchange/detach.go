@@ -1,0 +1,43 @@
+package exchange
+
+import (
+	"slices"
+
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// Detach copies what the log phase may see into an exchange of its own, which the log queue keeps after the request is over.
+func (e *Exchange) Detach() *Exchange {
+	e.NeedRequest()
+	e.NeedResponse()
+	d := &Exchange{
+		Facts: e.Facts, Dir: e.Dir,
+		Route: e.Route, Service: e.Service, Consumer: e.Consumer, Plan: e.Plan,
+		Upstream:   Upstream{Path: e.Upstream.Path},
+		Serialized: slices.Clone(e.Serialized),
+		Latencies:  e.Latencies,
+		Live:       gone{},
+
+		requestLoaded: true, responseLoaded: true,
+		enrolled: slices.Clone(e.enrolled),
+	}
+	f := &d.Facts
+	f.Request.Headers = slices.Clone(f.Request.Headers)
+	f.Response.Headers = slices.Clone(f.Response.Headers)
+	f.ServiceResponse.Headers = slices.Clone(f.ServiceResponse.Headers)
+	f.Shared = slices.Clone(f.Shared)
+	f.Captures.Unnamed = slices.Clone(f.Captures.Unnamed)
+	f.Captures.Named = slices.Clone(f.Captures.Named)
+	return d
+}
+
+// gone is the live message of a detached exchange.
+type gone struct{}
+
+func (gone) LoadRequest(*wire.Facts)  {}
+func (gone) LoadResponse(*wire.Facts) {}
+
+var errGone = &wire.Error{Code: wire.CodeBadData, Message: "the bodies are gone in the log phase"}
+
+func (gone) RequestBody() ([]byte, error)  { return nil, errGone }
+func (gone) ResponseBody() ([]byte, error) { return nil, errGone }

@@ -1,0 +1,220 @@
+// Package exchange is one request and its response inside the host, free of any HTTP library: plans, dispatch and the PDK see an
+// Exchange, and the proxy is behind the Live interface.
+//
+// An Exchange belongs to one goroutine at a time and is pooled.
+package exchange
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/host/internal/plan"
+	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// Live is the message as the proxy holds it. Nothing is copied out of it before somebody asks.
+type Live interface {
+	// LoadRequest fills Request, Client and Forwarded.
+	LoadRequest(f *wire.Facts)
+	// LoadResponse fills Response (and ServiceResponse's headers, which are the same until a plugin writes).
+	LoadResponse(f *wire.Facts)
+	// RequestBody reads the whole body and keeps it for the upstream. The error is a *wire.Error.
+	RequestBody() ([]byte, error)
+	// ResponseBody reads the whole body of the upstream's response and keeps it for the client.
+	ResponseBody() ([]byte, error)
+}
+
+// Directory finds entities of the generation that serves the exchange.
+type Directory interface {
+	// Consumer finds a consumer by id, or by name when byName is set; nil when there is none.
+	Consumer(id string, byName bool) (*entity.Consumer, *wire.Entity)
+	// Credential finds a credential by collection and natural key; nil when there is none.
+	Credential(kind, key string) (*wire.Entity, error)
+}
+
+// Dirty says which parts of the live message no longer hold and must be written from the facts.
+type Dirty uint8
+
+// Parts of the message.
+const (
+	DirtyRequestHeaders Dirty = 1 << iota
+	DirtyMethod
+	DirtyQuery
+	DirtyResponse // status or headers
+)
+
+// Answer is a response that the gateway gives itself.
+type Answer struct {
+	Given   bool
+	Source  wire.Source // SourceExit or SourceError
+	Status  int
+	Headers []wire.Header
+	Body    []byte
+	HasBody bool
+	// Formatted: the body is to be made by the error templates from Message.
+	Formatted  bool
+	Message    string
+	HasMessage bool
+}
+
+// Upstream holds what plugins want of the request to the service beside the facts.
+type Upstream struct {
+	Path       string // "" : as the router built it
+	Scheme     string
+	Body       []byte
+	HasBody    bool
+	BufferBody bool // the response body is to be buffered before body_filter
+}
+
+// Serialized is one log.set_serialize_value.
+type Serialized struct {
+	Key   string
+	Value []byte
+	Mode  string
+}
+
+// Exchange is one request and its response.
+type Exchange struct {
+	Facts wire.Facts
+	Live  Live
+	Dir   Directory
+
+	Route    *entity.Route
+	Service  *entity.Service
+	Consumer *entity.Consumer
+	Plan     *plan.Plan // of the route, or the global one
+
+	Answer   Answer
+	Upstream Upstream
+	Dirty    Dirty
+
+	// NewBody replaces the upstream's body (response.set_raw_body).
+	NewBody    []byte
+	HasNewBody bool
+
+	Serialized []Serialized
+	Latencies  Latencies
+
+	requestLoaded  bool
+	responseLoaded bool
+	// enrolled are the instances of the later phases when it is not simply the plan's.
+	enrolled []*plan.Instance
+}
+
+// Latencies in milliseconds, as in the log entry; Proxy is -1 when the request was not proxied.
+type Latencies struct {
+	Kong, Proxy, Request, Receive int64
+}
+
+// NeedRequest makes the request part of the facts valid.
+func (e *Exchange) NeedRequest() {
+	if !e.requestLoaded {
+		e.requestLoaded = true
+		e.Live.LoadRequest(&e.Facts)
+	}
+}
+
+// RequestLoaded reports whether somebody needed the request part.
+func (e *Exchange) RequestLoaded() bool { return e.requestLoaded }
+
+// NeedResponse makes the response part of the facts valid once there is a response.
+func (e *Exchange) NeedResponse() {
+	if !e.responseLoaded && e.Facts.HasResponse {
+		e.responseLoaded = true
+		e.Live.LoadResponse(&e.Facts)
+	}
+}
+
+// ResponseArrived says that the live message now holds the upstream's response. Headers that plugins set before are added to it; replace
+// makes them replace the upstream's instead, as Kong does when it buffers.
+func (e *Exchange) ResponseArrived(replace bool) {
+	pending := e.Facts.Response.Headers
+	e.Facts.HasResponse, e.Facts.HasServiceResponse = true, true
+	e.responseLoaded = false
+	if len(pending) == 0 {
+		e.Dirty &^= DirtyResponse
+		return
+	}
+	e.Facts.Response.Headers = nil
+	e.NeedResponse()
+	for _, h := range pending {
+		if replace {
+			e.Facts.Response.Headers = RemoveHeader(e.Facts.Response.Headers, h.Name)
+		}
+	}
+	e.Facts.Response.Headers = append(e.Facts.Response.Headers, pending...)
+	e.Dirty |= DirtyResponse
+}
+
+// Answered turns the answer into the response: headers set before stay, unless the answer has headers of the same name.
+func (e *Exchange) Answered() {
+	e.responseLoaded = true
+	f := &e.Facts
+	f.HasResponse = true
+	f.Response.Source = e.Answer.Source
+	f.Response.Status = e.Answer.Status
+	for _, h := range e.Answer.Headers {
+		f.Response.Headers = RemoveHeader(f.Response.Headers, h.Name)
+	}
+	f.Response.Headers = append(f.Response.Headers, e.Answer.Headers...)
+	e.Dirty |= DirtyResponse
+}
+
+// RemoveHeader removes every line of a header, in place.
+func RemoveHeader(hs []wire.Header, name string) []wire.Header {
+	return slices.DeleteFunc(hs, func(h wire.Header) bool { return strings.EqualFold(h.Name, name) })
+}
+
+// Enroll fixes the instances that later phases run when the walk of access left the plan's own list.
+func (e *Exchange) Enroll(ran []*plan.Instance, rest []*plan.Instance) {
+	e.enrolled = append(append(e.enrolled[:0], ran...), rest...)
+}
+
+// Chain lists the instances of a phase after access: the enrolled ones, or the plan's.
+func (e *Exchange) Chain(phase pdk.Phase) []*plan.Instance {
+	if len(e.enrolled) == 0 {
+		return e.Plan.Chain(phase)
+	}
+	var chain []*plan.Instance
+	for _, in := range e.enrolled {
+		if in.Phases.Has(phase) {
+			chain = append(chain, in)
+		}
+	}
+	return chain
+}
+
+// Handles reports whether any instance that will run handles the phase.
+func (e *Exchange) Handles(phase pdk.Phase) bool {
+	if len(e.enrolled) == 0 {
+		return e.Plan.Phases().Has(phase)
+	}
+	for _, in := range e.enrolled {
+		if in.Phases.Has(phase) {
+			return true
+		}
+	}
+	return false
+}
+
+// Reset makes the exchange ready for another request. Slices keep their room, strings do not outlive the request in them.
+func (e *Exchange) Reset() {
+	f := &e.Facts
+	headers, response, service := f.Request.Headers, f.Response.Headers, f.ServiceResponse.Headers
+	shared, unnamed, named := f.Shared, f.Captures.Unnamed, f.Captures.Named
+	clear(headers[:cap(headers)])
+	clear(response[:cap(response)])
+	clear(service[:cap(service)])
+	clear(shared[:cap(shared)])
+	enrolled := e.enrolled
+	clear(enrolled[:cap(enrolled)])
+	clear(e.Serialized)
+	*e = Exchange{enrolled: enrolled[:0], Serialized: e.Serialized[:0]}
+	e.Facts.Request.Headers = headers[:0]
+	e.Facts.Response.Headers = response[:0]
+	e.Facts.ServiceResponse.Headers = service[:0]
+	e.Facts.Shared = shared[:0]
+	e.Facts.Captures = wire.Captures{Unnamed: unnamed[:0], Named: named[:0]}
+}
