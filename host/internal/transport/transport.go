@@ -1,0 +1,81 @@
+// Package transport is the host's side of the data plane: lanes that carry phase calls to a plugin server.
+//
+// A lane is one data-plane connection. Packages transport/msgpack and transport/grpc make lanes of the two carriers; docs/wire.md is
+// the specification. Everything here means the same over both.
+package transport
+
+import (
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// Asker answers the questions of one call.
+type Asker interface {
+	// Answer is called on the caller's goroutine, while Lane.Call waits for the outcome.
+	Answer(a *wire.Ask) wire.Answer
+}
+
+// Lane is one data-plane connection. Its methods may be called at once from many goroutines.
+type Lane interface {
+	// Call sends c, answers asks through asker and fills out. An error is an *Error; an outcome that failed is not an error.
+	Call(c *wire.Call, deadline time.Time, asker Asker, out *wire.Outcome) error
+	// InFlight is the number of calls that wait for their outcome.
+	InFlight() int
+	// Oldest is when the oldest call in flight was sent; zero when there is none.
+	Oldest() time.Time
+	// Done is closed when the lane is dead.
+	Done() <-chan struct{}
+	// Err says why the lane is dead; nil while it lives.
+	Err() error
+	// Hello is the server's first message.
+	Hello() wire.ServerHello
+	// Close says goaway with code and msg and ends the lane; calls in flight get Closed.
+	Close(code, msg string) error
+}
+
+// Options of a lane.
+type Options struct {
+	Hello       wire.HostHello
+	Token       []byte // from Describe
+	MaxInFlight int    // calls in flight; more get Overloaded; 0: no bound
+	OnLog       func(rec LogRecord)
+}
+
+// LogRecord is one line that a handler logged.
+type LogRecord struct {
+	Instance  uint64 // 0: outside a call
+	RequestID string
+	Phase     uint8
+	Level     uint8 // 0 debug .. 7 emerg
+	Message   string
+}
+
+// ErrorKind says what went wrong with a call.
+type ErrorKind uint8
+
+// Kinds of errors.
+const (
+	Timeout    ErrorKind = 1 + iota // the deadline passed
+	Closed                          // the lane died, or was dead
+	Overloaded                      // too many calls in flight
+	BadFrame                        // the server sent what does not decode, or answered an unknown call
+	Cancelled                       // the caller gave up
+	TooLarge                        // a message is over its bound
+)
+
+// Error is how a call failed without an outcome.
+type Error struct {
+	Kind ErrorKind
+	Msg  string
+	Err  error
+}
+
+func (e *Error) Error() string {
+	if e.Err != nil {
+		return e.Msg + ": " + e.Err.Error()
+	}
+	return e.Msg
+}
+
+func (e *Error) Unwrap() error { return e.Err }
