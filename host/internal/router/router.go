@@ -1,0 +1,170 @@
+// Package router finds the route of a request: Kong's flavour traditional_compatible, compiled once into an index.
+//
+// A route matches when every attribute that it sets matches (methods, hosts, paths, headers, snis); the values of one attribute are
+// alternatives. Protocols are no condition. Among the routes that match, the one with the highest priority wins, see priority.
+//
+// New splits routes into candidates (one for the regex paths of a route, one for each length of its literal paths), sorts them by
+// priority, and files each under its hosts and, within a host, in a radix tree of literal path prefixes. Match collects the few lists
+// that can hold the answer, and looks at their candidates in the order of priority until one matches entirely.
+package router
+
+import (
+	"fmt"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+)
+
+// Options of New. The zero value is Kong's behaviour.
+type Options struct {
+	// StrictProtocols makes the scheme a condition: http and grpc routes match scheme http only, https and grpcs routes https only.
+	StrictProtocols bool
+}
+
+// Headers is the request's headers. HeaderValue gives the i-th value, from 0, of the header with that lower-case name, in arrival
+// order; ok is false when there are not so many.
+type Headers interface {
+	HeaderValue(name string, i int) (value string, ok bool)
+}
+
+// Request is what is matched. Match keeps none of it.
+type Request struct {
+	Method     string
+	Scheme     string  // http, https
+	Host       string  // lower case, without port
+	HostPort   int     // port in the Host header; 0: none was sent
+	ListenPort int     // port of the listener
+	Path       string  // as Normalize gives it
+	TLS        bool    // the connection is TLS: snis count
+	SNI        string  // server name of the TLS handshake, lower case; "" when none was sent
+	Headers    Headers // nil: no headers
+}
+
+// Match is what was found. Its slices are used again by the next Match into it; its texts may be parts of Request.Path.
+type Match struct {
+	Route *entity.Route
+	// MatchedPath is the literal path of the route, or what its regex matched; "" for a route without paths.
+	MatchedPath string
+	// Prefix is what X-Forwarded-Prefix carries upstream; "" for nothing.
+	Prefix   string
+	Captures Captures
+}
+
+// Captures are what the groups of a regex path matched.
+type Captures struct {
+	Unnamed []string       // every group, named or not, from the first; "" for a group that did not take part
+	Named   []NamedCapture // groups that took part
+}
+
+// NamedCapture is one named group.
+type NamedCapture struct {
+	Name, Value string
+}
+
+func (m *Match) reset() {
+	m.Route, m.MatchedPath, m.Prefix = nil, "", ""
+	m.Captures.Unnamed, m.Captures.Named = m.Captures.Unnamed[:0], m.Captures.Named[:0]
+}
+
+// Router finds routes. It does not change after New; any number of goroutines may call Match.
+type Router struct {
+	options Options
+	hosts   hostIndex
+	trie    trie
+	methods methodBits
+	routes  int
+}
+
+// New compiles routes. Routes of disabled services and routes for streams (tcp, tls, udp, tls_passthrough) are left out. Routes are
+// kept, not copied. It fails on a path, host or header pattern that cannot be compiled.
+func New(routes []*entity.Route, o Options) (*Router, error) {
+	r := &Router{options: o}
+	var all []*candidate
+	for _, route := range routes {
+		if route.Service != nil && !route.Service.Enabled || !servesHTTP(route) {
+			continue
+		}
+		cs, err := split(route)
+		if err != nil {
+			return nil, fmt.Errorf("route %s: %w", label(route), err)
+		}
+		all = append(all, cs...)
+		r.routes++
+	}
+	sortCandidates(all)
+	b := newHostBuilder()
+	for rank, c := range all {
+		c.mask = r.methods.add(c.methods)
+		b.add(c, rank)
+	}
+	r.hosts, r.trie = b.build()
+	return r, nil
+}
+
+// Len is the number of routes that the router serves.
+func (r *Router) Len() int { return r.routes }
+
+// listRoom is how many candidate lists a match keeps on the stack; nested prefixes beyond that cost an allocation.
+const listRoom = 32
+
+// Match finds the route of a request. It fills m and reports true, or resets m and reports false. It allocates only for captures.
+func (r *Router) Match(req *Request, m *Match) bool {
+	m.reset()
+	var room [listRoom][]entry
+	lists := room[:0]
+	for roots := r.hosts.lookup(req.Host); roots.next(); {
+		lists = r.trie.collect(lists, roots.root, req.Path)
+	}
+	bit := r.methods.bit(req.Method)
+	for len(lists) > 0 {
+		best := 0
+		for i := 1; i < len(lists); i++ {
+			if lists[i][0].order < lists[best][0].order {
+				best = i
+			}
+		}
+		e := &lists[best][0]
+		if r.matches(e, req, bit, m) {
+			m.Route = e.candidate.route
+			if m.Route.StripPath && m.MatchedPath != "/" {
+				m.Prefix = m.MatchedPath
+			}
+			return true
+		}
+		if lists[best] = lists[best][1:]; len(lists[best]) == 0 {
+			last := len(lists) - 1
+			lists[best] = lists[last]
+			lists = lists[:last]
+		}
+	}
+	return false
+}
+
+// matches checks what the index has not: its hosts and the literal part of its path are known to match.
+func (r *Router) matches(e *entry, req *Request, methodBit uint64, m *Match) bool {
+	c := e.candidate
+	if c.mask != 0 && !c.matchesMethod(req.Method, methodBit) {
+		return false
+	}
+	if e.port != 0 && !matchesPort(int(e.port), req) {
+		return false
+	}
+	if r.options.StrictProtocols && !c.schemes.has(req.Scheme) {
+		return false
+	}
+	if c.conditions && !c.matchesConditions(req) {
+		return false
+	}
+	if e.regex != nil {
+		return e.regex.match(req.Path, m)
+	}
+	m.MatchedPath = e.literal
+	return true
+}
+
+// matchesPort compares the port of a route's host with the port in the Host header or, when none was sent, with the listener's.
+func matchesPort(port int, req *Request) bool {
+	if req.HostPort != 0 {
+		return port == req.HostPort
+	}
+	return port == req.ListenPort
+}
