@@ -124,9 +124,12 @@ type Plugin struct {
 	// AllowFailOpen confirms fail_mode open on a plugin that authenticates.
 	AllowFailOpen bool
 
-	Pos Pos
-	// At finds the place of a path inside Config, such as ["limits", "0", "name"].
-	At func(path []string) Pos
+	Pos  Pos
+	Path string // place of the record in its document, such as services[0].plugins[1]
+	// At finds the place of a value inside Config, such as ["limits", "0", "name"], or of the nearest value around it;
+	// KeyAt finds the place of its key. Both are nil when the record does not come from a document.
+	At    func(path []string) Pos
+	KeyAt func(path []string) Pos
 }
 
 // Scope names the record's scope for messages: "global", "route orders", "service s, consumer c".
@@ -157,4 +160,22 @@ func (p *Plugin) Scope() string {
 		return "global"
 	}
 	return s
+}
+
+// ScopeIDs lists the ids of route, service, consumer and group that the record is bound to; absent ones are empty.
+func (p *Plugin) ScopeIDs() [4]string {
+	var ids [4]string
+	if p.Route != nil {
+		ids[0] = p.Route.ID
+	}
+	if p.Service != nil {
+		ids[1] = p.Service.ID
+	}
+	if p.Consumer != nil {
+		ids[2] = p.Consumer.ID
+	}
+	if p.ConsumerGroup != nil {
+		ids[3] = p.ConsumerGroup.ID
+	}
+	return ids
 }
