@@ -237,7 +237,7 @@ class Call(_message.Message):
     def __init__(self, instance: _Optional[int] = ..., phase: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., request_id: _Optional[str] = ..., start_time: _Optional[int] = ..., request: _Optional[_Union[Request, _Mapping]] = ..., client: _Optional[_Union[Client, _Mapping]] = ..., forwarded: _Optional[_Union[Forwarded, _Mapping]] = ..., route: _Optional[int] = ..., service: _Optional[int] = ..., consumer: _Optional[int] = ..., credential: _Optional[bytes] = ..., captures: _Optional[_Union[Captures, _Mapping]] = ..., shared: _Optional[_Iterable[_Union[KeyValue, _Mapping]]] = ..., response: _Optional[_Union[Response, _Mapping]] = ..., service_response: _Optional[_Union[ServiceResponse, _Mapping]] = ..., chunk: _Optional[_Union[Blob, _Mapping]] = ..., last: _Optional[bool] = ..., request_body: _Optional[_Union[Blob, _Mapping]] = ..., response_body: _Optional[_Union[Blob, _Mapping]] = ...) -> None: ...
 
 class Request(_message.Message):
-    __slots__ = ("method", "scheme", "host", "port", "http_version", "target", "path", "headers")
+    __slots__ = ("method", "scheme", "host", "port", "http_version", "target", "path", "headers", "raw_query")
     METHOD_FIELD_NUMBER: _ClassVar[int]
     SCHEME_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
@@ -246,6 +246,7 @@ class Request(_message.Message):
     TARGET_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     HEADERS_FIELD_NUMBER: _ClassVar[int]
+    RAW_QUERY_FIELD_NUMBER: _ClassVar[int]
     method: str
     scheme: str
     host: str
@@ -254,7 +255,8 @@ class Request(_message.Message):
     target: bytes
     path: bytes
     headers: _containers.RepeatedCompositeFieldContainer[Header]
-    def __init__(self, method: _Optional[str] = ..., scheme: _Optional[str] = ..., host: _Optional[str] = ..., port: _Optional[int] = ..., http_version: _Optional[int] = ..., target: _Optional[bytes] = ..., path: _Optional[bytes] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ...) -> None: ...
+    raw_query: bytes
+    def __init__(self, method: _Optional[str] = ..., scheme: _Optional[str] = ..., host: _Optional[str] = ..., port: _Optional[int] = ..., http_version: _Optional[int] = ..., target: _Optional[bytes] = ..., path: _Optional[bytes] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., raw_query: _Optional[bytes] = ...) -> None: ...
 
 class Client(_message.Message):
     __slots__ = ("ip", "port", "forwarded_ip", "forwarded_port", "trusted")
