@@ -1428,6 +1428,7 @@ type Request struct {
 	Target        []byte                 `protobuf:"bytes,6,opt,name=target,proto3" json:"target,omitempty"`
 	Path          []byte                 `protobuf:"bytes,7,opt,name=path,proto3,oneof" json:"path,omitempty"`
 	Headers       []*Header              `protobuf:"bytes,8,rep,name=headers,proto3" json:"headers,omitempty"`
+	RawQuery      []byte                 `protobuf:"bytes,9,opt,name=raw_query,json=rawQuery,proto3,oneof" json:"raw_query,omitempty"` // absent: the query of the target
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1514,6 +1515,13 @@ func (x *Request) GetPath() []byte {
 func (x *Request) GetHeaders() []*Header {
 	if x != nil {
 		return x.Headers
+	}
+	return nil
+}
+
+func (x *Request) GetRawQuery() []byte {
+	if x != nil {
+		return x.RawQuery
 	}
 	return nil
 }
@@ -2704,7 +2712,7 @@ const file_outrigger_plugin_v1_plugin_proto_rawDesc = "" +
 	"\v_credentialB\b\n" +
 	"\x06_chunkB\x0f\n" +
 	"\r_request_bodyB\x10\n" +
-	"\x0e_response_body\"\xf5\x01\n" +
+	"\x0e_response_body\"\xa5\x02\n" +
 	"\aRequest\x12\x16\n" +
 	"\x06method\x18\x01 \x01(\tR\x06method\x12\x16\n" +
 	"\x06scheme\x18\x02 \x01(\tR\x06scheme\x12\x12\n" +
@@ -2713,8 +2721,11 @@ const file_outrigger_plugin_v1_plugin_proto_rawDesc = "" +
 	"\fhttp_version\x18\x05 \x01(\rR\vhttpVersion\x12\x16\n" +
 	"\x06target\x18\x06 \x01(\fR\x06target\x12\x17\n" +
 	"\x04path\x18\a \x01(\fH\x00R\x04path\x88\x01\x01\x125\n" +
-	"\aheaders\x18\b \x03(\v2\x1b.outrigger.plugin.v1.HeaderR\aheadersB\a\n" +
-	"\x05_path\"\xbe\x01\n" +
+	"\aheaders\x18\b \x03(\v2\x1b.outrigger.plugin.v1.HeaderR\aheaders\x12 \n" +
+	"\traw_query\x18\t \x01(\fH\x01R\brawQuery\x88\x01\x01B\a\n" +
+	"\x05_pathB\f\n" +
+	"\n" +
+	"_raw_query\"\xbe\x01\n" +
 	"\x06Client\x12\x0e\n" +
 	"\x02ip\x18\x01 \x01(\tR\x02ip\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12&\n" +
