@@ -1,0 +1,42 @@
+package pdk
+
+// Class says what calling a function means. It is fixed per function and never depends on data.
+type Class uint8
+
+// Classes of functions.
+const (
+	ClassRead   Class = 1 + iota // answered from the facts, without a round trip
+	ClassWrite                   // recorded, applied when the handler ends well
+	ClassAsk                     // a round trip to the host
+	ClassNotice                  // one way to the host
+	ClassExit                    // a write that seals the outcome
+)
+
+func (c Class) String() string {
+	switch c {
+	case ClassRead:
+		return "read"
+	case ClassWrite:
+		return "write"
+	case ClassAsk:
+		return "ask"
+	case ClassNotice:
+		return "notice"
+	case ClassExit:
+		return "exit"
+	}
+	return "unknown class"
+}
+
+// Function is one row of the table of PDK functions.
+type Function struct {
+	Name   string // canonical, such as service.request.set_header
+	Class  Class
+	Phases Phase  // where it may be called
+	Op     uint16 // number of its operation on the wire; 0: it has none
+	Ask    uint16 // number of its question on the wire; 0: it has none
+	Level  uint8  // of a notice: 0 debug to 7 emerg
+}
+
+// everyPhase is the set of all phases.
+const everyPhase = PhaseRewrite | PhaseAccess | PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog
