@@ -230,13 +230,6 @@ func (b *methodBits) bit(method string) uint64 {
 	return b.bits[method]
 }
 
-func (c *candidate) matchesMethod(method string, bit uint64) bool {
-	if bit == sharedMethodBit {
-		return slices.Contains(c.methods, method)
-	}
-	return c.mask&bit != 0
-}
-
 // matchesConditions checks headers and snis.
 func (c *candidate) matchesConditions(req *Request) bool {
 	if len(c.snis) > 0 && req.TLS {

@@ -204,12 +204,12 @@ func (b *hostBuilder) add(c *candidate, rank int) {
 
 // build freezes the tries.
 func (b *hostBuilder) build() (hostIndex, trie) {
-	var t trie
+	var f frozen
 	index := hostIndex{any: noRoot}
 	freeze := func(from map[string]*trieBuilder) (to map[string]uint32, longest int) {
 		to = make(map[string]uint32, len(from))
 		for key, tb := range from {
-			to[key] = t.freeze(tb)
+			to[key] = f.add(tb)
 			longest = max(longest, len(key))
 		}
 		return to, longest
@@ -218,7 +218,7 @@ func (b *hostBuilder) build() (hostIndex, trie) {
 	index.suffix, index.longestSuffix = freeze(b.suffix)
 	index.prefix, index.longestPref = freeze(b.prefix)
 	if b.any != nil {
-		index.any = t.freeze(b.any)
+		index.any = f.add(b.any)
 	}
-	return index, t
+	return index, f.trie()
 }

@@ -10,6 +10,7 @@ package router
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 )
@@ -124,8 +125,8 @@ func (r *Router) Match(req *Request, m *Match) bool {
 		}
 		e := &lists[best][0]
 		if r.matches(e, req, bit, m) {
-			m.Route = e.candidate.route
-			if m.Route.StripPath && m.MatchedPath != "/" {
+			m.Route = e.route
+			if e.route.StripPath && m.MatchedPath != "/" {
 				m.Prefix = m.MatchedPath
 			}
 			return true
@@ -141,23 +142,22 @@ func (r *Router) Match(req *Request, m *Match) bool {
 
 // matches checks what the index has not: its hosts and the literal part of its path are known to match.
 func (r *Router) matches(e *entry, req *Request, methodBit uint64, m *Match) bool {
-	c := e.candidate
-	if c.mask != 0 && !c.matchesMethod(req.Method, methodBit) {
+	if e.mask != 0 && (e.mask&methodBit == 0 || methodBit == sharedMethodBit && !slices.Contains(e.route.Methods, req.Method)) {
 		return false
 	}
 	if e.port != 0 && !matchesPort(int(e.port), req) {
 		return false
 	}
-	if r.options.StrictProtocols && !c.schemes.has(req.Scheme) {
+	if r.options.StrictProtocols && !e.schemes.has(req.Scheme) {
 		return false
 	}
-	if c.conditions && !c.matchesConditions(req) {
+	if e.more && !e.candidate.matchesConditions(req) {
 		return false
 	}
 	if e.regex != nil {
 		return e.regex.match(req.Path, m)
 	}
-	m.MatchedPath = e.literal
+	m.MatchedPath = req.Path[:e.literal]
 	return true
 }
 

@@ -4,49 +4,58 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 )
 
-// entry is one way to one candidate: with one of its hosts and one of its paths.
+// entry is one way to one candidate: with one of its hosts and one of its paths. What most matches need is in here, so that they need
+// not touch the candidate's memory.
 type entry struct {
 	order     uint64 // rank of the candidate, then place of the path in the route
+	mask      uint64 // of the candidate's methods
+	route     *entity.Route
 	candidate *candidate
 	regex     *regexPath
-	literal   string // the literal path; "" for none
-	port      int32  // of the host; 0: any
+	literal   uint32 // length of the literal path
+	port      uint16 // of the host; 0: any
+	schemes   schemes
+	more      bool // there are headers or snis to check
 }
 
-// trie holds all radix trees of literal path prefixes in one slice; the children of a node are neighbours.
+// trie holds all radix trees of literal path prefixes in a few slices, so that a match touches little memory.
 type trie struct {
-	nodes []node
+	nodes   []node
+	entries []entry
+	text    string
 }
 
-// node stands for the text on the way from the root to it.
+// node stands for the text on the way from the root to it. Its children are neighbours in trie.nodes, its entries in trie.entries.
 type node struct {
-	text    string  // on the edge to this node
-	firsts  string  // first byte of each child's text
-	kids    uint32  // index of the first child
-	entries []entry // whose literal path, or literal start of a regex, is the text so far; in the order of priority
+	text, textLen     uint32 // in trie.text: the text on the edge to this node; the first byte of each child's text follows it
+	kids, kidCount    uint32 // in trie.nodes
+	first, entryCount uint32 // in trie.entries: those whose literal path, or literal start of a regex, is the text so far, by order
 }
 
 // collect appends the non-empty entry lists of all nodes whose text path starts with.
 func (t *trie) collect(lists [][]entry, root uint32, path string) [][]entry {
 	n := &t.nodes[root]
 	for {
-		if len(n.entries) > 0 {
-			lists = append(lists, n.entries)
-		}
-		if path == "" {
+		end := n.text + n.textLen
+		if !strings.HasPrefix(path, t.text[n.text:end]) {
 			return lists
 		}
-		i := strings.IndexByte(n.firsts, path[0])
+		path = path[n.textLen:]
+		if n.entryCount > 0 {
+			lists = append(lists, t.entries[n.first:n.first+n.entryCount])
+		}
+		if n.kidCount == 0 || path == "" {
+			return lists
+		}
+		i := strings.IndexByte(t.text[end:end+n.kidCount], path[0])
 		if i < 0 {
 			return lists
 		}
 		n = &t.nodes[n.kids+uint32(i)]
-		if !strings.HasPrefix(path, n.text) {
-			return lists
-		}
-		path = path[len(n.text):]
 	}
 }
 
@@ -59,15 +68,19 @@ type trieBuilder struct {
 
 // addPaths files a candidate under its literal paths and the literal starts of its regex paths; at the root if it has neither.
 func (t *trieBuilder) addPaths(c *candidate, rank, port int) {
+	e := entry{mask: c.mask, route: c.route, candidate: c, port: uint16(port), schemes: c.schemes, more: c.conditions}
 	order := func(i int) uint64 { return uint64(rank)<<32 | uint64(i) }
 	for i, path := range c.literal {
-		t.insert(path, entry{order: order(i), candidate: c, literal: path, port: int32(port)})
+		e.order, e.literal = order(i), uint32(len(path))
+		t.insert(path, e)
 	}
 	for i, re := range c.regex {
-		t.insert(re.prefix, entry{order: order(i), candidate: c, regex: re, port: int32(port)})
+		e.order, e.regex = order(i), re
+		t.insert(re.prefix, e)
 	}
 	if len(c.literal)+len(c.regex) == 0 {
-		t.insert("", entry{order: order(0), candidate: c, port: int32(port)})
+		e.order = order(0)
+		t.insert("", e)
 	}
 }
 
@@ -96,26 +109,46 @@ func (t *trieBuilder) insert(text string, e entry) {
 	t.kids = append(t.kids, &trieBuilder{text: text, entries: []entry{e}})
 }
 
-// freeze copies a tree into the slice, children of one node side by side, and answers the place of its root.
-func (t *trie) freeze(root *trieBuilder) uint32 {
-	place := uint32(len(t.nodes))
-	t.nodes = append(t.nodes, node{})
-	t.fill(place, root)
+// frozen is a trie that is being written.
+type frozen struct {
+	nodes   []node
+	entries []entry
+	text    []byte
+}
+
+func (f *frozen) trie() trie {
+	return trie{nodes: slices.Clip(f.nodes), entries: slices.Clip(f.entries), text: string(f.text)}
+}
+
+// add writes a tree and answers the place of its root.
+func (f *frozen) add(root *trieBuilder) uint32 {
+	for len(root.entries) == 0 && len(root.kids) == 1 {
+		kid := *root.kids[0]
+		kid.text = root.text + kid.text
+		root = &kid
+	}
+	place := uint32(len(f.nodes))
+	f.nodes = append(f.nodes, node{})
+	f.fill(place, root)
 	return place
 }
 
-func (t *trie) fill(place uint32, b *trieBuilder) {
+func (f *frozen) fill(place uint32, b *trieBuilder) {
 	slices.SortFunc(b.kids, func(a, b *trieBuilder) int { return int(a.text[0]) - int(b.text[0]) })
-	kids := uint32(len(t.nodes))
-	firsts := make([]byte, len(b.kids))
-	for i, kid := range b.kids {
-		firsts[i] = kid.text[0]
-		t.nodes = append(t.nodes, node{})
-	}
 	// One host given with two ports files a candidate's paths twice, one after the other.
 	slices.SortStableFunc(b.entries, func(a, b entry) int { return cmp.Compare(a.order, b.order) })
-	t.nodes[place] = node{text: b.text, firsts: string(firsts), kids: kids, entries: slices.Clip(b.entries)}
+	kids := uint32(len(f.nodes))
+	f.nodes[place] = node{
+		text: uint32(len(f.text)), textLen: uint32(len(b.text)), kids: kids, kidCount: uint32(len(b.kids)),
+		first: uint32(len(f.entries)), entryCount: uint32(len(b.entries)),
+	}
+	f.entries = append(f.entries, b.entries...)
+	f.text = append(f.text, b.text...)
+	for _, kid := range b.kids {
+		f.text = append(f.text, kid.text[0])
+		f.nodes = append(f.nodes, node{})
+	}
 	for i, kid := range b.kids {
-		t.fill(kids+uint32(i), kid)
+		f.fill(kids+uint32(i), kid)
 	}
 }
