@@ -62,15 +62,21 @@ func (p hostPattern) matches(name string) bool {
 	return name == p.exact
 }
 
-// noRoot marks a host index without a trie for some kind of pattern.
-const noRoot = ^uint32(0)
+// root is where a trie starts.
+type root struct {
+	best uint64 // the smallest order in the trie; noOrder: there is no trie
+	node uint32
+}
+
+// noOrder is larger than any order.
+const noOrder = ^uint64(0)
 
 // hostIndex finds the tries of a host. A wildcard is found by looking up every suffix (prefix) of the host that starts (ends) at a
 // dot and is no longer than the longest one known, so the cost is bounded by configuration and not by the length of the host sent.
 type hostIndex struct {
-	exact, suffix, prefix      map[string]uint32
+	exact, suffix, prefix      map[string]root
 	longestSuffix, longestPref int
-	any                        uint32
+	any                        root
 }
 
 // roots walks over the tries that apply to one host.
@@ -79,7 +85,7 @@ type roots struct {
 	host  string
 	stage uint8
 	at    int
-	root  uint32 // the current one
+	root  root // the current one
 }
 
 const (
@@ -117,7 +123,7 @@ func (r *roots) next() bool {
 		case stageAny:
 			r.stage = stageEnd
 			r.root = r.index.any
-			return r.root != noRoot
+			return r.root.best != noOrder
 		}
 	}
 	return false
@@ -205,9 +211,9 @@ func (b *hostBuilder) add(c *candidate, rank int) {
 // build freezes the tries.
 func (b *hostBuilder) build() (hostIndex, trie) {
 	var f frozen
-	index := hostIndex{any: noRoot}
-	freeze := func(from map[string]*trieBuilder) (to map[string]uint32, longest int) {
-		to = make(map[string]uint32, len(from))
+	index := hostIndex{any: root{best: noOrder}}
+	freeze := func(from map[string]*trieBuilder) (to map[string]root, longest int) {
+		to = make(map[string]root, len(from))
 		for key, tb := range from {
 			to[key] = f.add(tb)
 			longest = max(longest, len(key))

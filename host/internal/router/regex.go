@@ -33,6 +33,7 @@ func (p *regexPath) match(path string, m *Match) bool {
 		if text == "" && !p.re.MatchString(path) {
 			return false
 		}
+		m.Captures.reset()
 		m.MatchedPath = text
 		return true
 	}
@@ -40,6 +41,7 @@ func (p *regexPath) match(path string, m *Match) bool {
 	if at == nil {
 		return false
 	}
+	m.Captures.reset()
 	m.MatchedPath = path[:at[1]]
 	for i, name := range p.names {
 		from, to := at[2*i+2], at[2*i+3]

@@ -63,7 +63,11 @@ type NamedCapture struct {
 
 func (m *Match) reset() {
 	m.Route, m.MatchedPath, m.Prefix = nil, "", ""
-	m.Captures.Unnamed, m.Captures.Named = m.Captures.Unnamed[:0], m.Captures.Named[:0]
+	m.Captures.reset()
+}
+
+func (c *Captures) reset() {
+	c.Unnamed, c.Named = c.Unnamed[:0], c.Named[:0]
 }
 
 // Router finds routes. It does not change after New; any number of goroutines may call Match.
@@ -111,33 +115,48 @@ const listRoom = 32
 func (r *Router) Match(req *Request, m *Match) bool {
 	m.reset()
 	var room [listRoom][]entry
-	lists := room[:0]
-	for roots := r.hosts.lookup(req.Host); roots.next(); {
-		lists = r.trie.collect(lists, roots.root, req.Path)
-	}
 	bit := r.methods.bit(req.Method)
+	best := noOrder
+	for roots := r.hosts.lookup(req.Host); roots.next(); {
+		if roots.root.best < best {
+			lists := r.trie.collect(room[:0], roots.root.node, req.Path)
+			best = r.matchFirst(lists, best, req, bit, m)
+		}
+	}
+	if best == noOrder {
+		return false
+	}
+	if m.Route.StripPath && m.MatchedPath != "/" {
+		m.Prefix = m.MatchedPath
+	}
+	return true
+}
+
+// matchFirst looks at the entries of lists, each sorted, in their common order, up to below the limit. The first that matches goes
+// into m, and its order is the answer; else the answer is the limit.
+func (r *Router) matchFirst(lists [][]entry, limit uint64, req *Request, methodBit uint64, m *Match) uint64 {
 	for len(lists) > 0 {
-		best := 0
+		next := 0
 		for i := 1; i < len(lists); i++ {
-			if lists[i][0].order < lists[best][0].order {
-				best = i
+			if lists[i][0].order < lists[next][0].order {
+				next = i
 			}
 		}
-		e := &lists[best][0]
-		if r.matches(e, req, bit, m) {
+		e := &lists[next][0]
+		if e.order >= limit {
+			return limit
+		}
+		if r.matches(e, req, methodBit, m) {
 			m.Route = e.route
-			if e.route.StripPath && m.MatchedPath != "/" {
-				m.Prefix = m.MatchedPath
-			}
-			return true
+			return e.order
 		}
-		if lists[best] = lists[best][1:]; len(lists[best]) == 0 {
+		if lists[next] = lists[next][1:]; len(lists[next]) == 0 {
 			last := len(lists) - 1
-			lists[best] = lists[last]
+			lists[next] = lists[last]
 			lists = lists[:last]
 		}
 	}
-	return false
+	return limit
 }
 
 // matches checks what the index has not: its hosts and the literal part of its path are known to match.
@@ -157,6 +176,7 @@ func (r *Router) matches(e *entry, req *Request, methodBit uint64, m *Match) boo
 	if e.regex != nil {
 		return e.regex.match(req.Path, m)
 	}
+	m.Captures.reset() // of a match in another trie
 	m.MatchedPath = req.Path[:e.literal]
 	return true
 }

@@ -120,17 +120,21 @@ func (f *frozen) trie() trie {
 	return trie{nodes: slices.Clip(f.nodes), entries: slices.Clip(f.entries), text: string(f.text)}
 }
 
-// add writes a tree and answers the place of its root.
-func (f *frozen) add(root *trieBuilder) uint32 {
-	for len(root.entries) == 0 && len(root.kids) == 1 {
-		kid := *root.kids[0]
-		kid.text = root.text + kid.text
-		root = &kid
+// add writes a tree.
+func (f *frozen) add(b *trieBuilder) root {
+	for len(b.entries) == 0 && len(b.kids) == 1 {
+		kid := *b.kids[0]
+		kid.text = b.text + kid.text
+		b = &kid
 	}
-	place := uint32(len(f.nodes))
+	place, first := uint32(len(f.nodes)), len(f.entries)
 	f.nodes = append(f.nodes, node{})
-	f.fill(place, root)
-	return place
+	f.fill(place, b)
+	best := noOrder
+	for _, e := range f.entries[first:] {
+		best = min(best, e.order)
+	}
+	return root{best: best, node: place}
 }
 
 func (f *frozen) fill(place uint32, b *trieBuilder) {
