@@ -40,3 +40,23 @@ type Function struct {
 
 // everyPhase is the set of all phases.
 const everyPhase = PhaseRewrite | PhaseAccess | PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog
+
+// maxOp is above every operation number of the definition; a test of the generator holds it.
+const maxOp = 128
+
+var functionsByOp = func() (byOp [maxOp]*Function) {
+	for i := range Functions {
+		if op := Functions[i].Op; op != 0 {
+			byOp[op] = &Functions[i]
+		}
+	}
+	return byOp
+}()
+
+// FunctionOfOp finds the function that an operation on the wire comes from; nil for an unknown number.
+func FunctionOfOp(op uint16) *Function {
+	if op >= maxOp {
+		return nil
+	}
+	return functionsByOp[op]
+}
