@@ -1,0 +1,198 @@
+package config
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+)
+
+// document is a declarative document while it is being read: flat lists of records whose references are not resolved yet.
+type document struct {
+	reader
+	oldPaths bool // format before 3.0: regular expressions have no "~"
+
+	services    []*record[entity.Service]
+	routes      []*routeRecord
+	consumers   []*record[entity.Consumer]
+	groups      []*record[entity.ConsumerGroup]
+	keys        []*keyRecord
+	plugins     []*pluginRecord
+	memberships []membership
+}
+
+// record is an entity with its place in the document.
+type record[T any] struct {
+	e  *T
+	at *path
+	n  *node
+}
+
+type routeRecord struct {
+	record[entity.Route]
+	service *reference
+}
+
+type keyRecord struct {
+	record[entity.KeyAuthCredential]
+	consumer *reference
+}
+
+type pluginRecord struct {
+	record[entity.Plugin]
+	service, route, consumer, group *reference
+}
+
+// membership puts a consumer into a group; each side is known or a reference.
+type membership struct {
+	consumer    *record[entity.Consumer]
+	group       *record[entity.ConsumerGroup]
+	consumerRef *reference
+	groupRef    *reference
+	at          *path
+	n           *node
+}
+
+// kongCollections are the entities of Kong that a document may hold and that do not work here yet.
+var kongCollections = []string{
+	"acls", "acme_storage", "asymmetric_keys", "basicauth_credentials", "ca_certificates", "certificates", "clustering_data_planes",
+	"degraphql_routes", "consumer_group_plugins", "custom_plugins", "filter_chains", "files", "graphql_ratelimiting_advanced_cost_decoration",
+	"hmacauth_credentials", "jwt_secrets", "key_sets", "keys", "keyauth_enc_credentials", "licenses", "mtls_auth_credentials",
+	"oauth2_credentials", "oauth2_tokens", "parameters", "partials", "plugins_partials", "rbac_endpoint_permissions", "rbac_roles",
+	"rbac_users", "sessions", "snis", "tags", "targets", "upstreams", "vaults", "workspaces",
+}
+
+// consumerCredentials are the credentials that may stand inside a consumer and do not work here yet.
+var consumerCredentials = []string{
+	"acls", "basicauth_credentials", "hmacauth_credentials", "jwt_secrets", "oauth2_credentials", "mtls_auth_credentials",
+	"keyauth_enc_credentials",
+}
+
+// read takes the document apart.
+func (d *document) read(root *node) {
+	if root.kind == kindNull {
+		return
+	}
+	o := d.object(root, nil, "a declarative configuration")
+	if o == nil {
+		return
+	}
+	if len(root.pairs) == 0 {
+		return
+	}
+	d.format(o)
+	o.boolean("_transform", true)
+	d.deckInfo(o)
+	o.list("services", func(n *node, at *path) { d.service(n, at) })
+	o.list("routes", func(n *node, at *path) { d.route(n, at, nil) })
+	o.list("consumers", d.consumer)
+	o.list("consumer_groups", d.consumerGroup)
+	o.list("consumer_group_consumers", d.membership)
+	o.list("keyauth_credentials", func(n *node, at *path) { d.keyAuth(n, at, nil) })
+	o.list("plugins", func(n *node, at *path) { d.plugin(n, at, parents{}) })
+	for _, p := range root.pairs {
+		if slices.Contains(kongCollections, p.key) {
+			o.asked = append(o.asked, p.key)
+			if len(p.value.items)+len(p.value.pairs) > 0 {
+				d.fail(o.at.key(p.key), p.at, Error{
+					Code: CodeUnsupported, Found: quote(p.key) + ", which is an entity of Kong that is not supported yet",
+					Expected: "services, routes, consumers, consumer_groups, keyauth_credentials and plugins", Fix: "remove it",
+				})
+			}
+		}
+	}
+	o.done()
+}
+
+// format reads _format_version.
+func (d *document) format(o *object) {
+	const key = "_format_version"
+	versions := []string{"3.0", "2.1", "1.1"}
+	v := o.has(key)
+	if v == nil {
+		o.missing(key, `the format of the file, one of "3.0", "2.1", "1.1"`)
+		return
+	}
+	if v.kind == kindList || v.kind == kindMapping || !slices.Contains(versions, v.text) {
+		e := Error{Code: CodeWrongValue, Found: v.describe(), Expected: `one of "3.0", "2.1", "1.1"`}
+		if v.text == "3" || strings.HasPrefix(v.text, "3.") {
+			e.Fix = `write "3.0" with the quotes`
+		}
+		d.fail(o.at.key(key), v, e)
+		return
+	}
+	d.oldPaths = v.text != "3.0"
+}
+
+// deckInfo reads the keys that only decK writes.
+func (d *document) deckInfo(o *object) {
+	if v := o.has("_info"); v != nil {
+		info := d.object(v, o.at.key("_info"), "_info")
+		if info != nil {
+			for _, key := range []string{"select_tags", "default_lookup_tags", "skip_hash_for_basic_auth", "consumer_group_policy_overrides", "include_plugin_definitions"} {
+				info.has(key)
+			}
+			info.unsupported("defaults")
+			info.done()
+		}
+	}
+	if v := o.has("_workspace"); v != nil && v.text != "default" {
+		d.fail(o.at.key("_workspace"), v, Error{
+			Code: CodeUnsupported, Found: v.describe(), Expected: "default, the only workspace", Fix: "remove it",
+		})
+	}
+	o.unsupported("_konnect", "_plugin_configs")
+}
+
+// common reads what entities share.
+func (o *object) common() (id string, tags []string, created, updated int64) {
+	id = strings.ToLower(o.text("id", uuidText))
+	tags = o.texts("tags", true, tag)
+	created = o.seconds("created_at")
+	updated = o.seconds("updated_at")
+	return id, tags, created, updated
+}
+
+// seconds reads a time in seconds since the epoch, with or without a fraction.
+func (o *object) seconds(key string) int64 {
+	v := o.has(key)
+	if v == nil {
+		return 0
+	}
+	switch f := v.value().(type) {
+	case int64:
+		if f >= 0 {
+			return f
+		}
+	case float64:
+		if f >= 0 && f < 1<<53 {
+			return int64(f)
+		}
+	}
+	o.fail(o.at.key(key), v, Error{Code: CodeWrongValue, Found: v.describe(), Expected: "seconds since 1970, a number"})
+	return 0
+}
+
+// set is the finished configuration.
+func (d *document) set() *entity.Set {
+	s := &entity.Set{}
+	for _, r := range d.services {
+		s.Services = append(s.Services, r.e)
+	}
+	for _, r := range d.routes {
+		s.Routes = append(s.Routes, r.e)
+	}
+	for _, r := range d.consumers {
+		s.Consumers = append(s.Consumers, r.e)
+	}
+	for _, r := range d.groups {
+		s.ConsumerGroups = append(s.ConsumerGroups, r.e)
+	}
+	for _, r := range d.keys {
+		s.KeyAuths = append(s.KeyAuths, r.e)
+	}
+	for _, r := range d.plugins {
+		s.Plugins = append(s.Plugins, r.e)
+	}
+	return s
+}

@@ -1,0 +1,166 @@
+package config
+
+import (
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+)
+
+// parents is the entity around a nested plugin; at most one is set.
+type parents struct {
+	service  *record[entity.Service]
+	route    *routeRecord
+	consumer *record[entity.Consumer]
+	group    *record[entity.ConsumerGroup]
+}
+
+// plugin reads a plugin record. Its configuration is checked later, by ResolvePlugins.
+func (d *document) plugin(n *node, at *path, in parents) {
+	o := d.object(n, at, "a plugin")
+	if o == nil {
+		return
+	}
+	p := &entity.Plugin{Pos: d.pos(n), Path: at.String(), Enabled: true}
+	r := &pluginRecord{record: record[entity.Plugin]{e: p, at: at, n: n}}
+	d.plugins = append(d.plugins, r)
+	p.ID, p.Tags, _, _ = o.common()
+	p.Name = o.text("name", printable)
+	if o.n.get("name") == nil {
+		o.missing("name", "the name of a plugin")
+	}
+	p.InstanceName = o.text("instance_name", entityName)
+	p.Enabled = o.boolean("enabled", true)
+	p.Protocols = o.texts("protocols", true, pluginProtocol)
+	if p.Protocols == nil {
+		p.Protocols = []string{"grpc", "grpcs", "http", "https"}
+	}
+	r.service = d.reference(o, "service", "name", known(in.service))
+	r.route = d.reference(o, "route", "name", in.route != nil)
+	r.consumer = d.reference(o, "consumer", "username", known(in.consumer))
+	r.group = d.reference(o, "consumer_group", "name", known(in.group))
+	if in.service != nil {
+		p.Service = in.service.e
+	}
+	if in.route != nil {
+		p.Route = in.route.e
+	}
+	if in.consumer != nil {
+		p.Consumer = in.consumer.e
+	}
+	if in.group != nil {
+		p.ConsumerGroup = in.group.e
+	}
+	d.pluginConfig(o, p)
+	p.Timeout = d.pluginTimeout(o)
+	p.FailMode = o.choice("fail_mode", "", "open", "closed")
+	p.FailStatus = o.integer("fail_status", 0, 400, 599)
+	p.AllowFailOpen = o.boolean("allow_fail_open", false)
+	o.unsupported("ordering", "condition", "on_false", "partials", "_config", "mode", "inherit", "stack", "priority")
+	o.done()
+}
+
+// pluginProtocol is the rule of the protocols of a plugin record.
+func pluginProtocol(s string) *problem {
+	allowed := []string{"grpc", "grpcs", "http", "https"}
+	if slices.Contains(allowed, s) {
+		return nil
+	}
+	p := &problem{expected: "one of grpc, grpcs, http, https", nearest: nearest(s, allowed)}
+	if slices.Contains(kongProtocols, s) {
+		p.expected += ": plugins on streams are not supported yet"
+		p.code, p.nearest = CodeUnsupported, ""
+	}
+	return p
+}
+
+// pluginConfig takes config as it is.
+func (d *document) pluginConfig(o *object, p *entity.Plugin) {
+	p.Config = map[string]any{}
+	v := o.has("config")
+	switch {
+	case v == nil:
+		p.At = func([]string) entity.Pos { return p.Pos }
+		p.KeyAt = p.At
+		return
+	case v.kind == kindMapping:
+		p.Config = v.value().(map[string]any)
+	case v.kind == kindList && len(v.items) == 0:
+	default:
+		d.fail(o.at.key("config"), v, Error{Code: CodeWrongType, Found: v.kind.String(), Expected: "a mapping, the configuration of the plugin"})
+	}
+	file := d.file
+	p.At = func(at []string) entity.Pos { return placeOf(file, v, at, false) }
+	p.KeyAt = func(at []string) entity.Pos { return placeOf(file, v, at, true) }
+}
+
+// placeOf walks down from n as far as the path leads.
+func placeOf(file string, n *node, at []string, key bool) entity.Pos {
+	place := n
+	for i, step := range at {
+		var next *node
+		switch n.kind {
+		case kindList:
+			if k, err := strconv.Atoi(step); err == nil && k >= 0 && k < len(n.items) {
+				next = n.items[k]
+				place = next
+			}
+		case kindMapping:
+			for j := range n.pairs {
+				if p := &n.pairs[j]; p.key == step {
+					next, place = p.value, p.value
+					if key && i == len(at)-1 {
+						place = p.at
+					}
+				}
+			}
+		}
+		if next == nil {
+			break
+		}
+		n = next
+	}
+	return entity.Pos{File: file, Line: int(place.line), Col: int(place.col)}
+}
+
+// pluginTimeout reads the time that one phase call may take: milliseconds, or text such as 250ms; 0 when it is absent.
+func (d *document) pluginTimeout(o *object) int {
+	v := o.has("timeout")
+	if v == nil {
+		return 0
+	}
+	t, p := parseDuration(v, time.Millisecond)
+	if p == nil && (t < time.Millisecond || t > maxTimeout*time.Millisecond) {
+		p = &problem{expected: "a time from 1ms to 2147483646ms"}
+	}
+	if p != nil {
+		d.problem(o.at.key("timeout"), v, p)
+		return 0
+	}
+	return int(t.Milliseconds())
+}
+
+// parseDuration reads a number in the given unit, or text such as 250ms or 1m30s.
+func parseDuration(v *node, unit time.Duration) (time.Duration, *problem) {
+	p := &problem{expected: "a time such as 250ms or 10s"}
+	if name := map[time.Duration]string{time.Millisecond: "milliseconds", time.Second: "seconds"}[unit]; name != "" {
+		p.expected += ", or a number of " + name
+	}
+	const longest = 1 << 53
+	if v.kind == kindInt || v.kind == kindText && isDigits(v.text) && len(v.text) < 16 {
+		i, err := strconv.ParseInt(v.text, 10, 64)
+		if err != nil || i < 0 || i > longest/int64(unit) {
+			return 0, p
+		}
+		return time.Duration(i) * unit, nil
+	}
+	if v.kind != kindText {
+		return 0, p
+	}
+	t, err := time.ParseDuration(v.text)
+	if err != nil || t < 0 {
+		return 0, p
+	}
+	return t, nil
+}

@@ -1,0 +1,294 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+)
+
+// reader walks a document, takes values out of it and gathers everything that is wrong.
+type reader struct {
+	file string
+	errs Errors
+}
+
+// fail records an error at a node; the node may be nil when there is no place.
+func (r *reader) fail(at *path, n *node, e Error) {
+	e.File = r.file
+	if e.Path == "" {
+		e.Path = at.String()
+	}
+	if n != nil {
+		e.Line, e.Col = int(n.line), int(n.col)
+	}
+	r.errs = append(r.errs, &e)
+}
+
+func (r *reader) wrongType(at *path, n *node, expected string) {
+	found := n.describe()
+	if n.kind != kindText {
+		if k := n.kind.String(); n.kind != kindNull && n.kind != kindList && n.kind != kindMapping {
+			found += " (" + k + ")"
+		}
+	}
+	r.fail(at, n, Error{Code: CodeWrongType, Found: found, Expected: expected})
+}
+
+func (r *reader) pos(n *node) entity.Pos {
+	return entity.Pos{File: r.file, Line: int(n.line), Col: int(n.col)}
+}
+
+// object reads the fields of one mapping. Every field is asked for by name; done reports the keys that nobody asked for.
+type object struct {
+	*reader
+	what  string // "a route"
+	at    *path
+	n     *node
+	asked []string
+}
+
+// object starts to read a mapping; nil, with an error recorded, when the node is none.
+func (r *reader) object(n *node, at *path, what string) *object {
+	if n.kind != kindMapping {
+		r.wrongType(at, n, what+", which is a mapping")
+		return nil
+	}
+	return &object{reader: r, what: what, at: at, n: n, asked: make([]string, 0, 32)}
+}
+
+// has finds the value of a key; nil when it is absent or null.
+func (o *object) has(key string) *node {
+	o.asked = append(o.asked, key)
+	v := o.n.get(key)
+	if v == nil || v.kind == kindNull {
+		return nil
+	}
+	return v
+}
+
+// done reports unknown keys. _comment and _ignore are allowed everywhere.
+func (o *object) done() {
+	for i := range o.n.pairs {
+		p := &o.n.pairs[i]
+		if p.key == "_comment" || p.key == "_ignore" || slices.Contains(o.asked, p.key) {
+			continue
+		}
+		o.unknown(p)
+	}
+}
+
+func (o *object) unknown(p *pair) {
+	e := Error{Code: CodeUnknownKey, Found: "unknown key " + quote(p.key), Nearest: nearest(p.key, o.asked)}
+	names := slices.Sorted(slices.Values(o.asked))
+	e.Expected = "a key of " + o.what + ": " + strings.Join(slices.Compact(names), ", ")
+	o.fail(o.at.key(p.key), p.at, e)
+}
+
+// unsupported reports fields that Kong has and that do not work here yet.
+func (o *object) unsupported(keys ...string) {
+	for _, key := range keys {
+		if v := o.has(key); v != nil && len(v.items)+len(v.pairs) == 0 && (v.kind == kindList || v.kind == kindMapping) {
+			continue
+		} else if v != nil {
+			o.fail(o.at.key(key), v, Error{
+				Code: CodeUnsupported, Found: quote(key) + ", which is not supported yet", Expected: o.what + " without it",
+				Fix: "remove it",
+			})
+		}
+	}
+	o.asked = o.asked[:len(o.asked)-len(keys)]
+	o.asked = append(o.asked, keys...)
+}
+
+// missing reports a required field.
+func (o *object) missing(key, expected string) {
+	o.fail(o.at, o.n, Error{Code: CodeMissing, Found: "no " + quote(key), Expected: expected})
+}
+
+// rule checks a text; nil when it is fine.
+type rule func(s string) *problem
+
+// problem says what a text should have been.
+type problem struct {
+	expected string
+	fix      string
+	nearest  string
+	code     string // "" is CodeWrongValue
+}
+
+// text reads a string; "" when it is absent. The empty string is refused.
+func (o *object) text(key string, rules ...rule) string {
+	v := o.has(key)
+	if v == nil {
+		return ""
+	}
+	return o.textOf(v, o.at, key, rules...)
+}
+
+// textOf reads a string; name is its key below at, or "" when at is the place itself.
+func (r *reader) textOf(v *node, at *path, name string, rules ...rule) string {
+	place := func() *path {
+		if name == "" {
+			return at
+		}
+		return at.key(name)
+	}
+	if v.kind != kindText {
+		if v.kind == kindList || v.kind == kindMapping || v.kind == kindNull {
+			r.wrongType(place(), v, "a string")
+			return ""
+		}
+		r.fail(place(), v, Error{
+			Code: CodeWrongType, Found: v.text + " (" + v.kind.String() + ")", Expected: "a string",
+			Fix: "write " + quote(v.text) + " with the quotes",
+		})
+		return ""
+	}
+	if v.text == "" {
+		r.fail(place(), v, Error{Code: CodeWrongValue, Found: "an empty string", Expected: "at least one character"})
+		return ""
+	}
+	for _, check := range rules {
+		if p := check(v.text); p != nil {
+			r.problem(place(), v, p)
+			return ""
+		}
+	}
+	return v.text
+}
+
+func (r *reader) problem(at *path, v *node, p *problem) {
+	e := Error{Code: CodeWrongValue, Found: v.describe(), Expected: p.expected, Fix: p.fix, Nearest: p.nearest}
+	if p.code != "" {
+		e.Code = p.code
+	}
+	r.fail(at, v, e)
+}
+
+// integer reads a whole number between low and high.
+func (o *object) integer(key string, absent, low, high int) int {
+	v := o.has(key)
+	if v == nil {
+		return absent
+	}
+	expected := fmt.Sprintf("a whole number from %d to %d", low, high)
+	i, ok := v.integer()
+	if !ok && v.kind != kindFloat && v.kind != kindInt {
+		e := Error{Code: CodeWrongType, Found: v.describe(), Expected: expected}
+		if v.kind == kindText {
+			if plain := (&node{kind: kindInt, text: strings.TrimLeft(v.text, "0")}); isDigits(v.text) && plain.text != "" {
+				e.Fix = "write " + plain.text + " without quotes"
+			}
+		}
+		o.fail(o.at.key(key), v, e)
+		return absent
+	}
+	if !ok || i < int64(low) || i > int64(high) {
+		o.fail(o.at.key(key), v, Error{Code: CodeWrongValue, Found: v.describe(), Expected: expected})
+		return absent
+	}
+	return int(i)
+}
+
+func isDigits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+// boolean reads true or false; yes, no, on and off without quotes too, as YAML 1.1 has it.
+func (o *object) boolean(key string, absent bool) bool {
+	v := o.has(key)
+	if v == nil {
+		return absent
+	}
+	b, ok := v.boolean()
+	if !ok {
+		o.fail(o.at.key(key), v, Error{Code: CodeWrongType, Found: v.describe(), Expected: "true or false"})
+		return absent
+	}
+	return b
+}
+
+func (n *node) boolean() (value, ok bool) {
+	if n.kind != kindBool && (n.kind != kindText || n.quoted) {
+		return false, false
+	}
+	switch strings.ToLower(n.text) {
+	case "true", "yes", "on":
+		return true, true
+	case "false", "no", "off":
+		return false, true
+	}
+	return false, false
+}
+
+// choice reads one word of a list.
+func (o *object) choice(key, absent string, words ...string) string {
+	if s := o.text(key, oneOf(words...)); s != "" {
+		return s
+	}
+	return absent
+}
+
+// oneOf is the rule of choice.
+func oneOf(words ...string) rule {
+	return func(s string) *problem {
+		if slices.Contains(words, s) {
+			return nil
+		}
+		p := &problem{expected: "one of " + strings.Join(words, ", "), nearest: nearest(s, words)}
+		if len(words) == 1 {
+			p.expected = words[0]
+		}
+		return p
+	}
+}
+
+// texts reads a list of strings; duplicates are dropped when it is a set. Absent and empty lists are nil.
+func (o *object) texts(key string, set bool, rules ...rule) []string {
+	v := o.has(key)
+	if v == nil {
+		return nil
+	}
+	return o.textsOf(v, o.at.key(key), set, rules...)
+}
+
+func (r *reader) textsOf(v *node, at *path, set bool, rules ...rule) []string {
+	if v.kind != kindList {
+		e := Error{Code: CodeWrongType, Found: v.describe(), Expected: "a list of strings"}
+		if v.kind == kindText && len(v.text) < 80 {
+			e.Fix = "write [" + quote(v.text) + "]"
+		}
+		r.fail(at, v, e)
+		return nil
+	}
+	var out []string
+	for i, item := range v.items {
+		s := r.textOf(item, at.item(i), "", rules...)
+		if s == "" || set && slices.Contains(out, s) {
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// list calls read for every item of a list; absent and null lists have none.
+func (o *object) list(key string, read func(n *node, at *path)) {
+	v := o.has(key)
+	if v == nil {
+		return
+	}
+	at := o.at.key(key)
+	if v.kind != kindList {
+		if v.kind == kindMapping && len(v.pairs) == 0 {
+			return // an empty table of Lua tools
+		}
+		o.wrongType(at, v, "a list")
+		return
+	}
+	for i, item := range v.items {
+		read(item, at.item(i))
+	}
+}

@@ -1,0 +1,186 @@
+package config
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+)
+
+// route reads a route with its plugins; parent is the service around it, nil at the top level.
+func (d *document) route(n *node, at *path, parent *record[entity.Service]) {
+	o := d.object(n, at, "a route")
+	if o == nil {
+		return
+	}
+	e := &entity.Route{Pos: d.pos(n)}
+	r := &routeRecord{record: record[entity.Route]{e: e, at: at, n: n}}
+	d.routes = append(d.routes, r)
+	e.ID, e.Tags, e.CreatedAt, e.UpdatedAt = o.common()
+	e.Name = o.text("name", entityName)
+	r.service = d.reference(o, "service", "name", known(parent))
+	if parent != nil {
+		e.Service = parent.e
+	}
+	d.routeProtocols(o, e)
+	before := len(d.errs)
+	e.Methods = o.texts("methods", true, method)
+	e.Hosts = o.texts("hosts", false, routeHost)
+	d.routePaths(o, e)
+	d.routeHeaders(o, e)
+	e.SNIs = o.texts("snis", true, sni)
+	e.StripPath = o.boolean("strip_path", true)
+	e.PathHandling = o.choice("path_handling", "v0", "v0", "v1")
+	e.PreserveHost = o.boolean("preserve_host", false)
+	e.HTTPSRedirectStatusCode = d.redirectCode(o)
+	e.RegexPriority = o.integer("regex_priority", 0, 0, 1<<32-1)
+	e.RequestBuffering = o.boolean("request_buffering", true)
+	e.ResponseBuffering = o.boolean("response_buffering", true)
+	o.unsupported("sources", "destinations", "expression", "priority")
+	d.matchFields(o, e, len(d.errs) > before)
+	o.list("plugins", func(n *node, at *path) { d.plugin(n, at, parents{route: r}) })
+	o.done()
+}
+
+func (d *document) routeProtocols(o *object, e *entity.Route) {
+	v := o.has("protocols")
+	e.Protocols = []string{"http", "https"}
+	if v == nil {
+		return
+	}
+	before := len(d.errs)
+	list := o.texts("protocols", true, protocol)
+	if len(list) > 0 {
+		e.Protocols = list
+	} else if len(d.errs) == before {
+		d.fail(o.at.key("protocols"), v, Error{Code: CodeWrongValue, Found: "an empty list", Expected: "at least one of http, https"})
+	}
+	var groups []string
+	for _, item := range v.items {
+		group := ""
+		switch item.text {
+		case "http", "https":
+			group = "http and https"
+		case "grpc", "grpcs":
+			group = "grpc and grpcs"
+		case "tcp", "tls", "udp":
+			group = "tcp, tls and udp"
+		case "tls_passthrough":
+			group = "tls_passthrough"
+		}
+		if group != "" && !slices.Contains(groups, group) {
+			groups = append(groups, group)
+		}
+	}
+	if len(groups) > 1 {
+		d.fail(o.at.key("protocols"), v, Error{
+			Code: CodeConflict, Found: "protocols of several groups (" + strings.Join(groups, "; ") + ")", Expected: "protocols of one group",
+			Fix: "make one route for each group",
+		})
+	}
+}
+
+// routePaths reads paths. Files of an older format have regular expressions without "~": they are recognised by their characters,
+// as Kong does it.
+func (d *document) routePaths(o *object, e *entity.Route) {
+	check := routePath
+	if d.oldPaths {
+		check = func(s string) *problem { return routePath(newPath(s)) }
+	}
+	e.Paths = o.texts("paths", false, check)
+	if d.oldPaths {
+		for i, p := range e.Paths {
+			e.Paths[i] = newPath(p)
+		}
+	}
+}
+
+func newPath(s string) string {
+	if s[0] != '/' {
+		return s
+	}
+	for i := range len(s) {
+		if c := s[i]; !isLetter(c) && !isDigit(c) && strings.IndexByte("._~/%-", c) < 0 {
+			return "~" + s
+		}
+	}
+	return s
+}
+
+func (d *document) routeHeaders(o *object, e *entity.Route) {
+	v := o.has("headers")
+	if v == nil {
+		return
+	}
+	at := o.at.key("headers")
+	if v.kind != kindMapping {
+		if v.kind == kindList && len(v.items) == 0 {
+			return
+		}
+		d.wrongType(at, v, "a mapping of header names to lists of values")
+		return
+	}
+	seen := map[string]bool{}
+	for i := range v.pairs {
+		p := &v.pairs[i]
+		name := at.key(p.key)
+		lower := strings.ToLower(p.key)
+		switch {
+		case lower == "host":
+			d.fail(name, p.at, Error{Code: CodeConflict, Found: `the header "host"`, Expected: "other headers here", Fix: "use hosts"})
+			continue
+		case !headerName(p.key):
+			d.fail(name, p.at, Error{Code: CodeWrongValue, Found: quote(p.key), Expected: "a header name of letters, digits, '-' and '_'"})
+			continue
+		case seen[lower]:
+			d.fail(name, p.at, Error{Code: CodeDuplicateKey, Found: "the header " + quote(p.key) + " again", Expected: "each header once, in whatever case"})
+			continue
+		}
+		seen[lower] = true
+		before := len(d.errs)
+		values := d.textsOf(p.value, name, false, headerPattern)
+		if len(values) == 0 && len(d.errs) == before {
+			d.fail(name, p.value, Error{Code: CodeWrongValue, Found: "no value", Expected: "at least one value"})
+		}
+		if e.Headers == nil {
+			e.Headers = make(map[string][]string, len(v.pairs))
+		}
+		e.Headers[p.key] = values
+	}
+}
+
+// headerPattern checks a header value: "~*…" is a regular expression.
+func headerPattern(s string) *problem {
+	if pattern, ok := strings.CutPrefix(s, "~*"); ok {
+		return regex(pattern)
+	}
+	return nil
+}
+
+func (d *document) redirectCode(o *object) int {
+	const key = "https_redirect_status_code"
+	before := len(d.errs)
+	code := o.integer(key, 426, 0, 599)
+	if v := o.n.get(key); len(d.errs) == before && !slices.Contains([]int{426, 301, 302, 307, 308}, code) {
+		d.fail(o.at.key(key), v, Error{Code: CodeWrongValue, Found: v.describe(), Expected: "one of 426, 301, 302, 307, 308"})
+	}
+	return code
+}
+
+// matchFields checks that the route can match something. When a field was refused the route is not blamed for lacking it.
+func (d *document) matchFields(o *object, e *entity.Route, refused bool) {
+	secure := slices.Contains(e.Protocols, "https")
+	if len(e.SNIs) > 0 && !secure {
+		d.fail(o.at.key("snis"), o.n.get("snis"), Error{
+			Code: CodeConflict, Found: "snis on a route of protocols " + strings.Join(e.Protocols, ", "), Expected: "https among the protocols",
+		})
+	}
+	if refused || len(e.Methods)+len(e.Hosts)+len(e.Paths)+len(e.Headers) > 0 || secure && len(e.SNIs) > 0 {
+		return
+	}
+	expected := "at least one of methods, hosts, headers, paths"
+	if secure {
+		expected += ", snis"
+	}
+	d.fail(o.at, o.n, Error{Code: CodeMissing, Found: "a route without a field to match", Expected: expected})
+}
