@@ -47,6 +47,22 @@ func triplet(s string, i int) (c byte, ok bool) {
 	return hi<<4 | lo, ok1 && ok2
 }
 
+// kept reports whether the triplet at path[i:] for c stays encoded: c is reserved, or c is a hexadecimal digit that would make a
+// triplet out of a stray % before it, which would then mean another byte to whoever decodes once more.
+func kept(path string, i int, c byte) bool {
+	if pathClass[c]&reserved != 0 {
+		return true
+	}
+	if _, hex := unhex(c); !hex || i == 0 {
+		return false
+	}
+	if path[i-1] == '%' {
+		return true
+	}
+	_, hex := unhex(path[i-1])
+	return hex && i > 1 && path[i-2] == '%'
+}
+
 // Normalize brings the path of a request, without query, into the form that routes are matched against and that goes upstream:
 // percent-encoded bytes are decoded unless they are reserved (! * ' ( ) ; : @ & = + $ , / ? % # [ ]), kept triplets are written in
 // upper case, dot segments are removed as in RFC 3986 section 5.2.4 but never above the root, and then runs of slashes become one.
@@ -72,7 +88,7 @@ func IsNormal(path string) bool {
 		switch path[i] {
 		case '%':
 			c, ok := triplet(path, i)
-			if ok && (pathClass[c]&reserved == 0 || path[i+1] >= 'a' || path[i+2] >= 'a') {
+			if ok && (!kept(path, i, c) || path[i+1] >= 'a' || path[i+2] >= 'a') {
 				return false
 			}
 		case '/':
@@ -105,7 +121,7 @@ func decode(b []byte, path string) []byte {
 		case !ok:
 			b = append(b, path[i])
 			continue
-		case pathClass[c]&reserved != 0:
+		case kept(path, i, c):
 			b = append(b, '%', upperHex[c>>4], upperHex[c&15])
 		default:
 			b = append(b, c)

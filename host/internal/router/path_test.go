@@ -24,7 +24,13 @@ func TestNormalize(t *testing.T) {
 		{"/%", "/%"},
 		{"/%4", "/%4"},
 		{"/%zz%4g", "/%zz%4g"},
-		{"/%%41", "/%A"},
+		{"/%%2d", "/%-"},
+		// A stray % must not become a triplet.
+		{"/%%41", "/%%41"},
+		{"/%0%30", "/%0%30"},
+		{"/%%32%65", "/%%32e"},
+		{"/%%61%%62", "/%%61%%62"},
+		{"/%%4a", "/%J"},
 		// Step 2: dot segments, also those that step 1 made.
 		{"/.", "/"},
 		{"/..", "/"},
@@ -61,7 +67,7 @@ func TestNormalize(t *testing.T) {
 }
 
 func FuzzNormalize(f *testing.F) {
-	for _, s := range []string{"", "/", "/a/../b", "//..//", "/%2e%2e/", "/%2E%2e%2f", "/a//../b", "/%25%32%65", "/..;/a", "*", "/%c0%ae"} {
+	for _, s := range []string{"", "/", "/a/../b", "//..//", "/%2e%2e/", "/%2E%2e%2f", "/a//../b", "/%25%32%65", "/..;/a", "*", "/%c0%ae", "0%0%300"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, path string) {
