@@ -12,7 +12,7 @@ type PDK struct {
 	IP              IP              // Trust in addresses.
 	Log             Log             // Lines in the gateway's log, each with plugin, instance and request id.
 	Node            Node            // This gateway node.
-	Request         Request         // The request of the client, as it arrived, with those writes of plugins to the upstream request that Kong shows here too: headers, method, query and body.
+	Request         Request         // The request of the client, as it arrived.
 	Response        Response        // The response that the client will get.
 	Router          Router          // What the router chose.
 	ServiceRequest  ServiceRequest  // The request that goes to the upstream service.

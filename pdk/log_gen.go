@@ -3,7 +3,8 @@
 package pdk
 
 // Log is the namespace log. Lines in the gateway's log, each with plugin, instance and request id. Arguments
-// are joined without a separator; a null is written nil. A line below the configured level costs nothing.
+// are joined without a separator, a null is written nil, and a line below the configured level costs next to
+// nothing.
 type Log struct{ pdk *PDK }
 
 // Debug writes a line at level debug.

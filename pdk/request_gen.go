@@ -2,8 +2,8 @@
 
 package pdk
 
-// Request is the namespace request. The request of the client, as it arrived, with those writes of plugins to
-// the upstream request that Kong shows here too: headers, method, query and body.
+// Request is the namespace request. The request of the client, as it arrived. What plugins write to headers,
+// method, query and body of the upstream request is seen here too, as in Kong.
 type Request struct{ pdk *PDK }
 
 // GetScheme returns the scheme of the connection to the client.

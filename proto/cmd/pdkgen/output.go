@@ -25,14 +25,21 @@ var templateFiles embed.FS
 // Generate makes every file that follows from the definition, in a fixed order.
 func Generate(def *pdkdef.Definition) ([]File, error) {
 	templates, err := template.New("").Funcs(template.FuncMap{
-		"mark": func() string { return Mark },
-		"join": strings.Join,
+		"mark":  func() string { return Mark },
+		"join":  strings.Join,
+		"upper": strings.ToUpper,
+		"add":   func(a, b int) int { return a + b },
+
+		"docstring": pyDocstring,
+		"slots":     pySlots,
 	}).ParseFS(templateFiles, "templates/*.tmpl")
 	if err != nil {
 		return nil, err
 	}
 	var files []File
-	for _, generate := range []func(*template.Template, *pdkdef.Definition) ([]File, error){generateGo} {
+	for _, generate := range []func(*template.Template, *pdkdef.Definition) ([]File, error){
+		generateGo, generatePython, generateTypeScript,
+	} {
 		made, err := generate(templates, def)
 		if err != nil {
 			return nil, err

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/outrigger-gateway/outrigger/proto/pdkdef"
@@ -120,3 +122,5 @@ func firstSentence(s string) string {
 	}
 	return s
 }
+
+func sortedKeys(set map[string]bool) []string { return slices.Sorted(maps.Keys(set)) }
