@@ -1,0 +1,28 @@
+package upstream
+
+import (
+	"net"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// alive asks the kernel, without waiting, whether the peer has closed an idle connection or sent something that nobody asked for.
+func alive(c net.Conn) bool {
+	sc, ok := c.(syscall.Conn)
+	if !ok {
+		return true // TLS: the next exchange finds out
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	quiet := false
+	err = raw.Read(func(fd uintptr) bool {
+		var one [1]byte
+		_, _, rerr := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		quiet = rerr == unix.EAGAIN
+		return true
+	})
+	return err == nil && quiet
+}

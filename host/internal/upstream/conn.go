@@ -1,0 +1,272 @@
+package upstream
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http/httputil"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/timedconn"
+)
+
+// pool keeps the idle connections of one target, most recently used last.
+type pool struct {
+	transport *Transport
+	target    Target
+
+	mu     sync.Mutex
+	idle   []*conn
+	closed bool
+	used   bool // since the last sweep
+}
+
+// conn is one connection to an upstream.
+type conn struct {
+	pool *pool
+	net  timedconn.Conn
+	br   *bufio.Reader
+	bw   *bufio.Writer
+
+	requests  int
+	idleSince time.Time
+}
+
+// get takes an idle connection or dials a new one. Connections that were idle for a while are first asked whether the peer has closed them.
+func (p *pool) get() (c *conn, reused bool, err error) {
+	for {
+		p.mu.Lock()
+		p.used = true
+		n := len(p.idle)
+		if n == 0 {
+			p.mu.Unlock()
+			break
+		}
+		c = p.idle[n-1]
+		p.idle[n-1] = nil
+		p.idle = p.idle[:n-1]
+		p.mu.Unlock()
+		if time.Since(c.idleSince) < 50*time.Millisecond || alive(c.net.Conn) {
+			return c, true, nil
+		}
+		c.close()
+	}
+	nc, err := p.transport.dial(&p.target)
+	if err != nil {
+		return nil, false, err
+	}
+	c = &conn{pool: p, net: timedconn.Conn{Conn: nc, ReadTimeout: p.target.ReadTimeout, WriteTimeout: p.target.WriteTimeout}}
+	c.br = bufio.NewReaderSize(&c.net, 16<<10)
+	c.bw = bufio.NewWriterSize(&c.net, 16<<10)
+	return c, false, nil
+}
+
+// put gives a connection back after a complete exchange.
+func (p *pool) put(c *conn) {
+	c.requests++
+	c.idleSince = time.Now()
+	p.mu.Lock()
+	keep := !p.closed && len(p.idle) < p.transport.opts.IdlePerTarget && c.requests < p.transport.opts.RequestsPerConn
+	if keep {
+		p.idle = append(p.idle, c)
+	}
+	p.mu.Unlock()
+	if !keep {
+		c.close()
+	}
+}
+
+// expire closes what was idle since before the given time and reports whether nobody used the pool since the last call.
+func (p *pool) expire(before time.Time) (unused bool) {
+	p.mu.Lock()
+	n := 0
+	for n < len(p.idle) && p.idle[n].idleSince.Before(before) {
+		n++
+	}
+	old := append([]*conn(nil), p.idle[:n]...)
+	p.idle = append(p.idle[:0], p.idle[n:]...)
+	unused = !p.used && len(p.idle) == 0
+	p.used = false
+	p.closed = unused
+	p.mu.Unlock()
+	for _, c := range old {
+		c.close()
+	}
+	return unused
+}
+
+func (p *pool) close() {
+	p.mu.Lock()
+	p.closed = true
+	idle := p.idle
+	p.idle = nil
+	p.mu.Unlock()
+	for _, c := range idle {
+		c.close()
+	}
+}
+
+func (c *conn) close() { _ = c.net.Close() }
+
+const maxInterim = 100
+
+// exchange sends one request and reads the response head, and the body when it is small. sent tells whether a byte may have reached the peer.
+func (c *conn) exchange(req *fasthttp.Request, resp *fasthttp.Response) (sent bool, err error) {
+	before := c.net.Written
+	err = req.Write(c.bw)
+	if err == nil {
+		err = c.bw.Flush()
+	}
+	if err != nil {
+		c.bw.Reset(&c.net)
+		if c.net.WriteErr == nil && !isTimeout(err) {
+			return c.net.Written > before, &Error{Kind: KindBody, Err: err} // reading the client's body failed
+		}
+		// The peer may have answered and closed before it had read everything.
+		if rerr := c.readHead(req, resp); rerr == nil {
+			resp.SetConnectionClose()
+			return true, c.attachBody(req, resp)
+		}
+		return c.net.Written > before, classify(err)
+	}
+	if err := c.readHead(req, resp); err != nil {
+		return true, classify(err)
+	}
+	if err := c.attachBody(req, resp); err != nil {
+		return true, classify(err)
+	}
+	return true, nil
+}
+
+func (c *conn) readHead(req *fasthttp.Request, resp *fasthttp.Response) error {
+	for range maxInterim {
+		if err := resp.Header.Read(c.br); err != nil {
+			return err
+		}
+		status := resp.StatusCode()
+		if status == fasthttp.StatusSwitchingProtocols {
+			return errors.New("upstream switched protocols, which nobody had asked for")
+		}
+		if status >= 200 {
+			resp.SkipBody = req.Header.IsHead() || status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified
+			return nil
+		}
+	}
+	return fmt.Errorf("upstream sent more than %d interim responses", maxInterim)
+}
+
+// attachBody reads a small body, or hands the connection to a stream. Without a body the connection goes back at once.
+func (c *conn) attachBody(req *fasthttp.Request, resp *fasthttp.Response) error {
+	keep := !resp.ConnectionClose() && !req.ConnectionClose()
+	length := resp.Header.ContentLength()
+	switch {
+	case resp.SkipBody || length == 0:
+	case length > 0 && length <= c.pool.transport.opts.BufferBelow:
+		if err := resp.ReadBody(c.br, 0); err != nil {
+			return err
+		}
+	default:
+		b := &body{conn: c, keep: keep}
+		switch {
+		case length > 0:
+			b.left = int64(length)
+			b.fixed = true
+		case length == -1:
+			b.chunked = httputil.NewChunkedReader(c.br)
+		default:
+			b.keep = false // until the connection closes
+		}
+		resp.SetBodyStream(&Body{b}, max(length, -1))
+		return nil
+	}
+	if keep && c.br.Buffered() == 0 {
+		c.pool.put(c)
+	} else {
+		c.close()
+	}
+	return nil
+}
+
+// Body holds the stream of a response. Whoever wants to wrap the stream replaces the ReadCloser in it: fasthttp closes a stream that is
+// taken out of a response.
+type Body struct{ io.ReadCloser }
+
+// body streams a response body. The connection goes back to the pool when the body was read to its end and is closed otherwise.
+type body struct {
+	conn    *conn
+	chunked io.Reader
+	left    int64
+	fixed   bool
+	keep    bool
+	err     error
+}
+
+func (b *body) Read(p []byte) (n int, err error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	switch {
+	case b.fixed:
+		if int64(len(p)) > b.left {
+			p = p[:b.left]
+		}
+		n, err = b.conn.br.Read(p)
+		b.left -= int64(n)
+		if err == io.EOF && b.left > 0 {
+			err = io.ErrUnexpectedEOF
+		} else if err == nil && b.left == 0 {
+			err = io.EOF
+		}
+	case b.chunked != nil:
+		n, err = b.chunked.Read(p)
+		if err == io.EOF {
+			if terr := skipTrailers(b.conn.br); terr != nil {
+				err = terr
+			}
+		}
+	default:
+		n, err = b.conn.br.Read(p)
+	}
+	b.err = err
+	return n, err
+}
+
+// Close ends the stream. It may be called more than once.
+func (b *body) Close() error {
+	if b.conn == nil {
+		return nil
+	}
+	c := b.conn
+	b.conn = nil
+	if b.err == io.EOF && b.keep && c.br.Buffered() == 0 {
+		c.pool.put(c)
+	} else {
+		c.close()
+	}
+	if b.err == nil {
+		b.err = net.ErrClosed
+	}
+	return nil
+}
+
+// skipTrailers reads the trailer section of a chunked body, which is at most 16 KiB here.
+func skipTrailers(br *bufio.Reader) error {
+	for range 100 {
+		line, err := br.ReadSlice('\n')
+		if err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+		if len(line) <= 2 && (len(line) == 1 || line[0] == '\r') {
+			return nil
+		}
+	}
+	return errors.New("upstream sent too many trailer lines")
+}
