@@ -1,0 +1,127 @@
+package pluginserver
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/transport"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// overdueAfter is the age at which the oldest call of a lane makes the lane one to avoid: the default deadline of a phase.
+const overdueAfter = time.Second
+
+// lane is one open lane of a server.
+type lane struct {
+	transport.Lane
+	exclusive bool // one call at a time
+	busy      atomic.Bool
+}
+
+// laneSet is what calls choose from. It is never changed: a change is a new set.
+type laneSet struct {
+	lanes     []*lane
+	exclusive bool // some lane takes one call at a time
+	turn      atomic.Uint32
+}
+
+// pick returns the least loaded lane, the ones that answer before the ones whose oldest call is overdue. Lanes of equal load take
+// turns.
+func (s *laneSet) pick() *lane {
+	if len(s.lanes) == 1 {
+		return s.lanes[0]
+	}
+	var best *lane
+	var bestLoad int
+	var bestLate bool
+	now := time.Now()
+	first := int(s.turn.Add(1))
+	for i := range s.lanes {
+		l := s.lanes[(first+i)%len(s.lanes)]
+		load, late := l.InFlight(), overdue(l, now)
+		if best == nil || bestLate && !late || bestLate == late && load < bestLoad {
+			best, bestLoad, bestLate = l, load, late
+		}
+	}
+	return best
+}
+
+// claim takes a free lane for one call; nil when none is free. Lanes whose calls may overlap are always free.
+func (s *laneSet) claim() *lane {
+	first := int(s.turn.Add(1))
+	for i := range s.lanes {
+		l := s.lanes[(first+i)%len(s.lanes)]
+		if !l.exclusive || l.busy.CompareAndSwap(false, true) {
+			return l
+		}
+	}
+	return nil
+}
+
+func overdue(l *lane, now time.Time) bool {
+	oldest := l.Oldest()
+	return !oldest.IsZero() && now.Sub(oldest) > overdueAfter
+}
+
+// Call runs one call on a lane of the server and fills out. c and out are the caller's again when it returns.
+//
+// It does not wait for a server that is not ready: *NotReadyError. More calls than max_in_flight: *transport.Error Overloaded. The
+// other errors are those of transport.Lane; a handler that failed is no error but out.Err.
+func (s *Server) Call(c *wire.Call, deadline time.Time, asker transport.Asker, out *wire.Outcome) error {
+	set := s.lanes.Load()
+	if set == nil {
+		return s.notReady.Load()
+	}
+	if n := s.inFlight.Add(1); n > int64(s.cfg.MaxInFlight) {
+		s.leave()
+		s.shed.Add(1)
+		return s.overloaded
+	}
+	defer s.leave()
+	if set.exclusive {
+		return s.callExclusive(set, c, deadline, asker, out)
+	}
+	return set.pick().Call(c, deadline, asker, out)
+}
+
+// leave ends a call's stay and wakes a drain that waits for the last one.
+func (s *Server) leave() {
+	if s.inFlight.Add(-1) == 0 && s.draining.Load() {
+		wake(s.idle)
+	}
+}
+
+// callExclusive waits for a lane of its own, at most until the deadline.
+func (s *Server) callExclusive(set *laneSet, c *wire.Call, deadline time.Time, asker transport.Asker, out *wire.Outcome) error {
+	l := set.claim()
+	if l == nil {
+		timer := time.NewTimer(time.Until(deadline))
+		defer timer.Stop()
+		for l == nil {
+			select {
+			case <-s.freed:
+			case <-timer.C:
+				return &transport.Error{Kind: transport.Timeout, Msg: "plugin server " + s.cfg.Name + ": no lane became free before the deadline"}
+			}
+			if set = s.lanes.Load(); set == nil {
+				wake(s.freed) // the others that wait must hear of it too
+				return s.notReady.Load()
+			}
+			l = set.claim()
+		}
+		wake(s.freed) // one wake may have stood for several lanes
+	}
+	defer func() {
+		l.busy.Store(false)
+		wake(s.freed)
+	}()
+	return l.Call(c, deadline, asker, out)
+}
+
+// wake signals without waiting; c has room for one signal.
+func wake(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,298 @@
+package pluginserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	pluginv1 "github.com/outrigger-gateway/outrigger/proto/gen/outrigger/plugin/v1"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/transport"
+)
+
+// failedChecks in a row end a life.
+const failedChecks = 3
+
+// healthService is the name under which go-plugin's servers answer health checks.
+const healthService = "plugin"
+
+// Why lives end.
+var (
+	errStopping = errors.New("it is being stopped")
+	errHung     = errors.New("the server does not answer health checks")
+
+	errNoAnswerYet = errors.New("it has not answered yet")
+)
+
+// life is one life of a peer: a process, or a connection, from ready to its end.
+type life struct {
+	peer   *peer
+	link   *link
+	client pluginv1.PluginServerClient
+	desc   *description
+	pid    uint32
+	// ctx ends with the life; its cause says why.
+	ctx context.Context
+	end context.CancelCauseFunc
+
+	lanes  []*lane   // owned by run
+	opened time.Time // when the last lane was opened
+	died   chan *lane
+
+	asking atomic.Bool // askAgain runs
+
+	applied map[uint64]applied // guarded by the server's mu
+}
+
+// begin opens a link, asks the server what it hosts, gives it the instances and opens the lanes. When it returns without an error
+// the lanes take calls; then the caller runs run and close.
+func (p *peer) begin(ctx context.Context) (*life, error) {
+	s := p.server
+	start, cancel := context.WithTimeout(ctx, s.cfg.StartTimeout)
+	defer cancel()
+	link, err := p.opener.open(start)
+	if err != nil {
+		return nil, err
+	}
+	l := &life{
+		peer: p, link: link, client: pluginv1.NewPluginServerClient(link.conn), pid: uint32(link.pid),
+		died: make(chan *lane, maxLanes), applied: map[uint64]applied{},
+	}
+	l.ctx, l.end = context.WithCancelCause(ctx)
+	if link.gone != nil {
+		go func() {
+			select {
+			case <-link.gone:
+				l.end(errors.New(link.ending()))
+			case <-l.ctx.Done():
+			}
+		}()
+	}
+	// Everything that waits below ends with the process, and with the time for the start.
+	defer context.AfterFunc(l.ctx, cancel)()
+	if err := l.raise(start); err != nil {
+		if l.ctx.Err() != nil {
+			err = context.Cause(l.ctx)
+		}
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// raise takes a life from its link to taking calls.
+func (l *life) raise(start context.Context) error {
+	s := l.peer.server
+	var err error
+	if l.desc, err = describe(start, l.client, &s.cfg, l.link.addr, s.opts.Hello.GatewayVersion); err != nil {
+		return err
+	}
+	if l.pid == 0 {
+		l.pid = l.desc.pid
+	}
+	if err := s.learn(l.desc.manifests); err != nil {
+		return err
+	}
+	if err := l.openLanes(start); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	l.peer.life = l // from here on Release reaches it
+	s.mu.Unlock()
+	return l.sync(l.publish)
+}
+
+// openLanes opens the lanes that are missing.
+func (l *life) openLanes(ctx context.Context) error {
+	s := l.peer.server
+	for len(l.lanes) < l.desc.lanes {
+		o := transport.Options{Hello: s.opts.Hello, Token: l.desc.plane.token, MaxInFlight: s.cfg.MaxInFlight, OnLog: s.onLog}
+		t, err := s.openLane(ctx, l, o)
+		if err != nil {
+			if l.desc.plane.network == "" {
+				return fmt.Errorf("open a lane on the control connection: %w", err)
+			}
+			return fmt.Errorf("open a lane at %s://%s: %w", l.desc.plane.network, l.desc.plane.addr, err)
+		}
+		n := &lane{Lane: t, exclusive: !l.desc.overlap}
+		l.lanes = append(l.lanes, n)
+		l.opened = time.Now()
+		go func() {
+			<-n.Done()
+			select {
+			case l.died <- n:
+			case <-l.ctx.Done():
+			}
+		}()
+	}
+	return nil
+}
+
+// publish lets the lanes take calls; the server's mu is held.
+func (l *life) publish() { l.peer.setLanes(l.lanes) }
+
+// run watches a life that takes calls until it ends, and returns why. Cancelling soft ends it in order; hard bounds that.
+func (l *life) run(soft, hard context.Context) error {
+	s := l.peer.server
+	check := time.NewTicker(s.opts.HealthInterval)
+	defer check.Stop()
+	checked := make(chan error, 1)
+	checking, failed := false, 0
+	var reopen <-chan time.Time // set while a lane is missing
+	for {
+		select {
+		case <-l.ctx.Done():
+			if soft.Err() != nil {
+				l.finish(hard)
+				return errStopping
+			}
+			return context.Cause(l.ctx)
+		case dead := <-l.died:
+			l.dropLane(dead)
+			if reopen == nil {
+				reopen = time.After(l.peer.waits.wait(time.Since(l.opened)))
+			}
+		case <-reopen:
+			reopen = nil
+			if err := l.reopenLanes(); err != nil {
+				return err
+			}
+		case <-check.C:
+			if !checking {
+				checking = true
+				go func() { checked <- l.checkHealth() }()
+			}
+		case err := <-checked:
+			checking = false
+			if err == nil {
+				failed = 0
+				l.askAgainLater()
+				continue
+			}
+			if failed++; failed == failedChecks {
+				return err
+			}
+			s.logger.Warn("a health check failed", "pid", l.pid, "failed", failed, "of", failedChecks, "error", err)
+		}
+	}
+}
+
+// dropLane takes a dead lane out of use.
+func (l *life) dropLane(dead *lane) {
+	s := l.peer.server
+	l.lanes = slices.DeleteFunc(slices.Clone(l.lanes), func(o *lane) bool { return o == dead })
+	s.logger.Warn("a lane ended", "pid", l.pid, "left", len(l.lanes), "error", dead.Err())
+	s.mu.Lock()
+	l.peer.cause = fmt.Errorf("its lane ended: %w", dead.Err())
+	l.peer.setLanes(l.lanes)
+	s.mu.Unlock()
+	s.tell()
+}
+
+// reopenLanes replaces dead lanes. It fails when the process is gone, or when another one answers in its place.
+func (l *life) reopenLanes() error {
+	s := l.peer.server
+	ctx, cancel := context.WithTimeout(l.ctx, s.cfg.StartTimeout)
+	defer cancel()
+	d, err := describe(ctx, l.client, &s.cfg, l.link.addr, s.opts.Hello.GatewayVersion)
+	if err != nil {
+		return err
+	}
+	if d.identity != l.desc.identity {
+		return errors.New("another process answers in its place")
+	}
+	if err := l.openLanes(ctx); err != nil {
+		return err
+	}
+	if err := l.sync(l.publish); err != nil {
+		return err
+	}
+	s.tell()
+	return nil
+}
+
+// checkHealth asks the standard health service. A server without one counts as healthy.
+func (l *life) checkHealth() error {
+	ctx, cancel := context.WithTimeout(l.ctx, l.peer.server.opts.HealthInterval)
+	defer cancel()
+	r, err := grpc_health_v1.NewHealthClient(l.link.conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: healthService})
+	switch {
+	case err == nil && r.Status == grpc_health_v1.HealthCheckResponse_SERVING, status.Code(err) == codes.Unimplemented:
+		return nil
+	case err == nil:
+		return fmt.Errorf("the server says that it is %v", r.Status)
+	}
+	return fmt.Errorf("%w: %w", errHung, rpcError(ctx, err))
+}
+
+// askAgainLater lets askAgain run beside the watch, once at a time.
+func (l *life) askAgainLater() {
+	if l.asking.CompareAndSwap(false, true) {
+		s := l.peer.server
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.later(func() {
+			defer l.asking.Store(false)
+			l.askAgain()
+		})
+	}
+}
+
+// finish ends a life in order: running calls, then the lanes, then the process. Lanes take no new calls any more.
+func (l *life) finish(hard context.Context) {
+	s := l.peer.server
+	ctx, cancel := context.WithTimeout(hard, s.cfg.DrainTimeout+time.Second)
+	defer cancel()
+	if r, err := l.client.Drain(ctx, &pluginv1.DrainRequest{TimeoutMs: uint32(s.cfg.DrainTimeout.Milliseconds())}); err != nil {
+		s.logger.Warn("the plugin server does not drain", "pid", l.pid, "error", rpcError(ctx, err))
+	} else if !r.Drained {
+		s.logger.Warn("calls still run on the plugin server after the time for draining", "pid", l.pid, "timeout", s.cfg.DrainTimeout)
+	}
+	l.closeLanes("shutdown", "the host is ending")
+	if !s.cfg.Managed() {
+		l.releaseAll(ctx)
+	}
+	l.link.shutdown(hard)
+}
+
+// releaseAll frees the instances in a server that goes on living.
+func (l *life) releaseAll(ctx context.Context) {
+	s := l.peer.server
+	r := &pluginv1.ReleaseRequest{}
+	s.mu.Lock()
+	for id := range l.applied {
+		r.InstanceIds = append(r.InstanceIds, id)
+	}
+	s.mu.Unlock()
+	if len(r.InstanceIds) == 0 {
+		return
+	}
+	if _, err := l.client.Release(ctx, r); err != nil {
+		s.logger.Warn("cannot release instances", "pid", l.pid, "error", rpcError(ctx, err))
+	}
+}
+
+func (l *life) closeLanes(code, msg string) {
+	for _, n := range l.lanes {
+		_ = n.Close(code, msg)
+	}
+}
+
+// close frees what the life holds and takes its lanes out of use.
+func (l *life) close() {
+	s := l.peer.server
+	s.mu.Lock()
+	l.peer.life = nil
+	l.peer.setLanes(nil)
+	s.mu.Unlock()
+	l.end(errStopping)
+	l.link.close() // first: a dead process cannot hold up the goodbyes
+	l.closeLanes("closed", "the host ends this connection")
+}

@@ -1,0 +1,250 @@
+package pluginserver
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	plugin "github.com/hashicorp/go-plugin"
+	"github.com/hashicorp/go-plugin/runner"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver/reaper"
+	"github.com/outrigger-gateway/outrigger/proto/goplugin"
+)
+
+// maxMessage bounds one control-plane message, in bytes.
+const maxMessage = 32 << 20
+
+// termGrace is how long a managed process gets for each step of its end: Shutdown, then SIGTERM, then SIGKILL.
+const termGrace = 2 * time.Second
+
+// link is an open control connection to one plugin server process.
+type link struct {
+	conn *grpc.ClientConn
+	pid  int             // managed only
+	gone <-chan struct{} // managed: closed when the process has ended; attached: nil
+	addr address         // attached: of the control plane
+	tls  *tls.Config     // attached: for the data plane too
+
+	// ending says why gone was closed.
+	ending func() string
+	// shutdown ends a managed process in order and waits for it; at the latest when ctx is done it is killed.
+	shutdown func(ctx context.Context)
+	// close ends what shutdown did not end and frees everything. It waits, and may be called again.
+	close func()
+}
+
+// opener makes links: one attempt each.
+type opener interface {
+	// open returns a link whose server can be asked, or why not. Nothing is left behind when it fails.
+	open(ctx context.Context) (*link, error)
+}
+
+// managed starts processes.
+type managed struct {
+	cfg     *Config
+	account *account
+	runDir  string
+	reaper  *reaper.Reaper
+	server  *Server
+}
+
+func (m *managed) open(ctx context.Context) (*link, error) {
+	p := newProcess(m.cfg.Command, m.cfg.Dir, limits{m.cfg.MemoryLimit, m.cfg.OpenFiles}, m.account, m.reaper, m.server.logger)
+	client := plugin.NewClient(&plugin.ClientConfig{
+		HandshakeConfig:  plugin.HandshakeConfig{ProtocolVersion: 1, MagicCookieKey: cookieKey, MagicCookieValue: cookieValue},
+		VersionedPlugins: map[int]plugin.PluginSet{1: {}},
+		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
+		SkipHostEnv:      true,
+		StartTimeout:     m.cfg.StartTimeout,
+		Logger:           hclog.NewNullLogger(), // everything worth telling is told by us
+		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: m.runDir},
+		GRPCDialOptions:  []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage))},
+		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, tmpDir string) (runner.Runner, error) {
+			p.tmpDir, p.env = tmpDir, environment(m.cfg, m.account, tmpDir, cmd.Env)
+			if m.account != nil {
+				if err := os.Chown(tmpDir, m.account.uid, m.account.gid); err != nil {
+					return nil, fmt.Errorf("give the socket directory to user %s: %w", m.account.name, err)
+				}
+			}
+			return p, nil
+		},
+	})
+	// go-plugin holds its lock while it starts, and waits without a bound for a server that does not answer. Killing the process
+	// is what always ends its waiting.
+	stop := context.AfterFunc(ctx, func() { p.signal(syscall.SIGKILL) })
+	defer stop()
+	release := sync.OnceFunc(func() {
+		p.signal(syscall.SIGKILL)
+		if p.ID() != "" {
+			<-p.exited
+			client.Kill() // nothing is left to kill: frees the connection and go-plugin's goroutines
+		}
+		if p.tmpDir != "" {
+			_ = os.RemoveAll(p.tmpDir)
+		}
+	})
+	conn, err := connectManaged(client)
+	if err != nil {
+		release()
+		return nil, m.explain(ctx, p, err)
+	}
+	return &link{
+		conn: conn, pid: int(p.pid.Load()), gone: p.exited,
+		ending:   p.ending,
+		shutdown: func(ctx context.Context) { p.end(ctx, conn) },
+		close:    release,
+	}, nil
+}
+
+// connectManaged lets go-plugin start the process and read the handshake, and takes the connection from it.
+func connectManaged(client *plugin.Client) (*grpc.ClientConn, error) {
+	if _, err := client.Start(); err != nil {
+		return nil, err
+	}
+	protocol, err := client.Client()
+	if err != nil {
+		return nil, err
+	}
+	grpcClient, ok := protocol.(*plugin.GRPCClient)
+	if !ok {
+		return nil, fmt.Errorf("the server speaks %T, expected gRPC", protocol)
+	}
+	return grpcClient.Conn, nil
+}
+
+// explain turns go-plugin's error into what happened to the process. The process has ended.
+func (m *managed) explain(ctx context.Context, p *process, err error) error {
+	started := strings.Join(m.cfg.Command, " ")
+	switch {
+	case p.ID() == "": // never started: the error is our own
+		return err
+	case p.endedByItself():
+		return errors.New(p.ending() + " before it was up")
+	case errors.Is(ctx.Err(), context.DeadlineExceeded) || strings.HasPrefix(err.Error(), "timeout while waiting"):
+		last := ""
+		if line := p.tail.String(); line != "" {
+			last = "; its last line on " + line
+		}
+		return fmt.Errorf("not up within %v (pid %s, started as %q): no handshake line on its standard output, or no answer behind it%s", m.cfg.StartTimeout, p.ID(), started, last)
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("handshake with pid %s, started as %q: %w", p.ID(), started, err)
+}
+
+// end asks the process to end, in growing sharpness, and waits for it.
+func (p *process) end(ctx context.Context, conn *grpc.ClientConn) {
+	ask, cancel := context.WithTimeout(ctx, termGrace)
+	err := goplugin.Shutdown(ask, conn)
+	cancel()
+	if err == nil && p.ended(ctx, termGrace) {
+		return
+	}
+	p.signal(syscall.SIGTERM)
+	if p.ended(ctx, termGrace) {
+		return
+	}
+	p.signal(syscall.SIGKILL)
+	<-p.exited
+}
+
+// ended waits for the process, at most for d and until ctx is done.
+func (p *process) ended(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-p.exited:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// attached connects to servers that already run.
+type attached struct {
+	cfg  *Config
+	addr address
+}
+
+func (a *attached) open(ctx context.Context) (*link, error) {
+	var mu sync.Mutex
+	var dialErr error // of the last attempt: gRPC's own words do not say enough
+	dial := func(ctx context.Context, _ string) (net.Conn, error) {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, a.addr.network, a.addr.addr)
+		mu.Lock()
+		defer mu.Unlock()
+		dialErr = err
+		return conn, err
+	}
+	creds := insecure.NewCredentials()
+	if a.cfg.TLS != nil {
+		conf := a.cfg.TLS.Clone()
+		if conf.ServerName == "" {
+			conf.ServerName = a.addr.host()
+		}
+		creds = credentials.NewTLS(conf)
+	}
+	conn, err := grpc.NewClient("passthrough:///"+a.cfg.Name, grpc.WithContextDialer(dial), grpc.WithTransportCredentials(creds),
+		grpc.WithAuthority("localhost"), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)))
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", a.addr, err)
+	}
+	conn.Connect()
+	for state := conn.GetState(); state != connectivity.Ready; state = conn.GetState() {
+		mu.Lock()
+		err := dialErr
+		mu.Unlock()
+		if state == connectivity.TransientFailure || !conn.WaitForStateChange(ctx, state) {
+			conn.Close()
+			return nil, a.explain(ctx, state, err)
+		}
+	}
+	return &link{
+		conn: conn, addr: a.addr, tls: a.cfg.TLS,
+		ending:   func() string { return "the connection to " + a.addr.String() + " ended" },
+		shutdown: func(context.Context) {},
+		close:    func() { conn.Close() },
+	}, nil
+}
+
+// explain says why no connection came up.
+func (a *attached) explain(ctx context.Context, state connectivity.State, dialErr error) error {
+	switch {
+	case dialErr != nil && a.addr.network == "unix":
+		return explainSocket(a.addr.addr, rootCause(dialErr))
+	case dialErr != nil:
+		return fmt.Errorf("connect to %s: %w", a.addr, rootCause(dialErr))
+	case errors.Is(ctx.Err(), context.Canceled):
+		return context.Cause(ctx)
+	case state == connectivity.TransientFailure && a.cfg.TLS != nil:
+		return fmt.Errorf("connect to %s: somebody listens, but the TLS or HTTP/2 handshake fails: is it a plugin server that trusts this host's certificate?", a.addr)
+	case state == connectivity.TransientFailure:
+		return fmt.Errorf("connect to %s: somebody listens, but does not speak gRPC without TLS", a.addr)
+	}
+	return fmt.Errorf("connect to %s: no answer within %v", a.addr, a.cfg.StartTimeout)
+}
+
+// rootCause strips what net puts around a system error: the message names the address already.
+func rootCause(err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return err
+}

@@ -1,0 +1,184 @@
+package pluginserver
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/host/internal/transport"
+)
+
+// Server is one configured plugin server with all its processes. Its methods may be called at once from many goroutines.
+type Server struct {
+	cfg      Config
+	opts     *Options
+	servers  *Servers
+	logger   *slog.Logger
+	openLane laneOpener
+	soft     context.Context // ends when the server is to end in order
+	endSoft  context.CancelFunc
+
+	// What Call reads.
+	lanes      atomic.Pointer[laneSet]       // nil: no lane takes calls
+	notReady   atomic.Pointer[NotReadyError] // set before lanes becomes nil
+	overloaded *transport.Error
+	inFlight   atomic.Int64
+	shed       atomic.Uint64 // calls refused by max_in_flight
+	draining   atomic.Bool
+	idle       chan struct{} // cap 1: the last call left while draining
+	freed      chan struct{} // cap 1: an exclusive lane became free, or the lanes changed
+
+	background sync.WaitGroup // what later started
+
+	mu        sync.Mutex
+	peers     []*peer
+	instances map[uint64]*Instance
+	manifests []entity.Manifest // nil: never seen
+	stopping  bool
+	ready     bool
+	changes   []State // for tell
+
+	telling sync.Mutex // held while OnState runs, so that changes stay in order; taken before mu
+}
+
+// laneOpener opens a lane of a life. Tests put their own in its place.
+type laneOpener func(ctx context.Context, l *life, o transport.Options) (transport.Lane, error)
+
+func newServer(cfg Config, ss *Servers, open laneOpener) *Server {
+	s := &Server{
+		cfg: cfg, opts: &ss.opts, servers: ss, openLane: open,
+		logger:     ss.opts.Logger.With("server", cfg.Name),
+		idle:       make(chan struct{}, 1),
+		freed:      make(chan struct{}, 1),
+		instances:  map[uint64]*Instance{},
+		overloaded: &transport.Error{Kind: transport.Overloaded, Msg: fmt.Sprintf("plugin server %q has %d calls in flight, its max_in_flight", cfg.Name, cfg.MaxInFlight)},
+	}
+	s.soft, s.endSoft = context.WithCancel(context.Background())
+	s.notReady.Store(&NotReadyError{Server: cfg.Name, State: StateStarting})
+	return s
+}
+
+// Name of the server in the settings.
+func (s *Server) Name() string { return s.cfg.Name }
+
+// addPeer adds one process or connection; before start.
+func (s *Server) addPeer(o opener) {
+	s.peers = append(s.peers, &peer{
+		server: s, number: len(s.peers), opener: o, waits: waits{Backoff: s.opts.Backoff},
+		done: make(chan struct{}), first: make(chan struct{}), state: StateStarting, since: time.Now(),
+	})
+}
+
+// takingCalls lists the lives that take calls; mu is held.
+func (s *Server) takingCalls() []*life {
+	var lives []*life
+	for _, p := range s.peers {
+		if p.life != nil && len(p.lanes) > 0 {
+			lives = append(lives, p.life)
+		}
+	}
+	return lives
+}
+
+// rebuild puts the lanes of all peers before the callers; mu is held.
+func (s *Server) rebuild() {
+	set := &laneSet{}
+	if !s.stopping {
+		for _, p := range s.peers {
+			set.lanes = append(set.lanes, p.lanes...)
+		}
+	}
+	set.exclusive = slices.ContainsFunc(set.lanes, func(l *lane) bool { return l.exclusive })
+	if len(set.lanes) > 0 {
+		s.lanes.Store(set)
+	} else {
+		s.notReady.Store(&NotReadyError{Server: s.cfg.Name, State: s.state(), Reason: s.reason().Error()})
+		s.lanes.Store(nil)
+	}
+	wake(s.freed)
+	if ready := len(set.lanes) > 0; ready != s.ready {
+		s.ready = ready
+		s.changes = append(s.changes, s.current())
+	}
+}
+
+// tell passes changes of the state on to OnState. No lock is held but telling.
+func (s *Server) tell() {
+	if s.opts.OnState == nil {
+		return
+	}
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	s.mu.Lock()
+	changes := s.changes
+	s.changes = nil
+	s.mu.Unlock()
+	for _, c := range changes {
+		s.opts.OnState(c)
+	}
+}
+
+// learn checks and keeps the manifests of a process that has just been asked.
+func (s *Server) learn(list []entity.Manifest) error {
+	if err := s.servers.claim(s, list); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	changed := s.manifests != nil && !slices.EqualFunc(s.manifests, list, sameManifest)
+	s.manifests = list
+	s.mu.Unlock()
+	if changed {
+		s.logger.Warn("the plugins of the server are not what they were; a reload makes the host use what they say now")
+	}
+	return nil
+}
+
+func sameManifest(a, b entity.Manifest) bool {
+	return a.Name == b.Name && a.Version == b.Version && a.Priority == b.Priority && slices.Equal(a.Phases, b.Phases) &&
+		string(a.Schema) == string(b.Schema) && a.Authenticates == b.Authenticates && slices.Equal(a.Needs, b.Needs)
+}
+
+// onLog passes a handler's line on.
+func (s *Server) onLog(rec transport.LogRecord) {
+	if s.opts.OnPluginLog != nil {
+		s.opts.OnPluginLog(s.cfg.Name, rec)
+	}
+}
+
+// start runs the peers.
+func (s *Server) start(hard context.Context) {
+	for _, p := range s.peers {
+		go p.run(s.soft, hard)
+	}
+}
+
+// stop ends the server: no new calls, wait for the running ones, end the processes. ctx bounds the first wait, hard the second.
+func (s *Server) stop(ctx, hard context.Context) {
+	s.mu.Lock()
+	s.stopping = true
+	s.rebuild()
+	s.mu.Unlock()
+	s.tell()
+	s.draining.Store(true)
+	timer := time.NewTimer(s.cfg.DrainTimeout)
+	defer timer.Stop()
+	for waiting := true; waiting && s.inFlight.Load() > 0; {
+		select {
+		case <-s.idle:
+		case <-timer.C:
+			waiting = false
+		case <-ctx.Done():
+			waiting = false
+		}
+	}
+	s.endSoft()
+	for _, p := range s.peers {
+		<-p.done
+	}
+	s.background.Wait()
+}
