@@ -12,8 +12,8 @@ func (n Client) GetIP() string {
 	return n.pdk.backend.ClientGetIP()
 }
 
-// GetForwardedIP returns the address of the client behind trusted peers (settings trusted_ips,
-// real_ip_header); else that of the direct peer.
+// GetForwardedIP returns the address of the client behind trusted peers (settings trusted_ips and
+// real_ip_header). Without them it is that of the direct peer.
 //
 // Class read, answered from the facts of the call. Phases: all.
 func (n Client) GetForwardedIP() string {

@@ -51,8 +51,8 @@ func (n Request) GetForwardedHost() string {
 	return n.pdk.backend.RequestGetForwardedHost()
 }
 
-// GetForwardedPort returns X-Forwarded-Port of a trusted peer, or the port of its X-Forwarded-Host; else
-// Request.GetPort.
+// GetForwardedPort returns X-Forwarded-Port of a trusted peer. Without it, the port of its X-Forwarded-Host;
+// else Request.GetPort.
 //
 //   - result: 1 to 65535
 //
@@ -96,7 +96,7 @@ func (n Request) GetMethod() string {
 	return n.pdk.backend.RequestGetMethod()
 }
 
-// GetPath returns the normalised path without query: unreserved triplets are decoded, dot segments removed,
+// GetPath returns the normalised path without query. Unreserved triplets are decoded, dot segments removed,
 // slashes merged. A ServiceRequest.SetPath is not seen.
 //
 //   - result: starts with /

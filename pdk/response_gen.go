@@ -37,8 +37,8 @@ func (n Response) GetHeaders(maxHeaders int) (MultiMap, error) {
 	return n.pdk.backend.ResponseGetHeaders(maxHeaders)
 }
 
-// GetSource returns who made the response: the upstream service, a plugin's exit, or the gateway's error
-// handling.
+// GetSource returns who made the response. It is the upstream service, a plugin's exit, or the gateway's
+// error handling.
 //
 //   - result: service, exit or error
 //
@@ -127,8 +127,8 @@ func (n Response) Exit(status int, body any, headers map[string][]string) error 
 	return n.pdk.backend.ResponseExit(status, body, headers)
 }
 
-// Error answers with the gateway's error body, in the format that the client accepts (JSON, HTML, XML or
-// plain text), and ends the handler like Response.Exit.
+// Error answers with the gateway's error body and ends the handler, like Response.Exit. The format is what
+// the client accepts: JSON, HTML, XML or plain text.
 //
 //   - status: 400 to 599
 //   - message: left out: the standard text of the status; "": left out

@@ -5,8 +5,8 @@ package pdk
 // ServiceRequest is the namespace service.request. The request that goes to the upstream service.
 type ServiceRequest struct{ pdk *PDK }
 
-// EnableBuffering has the host read the whole response body into memory, at most max_body, before
-// body_filter, which then runs once.
+// EnableBuffering has the host read the whole response body into memory before body_filter, which then runs
+// once. The body may have max_body bytes.
 //
 // It fails with ErrPhase in another phase. Class write, recorded and applied when the handler ends well.
 // Phases: rewrite, access, response, header_filter.

@@ -14,6 +14,12 @@ var Placeholder = regexp.MustCompile(`\{([^{}]*)\}`)
 // variadic lists the parameter types that take the rest of the arguments in Go.
 var variadic = []Type{"log_args", "header_values"}
 
+// taken lists the names of types beside which the classes of the namespaces stand.
+var taken = strings.Fields(`
+AsyncPDK Backend Captures Class Consumer Credential Error ExitBody Function Handlers HeaderMap HeaderValue MultiMap Need PDK Pair Phase Plugin
+Query QueryArg QueryMap QueryParam QueryValue Ref Route Service
+`)
+
 // checker holds what must be unique over the whole definition.
 type checker struct {
 	def      *Definition
@@ -26,12 +32,20 @@ type checker struct {
 // check finds the faults that show only when functions are seen as a whole, and together.
 func check(def *Definition) []Problem {
 	c := &checker{def: def, names: map[string]*Function{}, ops: map[int]*Function{}, asks: map[int]*Function{}}
-	spaces := map[string]*Namespace{}
+	spaces, classes := map[string]*Namespace{}, map[string]bool{}
+	for _, word := range taken {
+		classes[word] = true
+	}
 	for _, ns := range def.Namespaces {
 		if first := spaces[ns.Name]; first != nil {
 			c.failf(ns.Pos, "namespace %s is declared at %s already", ns.Name, first.Pos)
 		}
 		spaces[ns.Name] = ns
+		if name := ns.GoName(); ns.Name != "" && classes[name] {
+			c.failf(ns.Pos, "namespace %s: the class name %s is taken; give another with go", ns.Name, name)
+		} else {
+			classes[name] = true
+		}
 		c.text(ns.Pos, "namespace "+ns.Name, nil, ns.Doc)
 		for _, f := range ns.Functions {
 			c.function(f)

@@ -38,7 +38,7 @@ func Generate(def *pdkdef.Definition) ([]File, error) {
 	}
 	var files []File
 	for _, generate := range []func(*template.Template, *pdkdef.Definition) ([]File, error){
-		generateGo, generatePython, generateTypeScript,
+		generateGo, generatePython, generateTypeScript, generateMarkdown,
 	} {
 		made, err := generate(templates, def)
 		if err != nil {

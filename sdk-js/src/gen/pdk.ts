@@ -34,8 +34,8 @@ export class Client {
   }
 
   /**
-   * Returns the address of the client behind trusted peers (settings trusted_ips, real_ip_header); else that of the
-   * direct peer.
+   * Returns the address of the client behind trusted peers (settings trusted_ips and real_ip_header). Without them it
+   * is that of the direct peer.
    *
    * @remarks Class read, answered from the facts of the call. Phases: all.
    */
@@ -391,7 +391,7 @@ export class Request {
   }
 
   /**
-   * Returns X-Forwarded-Port of a trusted peer, or the port of its X-Forwarded-Host; else request.getPort.
+   * Returns X-Forwarded-Port of a trusted peer. Without it, the port of its X-Forwarded-Host; else request.getPort.
    *
    * @returns 1 to 65535
    * @remarks Class read, answered from the facts of the call. Phases: all.
@@ -440,7 +440,7 @@ export class Request {
   }
 
   /**
-   * Returns the normalised path without query: unreserved triplets are decoded, dot segments removed, slashes merged. A
+   * Returns the normalised path without query. Unreserved triplets are decoded, dot segments removed, slashes merged. A
    * service.request.setPath is not seen.
    *
    * @returns starts with /
@@ -607,7 +607,7 @@ export class Response {
   }
 
   /**
-   * Returns who made the response: the upstream service, a plugin's exit, or the gateway's error handling.
+   * Returns who made the response. It is the upstream service, a plugin's exit, or the gateway's error handling.
    *
    * @returns service, exit or error
    * @throws PhaseError in another phase
@@ -712,8 +712,8 @@ export class Response {
   }
 
   /**
-   * Answers with the gateway's error body, in the format that the client accepts (JSON, HTML, XML or plain text), and
-   * ends the handler like response.exit.
+   * Answers with the gateway's error body and ends the handler, like response.exit. The format is what the client
+   * accepts: JSON, HTML, XML or plain text.
    *
    * @param status - 400 to 599
    * @param message - left out: the standard text of the status
@@ -769,7 +769,8 @@ export class ServiceRequest {
   }
 
   /**
-   * Has the host read the whole response body into memory, at most max_body, before body_filter, which then runs once.
+   * Has the host read the whole response body into memory before body_filter, which then runs once. The body may have
+   * max_body bytes.
    *
    * @throws PhaseError in another phase
    * @remarks Class write, recorded and applied when the handler ends well. Phases: rewrite, access, response,

@@ -75,8 +75,9 @@ class _ClientLocal:
         return self._call.client_get_ip()
 
     def get_forwarded_ip(self) -> str:
-        """Returns the address of the client behind trusted peers (settings trusted_ips, real_ip_header); else
-        that of the direct peer.
+        """Returns the address of the client behind trusted peers (settings trusted_ips and real_ip_header).
+
+        Without them it is that of the direct peer.
 
         Class read, answered from the facts of the call. Phases: all.
         """
@@ -539,8 +540,9 @@ class _RequestLocal:
         return self._call.request_get_forwarded_host()
 
     def get_forwarded_port(self) -> int:
-        """Returns X-Forwarded-Port of a trusted peer, or the port of its X-Forwarded-Host; else
-        request.get_port.
+        """Returns X-Forwarded-Port of a trusted peer.
+
+        Without it, the port of its X-Forwarded-Host; else request.get_port.
 
         Returns:
             1 to 65535.
@@ -587,10 +589,10 @@ class _RequestLocal:
         return self._call.request_get_method()
 
     def get_path(self) -> str:
-        """Returns the normalised path without query: unreserved triplets are decoded, dot segments removed,
-        slashes merged.
+        """Returns the normalised path without query.
 
-        A service.request.set_path is not seen.
+        Unreserved triplets are decoded, dot segments removed, slashes merged. A service.request.set_path is
+        not seen.
 
         Returns:
             Starts with /.
@@ -818,8 +820,9 @@ class Response:
         return self._call.response_get_headers(max_headers)
 
     def get_source(self) -> str:
-        """Returns who made the response: the upstream service, a plugin's exit, or the gateway's error
-        handling.
+        """Returns who made the response.
+
+        It is the upstream service, a plugin's exit, or the gateway's error handling.
 
         Returns:
             Service, exit or error.
@@ -942,8 +945,9 @@ class Response:
         return self._call.response_exit(status, body, headers)
 
     def error(self, status: int, message: str | None = None, headers: HeaderMap | None = None) -> NoReturn:
-        """Answers with the gateway's error body, in the format that the client accepts (JSON, HTML, XML or
-        plain text), and ends the handler like response.exit.
+        """Answers with the gateway's error body and ends the handler, like response.exit.
+
+        The format is what the client accepts: JSON, HTML, XML or plain text.
 
         Args:
             status: 400 to 599
@@ -1005,8 +1009,9 @@ class ServiceRequest:
         self._call = call
 
     def enable_buffering(self) -> None:
-        """Has the host read the whole response body into memory, at most max_body, before body_filter, which
-        then runs once.
+        """Has the host read the whole response body into memory before body_filter, which then runs once.
+
+        The body may have max_body bytes.
 
         Raises:
             PhaseError: in another phase
