@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/outrigger-gateway/outrigger/pdk"
@@ -72,11 +73,11 @@ func (e *Exchange) apply(op *wire.Op) error {
 		e.NewBody, e.HasNewBody = op.Body, true
 		return nil
 	case pdk.OpResponseExit:
-		e.Answer = Answer{Given: true, Source: wire.SourceExit, Status: op.Status, Headers: op.Headers, Body: op.Body, HasBody: op.HasBody}
+		e.Answer = Answer{Given: true, Source: wire.SourceExit, Status: op.Status, Headers: slices.Clone(op.Headers), Body: op.Body, HasBody: op.HasBody}
 		return nil
 	case pdk.OpResponseError:
 		e.Answer = Answer{
-			Given: true, Source: wire.SourceError, Status: op.Status, Headers: op.Headers,
+			Given: true, Source: wire.SourceError, Status: op.Status, Headers: slices.Clone(op.Headers),
 			Formatted: true, Message: op.Name, HasMessage: op.HasBody,
 		}
 		return nil

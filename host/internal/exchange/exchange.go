@@ -172,6 +172,9 @@ func (e *Exchange) Enroll(ran []*plan.Instance, rest []*plan.Instance) {
 	e.enrolled = append(append(e.enrolled[:0], ran...), rest...)
 }
 
+// Enrolled lists what Enroll fixed.
+func (e *Exchange) Enrolled() []*plan.Instance { return e.enrolled }
+
 // Chain lists the instances of a phase after access: the enrolled ones, or the plan's.
 func (e *Exchange) Chain(phase pdk.Phase) []*plan.Instance {
 	if len(e.enrolled) == 0 {

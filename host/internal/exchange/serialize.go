@@ -48,18 +48,20 @@ func (e *Exchange) Serialize() (string, error) {
 	}
 	for key, doc := range map[string]*wire.Entity{"route": f.Route, "service": f.Service, "consumer": f.Consumer} {
 		if doc != nil {
-			entry[key] = doc.Value
+			v, err := wire.DecodeValue(doc.Doc)
+			if err != nil {
+				return "", err
+			}
+			entry[key] = v
 		}
 	}
 	if f.Credential != nil {
 		entry["authenticated_entity"] = map[string]any{"id": f.Credential.ID}
 	}
 	for _, s := range e.Serialized {
-		v, err := wire.DecodeValue(s.Value)
-		if err != nil {
+		if err := local.SetSerialized(entry, s.Key, s.Value, s.Mode); err != nil {
 			return "", err
 		}
-		set(entry, splitKey(s.Key), v, s.Mode)
 	}
 	b, err := json.Marshal(entry)
 	return string(b), err
@@ -91,49 +93,4 @@ func headerMap(hs []wire.Header) map[string]any {
 		}
 	}
 	return m
-}
-
-// splitKey splits "a.b" at dots; "\." is a dot.
-func splitKey(key string) []string {
-	var parts []string
-	var b strings.Builder
-	for i := 0; i < len(key); i++ {
-		switch {
-		case key[i] == '\\' && i+1 < len(key) && key[i+1] == '.':
-			i++
-			b.WriteByte('.')
-		case key[i] == '.':
-			parts = append(parts, b.String())
-			b.Reset()
-		default:
-			b.WriteByte(key[i])
-		}
-	}
-	return append(parts, b.String())
-}
-
-// set changes one value of the entry by the rules of log.set_serialize_value. A path that leads through something that is no map is left
-// alone.
-func set(m map[string]any, path []string, v any, mode string) {
-	for _, p := range path[:len(path)-1] {
-		next, ok := m[p].(map[string]any)
-		if !ok {
-			if m[p] != nil || mode == "replace" {
-				return
-			}
-			next = map[string]any{}
-			m[p] = next
-		}
-		m = next
-	}
-	last := path[len(path)-1]
-	_, present := m[last]
-	if mode == "add" && present || mode == "replace" && !present {
-		return
-	}
-	if v == nil {
-		delete(m, last)
-		return
-	}
-	m[last] = v
 }

@@ -54,23 +54,15 @@ func Compile(instances []*Instance, routes []*entity.Route) *Set {
 			s.names = append(s.names, n)
 			priority[r.Name] = in.Priority
 		}
-		var sc scope
-		if r.Route != nil {
-			sc.route = r.Route.ID
-		}
-		if r.Service != nil {
-			sc.service = r.Service.ID
-		}
-		if r.Consumer != nil {
-			sc.consumer = r.Consumer.ID
+		ids := r.ScopeIDs()
+		sc := scope{route: ids[0], service: ids[1], consumer: ids[2], group: ids[3]}
+		if sc.consumer != "" {
 			s.scopedConsumers[sc.consumer] = true
-			n.scoped = true
 		}
-		if r.ConsumerGroup != nil {
-			sc.group = r.ConsumerGroup.ID
+		if sc.group != "" {
 			s.scopedGroups[sc.group] = true
-			n.scoped = true
 		}
+		n.scoped = n.scoped || sc.consumer != "" || sc.group != ""
 		n.by[sc] = in
 	}
 	// Larger priority first; equal priorities by name, descending (spec 6.1).

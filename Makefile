@@ -1,0 +1,95 @@
+# Everything here works on a fresh clone with Go, Python 3, Node and make. Each target sets up what it needs.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON  ?= python3
+VENV    := .venv
+PY      := $(VENV)/bin/python
+BIN     := bin
+LDFLAGS := -s -w
+GO_PKGS := ./...
+
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: run
+run: build python js ## gateway on 127.0.0.1:8000 with the examples, an echo upstream and a plugin server per language
+	exec $(BIN)/outrigger run --settings examples/outrigger.yaml --config examples/gateway.yaml
+
+.PHONY: build
+build: ## bin/outrigger and the Go example plugin server
+	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/outrigger ./host/cmd/outrigger
+	go build -trimpath -ldflags '-s -w' -o $(BIN)/examples-go ./examples/go
+
+.PHONY: python
+python: $(VENV)/.ready ## Python venv with the SDK
+
+$(VENV)/.ready: sdk-python/requirements-dev.txt sdk-python/pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r sdk-python/requirements-dev.txt
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -e sdk-python
+	touch $@
+
+.PHONY: js
+js: sdk-js/node_modules/.ready sdk-js/dist/.ready examples/js/node_modules/.ready ## JavaScript SDK, built, and the examples that use it
+
+sdk-js/node_modules/.ready: sdk-js/package-lock.json
+	cd sdk-js && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+sdk-js/dist/.ready: sdk-js/node_modules/.ready $(shell find sdk-js/src sdk-js/tsconfig*.json -type f 2>/dev/null)
+	cd sdk-js && npm run --silent build
+	touch $@
+
+examples/js/node_modules/.ready: examples/js/package-lock.json sdk-js/dist/.ready
+	cd examples/js && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+.PHONY: test
+test: test-go test-python test-js conformance ## all tests: Go with -race, Python, JavaScript, across languages
+
+.PHONY: test-go
+test-go: build
+	go vet $(GO_PKGS)
+	go test -race -shuffle=on -timeout 10m $$(go list $(GO_PKGS) | grep -v /examples$$)
+
+.PHONY: test-python
+test-python: python
+	cd sdk-python && ../$(PY) -m pytest -q
+
+.PHONY: test-js
+test-js: js
+	cd sdk-js && npm test --silent
+
+.PHONY: conformance
+conformance: build python js ## the examples of all languages behind the real gateway
+	go test -race -count=1 -timeout 5m ./examples
+
+.PHONY: lint
+lint: python js ## formatters, linters and type checkers of all languages
+	@test -z "$$(gofmt -l host pdk plugins proto examples bench | grep -v /gen/)" || { gofmt -l host pdk plugins proto examples bench; exit 1; }
+	go vet $(GO_PKGS)
+	go run -modfile=.ci/tools/go.mod honnef.co/go/tools/cmd/staticcheck $(GO_PKGS)
+	cd sdk-python && ../$(VENV)/bin/ruff check . ../examples/python && ../$(VENV)/bin/ruff format --check . ../examples/python && ../$(VENV)/bin/pyright
+	cd sdk-js && npm run --silent lint
+
+.PHONY: generate
+generate: python js ## generated code from proto/
+	proto/generate.sh
+	go run ./proto/cmd/pdkgen
+
+.PHONY: bench
+bench: build python js ## the cost of plugins: table in bench/results/
+	bench/run.sh
+
+.PHONY: ci
+ci: test ## what .ci/run runs
+
+.PHONY: clean
+clean: ## remove what the other targets made
+	rm -rf $(BIN) $(VENV) sdk-js/node_modules sdk-js/dist examples/js/node_modules

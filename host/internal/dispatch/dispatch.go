@@ -1,0 +1,232 @@
+// Package dispatch runs the chain of a phase for an exchange: each step natively or on its plugin server, with deadline and fail mode.
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
+	"github.com/outrigger-gateway/outrigger/host/internal/plan"
+	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/pdk/local"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// Dispatcher runs chains. It may be used by many requests at once.
+type Dispatcher struct {
+	Node   *local.Node
+	Logger *slog.Logger
+	// PluginLog takes the lines of native plugins; those of plugin servers reach the log by their lanes.
+	PluginLog func(in *plan.Instance, requestID string, phase pdk.Phase, level uint8, message string)
+	// MaxInlineBody bounds the bodies that travel with a call because a manifest asks for them; larger ones are asked for.
+	MaxInlineBody int
+}
+
+// step is the working state of one phase call.
+type step struct {
+	d    *Dispatcher
+	ex   *exchange.Exchange
+	in   *plan.Instance
+	call wire.Call
+	out  wire.Outcome
+	// session of a native handler; the outcome refers to its memory until end.
+	session *local.Session
+}
+
+var steps = sync.Pool{New: func() any { return new(step) }}
+
+// Answer implements wire.Asker.
+func (s *step) Answer(a *wire.Ask) wire.Answer { return s.ex.Ask(a) }
+
+// Ask and Log implement local.Host for native handlers.
+func (s *step) Ask(a *wire.Ask) wire.Answer { return s.ex.Ask(a) }
+
+func (s *step) Log(level uint8, message string) {
+	s.d.PluginLog(s.in, s.ex.Facts.RequestID, pdk.PhaseFromCode(s.call.Phase), level, message)
+}
+
+// Run runs a chain in order until an instance gives an answer or fails closed; then ex.Answer is given. It serves rewrite, response and
+// header_filter; access has RunAccess, body_filter has FilterBody, log has RunLog.
+func (d *Dispatcher) Run(ex *exchange.Exchange, chain []*plan.Instance, phase pdk.Phase) {
+	for _, in := range chain {
+		d.one(ex, in, phase)
+		if ex.Answer.Given {
+			return
+		}
+	}
+}
+
+// RunAccess walks the plan of the exchange. When an instance changes the consumer, the walk goes on in the plan of that consumer. An answer ends
+// the handlers, but the instances that follow are enrolled all the same: their later phases run (spec/gateway.md 3.2).
+func (d *Dispatcher) RunAccess(ex *exchange.Exchange) {
+	p := ex.Plan
+	if !p.Phases().Has(pdk.PhaseAccess) {
+		return
+	}
+	chain := p.Steps()
+	for i := 0; i < len(chain); i++ {
+		in := chain[i]
+		if !in.Phases.Has(pdk.PhaseAccess) {
+			continue
+		}
+		before := ex.Facts.Consumer
+		d.one(ex, in, pdk.PhaseAccess)
+		if ex.Facts.Consumer != before {
+			if next := p.For(ex.Consumer); next != p {
+				ex.Enroll(chain[:i+1], next.After(p.RankOf(in)))
+				p, chain = next, ex.Enrolled()
+			}
+		}
+		if ex.Answer.Given {
+			return
+		}
+	}
+}
+
+// FilterBody runs the body_filter chain over one piece of the body and returns what the client gets of it. An error means that the response
+// has to be cut off: the headers are gone, nothing else can be said.
+func (d *Dispatcher) FilterBody(ex *exchange.Exchange, chain []*plan.Instance, chunk []byte, last bool) ([]byte, error) {
+	for _, in := range chain {
+		s := d.begin(ex, in, pdk.PhaseBodyFilter)
+		s.call.Chunk, s.call.HasChunk, s.call.Last = chunk, true, last
+		err := s.run()
+		if err == nil {
+			if s.out.HasBody {
+				chunk = s.out.Body
+			}
+		} else if d.failed(s, err) {
+			s.end()
+			return nil, fmt.Errorf("plugin %q: body_filter: %w", in.Record.Name, err)
+		}
+		s.end()
+	}
+	return chunk, nil
+}
+
+// RunLog runs the log chain of a detached exchange. A handler that fails does not keep the others from running.
+func (d *Dispatcher) RunLog(ex *exchange.Exchange, chain []*plan.Instance) {
+	for _, in := range chain {
+		s := d.begin(ex, in, pdk.PhaseLog)
+		err := s.run()
+		if err == nil {
+			err = ex.Apply(exchange.Applier{Phase: pdk.PhaseLog}, s.out.Ops)
+		}
+		if err != nil {
+			d.report(s, err, "the log entry of this plugin is lost")
+		}
+		s.end()
+	}
+}
+
+// one runs one instance and applies its operations or its fail mode.
+func (d *Dispatcher) one(ex *exchange.Exchange, in *plan.Instance, phase pdk.Phase) {
+	s := d.begin(ex, in, phase)
+	defer s.end()
+	if in.Unavailable != "" {
+		d.report(s, errors.New(in.Unavailable), "answering 503")
+		ex.Fail(http.StatusServiceUnavailable, "")
+		return
+	}
+	err := s.inline()
+	if err == nil {
+		err = s.run()
+	}
+	if err == nil {
+		err = ex.Apply(exchange.Applier{Phase: phase, MayAuthenticate: in.Authenticates || !in.FailOpen}, s.out.Ops)
+	}
+	if err != nil && d.failed(s, err) {
+		ex.Fail(in.FailStatus, "")
+	}
+}
+
+// failed reports a failure and says whether the instance fails closed.
+func (d *Dispatcher) failed(s *step, err error) bool {
+	if s.in.FailOpen {
+		d.report(s, err, "fail mode open: the request goes on without it")
+		return false
+	}
+	d.report(s, err, "fail mode closed")
+	return true
+}
+
+func (d *Dispatcher) report(s *step, err error, effect string) {
+	attrs := []slog.Attr{
+		slog.String("plugin", s.in.Record.Name),
+		slog.String("record", s.in.Record.ID),
+		slog.String("phase", pdk.PhaseFromCode(s.call.Phase).String()),
+		slog.String("request_id", s.ex.Facts.RequestID),
+		slog.String("error", err.Error()),
+		slog.String("effect", effect),
+	}
+	var we *wire.Error
+	if errors.As(err, &we) && we.Detail != "" {
+		attrs = append(attrs, slog.String("detail", we.Detail))
+	}
+	d.Logger.LogAttrs(context.Background(), slog.LevelError, "plugin failed", attrs...)
+}
+
+func (d *Dispatcher) begin(ex *exchange.Exchange, in *plan.Instance, phase pdk.Phase) *step {
+	s := steps.Get().(*step)
+	s.d, s.ex, s.in = d, ex, in
+	ex.NeedRequest()
+	ex.NeedResponse()
+	timeout := in.Timeouts[phase.Index()]
+	s.call.Instance = in.ID
+	s.call.Phase = phase.Code()
+	s.call.TimeoutMS = uint32(timeout / time.Millisecond)
+	s.call.Facts = &ex.Facts
+	return s
+}
+
+// inline puts the bodies that the manifest asks for into the call, when they are small.
+func (s *step) inline() error {
+	phase := pdk.PhaseFromCode(s.call.Phase)
+	if s.in.Native != nil || s.in.Needs == 0 {
+		return nil // a native handler asks without a round trip
+	}
+	if s.in.Needs&pdk.NeedRequestBody != 0 && phase == pdk.PhaseAccess {
+		if a := s.ex.Ask(&wire.Ask{Fn: pdk.AskRequestGetRawBody}); a.Err != nil {
+			return a.Err
+		} else if len(a.Bytes) <= s.d.MaxInlineBody {
+			s.call.RequestBody, s.call.HasRequestBody = a.Bytes, true
+		}
+	}
+	if s.in.Needs&pdk.NeedResponseBody != 0 && phase == pdk.PhaseResponse {
+		if a := s.ex.Ask(&wire.Ask{Fn: pdk.AskServiceResponseGetRawBody}); a.Err != nil {
+			return a.Err
+		} else if len(a.Bytes) <= s.d.MaxInlineBody {
+			s.call.ResponseBody, s.call.HasResponseBody = a.Bytes, true
+		}
+	}
+	return nil
+}
+
+// run executes the call natively or remotely. A failed outcome comes back as its *wire.Error.
+func (s *step) run() error {
+	if s.in.Native != nil {
+		s.session = local.Begin(&s.call, s.d.Node, s)
+		s.session.Run(s.in.Native, &s.out)
+	} else {
+		deadline := time.Now().Add(s.in.Timeouts[pdk.PhaseFromCode(s.call.Phase).Index()])
+		if err := s.in.Remote.Call(&s.call, deadline, s, &s.out); err != nil {
+			return err
+		}
+	}
+	if s.out.Err != nil {
+		return s.out.Err
+	}
+	return nil
+}
+
+func (s *step) end() {
+	if s.session != nil {
+		s.session.Release()
+	}
+	*s = step{}
+	steps.Put(s)
+}

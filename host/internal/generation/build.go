@@ -1,0 +1,309 @@
+package generation
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/host/internal/plan"
+	"github.com/outrigger-gateway/outrigger/host/internal/router"
+	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/pdk/schema"
+)
+
+// Policy holds what a plugin server's settings say about its calls.
+type Policy struct {
+	Timeouts   [pdk.PhaseCount]time.Duration
+	FailOpen   bool
+	FailStatus int
+}
+
+// DefaultPolicy is one second per phase, closed, status 500.
+func DefaultPolicy() Policy {
+	p := Policy{FailStatus: 500}
+	for i := range p.Timeouts {
+		p.Timeouts[i] = time.Second
+	}
+	return p
+}
+
+// Servers is what a builder needs of the plugin servers.
+type Servers interface {
+	// Manifests lists the plugins of all servers that have described themselves.
+	Manifests() []entity.Manifest
+	// Pending names the servers that never have, each with the reason.
+	Pending() map[string]string
+	Remote(server string) plan.Remote
+	Policy(server string) Policy
+	// Configure creates the instance in every process of the server. A server that is down takes it when it is back; only a refused
+	// configuration is an error.
+	Configure(ctx context.Context, server string, id uint64, record *entity.Plugin, config []byte) error
+	Release(server string, ids ...uint64)
+}
+
+// Builder compiles configurations. Instances whose record did not change are shared between generations.
+type Builder struct {
+	servers   Servers
+	native    map[string]pdk.Plugin
+	manifests []entity.Manifest // of native plugins
+
+	number atomic.Uint64
+	nextID atomic.Uint64
+
+	mu        sync.Mutex
+	instances map[[32]byte]*shared
+}
+
+// shared is an instance with the number of generations that use it.
+type shared struct {
+	*plan.Instance
+	key    [32]byte
+	server string
+	refs   int
+}
+
+// NewBuilder makes a builder for the given native plugins and servers.
+func NewBuilder(native []pdk.Plugin, servers Servers) (*Builder, error) {
+	b := &Builder{servers: servers, native: map[string]pdk.Plugin{}, instances: map[[32]byte]*shared{}}
+	for _, p := range native {
+		if _, twice := b.native[p.Name]; twice {
+			return nil, fmt.Errorf("native plugin %q is given twice", p.Name)
+		}
+		m, err := nativeManifest(p)
+		if err != nil {
+			return nil, fmt.Errorf("native plugin %q: %w", p.Name, err)
+		}
+		b.native[p.Name] = p
+		b.manifests = append(b.manifests, m)
+	}
+	return b, nil
+}
+
+func nativeManifest(p pdk.Plugin) (entity.Manifest, error) {
+	in := p.New()
+	h, err := pdk.HandlersOf(in)
+	if err != nil {
+		return entity.Manifest{}, err
+	}
+	s, err := schema.Of(in)
+	if err != nil {
+		return entity.Manifest{}, err
+	}
+	return entity.Manifest{
+		Name: p.Name, Version: p.Version, Priority: p.Priority, Phases: h.Phases().Names(), Schema: s,
+		Authenticates: p.Authenticates, Needs: p.Needs.Names(),
+	}, nil
+}
+
+// Catalog lists every plugin that a set may use now: native ones, those of plugin servers, and stand-ins for unknown plugins while a server
+// has never described itself. A plugin server cannot take the name of a native plugin.
+func (b *Builder) Catalog(set *entity.Set) ([]entity.Manifest, error) {
+	all := append([]entity.Manifest(nil), b.manifests...)
+	for _, m := range b.servers.Manifests() {
+		if _, clash := b.native[m.Name]; clash {
+			return nil, fmt.Errorf("plugin server %q: plugin %q has the name of a native plugin: rename it", m.Server, m.Name)
+		}
+		all = append(all, m)
+	}
+	return append(all, b.placeholders(set, all)...), nil
+}
+
+// Build compiles a set whose plugin records were checked against the catalog. On error nothing of it stays: the instances that it made are
+// released.
+func (b *Builder) Build(ctx context.Context, set *entity.Set, catalog []entity.Manifest) (_ *Generation, err error) {
+	g := &Generation{Set: set, drained: b.drained}
+	defer func() {
+		if err != nil {
+			b.drained(g)
+		}
+	}()
+	if g.Router, err = router.New(set.Routes, router.Options{}); err != nil {
+		return nil, err
+	}
+	if err := g.describe(set); err != nil {
+		return nil, err
+	}
+	byName := make(map[string]*entity.Manifest, len(catalog))
+	for i := range catalog {
+		byName[catalog[i].Name] = &catalog[i]
+	}
+	var steps []*plan.Instance
+	var errs []error
+	for _, r := range set.Plugins {
+		if !r.Enabled {
+			continue
+		}
+		in, err := b.instance(ctx, r, byName[r.Name])
+		if err != nil {
+			errs = append(errs, fmt.Errorf("config %s: plugin %q (%s): %w", r.Pos, r.Name, r.Scope(), err))
+			continue
+		}
+		g.instances = append(g.instances, in)
+		steps = append(steps, in.Instance)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	g.Plans = plan.Compile(steps, set.Routes)
+	g.Number = b.number.Add(1)
+	return g, nil
+}
+
+// placeholderServer marks the manifests of plugins that no server has described yet.
+const placeholderServer = "?"
+
+// placeholders stands in for unknown plugins while a server has not described itself: its routes answer 503, they are never open. When every
+// server is known, an unknown plugin is an error.
+func (b *Builder) placeholders(set *entity.Set, known []entity.Manifest) []entity.Manifest {
+	if len(b.servers.Pending()) == 0 {
+		return nil
+	}
+	have := map[string]bool{}
+	for _, m := range known {
+		have[m.Name] = true
+	}
+	var out []entity.Manifest
+	for _, r := range set.Plugins {
+		if !have[r.Name] {
+			have[r.Name] = true
+			out = append(out, entity.Manifest{
+				Name: r.Name, Priority: 1 << 30, Phases: []string{"access"}, Schema: []byte(`{"type":"object"}`),
+				Server: placeholderServer, Authenticates: false,
+			})
+		}
+	}
+	return out
+}
+
+// instance finds or makes the instance of a record.
+func (b *Builder) instance(ctx context.Context, r *entity.Plugin, m *entity.Manifest) (*shared, error) {
+	cfg, err := json.Marshal(r.Config)
+	if err != nil {
+		return nil, err
+	}
+	k := instanceKey(r, m, cfg)
+	b.mu.Lock()
+	if in := b.instances[k]; in != nil {
+		in.refs++
+		b.mu.Unlock()
+		return in, nil
+	}
+	b.mu.Unlock()
+
+	in := &shared{key: k, server: m.Server, refs: 1, Instance: b.newInstance(r, m)}
+	switch m.Server {
+	case "":
+		err = makeNative(in.Instance, b.native[r.Name], cfg)
+	case placeholderServer:
+		in.Unavailable = fmt.Sprintf("no plugin server offers plugin %q yet; waiting for %s", r.Name, pendingText(b.servers.Pending()))
+	default:
+		in.Remote = b.servers.Remote(m.Server)
+		err = b.servers.Configure(ctx, m.Server, in.ID, r, cfg)
+	}
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	b.instances[k] = in
+	b.mu.Unlock()
+	return in, nil
+}
+
+func (b *Builder) newInstance(r *entity.Plugin, m *entity.Manifest) *plan.Instance {
+	policy := DefaultPolicy()
+	if m.Server != "" && m.Server != placeholderServer {
+		policy = b.servers.Policy(m.Server)
+	}
+	in := &plan.Instance{
+		ID: b.nextID.Add(1), Record: r, Priority: m.Priority, Authenticates: m.Authenticates,
+		Timeouts: policy.Timeouts, FailOpen: policy.FailOpen, FailStatus: policy.FailStatus,
+	}
+	for _, p := range m.Phases {
+		in.Phases |= pdk.PhaseByName(p)
+	}
+	for _, n := range m.Needs {
+		in.Needs |= pdk.NeedByName(n)
+	}
+	if r.Timeout > 0 {
+		for i := range in.Timeouts {
+			in.Timeouts[i] = time.Duration(r.Timeout) * time.Millisecond
+		}
+	}
+	if r.FailMode != "" {
+		in.FailOpen = r.FailMode == "open"
+	}
+	if m.Authenticates && !r.AllowFailOpen {
+		in.FailOpen = false // a server's fail_mode never opens an authentication plugin
+	}
+	if r.FailStatus != 0 {
+		in.FailStatus = r.FailStatus
+	}
+	return in
+}
+
+func makeNative(in *plan.Instance, p pdk.Plugin, cfg []byte) error {
+	value := p.New()
+	if err := schema.Decode(value, cfg); err != nil {
+		return err
+	}
+	h, err := pdk.HandlersOf(value)
+	if err != nil {
+		return err
+	}
+	if h.Configure != nil {
+		if err := h.Configure(); err != nil {
+			return err
+		}
+	}
+	in.Native = &h
+	return nil
+}
+
+// drained lets the instances of a generation go that no other generation uses.
+func (b *Builder) drained(g *Generation) {
+	release := map[string][]uint64{}
+	b.mu.Lock()
+	for _, in := range g.instances {
+		if in.refs--; in.refs > 0 {
+			continue
+		}
+		delete(b.instances, in.key)
+		if in.Remote != nil {
+			release[in.server] = append(release[in.server], in.ID)
+		} else if in.Native != nil && in.Native.Close != nil {
+			defer func() { _ = in.Native.Close() }() // outside the lock; its error has nobody to go to
+		}
+	}
+	b.mu.Unlock()
+	for server, ids := range release {
+		b.servers.Release(server, ids...)
+	}
+}
+
+// instanceKey identifies what makes two records the same instance: identity, plugin version, configuration and call policy.
+func instanceKey(r *entity.Plugin, m *entity.Manifest, cfg []byte) [32]byte {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\x00%s\x00%s\x00%s\x00%s\x00%d\x00%s\x00%d\x00%t\x00", r.ID, r.Name, r.InstanceName, m.Version, m.Server, r.Timeout, r.FailMode, r.FailStatus, r.AllowFailOpen)
+	fmt.Fprintf(h, "%s\x00%s\x00%d\x00", r.ScopeIDs(), m.Phases, m.Priority)
+	h.Write(cfg)
+	var k [32]byte
+	h.Sum(k[:0])
+	return k
+}
+
+func pendingText(pending map[string]string) string {
+	s := ""
+	for name, reason := range pending {
+		if s != "" {
+			s += ", "
+		}
+		s += fmt.Sprintf("server %q (%s)", name, reason)
+	}
+	return s
+}

@@ -1,0 +1,103 @@
+package generation
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/pdk/local"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// describe makes the documents that plugins see of routes, services, consumers and credentials.
+func (g *Generation) describe(set *entity.Set) error {
+	g.routes = make(map[*entity.Route]*wire.Entity, len(set.Routes))
+	g.services = make(map[*entity.Service]*wire.Entity, len(set.Services))
+	g.consumers = make(map[string]*consumer, len(set.Consumers))
+	g.usernames = make(map[string]*consumer, len(set.Consumers))
+	g.keys = make(map[string]*key, len(set.KeyAuths))
+	for _, s := range set.Services {
+		doc, err := encode(s, nil)
+		if err != nil {
+			return err
+		}
+		g.services[s] = document(doc, s.ID)
+	}
+	for _, r := range set.Routes {
+		own := *r
+		own.Service = nil
+		extra := map[string]any{"service": nil}
+		if r.Service != nil {
+			extra["service"] = map[string]any{"id": r.Service.ID}
+		}
+		doc, err := encode(&own, extra)
+		if err != nil {
+			return err
+		}
+		g.routes[r] = document(doc, r.ID)
+	}
+	for _, c := range set.Consumers {
+		doc, err := encode(c, nil)
+		if err != nil {
+			return err
+		}
+		entry := &consumer{entity: c}
+		if entry.doc, err = local.NewConsumer(doc); err != nil {
+			return err
+		}
+		g.consumers[c.ID] = entry
+		if c.Username != "" {
+			g.usernames[c.Username] = entry
+		}
+	}
+	for _, k := range set.KeyAuths {
+		doc, err := encode(k, map[string]any{"consumer": map[string]any{"id": k.Consumer.ID}, "consumer_id": k.Consumer.ID})
+		if err != nil {
+			return err
+		}
+		entry := &key{credential: k}
+		if entry.doc, err = local.NewCredential(doc); err != nil {
+			return err
+		}
+		g.keys[k.Key] = entry
+	}
+	return nil
+}
+
+// document makes the entity of a route or service; native handlers that ask for it decode it once.
+func document(doc []byte, id string) *wire.Entity {
+	e := &wire.Entity{ID: id, Doc: doc}
+	local.Adopt(e)
+	return e
+}
+
+// encode turns an entity into one MessagePack map with the fields of its JSON form and some more.
+func encode(v any, extra map[string]any) ([]byte, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	fields := map[string]any{}
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return nil, err
+	}
+	for k, f := range fields {
+		fields[k] = integers(f)
+	}
+	for k, f := range extra {
+		fields[k] = f
+	}
+	doc, err := wire.AppendValue(nil, fields)
+	if err != nil {
+		return nil, fmt.Errorf("document of %T: %w", v, err)
+	}
+	return doc, nil
+}
+
+// integers turns whole float64 values of decoded JSON back into integers.
+func integers(v any) any {
+	if f, ok := v.(float64); ok && f == float64(int64(f)) {
+		return int64(f)
+	}
+	return v
+}

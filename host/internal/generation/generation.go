@@ -1,0 +1,118 @@
+// Package generation holds one immutable compiled configuration: router, plans, instances, entity documents. A request takes one generation
+// and keeps it to its end, whatever is reloaded meanwhile.
+package generation
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/host/internal/plan"
+	"github.com/outrigger-gateway/outrigger/host/internal/router"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// Generation is one compiled configuration.
+type Generation struct {
+	Number uint64
+	Set    *entity.Set
+	Router *router.Router
+	Plans  *plan.Set
+
+	routes    map[*entity.Route]*wire.Entity
+	services  map[*entity.Service]*wire.Entity
+	consumers map[string]*consumer // by id
+	usernames map[string]*consumer
+	keys      map[string]*key
+
+	instances []*shared
+	refs      atomic.Int64 // requests, plus one while it is the current generation
+	drained   func(*Generation)
+}
+
+type consumer struct {
+	entity *entity.Consumer
+	doc    *wire.Entity
+}
+
+type key struct {
+	credential *entity.KeyAuthCredential
+	doc        *wire.Entity
+}
+
+// RouteDoc is the document of a route that travels to plugin servers.
+func (g *Generation) RouteDoc(r *entity.Route) *wire.Entity { return g.routes[r] }
+
+// ServiceDoc is the document of a service; nil for no service.
+func (g *Generation) ServiceDoc(s *entity.Service) *wire.Entity { return g.services[s] }
+
+// Consumer implements exchange.Directory.
+func (g *Generation) Consumer(id string, byName bool) (*entity.Consumer, *wire.Entity) {
+	c := g.consumers[id]
+	if c == nil && byName {
+		c = g.usernames[id]
+	}
+	if c == nil {
+		return nil, nil
+	}
+	return c.entity, c.doc
+}
+
+// Credential implements exchange.Directory. Expired credentials are not found.
+func (g *Generation) Credential(kind, natural string) (*wire.Entity, error) {
+	if kind != "keyauth_credentials" {
+		return nil, fmt.Errorf("credential kind %q: expected keyauth_credentials", kind)
+	}
+	k := g.keys[natural]
+	if k == nil {
+		return nil, nil
+	}
+	if ttl := k.credential.TTL; ttl > 0 && time.Now().Unix() >= k.credential.CreatedAt+int64(ttl) {
+		return nil, nil
+	}
+	return k.doc, nil
+}
+
+// Release gives the generation back after a request. The last one of a replaced generation lets its instances go.
+func (g *Generation) Release() {
+	if g.refs.Add(-1) == 0 {
+		g.drained(g)
+	}
+}
+
+// Retain keeps the generation for something that outlives the request, such as its log phase. The caller must hold it already.
+func (g *Generation) Retain() { g.refs.Add(1) }
+
+// Holder holds the current generation.
+type Holder struct {
+	current atomic.Pointer[Generation]
+}
+
+// Acquire takes the current generation; the caller releases it. It is nil before the first Swap.
+func (h *Holder) Acquire() *Generation {
+	for {
+		g := h.current.Load()
+		if g == nil {
+			return nil
+		}
+		g.refs.Add(1)
+		if h.current.Load() == g {
+			return g
+		}
+		g.Release() // replaced between the two steps: it may already have been let go
+	}
+}
+
+// Current is the current generation without taking it, for status displays.
+func (h *Holder) Current() *Generation { return h.current.Load() }
+
+// Swap makes g the current generation. The old one goes when its last request is done. A nil g ends the last generation.
+func (h *Holder) Swap(g *Generation) {
+	if g != nil {
+		g.refs.Add(1)
+	}
+	if old := h.current.Swap(g); old != nil {
+		old.Release()
+	}
+}

@@ -1,0 +1,186 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/plan"
+	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
+	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// writeBody hands the body to fasthttp, through the body_filter chain when there is one. The request is finished when the body was written: at once
+// for a body in memory, when the stream is closed otherwise.
+func (r *request) writeBody() {
+	resp := &r.ctx.Response
+	if r.ex.HasNewBody {
+		resp.SetBodyRaw(r.ex.NewBody) // closes the upstream's stream
+	}
+	r.closeAfterUnreadBody()
+	chain := r.ex.Chain(pdk.PhaseBodyFilter)
+	if len(chain) > 0 && r.ex.Upstream.BufferBody && resp.IsBodyStream() {
+		if _, err := r.ResponseBody(); err != nil {
+			r.bufferFailed(err)
+			chain = nil
+		}
+	}
+	if !resp.IsBodyStream() {
+		if len(chain) > 0 {
+			r.filterMemory(chain)
+		}
+		r.finish()
+		return
+	}
+	stream := resp.BodyStream().(*upstream.Body)
+	if len(chain) > 0 {
+		stream.ReadCloser = &filteredBody{r: r, src: stream.ReadCloser, chain: chain}
+		resp.Header.SetContentLength(-1)
+	}
+	stream.ReadCloser = &trackedBody{ReadCloser: stream.ReadCloser, r: r}
+}
+
+// closeAfterUnreadBody ends the client's connection when a request body is left in it: the next request could not be found behind it.
+func (r *request) closeAfterUnreadBody() {
+	b := &r.clientBody
+	if b.r == nil || b.eof {
+		return
+	}
+	if b.size > 0 && b.size <= prefetched {
+		if _, err := io.Copy(io.Discard, b); err == nil {
+			return
+		}
+	}
+	r.ctx.SetConnectionClose()
+}
+
+// prefetched is how much of a body of known length fasthttp has read before it calls the handler.
+const prefetched = 8 << 10
+
+// clientBody is what is left of the request body.
+type clientBody struct {
+	r      io.Reader // nil: there is no body, or it was taken into memory
+	size   int       // as declared; -1: chunked
+	prefix []byte    // read already, comes first
+	eof    bool
+}
+
+func (b *clientBody) Read(p []byte) (int, error) {
+	if len(b.prefix) > 0 {
+		n := copy(p, b.prefix)
+		b.prefix = b.prefix[n:]
+		return n, nil
+	}
+	n, err := b.r.Read(p)
+	b.eof = b.eof || err == io.EOF
+	return n, err
+}
+
+// bufferFailed answers when a body that a plugin needs whole cannot be had. The head has not been sent yet.
+func (r *request) bufferFailed(err error) {
+	status := http.StatusBadGateway
+	var we *wire.Error
+	if errors.As(err, &we) && we.Code == wire.CodeBadData {
+		status = http.StatusInternalServerError
+	}
+	r.proxy.opts.Logger.Error("response body cannot be buffered", "request_id", string(r.id[:]), "error", err.Error())
+	r.ex.Fail(status, "")
+	r.answer()
+	r.writeHeaders()
+}
+
+// filterMemory filters a body that is in memory. In one piece when it was buffered for the filters, in pieces of at most 32 KiB otherwise.
+func (r *request) filterMemory(chain []*plan.Instance) {
+	resp := &r.ctx.Response
+	body := resp.Body()
+	var out []byte
+	for first := true; first || len(body) > 0; first = false {
+		n := len(body)
+		if !r.ex.Upstream.BufferBody {
+			n = min(n, wire.ChunkSize)
+		}
+		piece, err := r.proxy.opts.Dispatcher.FilterBody(&r.ex, chain, body[:n:n], n == len(body))
+		if err != nil {
+			// Nothing has been sent yet, but a header may describe the body that could not be made: close instead of a guess.
+			r.ctx.SetConnectionClose()
+			r.ex.Fail(http.StatusInternalServerError, "")
+			r.answer()
+			r.writeHeaders()
+			return
+		}
+		out = append(out, piece...)
+		body = body[n:]
+	}
+	resp.SetBodyRaw(out)
+}
+
+// trackedBody finishes the request when its stream is closed.
+type trackedBody struct {
+	io.ReadCloser
+	r *request
+}
+
+func (t *trackedBody) Close() error {
+	err := t.ReadCloser.Close()
+	if t.r != nil {
+		t.r.finish()
+		t.r = nil
+	}
+	return err
+}
+
+// prefixedStream is a stream of which a part was read already.
+type prefixedStream struct {
+	prefix []byte
+	rest   io.ReadCloser
+}
+
+func (p *prefixedStream) Read(b []byte) (int, error) {
+	if len(p.prefix) > 0 {
+		n := copy(b, p.prefix)
+		p.prefix = p.prefix[n:]
+		return n, nil
+	}
+	return p.rest.Read(b)
+}
+
+func (p *prefixedStream) Close() error { return p.rest.Close() }
+
+// filteredBody runs the body_filter chain over a stream, piece by piece as they arrive, at the pace of the client.
+type filteredBody struct {
+	r     *request
+	src   io.ReadCloser
+	chain []*plan.Instance
+	buf   [wire.ChunkSize]byte
+	out   []byte
+	err   error
+}
+
+func (f *filteredBody) Read(p []byte) (int, error) {
+	for len(f.out) == 0 {
+		if f.err != nil {
+			return 0, f.err
+		}
+		n, err := f.src.Read(f.buf[:])
+		if err != nil && err != io.EOF {
+			f.err = fmt.Errorf("upstream's body: %w", err)
+			continue
+		}
+		if n == 0 && err == nil {
+			continue
+		}
+		out, ferr := f.r.proxy.opts.Dispatcher.FilterBody(&f.r.ex, f.chain, f.buf[:n], err == io.EOF)
+		if ferr != nil {
+			f.err = ferr
+			continue
+		}
+		f.out, f.err = out, err
+	}
+	n := copy(p, f.out)
+	f.out = f.out[n:]
+	return n, nil
+}
+
+func (f *filteredBody) Close() error { return f.src.Close() }

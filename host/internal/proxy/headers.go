@@ -1,0 +1,441 @@
+package proxy
+
+import (
+	"bytes"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
+	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// upstreamTarget is where the request goes.
+func (r *request) upstreamTarget() *upstream.Target {
+	s := r.ex.Service
+	scheme := s.Protocol
+	if r.ex.Upstream.Scheme != "" {
+		scheme = r.ex.Upstream.Scheme
+	}
+	return &upstream.Target{
+		TLS: scheme == "https", TLSVerify: s.TLSVerify != nil && *s.TLSVerify,
+		Host: s.Host, Port: s.Port,
+		ConnectTimeout: time.Duration(s.ConnectTimeout) * time.Millisecond,
+		WriteTimeout:   time.Duration(s.WriteTimeout) * time.Millisecond,
+		ReadTimeout:    time.Duration(s.ReadTimeout) * time.Millisecond,
+	}
+}
+
+// writeUpstream builds the request for the service: head by spec/gateway.md 4.1, body streamed from the client unless somebody has read
+// or replaced it.
+func (r *request) writeUpstream(out *fasthttp.Request, target *upstream.Target) {
+	h := &out.Header
+	h.DisableNormalizing()
+	h.SetNoDefaultContentType(true)
+	h.SetMethodBytes(r.ctx.Request.Header.Method())
+	if r.ex.Dirty&exchange.DirtyMethod != 0 {
+		h.SetMethod(r.ex.Facts.Request.Method)
+	}
+	uri := r.ex.Upstream.Path
+	if q, mark := r.query(); mark {
+		uri += "?" + q
+	}
+	h.SetRequestURI(uri)
+	r.copyRequestHeaders(h)
+	r.setHost(h, target)
+	r.setForwarded(h)
+	h.Set("Connection", "keep-alive")
+	if r.proxy.opts.HeadersUpstream {
+		h.SetBytesV("X-Kong-Request-Id", r.id[:])
+	}
+	switch {
+	case r.ex.Upstream.HasBody:
+		out.SetBodyRaw(r.ex.Upstream.Body)
+		h.SetContentLength(len(r.ex.Upstream.Body))
+	case r.hasBody && len(r.body) > 0:
+		out.SetBodyRaw(r.body)
+	case r.clientBody.r != nil:
+		out.SetBodyStream(&r.clientBody, r.clientBody.size)
+	}
+}
+
+// copyRequestHeaders copies what may pass: no hop-by-hop headers, none that the gateway sets itself, and no identity headers that a client
+// made up.
+func (r *request) copyRequestHeaders(h *fasthttp.RequestHeader) {
+	in := &r.ctx.Request.Header
+	nominated := in.Peek("Connection")
+	if r.ex.Dirty&exchange.DirtyRequestHeaders != 0 {
+		for _, f := range r.ex.Facts.Request.Headers {
+			if passUpstream([]byte(f.Name), nominated) {
+				h.Add(f.Name, f.Value)
+			}
+		}
+	} else {
+		for k, v := range in.All() {
+			if passUpstream(k, nominated) && !identity(k) {
+				h.AddBytesKV(k, v)
+			}
+		}
+	}
+	if te := in.Peek("TE"); len(te) > 0 && hasToken(te, []byte("trailers")) {
+		h.Set("TE", "trailers")
+	}
+}
+
+// passUpstream reports whether a request header is copied. nominated is the value of the client's Connection header.
+func passUpstream(name, nominated []byte) bool {
+	if hopByHop(name) || ownRequestHeader(name) {
+		return false
+	}
+	return len(nominated) == 0 || !hasToken(nominated, name)
+}
+
+// hopByHop names the headers that end at this hop, in both directions.
+func hopByHop(name []byte) bool {
+	switch len(name) {
+	case 2:
+		return fold(name, "te")
+	case 5:
+		return fold(name, "proxy")
+	case 6:
+		return fold(name, "expect")
+	case 7:
+		return fold(name, "upgrade") || fold(name, "trailer")
+	case 10:
+		return fold(name, "connection") || fold(name, "keep-alive")
+	case 14:
+		return fold(name, "content-length") // set from the body
+	case 16:
+		return fold(name, "proxy-connection")
+	case 17:
+		return fold(name, "transfer-encoding")
+	}
+	return false
+}
+
+// ownRequestHeader names the headers that setHost, setForwarded and writeUpstream set.
+func ownRequestHeader(name []byte) bool {
+	switch len(name) {
+	case 3:
+		return fold(name, "via")
+	case 4:
+		return fold(name, "host")
+	case 9:
+		return fold(name, "x-real-ip")
+	case 15:
+		return fold(name, "x-forwarded-for")
+	case 16:
+		return fold(name, "x-forwarded-host") || fold(name, "x-forwarded-port") || fold(name, "x-forwarded-path")
+	case 17:
+		return fold(name, "x-forwarded-proto") || fold(name, "x-kong-request-id")
+	case 18:
+		return fold(name, "x-forwarded-prefix")
+	}
+	return false
+}
+
+// identity names the headers by which authentication plugins tell the upstream who is calling. Only plugins may set them.
+func identity(name []byte) bool {
+	switch len(name) {
+	case 13:
+		return fold(name, "x-consumer-id")
+	case 17:
+		return fold(name, "x-consumer-groups")
+	case 19:
+		return fold(name, "x-consumer-username")
+	case 20:
+		return fold(name, "x-consumer-custom-id") || fold(name, "x-anonymous-consumer")
+	case 21:
+		return fold(name, "x-authenticated-scope")
+	case 22:
+		return fold(name, "x-authenticated-userid") || fold(name, "x-authenticated-groups")
+	case 23:
+		return fold(name, "x-credential-identifier")
+	}
+	return false
+}
+
+// fold compares a header name with a lower-case one, with - and _ the same: an upstream may not tell them apart.
+func fold(name []byte, lower string) bool {
+	for i := range len(lower) {
+		c := name[i]
+		switch {
+		case 'A' <= c && c <= 'Z':
+			c |= 0x20
+		case c == '_':
+			c = '-'
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// hasToken reports whether a comma-separated list holds a token, whatever its case; parameters after ";" do not count.
+func hasToken(list, token []byte) bool {
+	for part := range bytes.SplitSeq(list, []byte(",")) {
+		if i := bytes.IndexByte(part, ';'); i >= 0 {
+			part = part[:i]
+		}
+		if bytes.EqualFold(bytes.TrimSpace(part), token) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *request) setHost(h *fasthttp.RequestHeader, t *upstream.Target) {
+	if r.ex.Dirty&exchange.DirtyRequestHeaders != 0 {
+		// A plugin that wrote Host wins over everything.
+		for _, f := range r.ex.Facts.Request.Headers {
+			if strings.EqualFold(f.Name, "Host") && f.Value != string(r.ctx.Request.Header.Host()) {
+				h.SetHost(f.Value)
+				return
+			}
+		}
+	}
+	switch {
+	case r.ex.Route.PreserveHost:
+		host := r.target.host
+		if len(host) == 0 {
+			host = r.ctx.Request.Header.Host()
+		}
+		h.SetHostBytes(host)
+	case t.TLS && t.Port == 443 || !t.TLS && t.Port == 80:
+		h.SetHost(t.Host)
+	default:
+		h.SetHost(t.Host + ":" + strconv.Itoa(t.Port))
+	}
+}
+
+func (r *request) setForwarded(h *fasthttp.RequestHeader) {
+	ip := r.peer.addr.String()
+	if addr, _ := r.realIP(); addr != r.peer.addr {
+		h.Set("X-Real-IP", addr.String())
+	} else {
+		h.Set("X-Real-IP", ip)
+	}
+	if xff := r.liveHeader("X-Forwarded-For"); xff != "" {
+		ip = xff + ", " + ip
+	}
+	h.Set("X-Forwarded-For", ip)
+
+	var w forwarded
+	if r.peer.trusted {
+		w = r.forwarded()
+	}
+	if w.scheme == "" {
+		w.scheme = r.scheme()
+	}
+	if w.host == "" {
+		w.host, _ = r.hostPort()
+	}
+	if w.port == 0 {
+		w.port = r.listenPort()
+	}
+	if w.path == "" {
+		w.path = string(r.target.path)
+	}
+	if w.prefix == "" {
+		w.prefix = r.match.Prefix
+	}
+	h.Set("X-Forwarded-Proto", w.scheme)
+	h.Set("X-Forwarded-Host", w.host)
+	h.Set("X-Forwarded-Port", strconv.Itoa(w.port))
+	h.Set("X-Forwarded-Path", w.path)
+	if w.prefix != "" {
+		h.Set("X-Forwarded-Prefix", w.prefix)
+	}
+	via := r.proxy.via
+	if old := r.liveHeader("Via"); old != "" {
+		via = old + ", " + via
+	}
+	h.Set("Via", via)
+}
+
+// liveHeader joins the values of a request header as it stands after the plugins' writes.
+func (r *request) liveHeader(name string) string {
+	name = strings.ToLower(name)
+	joined, ok := headerView{r}.HeaderValue(name, 0)
+	for i := 1; ok; i++ {
+		var v string
+		if v, ok = (headerView{r}).HeaderValue(name, i); ok {
+			joined += ", " + v
+		}
+	}
+	return joined
+}
+
+// dropHopHeaders takes the hop-by-hop headers out of the upstream's response. Framing is set anew for the client.
+func (r *request) dropHopHeaders() {
+	h := &r.ctx.Response.Header
+	nominated := h.Peek("Connection")
+	drop := r.keptHeaders[:0]
+	for k := range h.All() {
+		if responseHop(k) || len(nominated) > 0 && hasToken(nominated, k) {
+			drop = append(append(drop, k...), 0)
+		}
+	}
+	for len(drop) > 0 {
+		i := bytes.IndexByte(drop, 0)
+		h.DelBytes(drop[:i])
+		drop = drop[i+1:]
+	}
+	h.ResetConnectionClose()
+}
+
+func responseHop(name []byte) bool {
+	switch len(name) {
+	case 7:
+		return fold(name, "upgrade") || fold(name, "trailer")
+	case 10:
+		return fold(name, "connection") || fold(name, "keep-alive")
+	case 16:
+		return fold(name, "proxy-connection")
+	}
+	return false
+}
+
+// writeHeaders brings the response head into its last form: the facts when a plugin wrote to them, and the gateway's own headers.
+func (r *request) writeHeaders() {
+	h := &r.ctx.Response.Header
+	if r.ex.Dirty&exchange.DirtyResponse != 0 {
+		r.writeFacts(h)
+	}
+	o := &r.proxy.opts
+	proxied := r.ex.Facts.Response.Source == wire.SourceService && r.ex.Facts.HasServiceResponse
+	if proxied {
+		if o.ServerTokens {
+			h.Add("Via", r.proxy.via)
+		}
+		if o.LatencyTokens {
+			h.Set("X-Kong-Upstream-Latency", strconv.FormatInt(r.ex.Latencies.Proxy, 10))
+			h.Set("X-Kong-Proxy-Latency", strconv.FormatInt(r.ex.Latencies.Kong, 10))
+		}
+	} else {
+		if o.ServerTokens {
+			h.SetServer("outrigger/" + o.Version)
+		}
+		if o.LatencyTokens {
+			h.Set("X-Kong-Response-Latency", strconv.FormatInt(time.Since(r.start).Milliseconds(), 10))
+		}
+	}
+	if o.UpstreamStatus && r.ex.Facts.HasServiceResponse {
+		h.Set("X-Kong-Upstream-Status", strconv.Itoa(r.ex.Facts.ServiceResponse.Status))
+	}
+	if o.RequestIDHeader {
+		h.SetBytesV("X-Kong-Request-Id", r.id[:])
+	}
+	if o.DebugHeader && r.ex.Route != nil && r.header("kong-debug") == "1" {
+		r.debugHeaders(h)
+	}
+}
+
+func (r *request) debugHeaders(h *fasthttp.ResponseHeader) {
+	h.Set("Kong-Route-Id", r.ex.Route.ID)
+	if r.ex.Route.Name != "" {
+		h.Set("Kong-Route-Name", r.ex.Route.Name)
+	}
+	if s := r.ex.Service; s != nil {
+		h.Set("Kong-Service-Id", s.ID)
+		if s.Name != "" {
+			h.Set("Kong-Service-Name", s.Name)
+		}
+	}
+}
+
+// writeFacts replaces the response head by what the plugins left in the facts. The length of the body stays the proxy's business, except that a
+// plugin may remove Content-Length from a stream.
+func (r *request) writeFacts(h *fasthttp.ResponseHeader) {
+	f := &r.ex.Facts
+	length := h.ContentLength()
+	h.Reset()
+	r.prepareHeader(h)
+	h.SetStatusCode(f.Response.Status)
+	kept := false
+	for _, line := range f.Response.Headers {
+		switch {
+		case strings.EqualFold(line.Name, "Content-Length"):
+			kept = true
+		case strings.EqualFold(line.Name, "Connection"), strings.EqualFold(line.Name, "Transfer-Encoding"), strings.EqualFold(line.Name, "Keep-Alive"):
+			// not a plugin's to set
+		default:
+			h.Add(line.Name, line.Value)
+		}
+	}
+	if !kept && r.ctx.Response.IsBodyStream() {
+		length = -1
+	}
+	h.SetContentLength(length)
+}
+
+// prepareHeader keeps fasthttp from adding or rewriting headers.
+func (r *request) prepareHeader(h *fasthttp.ResponseHeader) {
+	h.DisableNormalizing()
+	h.SetNoDefaultContentType(true)
+}
+
+// resetResponse throws away what a failed upstream left.
+func (r *request) resetResponse() {
+	r.ctx.Response.Reset()
+	r.prepareHeader(&r.ctx.Response.Header)
+}
+
+// wantsHTTPS reports whether the route is for https only and the request came in plain (spec/gateway.md 2.7).
+func (r *request) wantsHTTPS(route *entity.Route) bool {
+	for _, p := range route.Protocols {
+		if p != "https" {
+			return false
+		}
+	}
+	if r.ctx.IsTLS() {
+		return false
+	}
+	return !r.peer.trusted || strings.ToLower(first(r.header("x-forwarded-proto"))) != "https"
+}
+
+// httpsRequired answers a plain request for an https route.
+func (r *request) httpsRequired(route *entity.Route) {
+	if route.HTTPSRedirectStatusCode == http.StatusUpgradeRequired || route.HTTPSRedirectStatusCode == 0 {
+		r.ex.Fail(http.StatusUpgradeRequired, "Please use HTTPS protocol")
+		// Connection: Upgrade is hop-by-hop and needs no entry here: clients look at Upgrade.
+		r.ex.Answer.Headers = []wire.Header{{Name: "Upgrade", Value: "TLS/1.2, HTTP/1.1"}}
+		return
+	}
+	host, _ := r.hostPort()
+	if r.peer.trusted {
+		if w := r.forwarded(); w.host != "" {
+			host = w.host
+		}
+	}
+	r.ex.Answer = exchange.Answer{
+		Given: true, Source: wire.SourceError, Status: route.HTTPSRedirectStatusCode,
+		Headers: []wire.Header{{Name: "Location", Value: "https://" + host + string(r.ctx.Request.Header.RequestURI())}},
+	}
+}
+
+// parseHeaders appends the header lines of a raw block, which fasthttp has accepted. Values are parts of the block; identity headers, which
+// only plugins may set, are left out.
+func parseHeaders(dst []wire.Header, block string) []wire.Header {
+	for len(block) > 0 {
+		line := block
+		if i := strings.IndexByte(block, '\n'); i >= 0 {
+			line, block = block[:i], block[i+1:]
+		} else {
+			block = ""
+		}
+		line = strings.TrimSuffix(line, "\r")
+		i := strings.IndexByte(line, ':')
+		if i <= 0 || identity([]byte(line[:i])) {
+			continue
+		}
+		dst = append(dst, wire.Header{Name: line[:i], Value: strings.Trim(line[i+1:], " \t")})
+	}
+	return dst
+}

@@ -1,0 +1,56 @@
+package proxy
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
+	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
+	"github.com/outrigger-gateway/outrigger/host/internal/generation"
+	"github.com/outrigger-gateway/outrigger/pdk"
+)
+
+// logQueue runs the log phase of finished requests beside them. The chain of one request runs in order; a full queue drops and counts.
+type logQueue struct {
+	queue   chan logged
+	workers sync.WaitGroup
+	dropped atomic.Uint64
+	logger  *slog.Logger
+}
+
+type logged struct {
+	ex  *exchange.Exchange
+	gen *generation.Generation
+}
+
+func newLogQueue(d *dispatch.Dispatcher, logger *slog.Logger, size, workers int) *logQueue {
+	q := &logQueue{queue: make(chan logged, size), logger: logger}
+	for range workers {
+		q.workers.Go(func() {
+			for l := range q.queue {
+				d.RunLog(l.ex, l.ex.Chain(pdk.PhaseLog))
+				l.gen.Release()
+			}
+		})
+	}
+	return q
+}
+
+// push queues a detached exchange, or drops it.
+func (q *logQueue) push(ex *exchange.Exchange, gen *generation.Generation) {
+	select {
+	case q.queue <- logged{ex, gen}:
+	default:
+		if n := q.dropped.Add(1); n&(n-1) == 0 { // the first, second, fourth, … so that a flood does not become a flood of lines
+			q.logger.Warn("log queue is full: log phases were dropped", "dropped", n)
+		}
+		gen.Release()
+	}
+}
+
+// close runs what is queued and ends. Nothing may be pushed any more.
+func (q *logQueue) close() {
+	close(q.queue)
+	q.workers.Wait()
+}

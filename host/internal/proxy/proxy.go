@@ -1,0 +1,133 @@
+// Package proxy is the main path of a request: rewrite, route, access, upstream, response phases, log. It is the only package that knows
+// both fasthttp and the exchange.
+package proxy
+
+import (
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
+	"github.com/outrigger-gateway/outrigger/host/internal/generation"
+	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
+	"github.com/outrigger-gateway/outrigger/pdk"
+)
+
+// Options of a proxy.
+type Options struct {
+	Generations *generation.Holder
+	Dispatcher  *dispatch.Dispatcher
+	Upstream    *upstream.Transport
+	Logger      *slog.Logger
+
+	Version string // of the gateway, for Via and Server
+
+	TrustedIPs      []netip.Prefix
+	RealIPHeader    string // X-Real-IP, X-Forwarded-For or another header
+	RealIPRecursive bool
+
+	// What is told to clients and upstreams.
+	ServerTokens    bool
+	LatencyTokens   bool
+	RequestIDHeader bool // X-Kong-Request-Id downstream
+	UpstreamStatus  bool // X-Kong-Upstream-Status
+	HeadersUpstream bool // X-Kong-Request-Id upstream
+	DebugHeader     bool // allow_debug_header
+
+	ErrorDefaultType string // of errors without Accept; text/plain
+	MaxBody          int    // largest body that is kept in memory for a plugin
+	MaxRequestBody   int64  // client_max_body_size; 0: no limit
+
+	LogQueue   int // exchanges waiting for their log phase; more are dropped and counted
+	LogWorkers int
+}
+
+// Proxy serves requests.
+type Proxy struct {
+	opts Options
+	logs *logQueue
+	via  string
+	// InFlight is the number of requests being served.
+	inFlight atomic.Int64
+}
+
+// New makes a proxy. Close ends its log queue.
+func New(o Options) *Proxy {
+	p := &Proxy{opts: o, via: "1.1 outrigger/" + o.Version}
+	p.logs = newLogQueue(o.Dispatcher, o.Logger, o.LogQueue, o.LogWorkers)
+	return p
+}
+
+// Close waits for the log phase of the requests served so far, then ends.
+func (p *Proxy) Close() { p.logs.close() }
+
+// LogsDropped is the number of log phases that found the queue full.
+func (p *Proxy) LogsDropped() uint64 { return p.logs.dropped.Load() }
+
+// Handle serves one request.
+func (p *Proxy) Handle(ctx *fasthttp.RequestCtx) {
+	gen := p.opts.Generations.Acquire()
+	if gen == nil {
+		ctx.Error("not ready", http.StatusServiceUnavailable)
+		return
+	}
+	p.inFlight.Add(1)
+	r := acquire(p, ctx, gen)
+
+	p.opts.Dispatcher.Run(&r.ex, gen.Plans.Global.Chain(pdk.PhaseRewrite), pdk.PhaseRewrite)
+	if !r.ex.Answer.Given {
+		r.route()
+	}
+	if !r.ex.Answer.Given {
+		p.opts.Dispatcher.RunAccess(&r.ex)
+	}
+	if !r.ex.Answer.Given {
+		r.forward()
+	}
+	r.respond()
+}
+
+// forward sends the request to its service and runs the response phase on what comes back.
+func (r *request) forward() {
+	if r.ex.Service == nil {
+		r.ex.Fail(http.StatusServiceUnavailable, "no Service found with those values")
+		return
+	}
+	target := r.upstreamTarget()
+	out := fasthttp.AcquireRequest()
+	r.writeUpstream(out, target)
+	r.upstreamStart = time.Now()
+	err := r.proxy.opts.Upstream.RoundTrip(target, out, &r.ctx.Response, r.ex.Service.Retries)
+	r.upstreamEnd = time.Now()
+	fasthttp.ReleaseRequest(out)
+	r.ex.Latencies.Kong = r.upstreamStart.Sub(r.start).Milliseconds()
+	r.ex.Latencies.Proxy = r.upstreamEnd.Sub(r.upstreamStart).Milliseconds()
+	if err != nil {
+		r.resetResponse()
+		r.upstreamFailed(err)
+		return
+	}
+	chain := r.ex.Chain(pdk.PhaseResponse)
+	r.arrived(len(chain) > 0)
+	r.proxy.opts.Dispatcher.Run(&r.ex, chain, pdk.PhaseResponse)
+}
+
+// respond gives the client its answer: the upstream's, or the gateway's own. Filters and log run for both.
+func (r *request) respond() {
+	ex := &r.ex
+	if ex.Answer.Given {
+		r.answer()
+	}
+	if chain := ex.Chain(pdk.PhaseHeaderFilter); len(chain) > 0 {
+		r.proxy.opts.Dispatcher.Run(ex, chain, pdk.PhaseHeaderFilter)
+		if ex.Answer.Given {
+			r.answer()
+		}
+	}
+	r.writeHeaders()
+	r.writeBody() // finishes the request when the body has been written
+}

@@ -1,0 +1,284 @@
+package proxy
+
+import (
+	"bytes"
+	"io"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
+	"github.com/outrigger-gateway/outrigger/host/internal/generation"
+	"github.com/outrigger-gateway/outrigger/host/internal/router"
+	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
+	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/pdk/local"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// request is the proxy's side of one exchange. It is pooled and belongs to the goroutine that serves the connection.
+type request struct {
+	proxy *Proxy
+	ctx   *fasthttp.RequestCtx
+	gen   *generation.Generation
+	ex    exchange.Exchange
+
+	start, upstreamStart, upstreamEnd time.Time
+
+	id     [32]byte
+	target target // of the request line
+	match  router.Match
+	peer   peer
+
+	clientBody   clientBody
+	body         []byte // the request body in memory
+	hasBody      bool
+	responseBody []byte // the upstream's body in memory
+	bufferedBody bool
+
+	keptHeaders []byte // scratch for names of headers to drop
+	answered    bool   // the gateway answered itself
+	finished    bool
+}
+
+var requests = sync.Pool{New: func() any { return new(request) }}
+
+func acquire(p *Proxy, ctx *fasthttp.RequestCtx, gen *generation.Generation) *request {
+	r := requests.Get().(*request)
+	r.proxy, r.ctx, r.gen = p, ctx, gen
+	r.start = ctx.Time()
+	newRequestID(&r.id)
+	r.target = splitTarget(ctx.Request.Header.RequestURI())
+	r.peer = p.peerOf(ctx)
+	r.ex.Live, r.ex.Dir = r, gen
+	r.ex.Plan = gen.Plans.Global
+	r.ex.Latencies.Proxy = -1
+	r.ex.Facts.StartTime = r.start.UnixMilli()
+	if ctx.Request.IsBodyStream() {
+		if n := ctx.Request.Header.ContentLength(); n != 0 {
+			r.clientBody = clientBody{r: ctx.RequestBodyStream(), size: n}
+		}
+	}
+	return r
+}
+
+// route finds the route, or fails the exchange as spec/gateway.md 2.7 says.
+func (r *request) route() {
+	host, port := r.hostPort()
+	req := router.Request{
+		Method: string(r.ctx.Request.Header.Method()), Scheme: r.scheme(), Host: host, HostPort: port,
+		ListenPort: r.listenPort(), Path: r.path(), TLS: r.ctx.IsTLS(), Headers: headerView{r},
+	}
+	if !r.gen.Router.Match(&req, &r.match) {
+		r.ex.Fail(fasthttp.StatusNotFound, "no Route matched with those values")
+		return
+	}
+	route := r.match.Route
+	r.ex.Route, r.ex.Service = route, route.Service
+	r.ex.Facts.Route, r.ex.Facts.Service = r.gen.RouteDoc(route), r.gen.ServiceDoc(route.Service)
+	r.ex.Plan = r.gen.Plans.ForRoute(route)
+	r.ex.Upstream.Path = r.upstreamPath()
+	if r.ex.RequestLoaded() {
+		r.loadRouted(&r.ex.Facts)
+	}
+	if r.wantsHTTPS(route) {
+		r.httpsRequired(route)
+	}
+}
+
+// arrived says that the upstream's response is in ctx.Response.
+func (r *request) arrived(buffered bool) {
+	r.ex.Facts.ServiceResponse.Status = r.ctx.Response.StatusCode()
+	r.dropHopHeaders()
+	r.ex.ResponseArrived(buffered)
+}
+
+// LoadRequest implements exchange.Live: every string is a part of one immutable copy of the message head.
+func (r *request) LoadRequest(f *wire.Facts) {
+	h := &r.ctx.Request.Header
+	raw := h.RawHeaders()
+	target := h.RequestURI()
+	method := h.Method()
+	block := make([]byte, 0, len(raw)+len(target)+len(method)+len(r.id))
+	block = append(block, r.id[:]...)
+	block = append(block, method...)
+	block = append(block, target...)
+	block = append(block, raw...)
+	text := string(block)
+	f.RequestID = text[:32]
+	text = text[32:]
+	q := &f.Request
+	q.Method, text = text[:len(method)], text[len(method):]
+	q.Target, text = text[:len(target)], text[len(target):]
+	q.Scheme = r.scheme()
+	q.Host, _ = r.hostPort()
+	q.Port = r.listenPort()
+	q.HTTPVersion = 11
+	if !h.IsHTTP11() {
+		q.HTTPVersion = 10
+	}
+	t := splitTarget([]byte(q.Target))
+	q.RawQuery = string(t.query)
+	q.Path = r.path()
+	q.Headers = parseHeaders(q.Headers[:0], text)
+	r.loadAddresses(f)
+	if r.ex.Route != nil {
+		r.loadRouted(f)
+	}
+}
+
+// loadRouted fills what only the router knows.
+func (r *request) loadRouted(f *wire.Facts) {
+	if r.match.Prefix != "" && !f.Forwarded.HasPrefix {
+		r.forwardedFromRequest(f)
+		f.Forwarded.Prefix, f.Forwarded.HasPrefix = r.match.Prefix, true
+	}
+	for _, c := range r.match.Captures.Unnamed {
+		f.Captures.Unnamed = append(f.Captures.Unnamed, strings.Clone(c))
+	}
+	for _, c := range r.match.Captures.Named {
+		f.Captures.Named = append(f.Captures.Named, wire.Header{Name: c.Name, Value: strings.Clone(c.Value)})
+	}
+}
+
+// LoadResponse implements exchange.Live.
+func (r *request) LoadResponse(f *wire.Facts) {
+	h := &r.ctx.Response.Header
+	f.Response.Status = h.StatusCode()
+	size := 0
+	for k, v := range h.All() {
+		size += len(k) + len(v)
+	}
+	block := make([]byte, 0, size)
+	for k, v := range h.All() {
+		block = append(append(block, k...), v...)
+	}
+	text := string(block)
+	f.Response.Headers = f.Response.Headers[:0]
+	for k, v := range h.All() {
+		n := len(k) + len(v)
+		f.Response.Headers = append(f.Response.Headers, wire.Header{Name: text[:len(k)], Value: text[len(k):n]})
+		text = text[n:]
+	}
+	f.ServiceResponse.Headers = append(f.ServiceResponse.Headers[:0], f.Response.Headers...)
+}
+
+// RequestBody implements exchange.Live. A body over the limit stays whole: what was read of it goes upstream before the rest.
+func (r *request) RequestBody() ([]byte, error) {
+	if r.hasBody {
+		return r.body, nil
+	}
+	if r.clientBody.r == nil {
+		r.hasBody = true
+		return nil, nil
+	}
+	limit := r.proxy.opts.MaxBody
+	if r.clientBody.size > limit {
+		return nil, tooLarge("request body", r.clientBody.size, limit)
+	}
+	b, err := io.ReadAll(io.LimitReader(&r.clientBody, int64(limit)+1))
+	if err != nil {
+		return nil, &wire.Error{Code: wire.CodeHostError, Message: "reading the request body: " + err.Error()}
+	}
+	if len(b) > limit {
+		r.clientBody.prefix = b
+		return nil, tooLarge("request body", len(b), limit)
+	}
+	r.body, r.hasBody, r.clientBody.r = b, true, nil
+	return b, nil
+}
+
+// ResponseBody implements exchange.Live.
+func (r *request) ResponseBody() ([]byte, error) {
+	if r.bufferedBody {
+		return r.responseBody, nil
+	}
+	resp := &r.ctx.Response
+	limit := r.proxy.opts.MaxBody
+	if !resp.IsBodyStream() {
+		if n := len(resp.Body()); n > limit {
+			return nil, tooLarge("response body", n, limit)
+		}
+		r.responseBody, r.bufferedBody = bytes.Clone(resp.Body()), true
+		return r.responseBody, nil
+	}
+	if n := resp.Header.ContentLength(); n > limit {
+		return nil, tooLarge("response body", n, limit)
+	}
+	stream := resp.BodyStream().(*upstream.Body)
+	b, err := io.ReadAll(io.LimitReader(stream, int64(limit)+1))
+	if err != nil {
+		return nil, &wire.Error{Code: wire.CodeHostError, Message: "reading the response body: " + err.Error()}
+	}
+	if len(b) > limit {
+		stream.ReadCloser = &prefixedStream{prefix: b, rest: stream.ReadCloser}
+		return nil, tooLarge("response body", len(b), limit)
+	}
+	r.responseBody, r.bufferedBody = b, true
+	resp.SetBodyRaw(b) // closes the stream, which gives the connection back
+	return b, nil
+}
+
+func tooLarge(what string, size, limit int) *wire.Error {
+	return &wire.Error{Code: wire.CodeBadData, Message: what + " of " + strconv.Itoa(size) + " bytes or more is over the limit max_body of " + strconv.Itoa(limit) + " bytes"}
+}
+
+// finish ends the request: the log phase is queued, everything is given back. It runs once, after the last byte was written or given up.
+func (r *request) finish() {
+	if r.finished {
+		return
+	}
+	r.finished = true
+	now := time.Now()
+	r.ex.Latencies.Request = now.Sub(r.start).Milliseconds()
+	if !r.upstreamEnd.IsZero() {
+		r.ex.Latencies.Receive = now.Sub(r.upstreamEnd).Milliseconds()
+	} else {
+		r.ex.Latencies.Kong = r.ex.Latencies.Request
+	}
+	if r.ex.Handles(pdk.PhaseLog) {
+		r.gen.Retain()
+		r.proxy.logs.push(r.ex.Detach(), r.gen)
+	}
+	p, gen := r.proxy, r.gen
+	r.ex.Reset()
+	match := r.match
+	clear(match.Captures.Unnamed[:cap(match.Captures.Unnamed)])
+	clear(match.Captures.Named[:cap(match.Captures.Named)])
+	match.Route, match.MatchedPath, match.Prefix = nil, "", ""
+	ex := r.ex
+	*r = request{ex: ex, match: match, keptHeaders: r.keptHeaders[:0]}
+	requests.Put(r)
+	gen.Release()
+	p.inFlight.Add(-1)
+}
+
+// headerView lets the router read request headers without copying them.
+type headerView struct{ r *request }
+
+// HeaderValue implements router.Headers.
+func (v headerView) HeaderValue(name string, i int) (string, bool) {
+	if v.r.ex.Dirty&exchange.DirtyRequestHeaders != 0 {
+		for _, h := range v.r.ex.Facts.Request.Headers {
+			if strings.EqualFold(h.Name, name) {
+				if i == 0 {
+					return h.Value, true
+				}
+				i--
+			}
+		}
+		return "", false
+	}
+	for k, value := range v.r.ctx.Request.Header.All() {
+		if local.SameHeader(string(k), name) {
+			if i == 0 {
+				return string(value), true
+			}
+			i--
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,271 @@
+package proxy
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
+	"github.com/outrigger-gateway/outrigger/host/internal/router"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// target is a request target taken apart. The slices are parts of it.
+type target struct {
+	host  []byte // of an absolute form
+	path  []byte
+	query []byte
+	mark  bool // there is a question mark
+}
+
+func splitTarget(t []byte) target {
+	var s target
+	if len(t) > 0 && t[0] != '/' {
+		if i := bytes.Index(t, []byte("://")); i > 0 {
+			t = t[i+3:]
+			end := bytes.IndexAny(t, "/?")
+			if end < 0 {
+				end = len(t)
+			}
+			s.host, t = t[:end], t[end:]
+			if at := bytes.LastIndexByte(s.host, '@'); at >= 0 {
+				s.host = s.host[at+1:]
+			}
+		}
+	}
+	if i := bytes.IndexByte(t, '?'); i >= 0 {
+		s.path, s.query, s.mark = t[:i], t[i+1:], true
+	} else {
+		s.path = t
+	}
+	return s
+}
+
+// newRequestID makes 32 lower-case hex digits.
+func newRequestID(dst *[32]byte) {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails: see crypto/rand
+	hex.Encode(dst[:], b[:])
+}
+
+// path is the normalised path of the request line.
+func (r *request) path() string {
+	p := string(r.target.path)
+	if p == "" || p[0] != '/' {
+		p = "/" + strings.TrimPrefix(p, "*")
+	}
+	return router.Normalize(p)
+}
+
+// hostPort is the lower-case host of the request, from the request line or the Host header, and its port; 0 for none.
+func (r *request) hostPort() (string, int) {
+	h := r.target.host
+	if len(h) == 0 {
+		h = r.ctx.Request.Header.Host()
+	}
+	return splitHost(string(bytes.ToLower(h)))
+}
+
+// splitHost parts host and port. IPv6 literals keep their brackets.
+func splitHost(s string) (string, int) {
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 || strings.IndexByte(s[i:], ']') >= 0 {
+		return s, 0
+	}
+	port, err := strconv.ParseUint(s[i+1:], 10, 16)
+	if err != nil {
+		return s[:i], 0
+	}
+	return s[:i], int(port)
+}
+
+func (r *request) scheme() string {
+	if r.ctx.IsTLS() {
+		return "https"
+	}
+	return "http"
+}
+
+func (r *request) listenPort() int {
+	if a, ok := r.ctx.LocalAddr().(*net.TCPAddr); ok {
+		return a.Port
+	}
+	return 0
+}
+
+// peer is the direct peer and what it may say about the client.
+type peer struct {
+	addr    netip.Addr
+	port    int
+	trusted bool
+}
+
+func (p *Proxy) peerOf(ctx *fasthttp.RequestCtx) peer {
+	a, ok := ctx.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return peer{}
+	}
+	addr, _ := netip.AddrFromSlice(a.IP)
+	addr = addr.Unmap()
+	return peer{addr: addr, port: a.Port, trusted: trusted(p.opts.TrustedIPs, addr)}
+}
+
+func trusted(prefixes []netip.Prefix, a netip.Addr) bool {
+	for _, p := range prefixes {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// realIP is the client's address and port as a trusted peer gives them; the peer's own otherwise. Port 0 is unknown.
+func (r *request) realIP() (netip.Addr, int) {
+	p := r.proxy
+	if !r.peer.trusted {
+		return r.peer.addr, r.peer.port
+	}
+	value := r.header(p.opts.RealIPHeader)
+	if value == "" {
+		return r.peer.addr, r.peer.port
+	}
+	if !strings.EqualFold(p.opts.RealIPHeader, "X-Forwarded-For") {
+		if a, port, ok := parseAddr(value); ok {
+			return a, port
+		}
+		return r.peer.addr, r.peer.port
+	}
+	// The last entry was written by the peer; with real_ip_recursive further trusted ones are skipped.
+	addr, port := r.peer.addr, r.peer.port
+	entries := strings.Split(value, ",")
+	for i := len(entries) - 1; i >= 0; i-- {
+		a, pt, ok := parseAddr(entries[i])
+		if !ok {
+			break
+		}
+		addr, port = a, pt
+		if !p.opts.RealIPRecursive || !trusted(p.opts.TrustedIPs, a) {
+			break
+		}
+	}
+	return addr, port
+}
+
+func parseAddr(s string) (netip.Addr, int, bool) {
+	s = strings.TrimSpace(s)
+	if a, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+		return a.Unmap(), 0, true
+	}
+	if ap, err := netip.ParseAddrPort(s); err == nil {
+		return ap.Addr().Unmap(), int(ap.Port()), true
+	}
+	return netip.Addr{}, 0, false
+}
+
+// header is the first value of a header that the client sent.
+func (r *request) header(name string) string {
+	v, _ := headerView{r}.HeaderValue(strings.ToLower(name), 0)
+	return v
+}
+
+// loadAddresses fills Client and Forwarded.
+func (r *request) loadAddresses(f *wire.Facts) {
+	c := &f.Client
+	c.IP, c.Port, c.Trusted = r.peer.addr.String(), r.peer.port, r.peer.trusted
+	addr, port := r.realIP()
+	c.ForwardedIP, c.ForwardedPort = c.IP, port
+	if addr != r.peer.addr {
+		c.ForwardedIP = addr.String()
+	}
+	if !r.peer.trusted {
+		return
+	}
+	w := r.forwarded()
+	if w == (forwarded{}) {
+		return
+	}
+	r.forwardedFromRequest(f)
+	fw := &f.Forwarded
+	if w.scheme != "" {
+		fw.Scheme = w.scheme
+	}
+	if w.host != "" {
+		fw.Host = w.host
+	}
+	if w.port != 0 {
+		fw.Port = w.port
+	}
+	if w.path != "" {
+		fw.Path = w.path
+	}
+	if w.prefix != "" {
+		fw.Prefix, fw.HasPrefix = w.prefix, true
+	}
+}
+
+// forwardedFromRequest starts Forwarded with the request's own values.
+func (r *request) forwardedFromRequest(f *wire.Facts) {
+	if f.Forwarded.Set {
+		return
+	}
+	q := &f.Request
+	f.Forwarded = wire.Forwarded{Set: true, Scheme: q.Scheme, Host: q.Host, Port: q.Port, Path: q.Path}
+}
+
+// forwarded holds what a trusted peer said in X-Forwarded-*; zero values: nothing.
+type forwarded struct {
+	scheme, host, path, prefix string
+	port                       int
+}
+
+// forwarded reads X-Forwarded-* of a trusted peer (spec/pdk.md 1.5).
+func (r *request) forwarded() forwarded {
+	var w forwarded
+	w.scheme = strings.ToLower(first(r.header("x-forwarded-proto")))
+	var hostPort int
+	if h := first(r.header("x-forwarded-host")); h != "" {
+		if at := strings.LastIndexByte(h, '@'); at >= 0 {
+			h = h[at+1:]
+		}
+		w.host, hostPort = splitHost(strings.ToLower(h))
+	}
+	if n, err := strconv.ParseUint(first(r.header("x-forwarded-port")), 10, 16); err == nil && n > 0 {
+		w.port = int(n)
+	} else {
+		w.port = hostPort
+	}
+	w.path = r.header("x-forwarded-path")
+	w.prefix = r.header("x-forwarded-prefix")
+	return w
+}
+
+// first is the first element of a comma-separated header value.
+func first(s string) string {
+	if i := strings.IndexByte(s, ','); i >= 0 {
+		s = s[:i]
+	}
+	return strings.TrimSpace(s)
+}
+
+// upstreamPath is the path to send as route and service say, normalised and escaped, without query.
+func (r *request) upstreamPath() string {
+	base := ""
+	if r.ex.Service != nil {
+		base = r.ex.Service.Path
+	}
+	return router.EscapePath(router.UpstreamPath(base, &r.match, r.path(), r.match.Route.StripPath))
+}
+
+// query is the query to send; mark tells whether there is one, even an empty one.
+func (r *request) query() (q string, mark bool) {
+	if r.ex.Dirty&exchange.DirtyQuery != 0 {
+		return r.ex.Facts.Request.RawQuery, r.ex.Facts.Request.RawQuery != ""
+	}
+	return string(r.target.query), r.target.mark
+}
