@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/router"
 )
 
 // The rules of single values, as Kong has them.
@@ -223,7 +225,7 @@ func routePath(s string) *problem {
 	case !percentOK(s):
 		return &problem{expected: "two hex digits after every %", fix: "write % as %25"}
 	}
-	if normal := normalPath(s); normal != s {
+	if normal := router.Normalize(s); normal != s {
 		return &problem{expected: "a path in normal form", fix: "write " + quote(normal)}
 	}
 	return nil
@@ -260,49 +262,4 @@ func percentOK(s string) bool {
 		}
 	}
 	return true
-}
-
-// normalPath is the path after the normalisation that the router applies to requests: triplets of characters that are not reserved
-// are decoded, dot segments removed, runs of slashes collapsed.
-func normalPath(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] != '%' || i+2 >= len(s) {
-			b.WriteByte(s[i])
-			continue
-		}
-		v, err := strconv.ParseUint(s[i+1:i+3], 16, 8)
-		if err != nil {
-			b.WriteByte(s[i])
-			continue
-		}
-		if strings.IndexByte("!*'();:@&=+$,/?%#[]", byte(v)) >= 0 {
-			b.WriteString("%" + strings.ToUpper(s[i+1:i+3]))
-		} else {
-			b.WriteByte(byte(v))
-		}
-		i += 2
-	}
-	var out []string
-	segments := strings.Split(b.String(), "/")
-	for i, segment := range segments {
-		last := i == len(segments)-1
-		switch segment {
-		case ".":
-		case "..":
-			if len(out) > 1 {
-				out = out[:len(out)-1]
-			}
-		default:
-			out = append(out, segment)
-			continue
-		}
-		if last {
-			out = append(out, "")
-		}
-	}
-	if len(out) == 1 {
-		return "/"
-	}
-	return collapse(strings.Join(out, "/"))
 }

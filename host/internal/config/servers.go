@@ -1,0 +1,373 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+)
+
+// PluginServer is a process that hosts plugins: managed when it has a command, attached when it has an address.
+type PluginServer struct {
+	Name       string
+	Command    []string // program and arguments; a relative program path starts from WorkingDir
+	Address    string   // unix:///path or tcp://host:port
+	Carrier    string   // msgpack, grpc
+	Processes  int
+	Timeout    time.Duration            // of one phase call
+	Timeouts   map[string]time.Duration // by phase; the others have Timeout
+	FailMode   string                   // open, closed
+	FailStatus int
+
+	MaxInFlight  int
+	Env          map[string]string
+	User         string // name or number; "": the host's
+	StartTimeout time.Duration
+	WorkingDir   string // "": the host's
+	MemoryLimit  uint64 // bytes of each process; 0: none
+	OpenFiles    uint64 // descriptors of each process; 0: the host's
+
+	TLSCert, TLSKey, TLSCA string // files, for an attached server on another machine
+	Pos                    entity.Pos
+}
+
+// PhaseTimeout is the time of one call in the phase.
+func (s *PluginServer) PhaseTimeout(phase string) time.Duration {
+	if t, ok := s.Timeouts[phase]; ok {
+		return t
+	}
+	return s.Timeout
+}
+
+var phaseNames = []string{"rewrite", "access", "response", "header_filter", "body_filter", "log"}
+
+// serverField is a row of the table of a plugin server's fields.
+type serverField struct {
+	Setting
+	read func(r *settingReader, s *PluginServer, v *node, at *path)
+}
+
+func field(name, kind, absent, doc string, read func(r *settingReader, s *PluginServer, v *node, at *path)) serverField {
+	return serverField{Setting: Setting{Name: name, Type: kind, Default: absent, Doc: doc}, read: read}
+}
+
+func serverText(name, kind, absent, doc string, to func(*PluginServer) *string, rules ...rule) serverField {
+	return field(name, kind, absent, doc, func(r *settingReader, s *PluginServer, v *node, at *path) {
+		*to(s) = r.textOf(v, at, "", rules...)
+	})
+}
+
+func serverFile(name, doc string, to func(*PluginServer) *string) serverField {
+	return field(name, "path", "", doc, func(r *settingReader, s *PluginServer, v *node, at *path) {
+		*to(s) = r.path(r.textOf(v, at, ""))
+	})
+}
+
+func serverCount(name, absent, doc string, low, high int, to func(*PluginServer) *int) serverField {
+	return field(name, "whole number", absent, doc, func(r *settingReader, s *PluginServer, v *node, at *path) {
+		if n, ok := r.number(v, at, low, high); ok {
+			*to(s) = n
+		}
+	})
+}
+
+func serverTime(name, absent, doc string, to func(*PluginServer) *time.Duration) serverField {
+	return field(name, "time, a bare number is milliseconds", absent, doc, func(r *settingReader, s *PluginServer, v *node, at *path) {
+		if t, ok := r.duration(v, at, time.Millisecond, time.Millisecond); ok {
+			*to(s) = t
+		}
+	})
+}
+
+// serverTable is every field of a plugin server.
+func serverTable() []serverField {
+	return []serverField{
+		serverText("name", "string", "", "name of the server in messages; unique", func(s *PluginServer) *string { return &s.Name }, entityName),
+		field("command", "list or string", "", "program and arguments that the host starts; a string is split at spaces outside quotes", readCommand),
+		serverText("address", "string", "", "instead of command: where a server runs already, unix:///path or tcp://host:port",
+			func(s *PluginServer) *string { return &s.Address }, serverAddress),
+		serverText("carrier", "one of msgpack, grpc", "msgpack", "what phase calls travel over",
+			func(s *PluginServer) *string { return &s.Carrier }, oneOf("msgpack", "grpc")),
+		serverCount("processes", "1", "processes to start", 1, 256, func(s *PluginServer) *int { return &s.Processes }),
+		serverTime("timeout", "1s", "for one phase call", func(s *PluginServer) *time.Duration { return &s.Timeout }),
+		field("timeouts", "mapping of phase to time", "", "for the calls of single phases", readTimeouts),
+		serverText("fail_mode", "one of closed, open", "closed", "what a request gets when a handler fails: the fail_status, or as if there were no plugin",
+			func(s *PluginServer) *string { return &s.FailMode }, oneOf("closed", "open")),
+		serverCount("fail_status", "500", "status of the answer when a handler fails closed", 400, 599, func(s *PluginServer) *int { return &s.FailStatus }),
+		serverCount("max_in_flight", "4096", "calls at the same time; more fail at once", 1, 1<<20, func(s *PluginServer) *int { return &s.MaxInFlight }),
+		field("env", "mapping, or list of NAME=value", "", "variables added to the environment of the process", readServerEnv),
+		field("user", "string", "", "name or number of the user that the process runs as; empty: the host's",
+			func(r *settingReader, s *PluginServer, v *node, at *path) { s.User, _ = r.scalar(v, at, "a user") }),
+		serverTime("start_timeout", "10s", "from start to ready", func(s *PluginServer) *time.Duration { return &s.StartTimeout }),
+		serverFile("working_dir", "working directory of the process; without one: the directory of the settings file",
+			func(s *PluginServer) *string { return &s.WorkingDir }),
+		field("limits", "mapping: memory (size), open_files (number)", "", "limits of each process", readLimits),
+		field("tls", "mapping: cert, key, ca (files)", "", "certificates for an address off this machine", readServerTLS),
+	}
+}
+
+// readPluginServers reads the list plugin_servers.
+func readPluginServers(r *settingReader, v *node, at *path) {
+	if v.kind == kindNull {
+		return
+	}
+	if v.kind != kindList {
+		r.wrongType(at, v, "a list of plugin servers")
+		return
+	}
+	first := map[string]*node{}
+	r.s.PluginServers = nil
+	for i, item := range v.items {
+		s, ok := r.pluginServer(item, at.item(i))
+		if !ok {
+			continue
+		}
+		if f := first[s.Name]; f != nil && s.Name != "" {
+			r.fail(at.item(i).key("name"), item.get("name"), Error{
+				Code: CodeNotUnique, Found: "the name " + quote(s.Name) + " again",
+				Expected: fmt.Sprintf("a name that no other plugin server has (the first is in line %d)", f.line),
+			})
+		}
+		first[s.Name] = item
+		r.s.PluginServers = append(r.s.PluginServers, s)
+	}
+}
+
+func (r *settingReader) pluginServer(n *node, at *path) (PluginServer, bool) {
+	s := PluginServer{Pos: r.pos(n), WorkingDir: r.dir}
+	o := r.object(n, at, "a plugin server")
+	if o == nil {
+		return s, false
+	}
+	for _, f := range serverTable() {
+		if f.Default != "" {
+			f.read(r, &s, &node{kind: kindText, text: f.Default}, nil)
+		}
+		if v := o.has(f.Name); v != nil {
+			f.read(r, &s, v, at.key(f.Name))
+		}
+	}
+	command, addr := n.get("command"), n.get("address")
+	switch {
+	case n.get("name") == nil:
+		o.missing("name", "the name of the plugin server")
+	case command == nil && addr == nil:
+		o.missing("command", "either command, to start the server, or address, where it runs already")
+	case command != nil && addr != nil:
+		o.fail(at.key("address"), addr, Error{Code: CodeConflict, Found: "address beside command", Expected: "one of them"})
+	case addr != nil:
+		for _, key := range []string{"processes", "env", "user", "working_dir", "limits"} {
+			if v := n.get(key); v != nil {
+				o.fail(at.key(key), v, Error{
+					Code: CodeConflict, Found: quote(key) + " beside address", Expected: "it only with command: the host does not start this server",
+					Fix: "remove it",
+				})
+			}
+		}
+		r.checkTLS(o, &s)
+	case n.get("tls") != nil:
+		o.fail(at.key("tls"), n.get("tls"), Error{Code: CodeConflict, Found: `"tls" beside command`, Expected: "it only with address", Fix: "remove it"})
+	}
+	o.done()
+	return s, true
+}
+
+// checkTLS wants mutual TLS for a server on another machine.
+func (r *settingReader) checkTLS(o *object, s *PluginServer) {
+	rest, tcp := strings.CutPrefix(s.Address, "tcp://")
+	if !tcp {
+		return
+	}
+	host, _, _ := net.SplitHostPort(rest)
+	addr, err := netip.ParseAddr(host)
+	if host == "localhost" || err == nil && addr.IsLoopback() || s.TLSCert != "" {
+		return
+	}
+	o.fail(o.at.key("address"), o.n.get("address"), Error{
+		Code: CodeConflict, Found: quote(s.Address) + " without tls", Expected: "mutual TLS for an address off this machine",
+		Fix: "add tls with cert, key and ca",
+	})
+}
+
+func readCommand(r *settingReader, s *PluginServer, v *node, at *path) {
+	if v.kind == kindText {
+		words, ok := splitCommand(v.text)
+		if !ok || len(words) == 0 {
+			r.problem(at, v, &problem{expected: "a command whose quotes are closed", fix: "write it as a list"})
+		}
+		s.Command = words
+		return
+	}
+	if v.kind != kindList {
+		r.wrongType(at, v, "a list of program and arguments, or a string")
+		return
+	}
+	for i, item := range v.items {
+		word, ok := r.scalar(item, at.item(i), "a string")
+		if ok && i == 0 && word == "" {
+			r.fail(at.item(i), item, Error{Code: CodeWrongValue, Found: "an empty string", Expected: "a program"})
+		}
+		s.Command = append(s.Command, word)
+	}
+	if len(s.Command) == 0 {
+		r.fail(at, v, Error{Code: CodeWrongValue, Found: "an empty list", Expected: "a program and its arguments"})
+	}
+}
+
+// splitCommand splits at spaces outside quotes; a backslash keeps the next character. Nothing is expanded.
+func splitCommand(s string) (words []string, ok bool) {
+	var word strings.Builder
+	started := false
+	quoteChar := rune(0)
+	escaped := false
+	for _, c := range s {
+		switch {
+		case escaped:
+			word.WriteRune(c)
+			escaped = false
+		case c == '\\' && quoteChar != '\'':
+			escaped, started = true, true
+		case quoteChar != 0 && c == quoteChar:
+			quoteChar = 0
+		case quoteChar != 0:
+			word.WriteRune(c)
+		case c == '\'' || c == '"':
+			quoteChar, started = c, true
+		case c == ' ' || c == '\t' || c == '\n':
+			if started {
+				words = append(words, word.String())
+				word.Reset()
+				started = false
+			}
+		default:
+			word.WriteRune(c)
+			started = true
+		}
+	}
+	if started {
+		words = append(words, word.String())
+	}
+	return words, quoteChar == 0 && !escaped
+}
+
+// maxSocketPath is what the system allows for the path of a unix socket.
+const maxSocketPath = 107
+
+func serverAddress(s string) *problem {
+	const expected = "unix:///absolute/path or tcp://host:port"
+	scheme, rest, ok := strings.Cut(s, "://")
+	switch {
+	case ok && scheme == "unix":
+		if !filepath.IsAbs(rest) {
+			return &problem{expected: expected}
+		}
+		if len(rest) > maxSocketPath {
+			return &problem{expected: fmt.Sprintf("a socket path of at most %d bytes", maxSocketPath)}
+		}
+	case ok && scheme == "tcp":
+		if host, port, err := net.SplitHostPort(rest); err != nil || host == "" || !validPort(port) || port == "0" {
+			return &problem{expected: expected}
+		}
+	default:
+		p := &problem{expected: expected}
+		if filepath.IsAbs(s) {
+			p.fix = "write unix://" + s
+		} else if _, port, err := net.SplitHostPort(s); err == nil && validPort(port) {
+			p.fix = "write tcp://" + s
+		}
+		return p
+	}
+	return nil
+}
+
+func readTimeouts(r *settingReader, s *PluginServer, v *node, at *path) {
+	o := r.object(v, at, "timeouts")
+	if o == nil {
+		return
+	}
+	for _, phase := range phaseNames {
+		n := o.has(phase)
+		if n == nil {
+			continue
+		}
+		if t, ok := r.duration(n, at.key(phase), time.Millisecond, time.Millisecond); ok {
+			if s.Timeouts == nil {
+				s.Timeouts = map[string]time.Duration{}
+			}
+			s.Timeouts[phase] = t
+		}
+	}
+	o.done()
+}
+
+// readServerEnv reads variables. Their values may be secret and are not part of error texts.
+func readServerEnv(r *settingReader, s *PluginServer, v *node, at *path) {
+	s.Env = map[string]string{}
+	set := func(name, value string, n *node, at *path) {
+		if name == "" || strings.ContainsAny(name, "= \t") || strings.ContainsRune(value, 0) {
+			r.fail(at, n, Error{Code: CodeWrongValue, Found: "a variable with the name " + quote(name), Expected: "a name without '=' and spaces"})
+			return
+		}
+		s.Env[name] = value
+	}
+	switch v.kind {
+	case kindMapping:
+		for i := range v.pairs {
+			p := &v.pairs[i]
+			if p.value.kind == kindList || p.value.kind == kindMapping {
+				r.fail(at.key(p.key), p.value, Error{Code: CodeWrongType, Found: p.value.kind.String(), Expected: "a string"})
+				continue
+			}
+			set(p.key, p.value.text, p.at, at.key(p.key))
+		}
+	case kindList:
+		for i, item := range v.items {
+			name, value, ok := strings.Cut(item.text, "=")
+			if !ok || item.kind != kindText {
+				r.fail(at.item(i), item, Error{Code: CodeWrongValue, Found: "an item without '='", Expected: "NAME=value"})
+				continue
+			}
+			set(name, value, item, at.item(i))
+		}
+	default:
+		r.fail(at, v, Error{Code: CodeWrongType, Found: v.kind.String(), Expected: "a mapping of names to values, or a list of NAME=value"})
+	}
+}
+
+func readLimits(r *settingReader, s *PluginServer, v *node, at *path) {
+	o := r.object(v, at, "limits")
+	if o == nil {
+		return
+	}
+	if n := o.has("memory"); n != nil {
+		if bytes, ok := r.size(n, at.key("memory"), 1<<20, math.MaxInt64); ok {
+			s.MemoryLimit = uint64(bytes)
+		}
+	}
+	if n := o.has("open_files"); n != nil {
+		if files, ok := r.number(n, at.key("open_files"), 16, 1<<30); ok {
+			s.OpenFiles = uint64(files)
+		}
+	}
+	o.done()
+}
+
+func readServerTLS(r *settingReader, s *PluginServer, v *node, at *path) {
+	o := r.object(v, at, "tls")
+	if o == nil {
+		return
+	}
+	files := []*string{&s.TLSCert, &s.TLSKey, &s.TLSCA}
+	for i, key := range []string{"cert", "key", "ca"} {
+		if *files[i] = r.path(o.text(key)); !slices.ContainsFunc(v.pairs, func(p pair) bool { return p.key == key }) {
+			o.missing(key, "the files cert, key and ca")
+		}
+	}
+	o.done()
+}

@@ -1,0 +1,259 @@
+package config
+
+import (
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Settings are the static settings of a host: what a reload does not change. LoadSettings fills every field.
+type Settings struct {
+	ProxyListen       []string // host:port
+	EchoListen        string   // host:port of the embedded echo upstream; "": off
+	DeclarativeConfig string   // path of the entities; "": none
+	LogLevel          string   // debug, info, notice, warn, error, crit, alert, emerg
+	LogFormat         string   // text, json
+
+	TrustedIPs      []netip.Prefix
+	RealIPHeader    string
+	RealIPRecursive bool
+
+	Headers           HeaderTokens
+	UpstreamRequestID bool // X-Kong-Request-Id toward the upstream
+	AllowDebugHeader  bool
+	ErrorDefaultType  string // media type
+	RouterFlavor      string
+
+	ClientMaxBodySize   int64 // bytes; 0: no limit
+	ClientHeaderTimeout time.Duration
+	ClientBodyTimeout   time.Duration
+	SendTimeout         time.Duration
+	KeepaliveTimeout    time.Duration
+	MaxHeaderSize       int // bytes of the head of a request
+	MaxBody             int // bytes of a body that is kept in memory for plugins
+	MaxShared           int // bytes of ctx.shared of one request
+	LogQueueSize        int // requests that wait for their log phase
+
+	UpstreamKeepalivePoolSize    int // idle connections per target; 0: none are kept
+	UpstreamKeepaliveMaxRequests int // per connection; 0: no limit
+	UpstreamKeepaliveIdleTimeout time.Duration
+
+	DrainTimeout  time.Duration
+	WorkerThreads int    // 0: one per processor
+	NodeID        string // "": made at start
+	RunDir        string // "": the system's directory for such things
+
+	PluginServers []PluginServer
+}
+
+// HeaderTokens says which headers the gateway adds to responses.
+type HeaderTokens struct {
+	ServerTokens   bool // Via, or Server on its own answers
+	LatencyTokens  bool // X-Kong-Proxy-Latency, X-Kong-Upstream-Latency, X-Kong-Response-Latency
+	RequestID      bool // X-Kong-Request-Id
+	UpstreamStatus bool // X-Kong-Upstream-Status
+}
+
+// logLevels are Kong's names, in the order of their numbers on the wire.
+var logLevels = []string{"debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"}
+
+// LogLevelNumber is the level as a number: 0 debug to 7 emerg.
+func (s *Settings) LogLevelNumber() uint8 { return uint8(max(0, slices.Index(logLevels, s.LogLevel))) }
+
+// Setting documents one setting.
+type Setting struct {
+	Name    string // key in outrigger.yaml
+	Env     string // environment variable; "" for a field of an item
+	Flag    string // command-line flag without dashes; "" for a field of an item
+	Type    string
+	Default string // as it would be written
+	Doc     string
+	Fields  []Setting // of each item of a list of mappings
+}
+
+// SettingDocs lists every setting, in the order in which a reader wants them.
+func SettingDocs() []Setting {
+	table := settingTable()
+	docs := make([]Setting, len(table))
+	for i, s := range table {
+		docs[i] = s.Setting
+	}
+	return docs
+}
+
+// setting is a row of the table: its documentation, and how to read it into Settings.
+type setting struct {
+	Setting
+	read func(r *settingReader, v *node, at *path)
+}
+
+// settingReader reads values from one source into s.
+type settingReader struct {
+	reader
+	s   *Settings
+	dir string // what relative paths of the source start from; "": the working directory
+}
+
+const envPrefix = "OUTRIGGER_"
+
+// otherVariables begin like settings and are something else: what plugin servers get, and the path of the settings themselves.
+var otherVariables = []string{
+	"OUTRIGGER_PLUGIN", "OUTRIGGER_LIFELINE_FD", "OUTRIGGER_SERVER", "OUTRIGGER_SETTINGS", "OUTRIGGER_VERSION",
+}
+
+// LoadSettings reads the settings. A flag wins over an environment variable, which wins over the file, which wins over the default.
+//
+//   - path: the settings file; "" for none.
+//   - env: the environment as os.Environ gives it.
+//   - flags: values by name of the flag (listen) or of the setting (proxy_listen).
+//
+// An empty value of a variable or flag counts as not given. Relative paths in the file start from the file's directory. The error
+// is of type Errors.
+func LoadSettings(path string, env []string, flags map[string]string) (*Settings, error) {
+	var data []byte
+	if path != "" {
+		var e *Error
+		if data, e = readFile(path); e != nil {
+			return nil, Errors{e}
+		}
+	}
+	return parseSettings(path, data, env, flags)
+}
+
+func parseSettings(path string, data []byte, env []string, flags map[string]string) (*Settings, error) {
+	table := settingTable()
+	s := &Settings{}
+	var errs Errors
+	for _, row := range table {
+		r := &settingReader{reader: reader{file: "default of " + row.Name}, s: s}
+		if row.Default != "" {
+			row.read(r, &node{kind: kindText, text: row.Default}, nil)
+		}
+		errs = append(errs, r.errs...)
+	}
+	if path != "" {
+		errs = append(errs, readSettingsFile(s, table, path, data)...)
+	}
+	errs = append(errs, readEnvironment(s, table, env)...)
+	errs = append(errs, readFlags(s, table, flags)...)
+	if err := errs.result(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func readSettingsFile(s *Settings, table []setting, path string, data []byte) Errors {
+	root, e := parseDocument(path, data)
+	if e != nil {
+		return Errors{e}
+	}
+	if root.kind == kindNull {
+		return nil
+	}
+	r := &settingReader{reader: reader{file: path}, s: s}
+	if dir := filepath.Dir(path); dir != "." {
+		r.dir = dir
+	}
+	o := r.object(root, nil, "the settings")
+	if o == nil {
+		return r.errs
+	}
+	for _, row := range table {
+		if v := o.has(row.Name); v != nil {
+			row.read(r, v, o.at.key(row.Name))
+		}
+	}
+	if v := o.n.get("_format_version"); v != nil {
+		r.fail(nil, v, Error{
+			Code: CodeUnknownKey, Found: "a declarative configuration", Expected: "the settings",
+			Fix: "give this file to --config, or to declarative_config",
+		})
+		return r.errs
+	}
+	o.done()
+	return r.errs
+}
+
+// readEnvironment reads OUTRIGGER_… variables. A variable that is no setting is an error only when it looks like one that is
+// misspelt: orchestrators put variables of their own under the name of a service.
+func readEnvironment(s *Settings, table []setting, env []string) Errors {
+	var errs Errors
+	names := make([]string, len(table))
+	for i, row := range table {
+		names[i] = row.Env
+	}
+	given := map[string]string{}
+	for _, entry := range env {
+		name, value, _ := strings.Cut(entry, "=")
+		if !strings.HasPrefix(name, envPrefix) || slices.Contains(otherVariables, name) {
+			continue
+		}
+		if slices.Contains(names, name) {
+			given[name] = value
+			continue
+		}
+		near := nearest(strings.TrimPrefix(name, envPrefix), trimAll(names, envPrefix))
+		if near != "" && distance(strings.TrimPrefix(name, envPrefix), near) <= 2 {
+			errs = append(errs, &Error{
+				File: name, Code: CodeUnknownKey, Found: "an unknown variable", Expected: "the name of a setting", Nearest: envPrefix + near,
+			})
+		}
+	}
+	for _, row := range table {
+		if value := given[row.Env]; value != "" {
+			errs = append(errs, readText(s, row, row.Env, value)...)
+		}
+	}
+	return errs
+}
+
+func trimAll(list []string, prefix string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = strings.TrimPrefix(s, prefix)
+	}
+	return out
+}
+
+func readFlags(s *Settings, table []setting, flags map[string]string) Errors {
+	var errs Errors
+	var names []string
+	used := map[string]bool{}
+	for _, row := range table {
+		names = append(names, row.Flag)
+		for _, name := range []string{row.Flag, row.Name} {
+			if value := flags[name]; value != "" && !used[name] {
+				errs = append(errs, readText(s, row, "--"+row.Flag, value)...)
+			}
+			used[name] = true
+		}
+	}
+	for name := range flags {
+		if !used[name] {
+			errs = append(errs, &Error{
+				File: "--" + name, Code: CodeUnknownKey, Found: "an unknown flag", Expected: "the name of a setting", Nearest: nearest(name, names),
+			})
+		}
+	}
+	return errs
+}
+
+// readText reads a setting from the text of a variable or flag. Mappings are written as YAML or JSON.
+func readText(s *Settings, row setting, source, value string) Errors {
+	r := &settingReader{reader: reader{file: source}, s: s}
+	if row.Fields == nil {
+		if e := checkText([]byte(value)); e != nil {
+			return Errors{{File: source, Code: CodeSyntax, Found: e.Found, Expected: e.Expected}}
+		}
+		row.read(r, &node{kind: kindText, text: value}, nil)
+		return r.errs
+	}
+	root, e := parseDocument(source, []byte(value))
+	if e != nil {
+		return Errors{e}
+	}
+	row.read(r, root, (*path)(nil).key(row.Name))
+	return r.errs
+}

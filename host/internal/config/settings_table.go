@@ -1,0 +1,143 @@
+package config
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"time"
+)
+
+// settingTable is every static setting: its name, default and documentation, and how it is read. Settings that Kong has too have
+// Kong's name, value syntax and meaning.
+func settingTable() []setting {
+	listen := listSetting("proxy_listen", "127.0.0.1:8000", "addresses, host:port, on which clients are served",
+		func(r *settingReader, items []*node, at *path) {
+			list := []string{}
+			for i, item := range items {
+				if p := listenAddress(item.text); p != nil {
+					r.problem(itemAt(at, i), item, p)
+				} else if !slices.Contains(list, item.text) {
+					list = append(list, item.text)
+				}
+			}
+			if len(items) == 0 {
+				r.fail(at, nil, Error{Code: CodeMissing, Found: "no address", Expected: "at least one address such as 127.0.0.1:8000"})
+			}
+			r.s.ProxyListen = list
+		})
+	listen.Flag = "listen"
+	declarative := pathSetting("declarative_config", "file with services, routes, plugins and the other entities; none: every request gets 404",
+		func(s *Settings) *string { return &s.DeclarativeConfig })
+	declarative.Flag = "config"
+	servers := row("plugin_servers", "list of mappings", "", "processes that host plugins; as a variable or flag: YAML or JSON text", readPluginServers)
+	for _, f := range serverTable() {
+		servers.Fields = append(servers.Fields, f.Setting)
+	}
+
+	return []setting{
+		listen,
+		declarative,
+		servers,
+		row("echo_listen", "host:port, or off", "off", "address of an embedded upstream that answers with the request it got, for examples",
+			func(r *settingReader, v *node, at *path) {
+				s, ok := r.scalar(v, at, "an address, or off")
+				if !ok {
+					return
+				}
+				if s == "off" {
+					s = ""
+				} else if p := listenAddress(s); p != nil {
+					p.expected += ", or off"
+					r.problem(at, v, p)
+					return
+				}
+				r.s.EchoListen = s
+			}),
+		wordSetting("log_level", "notice", "least severe level that is logged", logLevels, func(s *Settings) *string { return &s.LogLevel }),
+		wordSetting("log_format", "text", "form of log lines", []string{"text", "json"}, func(s *Settings) *string { return &s.LogFormat }),
+
+		listSetting("trusted_ips", "", "addresses and networks of clients whose X-Forwarded-* and real_ip_header are believed", readTrusted),
+		textSetting("real_ip_header", "X-Real-IP", "header with the address of the client",
+			func(s *Settings) *string { return &s.RealIPHeader }, realIPHeader),
+		switchSetting("real_ip_recursive", "off", "take the last address of real_ip_header that is not trusted, instead of the last",
+			func(s *Settings) *bool { return &s.RealIPRecursive }),
+		listSetting("headers", "server_tokens, latency_tokens, X-Kong-Request-Id",
+			"headers added to responses: server_tokens, latency_tokens, X-Kong-Request-Id, X-Kong-Upstream-Status, or off", readHeaders),
+		listSetting("headers_upstream", "X-Kong-Request-Id", "headers added to requests to the upstream: X-Kong-Request-Id, or off",
+			func(r *settingReader, items []*node, at *path) {
+				r.s.UpstreamRequestID = false
+				for i, item := range items {
+					word := strings.ToLower(item.text)
+					if p := oneOf("X-Kong-Request-Id", "off")(item.text); p != nil && word != "x-kong-request-id" {
+						r.problem(itemAt(at, i), item, p)
+						continue
+					}
+					r.s.UpstreamRequestID = word != "off"
+				}
+			}),
+		switchSetting("allow_debug_header", "off", "answer Kong-Debug: 1 with the route and service",
+			func(s *Settings) *bool { return &s.AllowDebugHeader }),
+		wordSetting("error_default_type", "text/plain", "media type of errors when the client accepts anything",
+			[]string{"text/plain", "text/html", "application/json", "application/xml"}, func(s *Settings) *string { return &s.ErrorDefaultType }),
+		routerFlavor(),
+
+		sizeSetting("client_max_body_size", "0", "largest request body; 0: no limit", 0, math.MaxInt64,
+			func(s *Settings, n int64) { s.ClientMaxBodySize = n }),
+		timeSetting("client_header_timeout", "60s", "for the head of a request to arrive", time.Millisecond,
+			func(s *Settings) *time.Duration { return &s.ClientHeaderTimeout }),
+		timeSetting("client_body_timeout", "60s", "between two pieces of a request body", time.Millisecond,
+			func(s *Settings) *time.Duration { return &s.ClientBodyTimeout }),
+		timeSetting("send_timeout", "60s", "between two writes of a response that the client takes", time.Millisecond,
+			func(s *Settings) *time.Duration { return &s.SendTimeout }),
+		timeSetting("keepalive_timeout", "75s", "for which an idle client connection is kept", time.Millisecond,
+			func(s *Settings) *time.Duration { return &s.KeepaliveTimeout }),
+		sizeSetting("max_header_size", "32k", "largest head of a request: request line and headers", 1<<10, 16<<20,
+			func(s *Settings, n int64) { s.MaxHeaderSize = int(n) }),
+		sizeSetting("max_body", "8m", "largest body that is kept in memory because a plugin reads it", 1<<10, 1<<30,
+			func(s *Settings, n int64) { s.MaxBody = int(n) }),
+		sizeSetting("max_shared", "64k", "largest sum of the keys and values in ctx.shared of one request", 1<<10, 16<<20,
+			func(s *Settings, n int64) { s.MaxShared = int(n) }),
+		countSetting("log_queue_size", "4096", "requests that may wait for their log phase; the log phase of more is dropped and counted", 1, 1<<20,
+			func(s *Settings) *int { return &s.LogQueueSize }),
+
+		countSetting("upstream_keepalive_pool_size", "512", "idle connections kept per target; 0: none", 0, 1<<20,
+			func(s *Settings) *int { return &s.UpstreamKeepalivePoolSize }),
+		countSetting("upstream_keepalive_max_requests", "10000", "requests over one connection to a target; 0: no limit", 0, math.MaxInt32,
+			func(s *Settings) *int { return &s.UpstreamKeepaliveMaxRequests }),
+		timeSetting("upstream_keepalive_idle_timeout", "60", "for which an idle connection to a target is kept", 0,
+			func(s *Settings) *time.Duration { return &s.UpstreamKeepaliveIdleTimeout }),
+
+		timeSetting("drain_timeout", "10s", "for which requests in flight may go on at shutdown, and calls on a plugin server that is to end", 0,
+			func(s *Settings) *time.Duration { return &s.DrainTimeout }),
+		countSetting("worker_threads", "0", "threads that run at the same time; 0: one per processor", 0, 4096,
+			func(s *Settings) *int { return &s.WorkerThreads }),
+		textSetting("node_id", "", "id of this node, a UUID; empty: made at start", func(s *Settings) *string { return &s.NodeID }, uuidText),
+		pathSetting("run_dir", "directory for the sockets of plugin servers; empty: a private one below the system's directory for such things",
+			func(s *Settings) *string { return &s.RunDir }),
+	}
+}
+
+func realIPHeader(s string) *problem {
+	if s == "proxy_protocol" {
+		return &problem{expected: "a header name: the PROXY protocol is not supported yet", code: CodeUnsupported}
+	}
+	if !headerName(s) {
+		return &problem{expected: "a header name of letters, digits, '-' and '_'"}
+	}
+	return nil
+}
+
+// routerFlavor is a setting of one value so far.
+func routerFlavor() setting {
+	s := textSetting("router_flavor", "traditional_compatible", "how routes are matched and ordered; only traditional_compatible so far",
+		func(s *Settings) *string { return &s.RouterFlavor }, func(s string) *problem {
+			switch s {
+			case "traditional_compatible":
+				return nil
+			case "traditional", "expressions":
+				return &problem{expected: "traditional_compatible: the flavour " + s + " is not supported yet", code: CodeUnsupported}
+			}
+			return oneOf("traditional_compatible")(s)
+		})
+	return s
+}

@@ -1,0 +1,121 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func writeFile(t *testing.T, name, text string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+func TestSettingsDefaults(t *testing.T) {
+	s, err := LoadSettings("", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Settings{
+		ProxyListen: []string{"127.0.0.1:8000"}, LogLevel: "notice", LogFormat: "text", RealIPHeader: "X-Real-IP",
+		Headers: HeaderTokens{ServerTokens: true, LatencyTokens: true, RequestID: true}, UpstreamRequestID: true,
+		ErrorDefaultType: "text/plain", RouterFlavor: "traditional_compatible",
+		ClientHeaderTimeout: time.Minute, ClientBodyTimeout: time.Minute, SendTimeout: time.Minute, KeepaliveTimeout: 75 * time.Second,
+		MaxHeaderSize: 32 << 10, MaxBody: 8 << 20, MaxShared: 64 << 10, LogQueueSize: 4096,
+		UpstreamKeepalivePoolSize: 512, UpstreamKeepaliveMaxRequests: 10000, UpstreamKeepaliveIdleTimeout: time.Minute,
+		DrainTimeout: 10 * time.Second,
+	}
+	if !reflect.DeepEqual(s, want) {
+		t.Errorf("defaults are\n%+v, want\n%+v", s, want)
+	}
+	if s.LogLevelNumber() != 2 {
+		t.Errorf("level notice is %d, want 2", s.LogLevelNumber())
+	}
+}
+
+func TestSettingsPrecedence(t *testing.T) {
+	file := writeFile(t, "outrigger.yaml", `
+proxy_listen: [127.0.0.1:1, "127.0.0.1:11"]
+log_level: debug
+log_format: json
+declarative_config: gateway.yaml
+max_body: 1m
+upstream_keepalive_idle_timeout: 7
+real_ip_recursive: on
+headers: off
+trusted_ips: "10.0.0.0/8, ::1, unix:"
+`)
+	env := []string{"OUTRIGGER_PROXY_LISTEN=127.0.0.1:2, 127.0.0.1:22", "OUTRIGGER_LOG_LEVEL=info", "OUTRIGGER_LOG_FORMAT=", "PATH=/bin", "OUTRIGGER_SERVICE_HOST=10.1.1.1"}
+	s, err := LoadSettings(file, env, map[string]string{"listen": "127.0.0.1:3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(s.ProxyListen, []string{"127.0.0.1:3"}) || s.LogLevel != "info" || s.LogFormat != "json" {
+		t.Errorf("listen %q, level %s, format %s", s.ProxyListen, s.LogLevel, s.LogFormat)
+	}
+	if s.DeclarativeConfig != filepath.Join(filepath.Dir(file), "gateway.yaml") {
+		t.Errorf("a path of the file must start from its directory: %s", s.DeclarativeConfig)
+	}
+	if s.MaxBody != 1<<20 || s.UpstreamKeepaliveIdleTimeout != 7*time.Second || !s.RealIPRecursive || s.Headers != (HeaderTokens{}) || len(s.TrustedIPs) != 2 {
+		t.Errorf("settings %+v", s)
+	}
+	s, err = LoadSettings(file, env, map[string]string{"proxy_listen": "127.0.0.1:4", "config": "x.yaml"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.ProxyListen[0] != "127.0.0.1:4" || s.DeclarativeConfig != "x.yaml" {
+		t.Errorf("listen %q, config %q", s.ProxyListen, s.DeclarativeConfig)
+	}
+}
+
+func TestSettingsPluginServers(t *testing.T) {
+	text := `[{name: go, command: ["./bin/x", "--a b"], carrier: grpc, processes: 2, timeout: 250, timeouts: {log: 5s}, fail_mode: open,
+  fail_status: 503, max_in_flight: 9, env: {A: 1, B: "x"}, user: 1000, start_timeout: 3s, limits: {memory: 256m, open_files: 1024}},
+ {name: py, address: "unix:///run/py.sock"}, {name: js, command: 'node "my server.js" --x\ y', env: [A=b=c]}]`
+	s, err := LoadSettings("", []string{"OUTRIGGER_PLUGIN_SERVERS=" + text}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := s.PluginServers[0]
+	want := PluginServer{
+		Name: "go", Command: []string{"./bin/x", "--a b"}, Carrier: "grpc", Processes: 2, Timeout: 250 * time.Millisecond,
+		Timeouts: map[string]time.Duration{"log": 5 * time.Second}, FailMode: "open", FailStatus: 503, MaxInFlight: 9,
+		Env: map[string]string{"A": "1", "B": "x"}, User: "1000", StartTimeout: 3 * time.Second, MemoryLimit: 256 << 20, OpenFiles: 1024,
+		Pos: got.Pos,
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("server is\n%+v, want\n%+v", got, want)
+	}
+	if got.PhaseTimeout("log") != 5*time.Second || got.PhaseTimeout("access") != 250*time.Millisecond {
+		t.Errorf("times %v %v", got.PhaseTimeout("log"), got.PhaseTimeout("access"))
+	}
+	if py := s.PluginServers[1]; py.Address != "unix:///run/py.sock" || py.Timeout != time.Second || py.Carrier != "msgpack" || py.FailMode != "closed" {
+		t.Errorf("server %+v", py)
+	}
+	if js := s.PluginServers[2]; !slices.Equal(js.Command, []string{"node", "my server.js", "--x y"}) || js.Env["A"] != "b=c" {
+		t.Errorf("server %+v", js)
+	}
+}
+
+func TestSettingDocs(t *testing.T) {
+	seen := map[string]bool{}
+	for _, s := range SettingDocs() {
+		if s.Name == "" || s.Type == "" || s.Doc == "" || s.Env != "OUTRIGGER_"+strings.ToUpper(s.Name) || seen[s.Name] || seen["--"+s.Flag] {
+			t.Errorf("setting %+v", s)
+		}
+		seen[s.Name], seen["--"+s.Flag] = true, true
+		for _, f := range s.Fields {
+			if f.Name == "" || f.Type == "" || f.Doc == "" {
+				t.Errorf("field %+v of %s", f, s.Name)
+			}
+		}
+	}
+}
