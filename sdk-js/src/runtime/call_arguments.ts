@@ -1,0 +1,101 @@
+import type { PdkFunction } from "../gen/functions.js";
+import { CallState } from "./call_state.js";
+import { HeaderFault, headerLines, kindOf, nameFault } from "./headers.js";
+import { plainBytes } from "./msgpack_read.js";
+import { encodeValue, isPlainObject, UnsupportedValue } from "./msgpack_write.js";
+import { limitOf } from "./target.js";
+import { isEncodable } from "./text.js";
+
+/** Checks of the arguments of PDK functions, made when the function is called. Each throws ArgError. */
+export class CallArguments extends CallState {
+  protected textArg(fn: PdkFunction, what: string, value: unknown): void {
+    if (typeof value !== "string") throw this.argError(fn, `${what} is ${kindOf(value)}; expected text`);
+    if (!isEncodable(value)) throw this.argError(fn, `${what} has a lone surrogate`);
+  }
+
+  protected limitArg(fn: PdkFunction, what: string, value: unknown): number {
+    const limit = limitOf(what, value);
+    if (typeof limit === "string") throw this.argError(fn, limit);
+    return limit;
+  }
+
+  protected statusArg(fn: PdkFunction, status: unknown, lowest: number): void {
+    if (typeof status !== "number" || !Number.isInteger(status) || status < lowest || status > 599) {
+      const found = typeof status === "number" ? status : kindOf(status);
+      throw this.argError(fn, `status is ${found}; expected an integer from ${lowest} to 599`);
+    }
+  }
+
+  protected headerNameArg(fn: PdkFunction, name: unknown): void {
+    const fault = nameFault(name);
+    if (fault !== null) throw this.argError(fn, fault);
+  }
+
+  /** The lines that a header is set to. */
+  protected headerArg(fn: PdkFunction, name: string, value: unknown): readonly string[] {
+    this.headerNameArg(fn, name);
+    try {
+      return headerLines(name, value);
+    } catch (cause) {
+      if (cause instanceof HeaderFault) throw this.argError(fn, cause.message);
+      throw cause;
+    }
+  }
+
+  /** Names with their lines, in order of name; all are checked before the first is given out. */
+  protected headerMapArg(fn: PdkFunction, headers: unknown): [string, readonly string[]][] {
+    if (!isPlainObject(headers))
+      throw this.argError(fn, `headers is ${kindOf(headers)}; expected an object of names and values`);
+    return Object.keys(headers)
+      .sort()
+      .map((name) => [name, this.headerArg(fn, name, headers[name])]);
+  }
+
+  /** A copy of a body, within max_body. */
+  protected bodyArg(fn: PdkFunction, body: unknown): Uint8Array {
+    if (!(body instanceof Uint8Array))
+      throw this.argError(fn, `body is ${kindOf(body)}; expected bytes (a Uint8Array)`);
+    return this.sizedBody(fn, new Uint8Array(body));
+  }
+
+  /** The same bytes, if they are within max_body. */
+  protected sizedBody(fn: PdkFunction, bytes: Uint8Array): Uint8Array {
+    const limit = this.host.node.maxBody;
+    if (limit > 0 && bytes.length > limit) {
+      throw this.argError(fn, `body has ${bytes.length} bytes; at most ${limit} (max_body) are allowed`);
+    }
+    return bytes;
+  }
+
+  /** A body that was sent with the call. */
+  protected bodyField(field: number): Uint8Array | null {
+    const bytes = this.view.bytes(field);
+    return bytes === null ? null : plainBytes(bytes);
+  }
+
+  protected bytesAnswer(fn: PdkFunction, value: unknown): Uint8Array {
+    if (value === null) return new Uint8Array(0);
+    if (value instanceof Uint8Array) return value;
+    throw this.hostError(fn, `the host answered ${kindOf(value)}; expected bytes`);
+  }
+
+  /** A free value in MessagePack, as it is now. */
+  protected valueArg(fn: PdkFunction, what: string, value: unknown): Uint8Array {
+    try {
+      return encodeValue(value);
+    } catch (cause) {
+      if (cause instanceof UnsupportedValue) {
+        throw this.argError(
+          fn,
+          `${what} holds ${cause.message}; expected null, booleans, numbers, text, bytes, arrays and plain objects`,
+        );
+      }
+      throw cause;
+    }
+  }
+
+  protected recordText(fn: PdkFunction, fault: string | null, text: string): void {
+    if (fault !== null) throw this.argError(fn, fault);
+    this.record(fn, { kind: "text", code: fn.op, text });
+  }
+}

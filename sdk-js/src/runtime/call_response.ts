@@ -1,0 +1,211 @@
+import { functions as F, type PdkFunction } from "../gen/functions.js";
+import type { ExitBody, HeaderMap, HeaderValue, MultiMap } from "../values.js";
+import { RequestCall } from "./call_request.js";
+import { addLines, kindOf, type Line, responseName, sameName, setLines } from "./headers.js";
+import { LEVEL_WARN, logText } from "./log_text.js";
+import { firstValue, headerMap, LineOverlay } from "./overlay.js";
+import { encodeText } from "./text.js";
+import { Field } from "./view.js";
+
+const SOURCES = ["service", "exit", "error"];
+
+/** Positions in fields response and service_response; docs/wire.md section 5. */
+const ResponseField = { status: 0, headers: 1, source: 2 };
+
+/** Namespaces response and service.response. */
+export class ResponseCall extends RequestCall {
+  // What reads see instead of the facts, once the handler has written.
+  #headers: LineOverlay | null = null;
+  #status: number | null = null;
+  #upstreamBody: Uint8Array | null = null;
+
+  // response
+
+  responseGetStatus(): number {
+    this.check(F.responseGetStatus);
+    return this.#status ?? this.view.item(Field.response, ResponseField.status)?.uint() ?? 0;
+  }
+
+  responseGetHeader(name: string): string | null {
+    this.check(F.responseGetHeader);
+    this.textArg(F.responseGetHeader, "name", name);
+    if (this.#headers !== null) return firstValue(this.#headers.lines(), name);
+    return this.view.header(Field.response, ResponseField.headers, name);
+  }
+
+  responseGetHeaders(maxHeaders: number): MultiMap {
+    const fn = F.responseGetHeaders;
+    this.check(fn);
+    const limit = this.limitArg(fn, "maxHeaders", maxHeaders);
+    return headerMap(this.#headers?.lines() ?? this.view.lines(Field.response, ResponseField.headers), limit);
+  }
+
+  responseGetSource(): string {
+    this.check(F.responseGetSource);
+    return SOURCES[this.view.item(Field.response, ResponseField.source)?.uint() ?? 0] ?? "error";
+  }
+
+  responseSetStatus(status: number): void {
+    const fn = F.responseSetStatus;
+    this.check(fn);
+    this.statusArg(fn, status, 100);
+    this.record(fn, { kind: "status", code: fn.op, status });
+    this.#status = status;
+  }
+
+  responseSetHeader(name: string, value: HeaderValue): void {
+    const fn = F.responseSetHeader;
+    this.check(fn);
+    const values = this.headerArg(fn, name, value);
+    this.#setResponseHeader(fn, responseName(name), values);
+  }
+
+  responseAddHeader(name: string, value: HeaderValue): void {
+    const fn = F.responseAddHeader;
+    this.check(fn);
+    const values = this.headerArg(fn, name, value);
+    const written = responseName(name);
+    if (values.length === 0 || this.#ignored(fn, written)) return;
+    this.record(fn, { kind: "header", code: fn.op, name: written, values });
+    this.#responseLines().write((lines) => addLines(lines, written, values));
+  }
+
+  responseClearHeader(name: string): void {
+    const fn = F.responseClearHeader;
+    this.check(fn);
+    this.headerNameArg(fn, name);
+    this.#clearResponseHeader(responseName(name));
+  }
+
+  responseSetHeaders(headers: HeaderMap): void {
+    const fn = F.responseSetHeaders;
+    this.check(fn);
+    for (const [name, values] of this.headerMapArg(fn, headers))
+      this.#setResponseHeader(fn, responseName(name), values);
+  }
+
+  responseSetRawBody(body: Uint8Array): void {
+    const fn = F.responseSetRawBody;
+    this.check(fn);
+    this.record(fn, { kind: "bytes", code: fn.op, bytes: this.bodyArg(fn, body) });
+  }
+
+  responseExit(status: number, body: ExitBody, headers: HeaderMap | null): never {
+    const fn = F.responseExit;
+    this.check(fn);
+    this.statusArg(fn, status, 100);
+    const content = this.#exitBody(fn, body);
+    const lines = this.#exitHeaders(fn, headers);
+    if (content.json && !lines.some(([name]) => sameName(name, "content-type"))) {
+      lines.push(["Content-Type", "application/json; charset=utf-8"]);
+    }
+    this.exit(fn, { kind: "exit", code: fn.op, status, body: content.bytes, headers: lines });
+  }
+
+  responseError(status: number, message: string | null, headers: HeaderMap | null): never {
+    const fn = F.responseError;
+    this.check(fn);
+    this.statusArg(fn, status, 400);
+    if (message !== null) this.textArg(fn, "message", message);
+    const lines = this.#exitHeaders(fn, headers);
+    this.exit(fn, { kind: "error", code: fn.op, status, message: message || null, headers: lines });
+  }
+
+  #responseLines(): LineOverlay {
+    this.#headers ??= new LineOverlay(() => this.view.lines(Field.response, ResponseField.headers));
+    return this.#headers;
+  }
+
+  #setResponseHeader(fn: PdkFunction, name: string, values: readonly string[]): void {
+    if (this.#ignored(fn, name)) return;
+    this.record(fn, { kind: "header", code: F.responseSetHeader.op, name, values });
+    this.#responseLines().write((lines) => setLines(lines, name, values));
+  }
+
+  #clearResponseHeader(name: string): void {
+    const fn = F.responseClearHeader;
+    this.record(fn, { kind: "text", code: fn.op, text: name });
+    this.#responseLines().write((lines) => setLines(lines, name, []));
+  }
+
+  /** Whether a header is dropped, with a warning, because framing the message is the gateway's business. */
+  #ignored(fn: PdkFunction, name: string): boolean {
+    if (!sameName(name, "transfer-encoding")) return false;
+    if (this.host.node.logLevel <= LEVEL_WARN) {
+      this.host.log(this.id, LEVEL_WARN, `${fn.name}: Transfer-Encoding is ignored; the gateway frames the response`);
+    }
+    return true;
+  }
+
+  #exitBody(fn: PdkFunction, body: unknown): { bytes: Uint8Array | null; json: boolean } {
+    if (body === null || body === undefined) return { bytes: null, json: false };
+    if (body instanceof Uint8Array) return { bytes: this.bodyArg(fn, body), json: false };
+    if (typeof body === "string") {
+      this.textArg(fn, "body", body);
+      return { bytes: this.sizedBody(fn, encodeText(body)), json: false };
+    }
+    if (typeof body !== "object") {
+      throw this.argError(
+        fn,
+        `body is ${kindOf(body)}; expected null, text, bytes, or an object or array that is sent as JSON`,
+      );
+    }
+    let text: string | undefined;
+    try {
+      text = JSON.stringify(body);
+    } catch (cause) {
+      throw this.argError(fn, `body has no JSON form: ${logText([cause])}`, cause);
+    }
+    if (text === undefined) throw this.argError(fn, "body has no JSON form");
+    return { bytes: this.sizedBody(fn, encodeText(text)), json: true };
+  }
+
+  /** Checks the headers of an exit and lays them out as lines. A header with an empty list is cleared before the exit. */
+  #exitHeaders(fn: PdkFunction, headers: HeaderMap | null): Line[] {
+    const lines: Line[] = [];
+    if (headers === null || headers === undefined) return lines;
+    for (const [name, values] of this.headerMapArg(fn, headers)) {
+      const written = responseName(name);
+      if (values.length === 0) this.#clearResponseHeader(written);
+      else if (!this.#ignored(fn, written)) addLines(lines, written, values);
+    }
+    return lines;
+  }
+
+  // service.response
+
+  serviceResponseGetStatus(): number | null {
+    this.check(F.serviceResponseGetStatus);
+    return this.view.item(Field.serviceResponse, ResponseField.status)?.uint() ?? null;
+  }
+
+  serviceResponseGetHeader(name: string): string | null {
+    this.check(F.serviceResponseGetHeader);
+    this.textArg(F.serviceResponseGetHeader, "name", name);
+    const field = this.#upstreamField();
+    return field === null ? null : this.view.header(field, ResponseField.headers, name);
+  }
+
+  serviceResponseGetHeaders(maxHeaders: number): MultiMap {
+    const fn = F.serviceResponseGetHeaders;
+    this.check(fn);
+    const limit = this.limitArg(fn, "maxHeaders", maxHeaders);
+    const field = this.#upstreamField();
+    return headerMap(field === null ? [] : this.view.lines(field, ResponseField.headers), limit);
+  }
+
+  async serviceResponseGetRawBody(): Promise<Uint8Array> {
+    const fn = F.serviceResponseGetRawBody;
+    this.check(fn);
+    this.#upstreamBody ??= this.bodyField(Field.responseBody) ?? this.bytesAnswer(fn, await this.ask(fn));
+    return this.#upstreamBody.slice();
+  }
+
+  /** Field that holds the headers of the upstream's response; null when there is no response. */
+  #upstreamField(): number | null {
+    if (this.view.reader(Field.serviceResponse) === null) return null;
+    return this.view.item(Field.serviceResponse, ResponseField.headers) === null
+      ? Field.response
+      : Field.serviceResponse;
+  }
+}

@@ -1,0 +1,237 @@
+import { ArgError, DataError, HostError, type PDKError, PhaseError, pdkErrorOf } from "../errors.js";
+import type { PdkFunction } from "../gen/functions.js";
+import type { Entity } from "./entity.js";
+import { cut, describeThrown } from "./log_text.js";
+import { encodeValue } from "./msgpack_write.js";
+import type { Node } from "./node.js";
+import { type Answer, DONE, failed, NO_OPS, type Op, type Outcome } from "./ops.js";
+import type { CallView } from "./view.js";
+
+/** Names of the phases by their code on the wire. */
+export const PHASES = ["", "rewrite", "access", "response", "header_filter", "body_filter", "log"] as const;
+
+/** The other side of a call: who answers its questions and takes its log lines. */
+export interface CallHost {
+  readonly node: Node;
+  /** Puts a question. The promise is rejected when the call ends first. */
+  ask(call: CallState, fn: number, args: readonly Uint8Array[]): Promise<Answer>;
+  log(callId: number, level: number, message: string): void;
+  /** Told at once when an exit, or a failure outside of the handler, made the outcome final while the handler still runs. */
+  sealed(call: CallState, outcome: Outcome): void;
+}
+
+/** What response.exit and response.error throw. No Error on purpose: `catch (e) { if (e instanceof Error) … }` lets it pass. */
+class Exit {
+  toString(): string {
+    return "the handler ended by response.exit or response.error; let this pass";
+  }
+}
+
+const EXIT = Object.freeze(new Exit());
+
+/** Whether something thrown is the unwinding of an exit. */
+export function isExit(thrown: unknown): boolean {
+  return thrown instanceof Exit;
+}
+
+/** Calls by the errors that their PDK functions threw: an unhandled rejection finds the call that it belongs to. */
+const owners = new WeakMap<object, CallState>();
+
+export function ownerOf(thrown: unknown): CallState | undefined {
+  return typeof thrown === "object" && thrown !== null ? owners.get(thrown) : undefined;
+}
+
+/** Most operations of one outcome, and most values in them, that the host takes. */
+const MAX_OPS = 8192;
+const MAX_VALUES = 1 << 16;
+
+type State = "open" | "exited" | "cancelled" | "failed" | "ended";
+
+/** Life of one handler call: what may be called when, the operations recorded so far, and the outcome. */
+export class CallState {
+  readonly id: number;
+  readonly view: CallView;
+  readonly host: CallHost;
+  protected readonly entities: readonly (Entity | undefined)[];
+  /** Bit of the phase while PDK functions may be called, else 0. */
+  #bit: number;
+  #state: State = "open";
+  #ops: Op[] | null = null;
+  #values = 0;
+  /** Resolves when the last question that was put is answered. */
+  #turn: Promise<unknown> | null = null;
+
+  constructor(id: number, view: CallView, host: CallHost, entities: readonly (Entity | undefined)[]) {
+    this.id = id;
+    this.view = view;
+    this.host = host;
+    this.entities = entities;
+    this.#bit = 1 << view.phase;
+  }
+
+  /** Whether PDK functions may still be called. */
+  get open(): boolean {
+    return this.#bit !== 0;
+  }
+
+  /** @throws PhaseError when a function may not be called now. */
+  protected check(fn: PdkFunction): void {
+    if ((fn.phases & this.#bit) === 0) throw this.#refusal(fn);
+  }
+
+  #refusal(fn: PdkFunction): PDKError {
+    const message = {
+      open: `called in ${PHASES[this.view.phase]}; allowed in ${phaseNames(fn.phases)}`,
+      exited: "called after response.exit or response.error",
+      cancelled: "called after the call was cancelled",
+      failed: "called after the call failed",
+      ended: "called after the handler ended",
+    }[this.#state];
+    return this.#own(new PhaseError(fn.name, message));
+  }
+
+  /** Remembers whose error it is. */
+  #own<E extends PDKError>(error: E): E {
+    owners.set(error, this);
+    return error;
+  }
+
+  protected argError(fn: PdkFunction, message: string, cause?: unknown): ArgError {
+    return this.#own(new ArgError(fn.name, message, cause === undefined ? undefined : { cause }));
+  }
+
+  protected dataError(fn: PdkFunction, message: string): DataError {
+    return this.#own(new DataError(fn.name, message));
+  }
+
+  protected hostError(fn: PdkFunction, message: string): HostError {
+    return this.#own(new HostError(fn.name, message));
+  }
+
+  /** The operations recorded so far. */
+  protected get ops(): readonly Op[] {
+    return this.#ops ?? NO_OPS;
+  }
+
+  /** Records operations, all or none. @throws ArgError when the call has recorded more than the host takes. */
+  protected record(fn: PdkFunction, op: Op): void {
+    this.#ops ??= [];
+    if (op.kind === "header") this.#values += op.values.length;
+    if (this.#ops.length >= MAX_OPS || this.#values > MAX_VALUES) {
+      throw this.argError(
+        fn,
+        `the handler made more than ${MAX_OPS} changes or wrote more than ${MAX_VALUES} header lines`,
+      );
+    }
+    this.#ops.push(op);
+  }
+
+  /** Puts a question to the host, after the answer to the one before. Nothing that arrives after the end of the call is given out. */
+  protected ask(fn: PdkFunction, ...args: readonly unknown[]): Promise<unknown> {
+    const encoded = args.map(encodeValue);
+    const put = (): Promise<Answer> => {
+      this.check(fn);
+      return this.host.ask(this, fn.ask, encoded);
+    };
+    const answer = this.#turn === null ? put() : this.#turn.then(put);
+    this.#turn = answer.then(ignore, ignore);
+    return answer.then(
+      ({ error, value }) => {
+        this.check(fn);
+        if (error === null) return value;
+        // too_large is the host's word for a body over max_body.
+        const code = error.code === "too_large" ? "bad_data" : error.code;
+        throw this.#own(pdkErrorOf(code, fn.name, error.message));
+      },
+      (reason: unknown) => {
+        this.check(fn);
+        throw reason;
+      },
+    );
+  }
+
+  /** Makes the outcome final because of an exit, and unwinds the handler. */
+  protected exit(fn: PdkFunction, op: Op): never {
+    this.record(fn, op);
+    this.#seal("exited", { error: null, ops: this.ops, body: null });
+    throw EXIT;
+  }
+
+  #seal(state: State, outcome: Outcome): void {
+    this.#state = state;
+    this.#bit = 0;
+    this.host.sealed(this, outcome);
+  }
+
+  /** Fails a call whose handler still runs because of something outside of it; false when its outcome is final already. */
+  fail(thrown: unknown): boolean {
+    if (this.#bit === 0) return false;
+    this.#seal("failed", failureOf(thrown));
+    return true;
+  }
+
+  /** Nobody waits for the outcome any more. */
+  cancel(): void {
+    if (this.#bit === 0) return;
+    this.#bit = 0;
+    this.#state = "cancelled";
+  }
+
+  /** Ends the call because its handler returned. Answers the outcome, or null when that was final before. */
+  end(returned: unknown): Outcome | null {
+    if (this.#bit === 0) return this.#over();
+    this.#bit = 0;
+    this.#state = "ended";
+    if (this.view.phase === BODY_FILTER && returned !== undefined && returned !== null) {
+      const body = bodyOf(returned);
+      if (body === null) {
+        return failed(
+          "handler_error",
+          `bodyFilter returned ${typeof returned}; expected a Uint8Array, text, or null for unchanged`,
+        );
+      }
+      return { error: null, ops: this.ops, body };
+    }
+    return this.#ops === null ? DONE : { error: null, ops: this.#ops, body: null };
+  }
+
+  /** Ends the call because its handler threw. Answers the outcome, or null when that was final before. */
+  endThrown(thrown: unknown): Outcome | null {
+    if (this.#bit === 0) {
+      if (this.#state === "exited" && !isExit(thrown)) {
+        this.host.log(this.id, 3, `the handler failed after its exit, which stands: ${describeThrown(thrown).message}`);
+      }
+      return this.#over();
+    }
+    this.#bit = 0;
+    this.#state = "ended";
+    return failureOf(thrown);
+  }
+
+  #over(): null {
+    this.#state = "ended";
+    return null;
+  }
+}
+
+const BODY_FILTER = 5;
+
+function bodyOf(returned: unknown): Uint8Array | null {
+  if (returned instanceof Uint8Array) return returned;
+  return typeof returned === "string" ? Buffer.from(returned) : null;
+}
+
+function ignore(): void {}
+
+function phaseNames(mask: number): string {
+  return PHASES.filter((name, code) => name !== "" && (mask & (1 << code)) !== 0).join(", ");
+}
+
+const PDK_CODES: readonly unknown[] = ["bad_argument", "wrong_phase", "bad_data", "host_error"];
+
+/** The failed outcome of something thrown. An error of the PDK keeps its code. */
+export function failureOf(thrown: unknown): Outcome {
+  const { message, detail } = describeThrown(thrown);
+  const code = thrown instanceof Error ? (thrown as Error & { code?: unknown }).code : undefined;
+  return failed(PDK_CODES.includes(code) ? String(code) : "handler_error", cut(message), detail);
+}
