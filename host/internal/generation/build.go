@@ -58,6 +58,7 @@ type Builder struct {
 
 	mu        sync.Mutex
 	instances map[[32]byte]*shared
+	byID      map[uint64]*shared
 }
 
 // shared is an instance with the number of generations that use it.
@@ -70,7 +71,7 @@ type shared struct {
 
 // NewBuilder makes a builder for the given native plugins and servers.
 func NewBuilder(native []pdk.Plugin, servers Servers) (*Builder, error) {
-	b := &Builder{servers: servers, native: map[string]pdk.Plugin{}, instances: map[[32]byte]*shared{}}
+	b := &Builder{servers: servers, native: map[string]pdk.Plugin{}, instances: map[[32]byte]*shared{}, byID: map[uint64]*shared{}}
 	for _, p := range native {
 		if _, twice := b.native[p.Name]; twice {
 			return nil, fmt.Errorf("native plugin %q is given twice", p.Name)
@@ -211,8 +212,19 @@ func (b *Builder) instance(ctx context.Context, r *entity.Plugin, m *entity.Mani
 	}
 	b.mu.Lock()
 	b.instances[k] = in
+	b.byID[in.ID] = in
 	b.mu.Unlock()
 	return in, nil
+}
+
+// Instance finds a live instance by its id; nil when it is gone.
+func (b *Builder) Instance(id uint64) *plan.Instance {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if in := b.byID[id]; in != nil {
+		return in.Instance
+	}
+	return nil
 }
 
 func (b *Builder) newInstance(r *entity.Plugin, m *entity.Manifest) *plan.Instance {
@@ -274,6 +286,7 @@ func (b *Builder) drained(g *Generation) {
 			continue
 		}
 		delete(b.instances, in.key)
+		delete(b.byID, in.ID)
 		if in.Remote != nil {
 			release[in.server] = append(release[in.server], in.ID)
 		} else if in.Native != nil && in.Native.Close != nil {

@@ -74,6 +74,16 @@ func (g *Generation) Credential(kind, natural string) (*wire.Entity, error) {
 	return k.doc, nil
 }
 
+// Waiting reports whether a plugin is missing until its server comes up for the first time.
+func (g *Generation) Waiting() bool {
+	for _, in := range g.instances {
+		if in.Unavailable != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // Release gives the generation back after a request. The last one of a replaced generation lets its instances go.
 func (g *Generation) Release() {
 	if g.refs.Add(-1) == 0 {

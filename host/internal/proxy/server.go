@@ -17,7 +17,7 @@ import (
 // ServerOptions bound what clients may do.
 type ServerOptions struct {
 	MaxHeaderBytes int           // of a request head
-	ReadTimeout    time.Duration // gap between two reads, and how long a connection may be idle
+	ReadTimeout    time.Duration // gap between two reads, of one request or between two
 	WriteTimeout   time.Duration // gap between two writes
 	MaxConns       int           // client connections at once; 0: no bound
 }

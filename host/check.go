@@ -1,0 +1,59 @@
+package host
+
+import (
+	"context"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver"
+)
+
+// Checked is what Check found in a valid configuration.
+type Checked struct {
+	Services, Routes, Consumers, Plugins int
+	Servers                              int
+}
+
+// Check validates the whole configuration as Start would, without accepting requests: plugin servers are started in a private run
+// directory, asked for their schemas, given every instance, and ended again. A server that does not come up is an error.
+func (h *Host) Check(ctx context.Context) (found Checked, err error) {
+	set, err := h.load()
+	if err != nil {
+		return found, err
+	}
+	defer func() {
+		if serr := h.Shutdown(context.Background()); err == nil {
+			err = serr
+		}
+	}()
+	if err := h.startServers(ctx); err != nil {
+		return found, err
+	}
+	if err := h.unready(); err != nil {
+		return found, err
+	}
+	if err := h.apply(ctx, set); err != nil {
+		return found, err
+	}
+	return count(set, len(h.settings.PluginServers)), nil
+}
+
+func count(set *entity.Set, servers int) Checked {
+	return Checked{
+		Services: len(set.Services), Routes: len(set.Routes), Consumers: len(set.Consumers), Plugins: len(set.Plugins),
+		Servers: servers,
+	}
+}
+
+// unready is an error that names every server that is not ready.
+func (h *Host) unready() error {
+	failed := &pluginserver.StartError{}
+	for _, s := range h.servers.all.Ready() {
+		if !s.Ready {
+			failed.Failed = append(failed.Failed, s)
+		}
+	}
+	if len(failed.Failed) == 0 {
+		return nil
+	}
+	return failed
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/outrigger-gateway/outrigger/host"
+)
+
+// parseFlags reads --name value and --name=value for the settings that have a flag, and --settings. A flag of a boolean setting may stand alone.
+func parseFlags(args []string, settings []host.Setting) (map[string]string, error) {
+	flags := map[string]string{}
+	for len(args) > 0 {
+		name, value, inline := strings.Cut(args[0], "=")
+		name, dashed := strings.CutPrefix(name, "--")
+		if !dashed {
+			return nil, fmt.Errorf("found %q, expected a flag such as --config gateway.yaml", args[0])
+		}
+		args = args[1:]
+		boolean := false
+		if name != "settings" {
+			i := slices.IndexFunc(settings, func(s host.Setting) bool { return s.Flag == name || s.Name == name })
+			if i < 0 {
+				return nil, fmt.Errorf("unknown flag --%s%s", name, nearest(name, settings))
+			}
+			boolean = strings.HasPrefix(settings[i].Type, "bool")
+			name = settings[i].Name
+		}
+		switch {
+		case inline:
+		case boolean && (len(args) == 0 || strings.HasPrefix(args[0], "--")):
+			value = "on"
+		case len(args) == 0:
+			return nil, fmt.Errorf("--%s needs a value", name)
+		default:
+			value, args = args[0], args[1:]
+		}
+		if _, twice := flags[name]; twice {
+			return nil, fmt.Errorf("--%s is given twice", name)
+		}
+		flags[name] = value
+	}
+	return flags, nil
+}
+
+// nearest suggests a flag that shares most of its beginning with the name.
+func nearest(name string, settings []host.Setting) string {
+	best, length := "", 2
+	for _, s := range settings {
+		for _, candidate := range []string{s.Flag, s.Name} {
+			n := 0
+			for n < len(name) && n < len(candidate) && name[n] == candidate[n] {
+				n++
+			}
+			if n > length {
+				best, length = candidate, n
+			}
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean --%s?", best)
+}

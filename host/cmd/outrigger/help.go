@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/outrigger-gateway/outrigger/host"
+)
+
+const usage = `Outrigger is an API gateway and the host of plugins that run in other processes.
+
+Usage:
+  outrigger run     [--settings outrigger.yaml] [--config gateway.yaml] [--listen 127.0.0.1:8000]
+  outrigger check   [--settings outrigger.yaml] [--config gateway.yaml]
+  outrigger version
+  outrigger help    [settings]
+
+run starts the gateway and prints one line with its addresses when it accepts requests. SIGHUP reads the entities again: when
+anything is wrong with them, the old ones keep serving. SIGINT and SIGTERM finish the requests in flight and end with exit code 0.
+
+check validates settings and entities without serving, including the configuration of external plugins: it starts the managed
+plugin servers and asks them. Exit code 1 and one line per error when something is wrong.
+
+The settings (listeners, plugin servers, limits, log) are in one file, the entities (services, routes, consumers, plugins) in another, in
+Kong's declarative format. Every setting is also an environment variable and a flag: see outrigger help settings.
+`
+
+func help(args []string, out, errOut io.Writer) int {
+	switch {
+	case len(args) == 0 || args[0] == "run" || args[0] == "check":
+		fmt.Fprint(out, usage)
+		return exitOK
+	case args[0] == "settings":
+		printSettings(out)
+		return exitOK
+	}
+	fmt.Fprintf(errOut, "outrigger help: unknown topic %q; expected settings, or nothing\n", args[0])
+	return exitUsage
+}
+
+func printSettings(out io.Writer) {
+	fmt.Fprintln(out, "A flag wins over a variable, a variable over the settings file, the file over the default.")
+	fmt.Fprintln(out)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "SETTING\tFLAG\tVARIABLE\tTYPE\tDEFAULT\tMEANING")
+	for _, s := range host.Settings() {
+		fmt.Fprintf(w, "%s\t--%s\t%s\t%s\t%s\t%s\n", s.Name, s.Flag, s.Env, s.Type, s.Default, s.Doc)
+		for _, f := range s.Fields {
+			fmt.Fprintf(w, "  %s\t\t\t%s\t%s\t%s\n", f.Name, f.Type, f.Default, f.Doc)
+		}
+	}
+	_ = w.Flush()
+}

@@ -1,0 +1,163 @@
+// Command outrigger is the gateway.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/host"
+	"github.com/outrigger-gateway/outrigger/plugins"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1 // the configuration is wrong, or something could not be started
+	exitUsage  = 2 // the command line is wrong
+)
+
+func main() {
+	if host.RunReaper() {
+		return
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(args []string, out, errOut io.Writer) int {
+	command := "help"
+	if len(args) > 0 {
+		command, args = args[0], args[1:]
+	}
+	switch command {
+	case "run":
+		return serve(args, out, errOut)
+	case "check":
+		return check(args, out, errOut)
+	case "version", "--version":
+		fmt.Fprintf(out, "outrigger %s (%s, %s/%s)\n", host.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		return exitOK
+	case "help", "--help", "-h":
+		return help(args, out, errOut)
+	}
+	fmt.Fprintf(errOut, "outrigger: unknown command %q; expected run, check, version or help\n", command)
+	return exitUsage
+}
+
+// options reads the flags of run and check.
+func options(command string, args []string, errOut io.Writer) (host.Options, bool) {
+	flags, err := parseFlags(args, host.Settings())
+	if err != nil {
+		fmt.Fprintf(errOut, "outrigger %s: %v\nSee: outrigger help %s\n", command, err, command)
+		return host.Options{}, false
+	}
+	settings := flags["settings"]
+	delete(flags, "settings")
+	if settings == "" {
+		settings = os.Getenv("OUTRIGGER_SETTINGS")
+	}
+	return host.Options{SettingsFile: settings, Env: os.Environ(), Flags: flags, Plugins: plugins.All()}, true
+}
+
+func serve(args []string, out, errOut io.Writer) int {
+	o, ok := options("run", args, errOut)
+	if !ok {
+		return exitUsage
+	}
+	h, err := host.New(o)
+	if err != nil {
+		return fail(errOut, err)
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	starting, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	started := make(chan error, 1)
+	go func() { started <- h.Start(starting) }()
+	for running := false; ; {
+		select {
+		case err := <-started:
+			if err != nil {
+				return fail(errOut, err)
+			}
+			running = true
+			fmt.Fprintf(out, "outrigger %s is ready on %s\n", host.Version, strings.Join(h.Addresses(), ", "))
+			for _, line := range h.Hints() {
+				fmt.Fprintln(out, line)
+			}
+		case s := <-signals:
+			switch {
+			case s == syscall.SIGHUP && running:
+				reload(h)
+			case s == syscall.SIGHUP: // the configuration is being read anyway
+			case !running:
+				cancel(errors.New("interrupted by " + s.String()))
+				<-started
+				return exitOK
+			default:
+				return stop(h, signals, errOut)
+			}
+		}
+	}
+}
+
+// stop shuts down in order; a second signal ends what is left at once.
+func stop(h *host.Host, signals <-chan os.Signal, errOut io.Writer) int {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- h.Shutdown(ctx) }()
+	for {
+		select {
+		case <-signals:
+			cancel()
+		case err := <-done:
+			if err != nil && ctx.Err() == nil {
+				return fail(errOut, err)
+			}
+			return exitOK
+		}
+	}
+}
+
+func reload(h *host.Host) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := h.Reload(ctx); err != nil {
+		for line := range strings.Lines(err.Error()) {
+			h.Logger().Error("reload refused, the old configuration stays", "error", strings.TrimSpace(line))
+		}
+	}
+}
+
+func check(args []string, out, errOut io.Writer) int {
+	o, ok := options("check", args, errOut)
+	if !ok {
+		return exitUsage
+	}
+	h, err := host.New(o)
+	if err != nil {
+		return fail(errOut, err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	found, err := h.Check(ctx)
+	if err != nil {
+		return fail(errOut, err)
+	}
+	fmt.Fprintf(out, "the configuration is valid: %d services, %d routes, %d consumers, %d plugins, %d plugin servers\n",
+		found.Services, found.Routes, found.Consumers, found.Plugins, found.Servers)
+	return exitOK
+}
+
+func fail(errOut io.Writer, err error) int {
+	fmt.Fprintln(errOut, err)
+	return exitFailed
+}

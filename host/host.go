@@ -1,0 +1,385 @@
+// Package host is the gateway: it wires configuration, plugin servers, plans and the proxy together, and owns the order in which they
+// start and end.
+package host
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/config"
+	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
+	"github.com/outrigger-gateway/outrigger/host/internal/echo"
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/host/internal/generation"
+	"github.com/outrigger-gateway/outrigger/host/internal/plan"
+	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver"
+	"github.com/outrigger-gateway/outrigger/host/internal/proxy"
+	"github.com/outrigger-gateway/outrigger/host/internal/telemetry"
+	"github.com/outrigger-gateway/outrigger/host/internal/transport"
+	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
+	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/pdk/local"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// Options of a host.
+type Options struct {
+	// SettingsFile, Env and Flags are the three sources of the settings; see config.LoadSettings.
+	SettingsFile string
+	Env          []string
+	Flags        map[string]string
+	// Plugins are the native plugins.
+	Plugins []pdk.Plugin
+	// Reaper is the command line that runs the reaper of package pluginserver; nil: this binary with its hidden argument.
+	Reaper []string
+	// Log takes the log; nil: standard error.
+	Log *os.File
+}
+
+// Host is a running gateway.
+type Host struct {
+	settings *config.Settings
+	opts     Options
+	logger   *slog.Logger
+	node     *local.Node
+
+	servers     *servers
+	builder     *generation.Builder
+	generations generation.Holder
+	upstream    *upstream.Transport
+	proxy       *proxy.Proxy
+	http        *proxy.Server
+	echo        *echo.Server
+
+	addresses   []string
+	echoAddress string
+
+	reloading sync.Mutex
+	set       *entity.Set // of the current generation
+	// rebuild is signalled when a plugin server that nobody had seen before becomes ready.
+	rebuild chan struct{}
+	tasks   sync.WaitGroup
+	stop    chan struct{}
+}
+
+// New reads the settings. Nothing is started.
+func New(o Options) (*Host, error) {
+	settings, err := config.LoadSettings(o.SettingsFile, o.Env, o.Flags)
+	if err != nil {
+		return nil, err
+	}
+	log := o.Log
+	if log == nil {
+		log = os.Stderr
+	}
+	h := &Host{
+		settings: settings, opts: o,
+		logger:  telemetry.NewLogger(log, settings.LogFormat, telemetry.Level(settings.LogLevelNumber())),
+		rebuild: make(chan struct{}, 1),
+		stop:    make(chan struct{}),
+	}
+	hostname, err := os.Hostname()
+	if err != nil {
+		h.logger.Warn("the host name is not known", "error", err.Error())
+	}
+	h.node = &local.Node{
+		ID: cmp.Or(settings.NodeID, uuid.NewString()), Hostname: hostname, Trusted: settings.TrustedIPs,
+		LogLevel: settings.LogLevelNumber(), MaxBody: settings.MaxBody, MaxShared: settings.MaxShared,
+	}
+	return h, nil
+}
+
+// Start starts everything and returns when requests are accepted. When it fails, nothing is left running.
+func (h *Host) Start(ctx context.Context) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, h.Shutdown(context.Background()))
+		}
+	}()
+	set, err := h.load()
+	if err != nil {
+		return err
+	}
+	if err := h.startServers(ctx); err != nil {
+		return err
+	}
+	if err := h.apply(ctx, set); err != nil {
+		return err
+	}
+	h.startProxy()
+	if err := h.listen(); err != nil {
+		return err
+	}
+	h.tasks.Go(h.watchServers)
+	return nil
+}
+
+// Addresses are where requests are accepted, host:port.
+func (h *Host) Addresses() []string { return h.addresses }
+
+// EchoAddress is where the embedded echo upstream listens; empty when it is off.
+func (h *Host) EchoAddress() string { return h.echoAddress }
+
+// Logger is the host's log.
+func (h *Host) Logger() *slog.Logger { return h.logger }
+
+// Reload reads the entities again. Any error keeps the current generation.
+func (h *Host) Reload(ctx context.Context) error {
+	set, err := h.load()
+	if err != nil {
+		return err
+	}
+	return h.apply(ctx, set)
+}
+
+// Shutdown accepts no more requests, waits for those in flight, at most drain_timeout, and ends everything. It may be called again.
+func (h *Host) Shutdown(ctx context.Context) error {
+	select {
+	case <-h.stop:
+	default:
+		close(h.stop)
+	}
+	h.tasks.Wait()
+	drain, cancel := context.WithTimeout(ctx, h.settings.DrainTimeout)
+	defer cancel()
+	var errs []error
+	if h.http != nil {
+		errs = append(errs, wrap("waiting for requests in flight", h.http.Shutdown(drain)))
+		h.http = nil
+	}
+	if h.proxy != nil {
+		h.proxy.Close()
+		h.proxy = nil
+	}
+	h.generations.Swap(nil)
+	if h.servers != nil {
+		errs = append(errs, h.servers.all.Shutdown(ctx))
+		h.servers = nil
+	}
+	if h.upstream != nil {
+		h.upstream.Close()
+		h.upstream = nil
+	}
+	if h.echo != nil {
+		errs = append(errs, wrap("stopping the echo upstream", h.echo.Shutdown(drain)))
+		h.echo = nil
+	}
+	return errors.Join(errs...)
+}
+
+func wrap(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// load reads the declarative file; without one the configuration is empty.
+func (h *Host) load() (*entity.Set, error) {
+	if h.settings.DeclarativeConfig == "" {
+		return config.Empty(), nil
+	}
+	return config.Load(h.settings.DeclarativeConfig)
+}
+
+// apply compiles a set and makes it the current generation.
+func (h *Host) apply(ctx context.Context, set *entity.Set) error {
+	h.reloading.Lock()
+	defer h.reloading.Unlock()
+	return h.applyLocked(ctx, set)
+}
+
+func (h *Host) applyLocked(ctx context.Context, set *entity.Set) error {
+	catalog, err := h.builder.Catalog(set)
+	if err != nil {
+		return err
+	}
+	if err := config.ResolvePlugins(set, catalog); err != nil {
+		return err
+	}
+	gen, err := h.builder.Build(ctx, set, catalog)
+	if err != nil {
+		return err
+	}
+	h.generations.Swap(gen)
+	h.set = set
+	h.logger.Info("configuration is live", "generation", gen.Number, "hash", set.Hash,
+		"services", len(set.Services), "routes", len(set.Routes), "consumers", len(set.Consumers), "plugins", len(set.Plugins))
+	return nil
+}
+
+// startServers starts the plugin servers. One that does not come up is tried again in the background, and its routes answer by fail mode.
+func (h *Host) startServers(ctx context.Context) error {
+	h.servers = &servers{policies: map[string]generation.Policy{}, logger: h.logger}
+	var configs []pluginserver.Config
+	for i := range h.settings.PluginServers {
+		c := &h.settings.PluginServers[i]
+		cfg, err := serverConfig(c, h.settings.DrainTimeout)
+		if err != nil {
+			h.servers = nil
+			return err
+		}
+		configs = append(configs, cfg)
+		h.servers.policies[c.Name] = policyOf(c)
+	}
+	all, err := pluginserver.Start(ctx, configs, pluginserver.Options{
+		RunDir: h.settings.RunDir, Hello: h.hello(), Logger: h.logger, Reaper: h.opts.Reaper,
+		OnPluginLog: h.serverLine, OnState: h.serverState,
+	})
+	if all == nil {
+		h.servers = nil
+		return err
+	}
+	if err != nil {
+		h.logger.Error("plugin servers are not ready; they are tried again", "error", err.Error())
+	}
+	h.servers.all = all
+	h.builder, err = generation.NewBuilder(h.opts.Plugins, h.servers)
+	return err
+}
+
+func (h *Host) hello() wire.HostHello {
+	hello := wire.HostHello{
+		Version: wire.Version, NodeID: h.node.ID, Hostname: h.node.Hostname, GatewayVersion: Version,
+		LogLevel: h.node.LogLevel, MaxBody: uint64(h.node.MaxBody), MaxShared: uint64(h.node.MaxShared),
+	}
+	for _, p := range h.node.Trusted {
+		hello.TrustedCIDRs = append(hello.TrustedCIDRs, p.String())
+	}
+	return hello
+}
+
+func (h *Host) serverState(s pluginserver.State) {
+	if s.Ready {
+		h.logger.Info("plugin server is ready", "server", s.Server)
+		select {
+		case h.rebuild <- struct{}{}:
+		default:
+		}
+		return
+	}
+	h.logger.Warn("plugin server is not ready", "server", s.Server, "state", s.State, "reason", s.Reason)
+}
+
+// watchServers builds the generation again when a server came up that the current one had to do without.
+func (h *Host) watchServers() {
+	for {
+		select {
+		case <-h.stop:
+			return
+		case <-h.rebuild:
+		}
+		gen := h.generations.Current()
+		if gen == nil || !gen.Waiting() {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		err := h.Reload(ctx)
+		cancel()
+		if err != nil {
+			h.logger.Error("the configuration cannot use a plugin server that came up", "error", err.Error())
+		}
+	}
+}
+
+// serverLine logs a line of a plugin on a plugin server.
+func (h *Host) serverLine(server string, rec transport.LogRecord) {
+	h.line(rec.Level, rec.Message, slog.String("server", server), rec.Instance, rec.RequestID, pdk.PhaseFromCode(rec.Phase))
+}
+
+// nativeLine logs a line of a native plugin.
+func (h *Host) nativeLine(in *plan.Instance, requestID string, phase pdk.Phase, level uint8, message string) {
+	h.line(level, message, slog.String("server", "native"), in.ID, requestID, phase)
+}
+
+func (h *Host) line(level uint8, message string, server slog.Attr, instance uint64, requestID string, phase pdk.Phase) {
+	l := telemetry.Level(level)
+	if !h.logger.Enabled(context.Background(), l) {
+		return
+	}
+	attrs := []slog.Attr{server}
+	if instance != 0 {
+		if in := h.builder.Instance(instance); in != nil {
+			attrs = append(attrs, slog.String("plugin", in.Record.Name), slog.String("record", in.Record.ID))
+			if in.Record.InstanceName != "" {
+				attrs = append(attrs, slog.String("instance_name", in.Record.InstanceName))
+			}
+		}
+		attrs = append(attrs, slog.Uint64("instance", instance), slog.String("phase", phase.String()), slog.String("request_id", requestID))
+	}
+	h.logger.LogAttrs(context.Background(), l, message, attrs...)
+}
+
+func (h *Host) startProxy() {
+	s := h.settings
+	h.upstream = upstream.New(upstream.Options{
+		IdlePerTarget: s.UpstreamKeepalivePoolSize, RequestsPerConn: s.UpstreamKeepaliveMaxRequests, IdleTimeout: s.UpstreamKeepaliveIdleTimeout,
+	})
+	h.proxy = proxy.New(proxy.Options{
+		Generations: &h.generations,
+		Dispatcher:  &dispatch.Dispatcher{Node: h.node, Logger: h.logger, PluginLog: h.nativeLine, MaxInlineBody: wire.ChunkSize},
+		Upstream:    h.upstream, Logger: h.logger, Version: Version,
+		TrustedIPs: s.TrustedIPs, RealIPHeader: s.RealIPHeader, RealIPRecursive: s.RealIPRecursive,
+		ServerTokens: s.Headers.ServerTokens, LatencyTokens: s.Headers.LatencyTokens, RequestIDHeader: s.Headers.RequestID,
+		UpstreamStatus: s.Headers.UpstreamStatus, HeadersUpstream: s.UpstreamRequestID, DebugHeader: s.AllowDebugHeader,
+		ErrorDefaultType: s.ErrorDefaultType, MaxBody: s.MaxBody, MaxRequestBody: s.ClientMaxBodySize,
+		LogQueue: s.LogQueueSize, LogWorkers: 4,
+	})
+	h.http = proxy.NewServer(h.proxy, proxy.ServerOptions{
+		MaxHeaderBytes: s.MaxHeaderSize, ReadTimeout: max(s.ClientBodyTimeout, s.ClientHeaderTimeout, s.KeepaliveTimeout), WriteTimeout: s.SendTimeout,
+	})
+}
+
+// listen opens the listeners. All are open before the first request is served.
+func (h *Host) listen() error {
+	if h.settings.EchoListen != "" {
+		ln, err := net.Listen("tcp", h.settings.EchoListen)
+		if err != nil {
+			return fmt.Errorf("echo_listen: %w", err)
+		}
+		h.echo = echo.New()
+		h.echoAddress = ln.Addr().String()
+		h.echo.Serve(ln)
+	}
+	var lns []net.Listener
+	for _, a := range h.settings.ProxyListen {
+		ln, err := net.Listen("tcp", a)
+		if err != nil {
+			for _, open := range lns {
+				_ = open.Close()
+			}
+			return fmt.Errorf("proxy_listen: %w", err)
+		}
+		lns = append(lns, ln)
+		h.addresses = append(h.addresses, ln.Addr().String())
+	}
+	for _, ln := range lns {
+		h.http.Serve(ln)
+	}
+	return nil
+}
+
+// Hints are lines for somebody who tries the examples: they are printed when the embedded echo upstream is on.
+func (h *Host) Hints() []string {
+	if h.echoAddress == "" {
+		return nil
+	}
+	base := "curl -i http://" + h.addresses[0]
+	return []string{
+		"echo upstream on " + h.echoAddress + "; try:",
+		"  " + base + "/hello -H 'X-Name: you'",
+		"  " + base + "/gate/go -H 'X-Deny: 1'      (also /gate/python, /gate/js)",
+		"  " + base + "/key                          (401)",
+		"  " + base + "/key -H 'apikey: example-key'",
+		"  " + base + "/anything",
+	}
+}

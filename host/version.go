@@ -1,0 +1,4 @@
+package host
+
+// Version of the gateway.
+const Version = "0.1.0"
