@@ -1,0 +1,160 @@
+package schema
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// applyTag reads a schema tag. Keywords of values go to the elements of a list.
+func (f *field) applyTag(tag string) error {
+	for _, part := range splitTag(tag) {
+		key, value, given := strings.Cut(part, "=")
+		key = strings.TrimSpace(key)
+		switch key {
+		case "required", "secret":
+			if given {
+				return fmt.Errorf("%s takes no value, found %q", key, value)
+			}
+			if key == "required" {
+				f.required = true
+			} else {
+				f.node.secret = true
+			}
+			continue
+		case "":
+			continue
+		}
+		if !given {
+			return fmt.Errorf("%s needs a value: %s=…", key, key)
+		}
+		if err := f.applyKeyword(key, value); err != nil {
+			return fmt.Errorf("%s=%s: %w", key, value, err)
+		}
+	}
+	return nil
+}
+
+func (f *field) applyKeyword(key, value string) error {
+	n := f.node
+	for n.kind == "array" && key != "minitems" && key != "maxitems" && key != "default" {
+		n = n.elem
+	}
+	var err error
+	switch key {
+	case "default":
+		f.def, err = n.literal(value)
+		if err == nil {
+			err = firstProblem(n.check(nil, f.def, nil))
+		}
+	case "enum":
+		for _, text := range strings.Split(value, "|") {
+			v, err := n.literal(text)
+			if err != nil {
+				return err
+			}
+			n.enum = append(n.enum, v)
+		}
+	case "min":
+		n.min, err = number(n, value)
+	case "max":
+		n.max, err = number(n, value)
+	case "minlen":
+		n.minLen, err = count(n, "string", value)
+	case "maxlen":
+		n.maxLen, err = count(n, "string", value)
+	case "minitems":
+		n.minItems, err = count(n, "array", value)
+	case "maxitems":
+		n.maxItems, err = count(n, "array", value)
+	case "pattern":
+		if n.kind != "string" {
+			return fmt.Errorf("is for text, the field is %s", n.typeName())
+		}
+		n.pattern = value
+		n.re, err = regexp.Compile(value)
+	default:
+		return fmt.Errorf("unknown keyword; known are required, default, enum, min, max, minlen, maxlen, minitems, maxitems, pattern, secret")
+	}
+	return err
+}
+
+func firstProblem(problems []Problem) error {
+	if len(problems) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s", problems[0].Message)
+}
+
+// literal reads the value of a tag: plain text for a string, JSON for everything else.
+func (n *node) literal(text string) (any, error) {
+	if n.kind == "string" {
+		return text, nil
+	}
+	v, err := parse([]byte(text))
+	if err != nil {
+		return nil, fmt.Errorf("expected a JSON %s: %w", n.typeName(), err)
+	}
+	return v, nil
+}
+
+func number(n *node, text string) (*float64, error) {
+	if n.kind != "integer" && n.kind != "number" {
+		return nil, fmt.Errorf("is for numbers, the field is %s", n.typeName())
+	}
+	v, err := strconv.ParseFloat(text, 64)
+	return &v, err
+}
+
+func count(n *node, kind, text string) (*int, error) {
+	if n.kind != kind {
+		return nil, fmt.Errorf("is for %s, the field is %s", kind, n.typeName())
+	}
+	v, err := strconv.Atoi(text)
+	if err == nil && v < 0 {
+		err = fmt.Errorf("is negative")
+	}
+	return &v, err
+}
+
+// splitTag splits at commas; "\," is a comma.
+func splitTag(tag string) []string {
+	var parts []string
+	var b strings.Builder
+	for i := 0; i < len(tag); i++ {
+		switch {
+		case tag[i] == '\\' && i+1 < len(tag) && tag[i+1] == ',':
+			i++
+			b.WriteByte(',')
+		case tag[i] == ',':
+			parts = append(parts, b.String())
+			b.Reset()
+		default:
+			b.WriteByte(tag[i])
+		}
+	}
+	return append(parts, b.String())
+}
+
+// typeName is the JSON type for messages.
+func (n *node) typeName() string {
+	switch n.kind {
+	case "":
+		return "value"
+	case "map":
+		return "object"
+	}
+	return n.kind
+}
+
+// numberOf reads a JSON number.
+func numberOf(v any) (float64, bool) {
+	n, ok := v.(json.Number)
+	if !ok {
+		return 0, false
+	}
+	f, err := n.Float64()
+	return f, err == nil
+}
