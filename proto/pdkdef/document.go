@@ -46,15 +46,19 @@ type object struct {
 // object reads n as a mapping whose keys are all among known; nil when n is no mapping.
 func (r *reader) object(n ast.Node, what string, known ...string) *object {
 	o := r.entries(n, what)
-	if o == nil {
-		return nil
-	}
-	for _, key := range o.keys {
-		if !slices.Contains(known, key) {
-			r.failf(o.places[key], "%s: unknown key %q%s", what, key, hint(key, known))
-		}
+	if o != nil {
+		o.only(known...)
 	}
 	return o
+}
+
+// only reports keys that are not among known.
+func (o *object) only(known ...string) {
+	for _, key := range o.keys {
+		if !slices.Contains(known, key) {
+			o.failf(o.places[key], "%s: unknown key %q%s", o.what, key, hint(key, known))
+		}
+	}
 }
 
 // entries reads n as a mapping with any keys.

@@ -123,13 +123,15 @@ func (r *reader) namespace(n ast.Node) *Namespace {
 }
 
 func (r *reader) function(ns *Namespace, n ast.Node) *Function {
-	o := r.object(n, "function of "+ns.Name, "name", "class", "op", "ask", "level", "phases", "params", "returns", "errors", "go", "python",
-		"js", "doc", "source")
+	o := r.entries(n, "function of "+ns.Name)
 	if o == nil {
 		return nil
 	}
 	f := &Function{Namespace: ns, Name: o.text("name", true), Pos: o.place("name")}
-	o.what = "function " + f.FullName()
+	if f.Name != "" {
+		o.what = "function " + f.FullName()
+	}
+	o.only("name", "class", "op", "ask", "level", "phases", "params", "returns", "errors", "go", "python", "js", "doc", "source")
 	o.pattern("name", f.Name, namePattern)
 	f.Class = Class(o.oneOf("class", classes, true))
 	f.Op = o.number("op", 1, 65535)
