@@ -78,6 +78,8 @@ func pluginProtocol(s string) *problem {
 // pluginConfig takes config as it is.
 func (d *document) pluginConfig(o *object, p *entity.Plugin) {
 	p.Config = map[string]any{}
+	file, record := d.file, o.n
+	p.FieldAt = func(name string) entity.Pos { return placeOf(file, record, []string{name}, false) }
 	v := o.has("config")
 	switch {
 	case v == nil:
@@ -90,7 +92,6 @@ func (d *document) pluginConfig(o *object, p *entity.Plugin) {
 	default:
 		d.fail(o.at.key("config"), v, Error{Code: CodeWrongType, Found: v.kind.String(), Expected: "a mapping, the configuration of the plugin"})
 	}
-	file := d.file
 	p.At = func(at []string) entity.Pos { return placeOf(file, v, at, false) }
 	p.KeyAt = func(at []string) entity.Pos { return placeOf(file, v, at, true) }
 }

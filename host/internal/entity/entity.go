@@ -127,9 +127,11 @@ type Plugin struct {
 	Pos  Pos
 	Path string // place of the record in its document, such as services[0].plugins[1]
 	// At finds the place of a value inside Config, such as ["limits", "0", "name"], or of the nearest value around it;
-	// KeyAt finds the place of its key. Both are nil when the record does not come from a document.
-	At    func(path []string) Pos
-	KeyAt func(path []string) Pos
+	// KeyAt finds the place of its key; FieldAt that of a field of the record itself. They are nil when the record does not come
+	// from a document.
+	At      func(path []string) Pos
+	KeyAt   func(path []string) Pos
+	FieldAt func(name string) Pos
 }
 
 // Scope names the record's scope for messages: "global", "route orders", "service s, consumer c".
