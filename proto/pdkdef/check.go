@@ -41,7 +41,7 @@ func check(def *Definition) []Problem {
 			c.failf(ns.Pos, "namespace %s is declared at %s already", ns.Name, first.Pos)
 		}
 		spaces[ns.Name] = ns
-		if name := ns.GoName(); ns.Name != "" && classes[name] {
+		if name := ns.GoName(); name != "" && classes[name] {
 			c.failf(ns.Pos, "namespace %s: the class name %s is taken; give another with go", ns.Name, name)
 		} else {
 			classes[name] = true
@@ -62,7 +62,7 @@ func (c *checker) function(f *Function) {
 	fail := func(format string, args ...any) {
 		c.failf(f.Pos, "function %s: "+format, append([]any{f.FullName()}, args...)...)
 	}
-	if f.Name == "" || f.Class == "" {
+	if !namePattern.MatchString(f.Name) || !namespacePattern.MatchString(f.Namespace.Name) || f.Class == "" {
 		return // reported by the reader
 	}
 	for _, name := range []string{"go " + f.GoFullName(), "python " + f.PythonFullName(), "js " + f.JSFullName()} {
