@@ -1,0 +1,20 @@
+// Package plugins lists the plugins that come with Outrigger. They are ordinary plugins of package pdk and know nothing of the host.
+package plugins
+
+import (
+	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/plugins/correlationid"
+	"github.com/outrigger-gateway/outrigger/plugins/keyauth"
+	"github.com/outrigger-gateway/outrigger/plugins/requesttransformer"
+	"github.com/outrigger-gateway/outrigger/plugins/responsetransformer"
+)
+
+// All lists every plugin, in the order of their names.
+func All() []pdk.Plugin {
+	return []pdk.Plugin{
+		correlationid.Plugin,
+		keyauth.Plugin,
+		requesttransformer.Plugin,
+		responsetransformer.Plugin,
+	}
+}
