@@ -170,7 +170,7 @@ func (n *node) check(path []string, v any, problems []Problem) []Problem {
 		return problems
 	}
 	if !n.hasType(v) {
-		fault("found %s, expected %s", found(v), n.article())
+		fault("found %s, expected %s", n.found(v), n.article())
 		return problems
 	}
 	if len(n.enum) > 0 && !slices.ContainsFunc(n.enum, func(e any) bool { return equal(e, v) }) {
@@ -178,7 +178,7 @@ func (n *node) check(path []string, v any, problems []Problem) []Problem {
 		for i, e := range n.enum {
 			names[i] = fmt.Sprint(e)
 		}
-		fault("found %s, expected one of %s", found(v), strings.Join(names, ", "))
+		fault("found %s, expected one of %s", n.found(v), strings.Join(names, ", "))
 	}
 	switch t := v.(type) {
 	case map[string]any:
@@ -197,26 +197,26 @@ func (n *node) check(path []string, v any, problems []Problem) []Problem {
 		length := utf8.RuneCountInString(t)
 		switch {
 		case n.minLen != nil && length < *n.minLen:
-			fault("found %s, expected at least %d characters", found(v), *n.minLen)
+			fault("found %s, expected at least %d characters", n.found(v), *n.minLen)
 		case n.maxLen != nil && length > *n.maxLen:
 			fault("found %d characters, expected at most %d", length, *n.maxLen)
 		case n.re != nil && !n.re.MatchString(t):
-			fault("found %s, expected a match of %s", found(v), n.pattern)
+			fault("found %s, expected a match of %s", n.found(v), n.pattern)
 		}
 		if n.base64 {
 			if _, err := base64.StdEncoding.DecodeString(t); err != nil {
-				fault("found %s, expected base64", found(v))
+				fault("found %s, expected base64", n.found(v))
 			}
 		}
 	case json.Number:
 		f, ok := numberOf(v)
 		switch {
 		case !ok:
-			fault("found %s, which is out of range", found(v))
+			fault("found %s, which is out of range", n.found(v))
 		case n.min != nil && f < *n.min:
-			fault("found %s, expected at least %v", found(v), *n.min)
+			fault("found %s, expected at least %v", n.found(v), *n.min)
 		case n.max != nil && f > *n.max:
-			fault("found %s, expected at most %v", found(v), *n.max)
+			fault("found %s, expected at most %v", n.found(v), *n.max)
 		}
 	}
 	return problems
@@ -342,8 +342,11 @@ func (n *node) article() string {
 	return "an object"
 }
 
-// found shows a value, cut when it is long.
-func found(v any) string {
+// found shows a value, cut when it is long. What is secret is not shown.
+func (n *node) found(v any) string {
+	if n.secret && v != nil {
+		return "a secret value"
+	}
 	switch t := v.(type) {
 	case map[string]any:
 		return "an object"

@@ -212,6 +212,17 @@ func TestProblems(t *testing.T) {
 	}
 }
 
+func TestSecretsAreNotShown(t *testing.T) {
+	var in struct {
+		Key  string   `json:"key" schema:"secret,pattern=^k"`
+		Keys []string `json:"keys" schema:"secret,minlen=9"`
+	}
+	err := Decode(&in, []byte(`{"key":"hush","keys":["hush"]}`))
+	if err == nil || strings.Contains(err.Error(), "hush") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestWrongTypes(t *testing.T) {
 	type loop struct {
 		Next *loop `json:"next"`

@@ -21,7 +21,7 @@ func (f *field) applyTag(tag string) error {
 			if key == "required" {
 				f.required = true
 			} else {
-				f.node.secret = true
+				f.node.hide()
 			}
 			continue
 		case "":
@@ -157,4 +157,15 @@ func numberOf(v any) (float64, bool) {
 	}
 	f, err := n.Float64()
 	return f, err == nil
+}
+
+// hide makes a node secret, with everything in it.
+func (n *node) hide() {
+	n.secret = true
+	if n.elem != nil {
+		n.elem.hide()
+	}
+	for i := range n.fields {
+		n.fields[i].node.hide()
+	}
 }
