@@ -11,6 +11,7 @@ import (
 type document struct {
 	reader
 	oldPaths bool // format before 3.0: regular expressions have no "~"
+	guesses  int  // nearest names that were looked for
 
 	services    []*record[entity.Service]
 	routes      []*routeRecord
@@ -92,7 +93,7 @@ func (d *document) read(root *node) {
 	o.list("plugins", func(n *node, at *path) { d.plugin(n, at, parents{}) })
 	for _, p := range root.pairs {
 		if slices.Contains(kongCollections, p.key) {
-			o.asked = append(o.asked, p.key)
+			o.later = append(o.later, p.key)
 			if len(p.value.items)+len(p.value.pairs) > 0 {
 				d.fail(o.at.key(p.key), p.at, Error{
 					Code: CodeUnsupported, Found: quote(p.key) + ", which is an entity of Kong that is not supported yet",

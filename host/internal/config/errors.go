@@ -112,6 +112,9 @@ func nearest(found string, names []string) string {
 	}
 	best, bestDistance := "", max(2, len(found)/3)+1
 	for _, name := range names {
+		if len(name)-len(found) >= bestDistance || len(found)-len(name) >= bestDistance {
+			continue
+		}
 		d := distance(strings.ToLower(found), strings.ToLower(name))
 		if d < bestDistance && d < len(name) {
 			best, bestDistance = name, d

@@ -20,7 +20,7 @@ func (r *reader) fail(at *path, n *node, e Error) {
 	if e.Path == "" {
 		e.Path = at.String()
 	}
-	if n != nil {
+	if n != nil && n.line > 0 {
 		e.Line, e.Col = int(n.line), int(n.col)
 	}
 	r.errs = append(r.errs, &e)
@@ -47,6 +47,7 @@ type object struct {
 	at    *path
 	n     *node
 	asked []string
+	later []string // asked for only to say that they are not supported yet
 }
 
 // object starts to read a mapping; nil, with an error recorded, when the node is none.
@@ -72,7 +73,7 @@ func (o *object) has(key string) *node {
 func (o *object) done() {
 	for i := range o.n.pairs {
 		p := &o.n.pairs[i]
-		if p.key == "_comment" || p.key == "_ignore" || slices.Contains(o.asked, p.key) {
+		if p.key == "_comment" || p.key == "_ignore" || slices.Contains(o.asked, p.key) || slices.Contains(o.later, p.key) {
 			continue
 		}
 		o.unknown(p)
@@ -81,25 +82,27 @@ func (o *object) done() {
 
 func (o *object) unknown(p *pair) {
 	e := Error{Code: CodeUnknownKey, Found: "unknown key " + quote(p.key), Nearest: nearest(p.key, o.asked)}
-	names := slices.Sorted(slices.Values(o.asked))
-	e.Expected = "a key of " + o.what + ": " + strings.Join(slices.Compact(names), ", ")
+	e.Expected = "a key of " + o.what
+	if e.Nearest == "" {
+		names := slices.Sorted(slices.Values(o.asked))
+		e.Expected += ": " + strings.Join(slices.Compact(names), ", ")
+	}
 	o.fail(o.at.key(p.key), p.at, e)
 }
 
 // unsupported reports fields that Kong has and that do not work here yet.
 func (o *object) unsupported(keys ...string) {
 	for _, key := range keys {
-		if v := o.has(key); v != nil && len(v.items)+len(v.pairs) == 0 && (v.kind == kindList || v.kind == kindMapping) {
+		v := o.n.get(key)
+		o.later = append(o.later, key)
+		empty := v == nil || v.kind == kindNull || (v.kind == kindList || v.kind == kindMapping) && len(v.items)+len(v.pairs) == 0
+		if empty {
 			continue
-		} else if v != nil {
-			o.fail(o.at.key(key), v, Error{
-				Code: CodeUnsupported, Found: quote(key) + ", which is not supported yet", Expected: o.what + " without it",
-				Fix: "remove it",
-			})
 		}
+		o.fail(o.at.key(key), v, Error{
+			Code: CodeUnsupported, Found: quote(key) + ", which is not supported yet", Expected: o.what + " without it", Fix: "remove it",
+		})
 	}
-	o.asked = o.asked[:len(o.asked)-len(keys)]
-	o.asked = append(o.asked, keys...)
 }
 
 // missing reports a required field.
@@ -264,12 +267,21 @@ func (r *reader) textsOf(v *node, at *path, set bool, rules ...rule) []string {
 		return nil
 	}
 	var out []string
+	var seen map[string]bool // of long sets
 	for i, item := range v.items {
 		s := r.textOf(item, at.item(i), "", rules...)
-		if s == "" || set && slices.Contains(out, s) {
+		if s == "" || set && (seen[s] || seen == nil && slices.Contains(out, s)) {
 			continue
 		}
 		out = append(out, s)
+		if seen != nil {
+			seen[s] = true
+		} else if set && len(out) > 32 {
+			seen = make(map[string]bool, len(v.items))
+			for _, s := range out {
+				seen[s] = true
+			}
+		}
 	}
 	return out
 }

@@ -84,22 +84,15 @@ func newIndex[T any](d *document, what string) *index[T] {
 // add enters an entity under its id, and under each field that must be unique; the first such field is the natural key. Fields are
 // taken as they are written, so that a refused name does not make its references wrong too.
 func (x *index[T]) add(r *record[T], id string, unique map[string]map[string]*record[T], fields ...string) {
-	if first, twice := x.byID[id]; twice && id != "" {
-		n := r.n.get("id")
-		if n == nil {
-			n = r.n
-		}
-		x.d.notUnique(r.at.key("id"), n, "the id "+id, "an id that no other "+x.what+" has", first.n)
-	} else if id != "" {
-		x.byID[id] = r
-	}
+	reported := false
 	for i, field := range fields {
 		v := r.n.get(field)
 		if v == nil || v.kind != kindText || v.text == "" {
 			continue
 		}
 		if first, twice := unique[field][v.text]; twice {
-			x.d.notUnique(r.at.key(field), v, "the "+field+" "+quote(v.text), "a "+field+" that no other "+x.what+" has", first.n)
+			x.d.notUnique(r.at.key(field), v, "the "+field+" "+quote(v.text), "one that no other "+x.what+" has", first.n)
+			reported = true
 			continue
 		}
 		if unique[field] == nil {
@@ -110,6 +103,16 @@ func (x *index[T]) add(r *record[T], id string, unique map[string]map[string]*re
 			x.byName[v.text] = r
 			x.names = append(x.names, v.text)
 		}
+	}
+	first, twice := x.byID[id]
+	switch n := r.n.get("id"); {
+	case id == "":
+	case !twice:
+		x.byID[id] = r
+	case n != nil:
+		x.d.notUnique(r.at.key("id"), n, "the id "+id, "one that no other "+x.what+" has", first.n)
+	case !reported:
+		x.d.notUnique(r.at, r.n, "the id "+id+", made from the content,", "one that no other "+x.what+" has", first.n)
 	}
 }
 
@@ -132,8 +135,10 @@ func (x *index[T]) find(ref *reference) *T {
 	if found == "" {
 		found = ref.id
 	}
-	e := Error{
-		Code: CodeUnknownReference, Found: quote(found), Expected: "the name or id of a " + x.what + " of this file", Nearest: nearest(found, x.names),
+	e := Error{Code: CodeUnknownReference, Found: quote(found), Expected: "the name or id of a " + x.what + " of this file"}
+	const mostGuesses = 100 // a guess looks at every name
+	if x.d.guesses++; x.d.guesses <= mostGuesses {
+		e.Nearest = nearest(found, x.names)
 	}
 	if len(x.names) == 0 {
 		e.Expected += ", which has none with a name"
@@ -180,6 +185,11 @@ func (d *document) resolve() {
 // resolveMemberships fills the groups of consumers, in the order in which levels try them: larger priority first, then by name,
 // then by id.
 func (d *document) resolveMemberships(consumers *index[entity.Consumer], groups *index[entity.ConsumerGroup]) {
+	type pair struct {
+		*entity.Consumer
+		*entity.ConsumerGroup
+	}
+	member := map[pair]bool{}
 	for _, m := range d.memberships {
 		var c *entity.Consumer
 		var g *entity.ConsumerGroup
@@ -193,7 +203,8 @@ func (d *document) resolveMemberships(consumers *index[entity.Consumer], groups 
 		} else {
 			g = groups.find(m.groupRef)
 		}
-		if c != nil && g != nil && !slices.Contains(c.Groups, g) {
+		if c != nil && g != nil && !member[pair{c, g}] {
+			member[pair{c, g}] = true
 			c.Groups = append(c.Groups, g)
 		}
 	}
@@ -262,6 +273,9 @@ func (d *document) resolvePlugins(
 			continue
 		}
 		scopes[s] = r
+		if p.Name == "" {
+			continue
+		}
 		ids.plugin(p)
 		records.add(&r.record, p.ID, unique, "instance_name")
 		d.pluginProtocols(r, byService)

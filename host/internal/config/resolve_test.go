@@ -71,7 +71,7 @@ func TestResolveFillsDefaults(t *testing.T) {
 func TestResolveErrors(t *testing.T) {
 	for _, c := range []struct{ name, plugins, want string }{
 		{"unknown plugin", "- name: helo-go\n", `gateway.yaml:5:9: plugins[0].name: found "helo-go", expected a plugin that is loaded (plugin server "go": hello-go; built in: key-auth; plugin server "py": login-py) (nearest: hello-go)`},
-		{"unknown key", "- name: hello-go\n  config:\n    greting: hi\n", `gateway.yaml:7:5: plugins[0].config.greting: found unknown key "greting", expected one of the keys count, either, greeting, labels, limits, mode, nested, on, password, ratio, rules, values (nearest: greeting)`},
+		{"unknown key", "- name: hello-go\n  config:\n    greting: hi\n", `gateway.yaml:7:5: plugins[0].config.greting: found unknown key "greting", expected a key of the configuration (nearest: greeting)`},
 		{"type", "- name: hello-go\n  config: {on: 'yes'}\n", `gateway.yaml:6:16: plugins[0].config.on: found "yes", expected true or false (fix: write true without quotes)`},
 		{"list", "- name: hello-go\n  config: {values: x}\n", `plugins[0].config.values: found "x", expected a list (fix: write ["x"])`},
 		{"range", "- name: hello-go\n  config: {count: 11}\n", `plugins[0].config.count: found 11, expected a number of at most 10`},
@@ -80,7 +80,7 @@ func TestResolveErrors(t *testing.T) {
 		{"item", "- name: hello-go\n  config:\n    values:\n    - a\n    - 5\n", `gateway.yaml:9:7: plugins[0].config.values[1]: found 5, expected a string (fix: write "5" with the quotes)`},
 		{"unique", "- name: hello-go\n  config: {values: [a, b, a]}\n", `plugins[0].config.values[2]: found the same item as item 0, expected each item once`},
 		{"min items", "- name: hello-go\n  config: {values: []}\n", `plugins[0].config.values: found an empty list, expected at least 1 item`},
-		{"nested required", "- name: hello-go\n  config:\n    rules:\n    - weight: 2\n", `gateway.yaml:8:7: plugins[0].config.rules[0]: found no "name", expected it: the plugin requires it`},
+		{"nested required", "- name: hello-go\n  config:\n    rules:\n    - weight: 2\n", `gateway.yaml:8:7: plugins[0].config.rules[0]: found no "name", expected this key, which the plugin requires`},
 		{"any of", "- name: hello-go\n  config: {either: 5}\n", `plugins[0].config.either: found 5, expected a string, or a mapping`},
 		{"any of, one fits", "- name: hello-go\n  config: {either: {a: x}}\n", `plugins[0].config.either.a: found "x", expected a whole number`},
 		{"nested unknown", "- name: hello-go\n  config: {limits: {m: 1}}\n", `gateway.yaml:6:21: plugins[0].config.limits.m: found unknown key "m", expected one of the keys n, unit`},

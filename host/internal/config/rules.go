@@ -112,10 +112,10 @@ func serviceHost(s string) *problem {
 		return nil
 	}
 	p := &problem{expected: "a host name or an IP address without port and path"}
-	if host, port, ok := splitPort(s); ok && (hostname(host) || isAddress(host)) {
-		p.fix = "write host: " + host + " and port: " + port
-	} else if strings.Contains(s, "://") {
+	if host, port, ok := splitPort(s); strings.Contains(s, "://") {
 		p.fix = "write url: " + quote(s)
+	} else if ok && validPort(port) && (hostname(host) || isAddress(host)) {
+		p.fix = "write host: " + host + " and port: " + port
 	}
 	return p
 }
@@ -142,6 +142,9 @@ func validPort(s string) bool {
 // routeHost is the rule of a route's host: a name or an address with optional port, or a name with one * at either end.
 func routeHost(s string) *problem {
 	host, port, hasPort := splitPort(s)
+	if strings.Contains(s, "/") {
+		return &problem{expected: "a host name or an IP address, with optional port, without scheme and path"}
+	}
 	if hasPort && !validPort(port) {
 		return &problem{expected: "a port from 0 to 65535 after the host"}
 	}
@@ -151,11 +154,7 @@ func routeHost(s string) *problem {
 	if isAddress(host) || hostname(host) {
 		return nil
 	}
-	p := &problem{expected: "a host name or an IP address, with optional port"}
-	if strings.Contains(s, "://") || strings.Contains(s, "/") {
-		p.expected += ", without scheme and path"
-	}
-	return p
+	return &problem{expected: "a host name or an IP address, with optional port"}
 }
 
 // sni is the rule of TLS server names.
@@ -189,7 +188,7 @@ const rfc3986 = "-._~:/?#[]@!$&'()*+,;=%"
 func servicePath(s string) *problem {
 	switch {
 	case s[0] != '/':
-		return &problem{expected: `a path that starts with "/"`, fix: "write " + quote("/"+s)}
+		return &problem{expected: `a path that starts with "/"`, fix: "write " + quote(collapse("/"+s))}
 	case strings.Contains(s, "//"):
 		return &problem{expected: "a path without empty segments", fix: "write " + quote(collapse(s))}
 	case !percentOK(s):
@@ -219,7 +218,7 @@ func routePath(s string) *problem {
 	}
 	switch {
 	case s[0] != '/':
-		return &problem{expected: `a path that starts with "/" (literal) or "~/" (regular expression)`, fix: "write " + quote("/"+s)}
+		return &problem{expected: `a path that starts with "/" (literal) or "~/" (regular expression)`, fix: "write " + quote(collapse("/"+s))}
 	case strings.Contains(s, "//"):
 		return &problem{expected: `a path without "//"`, fix: "write " + quote(collapse(s))}
 	case !percentOK(s):

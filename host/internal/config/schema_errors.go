@@ -36,8 +36,14 @@ type translator struct {
 	errs   Errors
 }
 
+// mostErrors of one configuration are reported: finding their places costs.
+const mostErrors = 100
+
 // add records an error at a place inside the configuration; key: at the key instead of the value.
 func (t *translator) add(at []string, key bool, e Error) {
+	if len(t.errs) >= mostErrors {
+		return
+	}
 	pos := t.plugin.Pos
 	find := t.plugin.At
 	if key {
@@ -141,7 +147,7 @@ func (t *translator) translate(e *jsonschema.ValidationError) {
 		t.enum(at, []any{k.Want})
 	case *jskind.Required:
 		for _, name := range k.Missing {
-			t.add(at, false, Error{Found: "no " + quote(name), Expected: "it: the plugin requires it"})
+			t.add(at, false, Error{Found: "no " + quote(name), Expected: "this key, which the plugin requires"})
 		}
 	case *jskind.AdditionalProperties:
 		t.unknown(at, k.Properties)
@@ -239,12 +245,15 @@ func (t *translator) unknown(at []string, names []string) {
 	valid := properties(t.schema, at)
 	slices.Sort(valid)
 	valid = slices.DeleteFunc(slices.Compact(valid), func(s string) bool { return slices.Contains(names, s) })
-	expected := "no keys here"
-	if len(valid) > 0 {
-		expected = "one of the keys " + strings.Join(valid, ", ")
-	}
 	for _, name := range names {
-		t.add(append(slices.Clone(at), name), true, Error{Found: "unknown key " + quote(name), Expected: expected, Nearest: nearest(name, valid)})
+		e := Error{Found: "unknown key " + quote(name), Expected: "no keys here", Nearest: nearest(name, valid)}
+		switch {
+		case e.Nearest != "":
+			e.Expected = "a key of the configuration"
+		case len(valid) > 0:
+			e.Expected = "one of the keys " + strings.Join(valid, ", ")
+		}
+		t.add(append(slices.Clone(at), name), true, e)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // Kong's name, value syntax and meaning.
 func settingTable() []setting {
 	listen := listSetting("proxy_listen", "127.0.0.1:8000", "addresses, host:port, on which clients are served",
-		func(r *settingReader, items []*node, at *path) {
+		func(r *settingReader, v *node, items []*node, at *path) {
 			list := []string{}
 			for i, item := range items {
 				if p := listenAddress(item.text); p != nil {
@@ -21,7 +21,7 @@ func settingTable() []setting {
 				}
 			}
 			if len(items) == 0 {
-				r.fail(at, nil, Error{Code: CodeMissing, Found: "no address", Expected: "at least one address such as 127.0.0.1:8000"})
+				r.fail(at, v, Error{Code: CodeMissing, Found: "no address", Expected: "at least one address such as 127.0.0.1:8000"})
 			}
 			r.s.ProxyListen = list
 		})
@@ -64,7 +64,7 @@ func settingTable() []setting {
 		listSetting("headers", "server_tokens, latency_tokens, X-Kong-Request-Id",
 			"headers added to responses: server_tokens, latency_tokens, X-Kong-Request-Id, X-Kong-Upstream-Status, or off", readHeaders),
 		listSetting("headers_upstream", "X-Kong-Request-Id", "headers added to requests to the upstream: X-Kong-Request-Id, or off",
-			func(r *settingReader, items []*node, at *path) {
+			func(r *settingReader, _ *node, items []*node, at *path) {
 				r.s.UpstreamRequestID = false
 				for i, item := range items {
 					word := strings.ToLower(item.text)

@@ -173,10 +173,10 @@ func parseSize(v *node) (int64, bool) {
 }
 
 // listSetting is a list of strings: a YAML list, or one string with commas.
-func listSetting(name, absent, doc string, read func(r *settingReader, items []*node, at *path)) setting {
+func listSetting(name, absent, doc string, read func(r *settingReader, v *node, items []*node, at *path)) setting {
 	return row(name, "list", absent, doc, func(r *settingReader, v *node, at *path) {
 		if items, ok := r.items(v, at); ok {
-			read(r, items, at)
+			read(r, v, items, at)
 		}
 	})
 }
@@ -240,7 +240,7 @@ func listenAddress(s string) *problem {
 }
 
 // readTrusted reads addresses and networks; unix: is accepted, as in Kong, and means nothing here.
-func readTrusted(r *settingReader, items []*node, at *path) {
+func readTrusted(r *settingReader, _ *node, items []*node, at *path) {
 	list := []netip.Prefix{}
 	for i, item := range items {
 		if item.text == "unix:" {
@@ -261,7 +261,7 @@ func readTrusted(r *settingReader, items []*node, at *path) {
 }
 
 // readHeaders reads the headers that responses get.
-func readHeaders(r *settingReader, items []*node, at *path) {
+func readHeaders(r *settingReader, _ *node, items []*node, at *path) {
 	tokens := HeaderTokens{}
 	words := []string{"server_tokens", "latency_tokens", "X-Kong-Request-Id", "X-Kong-Upstream-Status", "off"}
 	for i, item := range items {
