@@ -169,6 +169,13 @@ class Captures:
     named: Mapping[str, str] = field(default_factory=_no_names)
 
 
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Names another entity by its id."""
+
+    id: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """Where requests are sent to. Timeouts are milliseconds, times are seconds since the epoch."""
@@ -209,7 +216,7 @@ class Route:
     regex_priority: int = 0
     request_buffering: bool = True
     response_buffering: bool = True
-    service: Service | None = None
+    service: Ref | None = None
     tags: tuple[str, ...] = ()
     created_at: int = 0
     updated_at: int = 0
@@ -253,7 +260,7 @@ def _entity(kind: type[_Entity], document: Mapping[str, Any]) -> _Entity:
         if value is None:
             continue
         if f.name == "service":
-            value = service_of(cast("Mapping[str, Any]", value))
+            value = Ref(cast("Mapping[str, Any]", value).get("id", ""))
         elif f.name == "headers":
             value = MappingProxyType({name: tuple(values) for name, values in value.items()})
         elif isinstance(value, list):
@@ -282,9 +289,6 @@ def credential_of(document: Mapping[str, Any]) -> Credential:
     """Credential of its map of fields."""
     rest = dict(document)
     identity, consumer_id = rest.pop("id", None), rest.pop("consumer_id", None)
-    owner = rest.get("consumer")
-    if consumer_id is None and isinstance(owner, Mapping):
-        consumer_id = cast("Mapping[str, Any]", owner).get("id")
     return Credential(id=identity or "", consumer_id=consumer_id or "", fields=MappingProxyType(rest))
 
 

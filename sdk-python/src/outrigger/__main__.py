@@ -1,0 +1,175 @@
+"""``python -m outrigger serve PATH...`` and ``python -m outrigger describe PATH...``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._runtime.server import Server
+
+COOKIE_KEY = "OUTRIGGER_PLUGIN"
+COOKIE_VALUE = "82f1b1a5c0d94e1f"
+RUN_DIR = "OUTRIGGER_RUN_DIR"
+LIFELINE = "OUTRIGGER_LIFELINE_FD"
+
+_EXIT_SECONDS = 3.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m outrigger", description="Hosts Outrigger plugins written in Python.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="host plugins: started by the gateway, or with --listen for a gateway to attach to")
+    serve.add_argument("paths", nargs="+", metavar="PATH", help="file, directory, package or module that holds plugins")
+    serve.add_argument("--listen", metavar="ADDRESS", help="unix:///path/to/socket or tcp://127.0.0.1:port")
+    serve.add_argument("--workers", type=int, default=16, metavar="N", help="most threads for handlers that wait (default 16)")
+    describe = commands.add_parser("describe", help="print the manifest of the plugins as JSON")
+    describe.add_argument("paths", nargs="+", metavar="PATH", help="file, directory, package or module that holds plugins")
+    args = parser.parse_args(argv)
+    out = _keep_stdout()
+    if args.command == "describe":
+        return _describe(args.paths, out)
+    return _serve(args.paths, args.listen, args.workers, out)
+
+
+def _keep_stdout() -> int:
+    """Sends standard output to standard error from now on; the descriptor of the original one."""
+    sys.stdout.flush()
+    out = os.dup(1)
+    os.dup2(2, 1)
+    return out
+
+
+def _fail(err: Exception) -> int:
+    cause = err.__cause__
+    if cause is not None:
+        traceback.print_exception(cause)
+    print(f"outrigger: {err}", file=sys.stderr, flush=True)
+    return 1
+
+
+def _describe(paths: list[str], out: int) -> int:
+    from ._errors import PluginError
+    from ._loader import load
+
+    try:
+        manifests = [spec.manifest() for spec in load(paths)]
+    except PluginError as err:
+        return _fail(err)
+    with os.fdopen(out, "w", encoding="utf-8") as stream:
+        json.dump({"plugins": manifests}, stream, indent=2)
+        stream.write("\n")
+    return 0
+
+
+def _serve(paths: list[str], listen: str | None, workers: int, out: int) -> int:
+    managed = os.environ.get(COOKIE_KEY) == COOKIE_VALUE
+    if listen is None and not managed:
+        print(
+            "outrigger: this is a plugin server: the gateway starts it (plugin_servers: command: python -m outrigger serve ...).\n"
+            "To run it by itself, say where to listen: --listen unix:///path/to/socket or --listen tcp://127.0.0.1:port",
+            file=sys.stderr,
+        )
+        return 1
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # plugins may start processes; gRPC need not survive in a fork
+    sys.setswitchinterval(0.0005)  # a handler that computes must not starve the others
+    running: list[Server] = []
+    if managed:
+        _watch_lifeline(running)
+
+    from ._errors import PluginError
+    from ._loader import load
+    from ._runtime.address import BadAddress, parse_address, unix_address
+    from ._runtime.server import Server as RealServer
+
+    try:
+        specs = load(paths)
+        if listen is not None:
+            control = parse_address(listen)
+            if control.network == "unix":
+                data = unix_address(f"{control.path}.data")
+            else:
+                data = dataclasses.replace(control, port=0)
+        else:
+            directory = os.environ.get(RUN_DIR) or _private_directory()
+            control = unix_address(f"{directory}/py{os.getpid()}.sock")
+            data = unix_address(f"{directory}/py{os.getpid()}.data")
+        server = RealServer(specs, workers=workers)
+        running.append(server)
+        stop = server.stop_asked
+
+        def ask_stop(number: int, frame: object) -> None:
+            stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, ask_stop)
+        if managed:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the host's business
+        bound = server.start(control, data)
+    except (PluginError, BadAddress) as err:
+        for server in running:
+            server.remove_files()
+        return _fail(err)
+    if managed and listen is None:
+        os.write(out, f"1|1|unix|{bound.path}|grpc\n".encode())
+    else:
+        names = ", ".join(spec.name for spec in specs)
+        print(f"outrigger: serving {names} at {bound}", file=sys.stderr, flush=True)
+    stop.wait()
+    _limit_exit()
+    server.stop()
+    return 0
+
+
+def _private_directory() -> str:
+    import tempfile
+
+    return tempfile.mkdtemp(prefix="outrigger-")
+
+
+def _watch_lifeline(running: list[Server]) -> None:
+    """Ends the process as soon as the host is gone: then the lifeline is at its end."""
+    text = os.environ.get(LIFELINE)
+    if not text:
+        return
+    try:
+        descriptor = int(text)
+        os.set_inheritable(descriptor, False)
+    except (ValueError, OSError) as err:
+        print(f"outrigger: {LIFELINE}={text!r} is no open descriptor: {err}", file=sys.stderr, flush=True)
+        sys.exit(1)
+
+    def wait() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(descriptor, 64):
+                pass
+        for server in running:
+            server.remove_files()
+        os._exit(0)
+
+    threading.Thread(target=wait, name="outrigger-lifeline", daemon=True).start()
+
+
+def _limit_exit() -> None:
+    """A plugin's thread or exit hook must not keep the process alive."""
+
+    def wait() -> None:
+        time.sleep(_EXIT_SECONDS)
+        os._exit(0)
+
+    threading.Thread(target=wait, name="outrigger-exit", daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

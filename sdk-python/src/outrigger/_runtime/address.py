@@ -1,0 +1,122 @@
+"""Addresses to listen on."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import socket
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_UNIX_PATH = 107
+
+
+class BadAddress(Exception):
+    """An address cannot be listened on; the message says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A unix path, or a loopback host with a port."""
+
+    network: str
+    path: str = ""
+    host: str = ""
+    port: int = 0
+
+    @property
+    def grpc(self) -> str:
+        """As grpcio writes it."""
+        if self.network == "unix":
+            return f"unix:{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"unix://{self.path}" if self.network == "unix" else f"tcp://{self.grpc}"
+
+
+def parse_address(text: str) -> Address:
+    """The address of ``unix:///path`` or ``tcp://127.0.0.1:port``.
+
+    Raises:
+        BadAddress: it is neither, or not on this machine.
+    """
+    scheme, _, rest = text.partition("://")
+    if scheme == "unix" and rest.startswith("/"):
+        return unix_address(rest)
+    if scheme == "tcp":
+        host, _, port = rest.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if not port.isdigit() or int(port) > 65535:
+            raise BadAddress(f"address {text!r} has the port {port!r}; expected 0 to 65535")
+        name = "127.0.0.1" if host == "localhost" else host
+        try:
+            loopback = ipaddress.ip_address(name).is_loopback
+        except ValueError:
+            raise BadAddress(f"address {text!r} has the host {host!r}; expected a loopback address such as 127.0.0.1") from None
+        if not loopback:
+            raise BadAddress(
+                f"address {text!r} is not on loopback; a server without mutual TLS listens on 127.0.0.1, [::1] or a unix socket only"
+            )
+        return Address("tcp", host=name, port=int(port))
+    raise BadAddress(f"address {text!r}; expected unix:///path/to/socket or tcp://127.0.0.1:port")
+
+
+def unix_address(path: str) -> Address:
+    """A unix path, short enough for the system."""
+    if len(os.fsencode(path)) > MAX_UNIX_PATH:
+        raise BadAddress(f"socket path {path!r} has {len(os.fsencode(path))} bytes; the system allows {MAX_UNIX_PATH}")
+    return Address("unix", path=path)
+
+
+def clear_socket_file(path: str) -> None:
+    """Removes the socket file of a server that is gone.
+
+    Raises:
+        BadAddress: somebody listens there, or it is no socket.
+    """
+    file = Path(path)
+    try:
+        mode = file.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise BadAddress(f"{path} exists and is no socket; remove it or choose another path")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError as err:
+            if err.errno in (errno.ECONNREFUSED, errno.ENOENT):
+                file.unlink(missing_ok=True)
+                return
+            raise BadAddress(f"{path}: {err.strerror}") from None
+    raise BadAddress(f"{path}: another server listens there")
+
+
+def listen(address: Address) -> socket.socket:
+    """A listening socket; a unix one only for its owner.
+
+    Raises:
+        BadAddress: it cannot be had.
+    """
+    try:
+        if address.network == "unix":
+            clear_socket_file(address.path)
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            before = os.umask(0o177)
+            try:
+                sock.bind(address.path)
+            finally:
+                os.umask(before)
+        else:
+            family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((address.host, address.port))
+        sock.listen(16)
+    except OSError as err:
+        raise BadAddress(f"listen on {address}: {err.strerror}") from None
+    return sock

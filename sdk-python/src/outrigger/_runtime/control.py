@@ -1,0 +1,129 @@
+"""The control plane: Describe, Configure, Release, Drain, health, and go-plugin's controller."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import grpc
+
+from .. import _version
+from .._gen.proto import plugin_pb2 as pb
+from .._gen.proto.grpc_controller_pb2 import Empty
+from .._gen.proto.grpc_controller_pb2_grpc import GRPCControllerServicer
+from .._gen.proto.plugin_pb2_grpc import PluginServerServicer
+from .grpc_lane import GrpcCarrier
+from .registry import Registry
+from .wire import VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class DataPlane:
+    """Where one carrier listens."""
+
+    carrier: str
+    network: str = ""
+    address: str = ""
+    token: bytes = b""
+
+
+class ControlPlane(PluginServerServicer):
+    """Answers the host's control calls."""
+
+    def __init__(self, registry: Registry, planes: list[DataPlane], serve_lane: Callable[[GrpcCarrier], None]) -> None:
+        self._registry = registry
+        self._planes = planes
+        self._serve_lane = serve_lane
+        self._configuring = threading.Lock()
+
+    def Describe(self, request: pb.DescribeRequest, context: Any) -> pb.DescribeResponse:  # noqa: N802 - gRPC's name
+        """What this server hosts and where its data plane listens."""
+        response = pb.DescribeResponse(
+            protocol_version=VERSION, sdk_language="python", sdk_version=_version.VERSION, lanes=1, overlapping=True, pid=os.getpid()
+        )
+        for spec in self._registry.specs.values():
+            manifest = spec.manifest()
+            manifest["config_schema"] = json.dumps(manifest["config_schema"]).encode()
+            response.plugins.append(pb.PluginManifest(**manifest))
+        for plane in self._planes:
+            response.data_planes.add(carrier=plane.carrier, network=plane.network, address=plane.address, token=plane.token)
+        return response
+
+    def Configure(self, request: pb.ConfigureRequest, context: Any) -> pb.ConfigureResponse:  # noqa: N802
+        """Creates or replaces an instance."""
+        try:
+            config = json.loads(request.config or b"{}")
+        except ValueError as err:
+            return _refused([("", f"configuration is no JSON: {err}")])
+        if not isinstance(config, dict):
+            return _refused([("", f"configuration is a {type(config).__name__}; expected an object")])
+        with self._configuring:
+            return _refused(self._registry.configure(request.instance_id, request.plugin, cast("dict[str, Any]", config)))
+
+    def Release(self, request: pb.ReleaseRequest, context: Any) -> pb.ReleaseResponse:  # noqa: N802
+        """Closes instances once their running calls are done."""
+        with self._configuring:
+            self._registry.release(request.instance_ids)
+        return pb.ReleaseResponse()
+
+    def Drain(self, request: pb.DrainRequest, context: Any) -> pb.DrainResponse:  # noqa: N802
+        """Waits until no call runs."""
+        return pb.DrainResponse(drained=self._registry.drain(request.timeout_ms / 1000))
+
+    def Dispatch(self, request: Any, context: Any) -> Iterator[pb.DispatchResponse]:  # noqa: N802
+        """One lane of carrier grpc."""
+        carrier = GrpcCarrier(cast("Iterator[pb.DispatchRequest]", request))
+        context.add_callback(carrier.close)
+        self._serve_lane(carrier)
+        return carrier.responses()
+
+
+def _refused(faults: list[tuple[str, str]]) -> pb.ConfigureResponse:
+    return pb.ConfigureResponse(errors=[pb.FieldError(path=path, message=message) for path, message in faults])
+
+
+class Controller(GRPCControllerServicer):
+    """go-plugin's way to end a server cleanly."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+
+    def Shutdown(self, request: Empty, context: Any) -> Empty:  # noqa: N802
+        """Ends the server after this answer."""
+        context.add_callback(self._stop)
+        return Empty()
+
+
+_SERVING = b"\x08\x01"
+_HEALTHY = ("", "plugin")
+
+
+def health_handler() -> grpc.GenericRpcHandler:
+    """grpc.health.v1.Health for the empty name and ``plugin``: its two messages are small enough to write by hand."""
+
+    def check(request: bytes, context: grpc.ServicerContext) -> bytes:
+        if _service_of(request) not in _HEALTHY:
+            context.abort(grpc.StatusCode.NOT_FOUND, "unknown service; known are the empty name and plugin")
+        return _SERVING
+
+    def watch(request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        yield _SERVING if _service_of(request) in _HEALTHY else b"\x08\x03"
+        ended = threading.Event()
+        if context.add_callback(ended.set):
+            ended.wait()
+
+    return grpc.method_handlers_generic_handler(
+        "grpc.health.v1.Health",
+        {"Check": grpc.unary_unary_rpc_method_handler(check), "Watch": grpc.unary_stream_rpc_method_handler(watch)},
+    )
+
+
+def _service_of(request: bytes) -> str:
+    """Field 1 of a HealthCheckRequest, a text of fewer than 128 bytes."""
+    if len(request) >= 2 and request[0] == 0x0A and request[1] == len(request) - 2:
+        return request[2:].decode("utf-8", "replace")
+    return "" if not request else "?"

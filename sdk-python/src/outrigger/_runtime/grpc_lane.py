@@ -1,0 +1,261 @@
+"""Carrier grpc: one ``Dispatch`` stream is one lane. Messages are the same as on carrier msgpack, as protobuf."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from queue import SimpleQueue
+from typing import Any
+
+import msgspec
+
+from .. import _version
+from .._gen.proto import plugin_pb2 as pb
+from .lane import LaneState, too_large
+from .values import Malformed, decode_value, encode_value
+from .wire import BAD_FRAME, CHUNK_SIZE, MAX_FRAME, NIL, VERSION, Answer, BadFrame, Gathered, HostHello, Outcome, WireCall
+
+_raw = msgspec.msgpack.Encoder().encode
+
+
+class GrpcCarrier:
+    """Reads and writes the messages of one stream. One thread at a time reads; any thread writes; gRPC takes what is written."""
+
+    def __init__(self, requests: Iterator[pb.DispatchRequest]) -> None:
+        self._requests = requests
+        self._out: SimpleQueue[pb.DispatchResponse | None] = SimpleQueue()
+        hello = pb.ServerHello(version=VERSION, sdk_language="python", sdk_version=_version.VERSION, pid=os.getpid())
+        self._out.put(pb.DispatchResponse(hello=hello))
+
+    def responses(self) -> Iterator[pb.DispatchResponse]:
+        """What gRPC sends, until the lane ends."""
+        while True:
+            response = self._out.get()
+            if response is None:
+                return
+            yield response
+
+    def read(self, state: LaneState) -> bool:
+        """Waits for one message and hands it to the state; False at the end of the lane."""
+        try:
+            request = next(self._requests)
+        except Exception:  # the stream ended, or broke in one of gRPC's ways
+            return False
+        try:
+            return _take(state, request)
+        except (BadFrame, Malformed) as err:
+            print(f"outrigger: lane closed: {err}", file=sys.stderr, flush=True)
+            self.leave(BAD_FRAME, str(err))
+            return False
+
+    def write(self, messages: list[pb.DispatchResponse]) -> None:
+        """Sends messages in order."""
+        for message in messages:
+            self._out.put(message)
+
+    def outcome(self, call_id: int, outcome: Outcome) -> list[pb.DispatchResponse]:
+        """Messages of an outcome: chunks of its large bytes, then itself."""
+        chunks: list[pb.DispatchResponse] = []
+        message = pb.Outcome()
+        if outcome.error is not None:
+            code, text, detail = outcome.error
+            message.failed = True
+            message.error.CopyFrom(pb.Error(code=code, message=_utf8(text), detail=_utf8(detail)))
+        else:
+            for operation in outcome.operations:
+                _operation(message.operations.add(), operation, call_id, chunks)
+            if outcome.body is not None:
+                message.body.CopyFrom(_blob(outcome.body, call_id, chunks))
+        if message.ByteSize() > MAX_FRAME:
+            return self.outcome(
+                call_id, Outcome(error=("bad_data", f"outcome has {message.ByteSize()} bytes; expected at most {MAX_FRAME}", ""))
+            )
+        return [*chunks, pb.DispatchResponse(call_id=call_id, outcome=message)]
+
+    def log(self, call_id: int, level: int, message: str) -> pb.DispatchResponse:
+        """Message of a log line."""
+        return pb.DispatchResponse(call_id=call_id, log=pb.Log(level=level, message=message.encode("utf-8", "surrogateescape")))
+
+    def ask(self, call_id: int, function: int, args: list[Any]) -> pb.DispatchResponse:
+        """Message of an ask."""
+        return pb.DispatchResponse(call_id=call_id, ask=pb.Ask(function=function, args=[encode_value(arg) for arg in args]))
+
+    def leave(self, code: str, message: str) -> None:
+        """Says goaway."""
+        self._out.put(pb.DispatchResponse(goaway=pb.GoAway(code=code, message=_utf8(message))))
+
+    def close(self) -> None:
+        """Ends the lane."""
+        self._out.put(None)
+
+
+def _utf8(text: str) -> str:
+    """Text that protobuf takes: what is not UTF-8 is replaced."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _blob(value: bytes, call_id: int, chunks: list[pb.DispatchResponse]) -> pb.Blob:
+    if len(value) <= CHUNK_SIZE:
+        return pb.Blob(inline=value)
+    for at in range(0, len(value), CHUNK_SIZE):
+        chunks.append(pb.DispatchResponse(call_id=call_id, chunk=value[at : at + CHUNK_SIZE]))  # noqa: PERF401
+    return pb.Blob(chunked=len(value))
+
+
+def _bytes(value: str | bytes) -> bytes:
+    return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+
+
+def _operation(to: pb.Operation, operation: list[Any], call_id: int, chunks: list[pb.DispatchResponse]) -> None:
+    """Fills a message from ``[code, args…]``; docs/wire.md section 6."""
+    code = to.code = operation[0]
+    if code in (1, 2, 21, 22):
+        to.name = _bytes(operation[1])
+        to.values.extend(operation[2])
+    elif code in (3, 4, 5, 6, 9, 23):
+        to.name = _bytes(operation[1])
+    elif code in (7, 24):
+        to.body.CopyFrom(_blob(operation[1], call_id, chunks))
+    elif code == 20:
+        to.status = operation[1]
+    elif code in (25, 26):
+        to.status = operation[1]
+        if operation[2] is not None:
+            if code == 25:
+                to.body.CopyFrom(_blob(operation[2], call_id, chunks))
+            else:
+                to.message = operation[2]
+        flat = operation[3]
+        for name, value in zip(flat[::2], flat[1::2], strict=True):
+            to.headers.add(name=name, value=value)
+    elif code == 40:
+        if operation[1] is not None:
+            to.value = encode_value(operation[1])
+        if operation[2] is not None:
+            to.credential = encode_value(operation[2])
+    elif code in (50, 60):
+        to.name = _bytes(operation[1])
+        if operation[2] is not None:
+            to.value = encode_value(operation[2])
+        if code == 60:
+            to.mode = operation[3]
+
+
+def _take(state: LaneState, request: pb.DispatchRequest) -> bool:
+    kind = request.WhichOneof("message")
+    call_id = request.call_id
+    if kind == "call":
+        gathered = state.take_gathered(call_id)
+        if gathered is not None and gathered.too_large:
+            state.refuse(call_id, too_large(gathered))
+        else:
+            wire = _call(request.call, gathered)
+            if gathered is not None:
+                gathered.finish("call")
+            state.on_call(call_id, wire)
+    elif kind == "answer":
+        gathered = state.take_gathered(call_id)
+        if gathered is not None and gathered.too_large:
+            error = too_large(gathered).error
+            assert error is not None
+            state.on_answer(call_id, Answer(error=("bad_data", error[1])))
+        else:
+            state.on_answer(call_id, _answer(request.answer, gathered))
+    elif kind == "chunk":
+        state.on_chunk(call_id, request.chunk)
+    elif kind == "cancel":
+        state.on_cancel(call_id)
+    elif kind == "entity":
+        state.on_entity(request.entity.slot, request.entity.document)
+    elif kind == "hello":
+        hello = request.hello
+        state.on_hello(
+            HostHello(
+                version=hello.version, node_id=hello.node_id, hostname=hello.hostname, gateway_version=hello.gateway_version,
+                trusted_cidrs=list(hello.trusted_cidrs), log_level=hello.log_level, max_body=hello.max_body, max_shared=hello.max_shared,
+            )
+        )  # fmt: skip
+    elif kind == "goaway":
+        return False
+    else:
+        raise BadFrame("message without content; a host sends hello, call, answer, chunk, cancel, entity or goaway")
+    return True
+
+
+def _answer(answer: pb.Answer, gathered: Gathered | None) -> Answer:
+    if answer.HasField("error"):
+        return Answer(error=(answer.error.code, answer.error.message))
+    if answer.HasField("bytes"):
+        return Answer(value=_content(answer.bytes, gathered))
+    return Answer(value=decode_value(answer.value) if answer.HasField("value") else None)
+
+
+def _content(blob: pb.Blob, gathered: Gathered | None) -> bytes:
+    if blob.WhichOneof("content") != "chunked":
+        return blob.inline
+    if gathered is None:
+        raise BadFrame(f"value of {blob.chunked} bytes; none came in chunks")
+    return gathered.take(blob.chunked)
+
+
+def _flat(headers: Any) -> list[Any]:
+    flat: list[Any] = []
+    for header in headers:
+        flat += (header.name, header.value)
+    return flat
+
+
+def _packed(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(_raw(value))
+
+
+def _call(call: pb.Call, gathered: Gathered | None) -> WireCall:
+    """The shell of a call. gRPC costs far more than packing the parts once more, so that one engine reads both carriers."""
+    request, client = call.request, call.client
+    wire = WireCall(
+        instance=call.instance,
+        phase=call.phase,
+        timeout=call.timeout_ms,
+        request_id=call.request_id,
+        start_time=call.start_time,
+        request=_packed(
+            [
+                request.method, request.scheme, request.host, request.port, request.http_version, request.target,
+                request.path if request.HasField("path") else None, _flat(request.headers),
+                request.raw_query if request.HasField("raw_query") else None,
+            ]
+        ),
+        client=_packed(
+            [
+                client.ip, client.port, client.forwarded_ip if client.HasField("forwarded_ip") else None,
+                client.forwarded_port if client.HasField("forwarded_port") else None, client.trusted,
+            ]
+        ),
+        route=call.route if call.HasField("route") else None,
+        service=call.service if call.HasField("service") else None,
+        consumer=call.consumer if call.HasField("consumer") else None,
+        credential=msgspec.Raw(call.credential) if call.HasField("credential") else NIL,
+        last=call.last,
+    )  # fmt: skip
+    if call.HasField("forwarded"):
+        forwarded = call.forwarded
+        prefix = forwarded.prefix if forwarded.HasField("prefix") else None
+        wire.forwarded = _packed([forwarded.scheme, forwarded.host, forwarded.port, forwarded.path, prefix])
+    if call.HasField("captures"):
+        captures = call.captures
+        wire.captures = _packed([list(captures.unnamed), {group.name: group.value for group in captures.named}])
+    if call.shared:
+        wire.shared = _packed({entry.key: msgspec.Raw(entry.value) for entry in call.shared})
+    if call.HasField("response"):
+        wire.response = _packed([call.response.status, _flat(call.response.headers), call.response.source])
+    if call.HasField("service_response"):
+        response = call.service_response
+        wire.service_response = _packed([response.status, None if response.same_headers else _flat(response.headers)])
+    if call.HasField("chunk"):
+        wire.chunk = _content(call.chunk, gathered)
+    if call.HasField("request_body"):
+        wire.request_body = _content(call.request_body, gathered)
+    if call.HasField("response_body"):
+        wire.response_body = _content(call.response_body, gathered)
+    return wire

@@ -1,0 +1,308 @@
+"""What every lane does, whatever its carrier and its threads: calls, entities, chunks, answers and cancels."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+
+from .call import Call
+from .handlers import CANCELLED
+from .node import Entity, Node
+from .registry import Registry
+from .state import Port
+from .wire import (
+    ANSWER,
+    CALL,
+    CANCEL,
+    CHUNK,
+    ENTITY,
+    ENTITY_SLOTS,
+    GOAWAY,
+    HELLO,
+    TOO_LARGE,
+    UNKNOWN_INSTANCE,
+    Answer,
+    BadFrame,
+    Gathered,
+    HostHello,
+    Outcome,
+    WireCall,
+    call_of_fields,
+    decode_array,
+    decode_call,
+    decode_hello,
+)
+
+LOST = "the lane was lost"
+
+
+class Waiter:
+    """Waits for one answer, on a thread or in an event loop."""
+
+    __slots__ = ("_arrived", "_future", "_lock", "answer")
+
+    def __init__(self, future: asyncio.Future[Answer] | None = None) -> None:
+        self.answer = Answer(error=("host_error", "the lane was lost before the host answered"))
+        self._future = future
+        self._lock = threading.Lock() if future is None else None
+        if self._lock is not None:
+            self._lock.acquire()
+
+    def set(self, answer: Answer) -> None:
+        """Hands the answer over; only the first one counts."""
+        future = self._future
+        if future is not None:
+            loop = future.get_loop()
+            if loop is _running_loop():
+                _resolve(future, answer)
+            else:
+                loop.call_soon_threadsafe(_resolve, future, answer)
+            return
+        self.answer = answer
+        if self._lock is not None and self._lock.locked():
+            self._lock.release()
+
+    def wait(self) -> Answer:
+        """Blocks until there is an answer."""
+        if self._lock is not None:
+            self._lock.acquire()
+        return self.answer
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _resolve(future: asyncio.Future[Answer], answer: Answer) -> None:
+    if not future.done():
+        future.set_result(answer)
+
+
+class LaneState:
+    """State of one lane and its reaction to every message of the host. One thread at a time feeds it.
+
+    Calls that are ready to run gather in ``ready``. ``refuse`` sends the outcome of a call that cannot run.
+    """
+
+    def __init__(self, registry: Registry, port: Port) -> None:
+        self.registry = registry
+        self.port = port
+        self.node: Node | None = None
+        self.slots: list[Entity | None] = []
+        self.calls: dict[int, Call] = {}
+        self.ready: list[Call] = []
+        self.watched = False
+        self.refuse: Callable[[int, Outcome], None] = _nothing
+        self._gathered: dict[int, Gathered] = {}
+        self._waiters: dict[Call, deque[Waiter]] = {}
+        self._lock = threading.Lock()  # guards _waiters
+        self._instances = registry.instances
+
+    # Messages, decoded.
+
+    def on_hello(self, hello: HostHello) -> None:
+        """Takes the host's hello, the first message of the lane."""
+        if self.node is not None:
+            raise BadFrame("second hello; expected one")
+        try:
+            self.node = Node(hello)
+        except ValueError as err:
+            raise BadFrame(f"hello: {err}") from None
+
+    def on_call(self, call_id: int, wire: WireCall) -> None:
+        """Makes the call ready to run, or refuses it."""
+        if self.node is None:
+            raise BadFrame("call before hello")
+        if call_id in self.calls:
+            raise BadFrame(f"call id {call_id} is in flight already")
+        instance = self._instances.get(wire.instance)
+        if instance is None:
+            self.refuse(call_id, Outcome(error=(UNKNOWN_INSTANCE, f"instance {wire.instance} is not configured here", "")))
+            return
+        step = instance.steps[wire.phase] if 0 < wire.phase < len(instance.steps) else None
+        if step is None:
+            message = f"plugin {instance.spec.name} does not handle phase {wire.phase}"
+            self.refuse(call_id, Outcome(error=("wrong_phase", message, "")))
+            return
+        call = Call(wire, call_id, self.slots, self.port, step)
+        self.calls[call_id] = call
+        self.ready.append(call)
+
+    def on_entity(self, slot: int, document: bytes) -> None:
+        """Fills an entity slot. Calls that came before keep what they had: the list is replaced, not changed."""
+        if not 0 <= slot < ENTITY_SLOTS:
+            raise BadFrame(f"entity slot {slot}; expected 0 to {ENTITY_SLOTS - 1}")
+        slots = self.slots.copy()
+        if slot >= len(slots):
+            slots.extend([None] * (slot + 1 - len(slots)))
+        slots[slot] = Entity(document)
+        self.slots = slots
+
+    def on_chunk(self, call_id: int, piece: bytes) -> None:
+        """Keeps bytes that come ahead of a call or an answer."""
+        gathered = self._gathered.get(call_id)
+        if gathered is None:
+            limit = self.node.max_body if self.node is not None and self.node.max_body else 1 << 62
+            gathered = self._gathered[call_id] = Gathered(limit)
+        gathered.add(piece)
+
+    def take_gathered(self, call_id: int) -> Gathered | None:
+        """What came ahead of the message at hand."""
+        return self._gathered.pop(call_id, None) if self._gathered else None
+
+    def on_answer(self, call_id: int, answer: Answer) -> None:
+        """Hands an answer to the first ask that waits. Nobody may wait any more: the call was sealed meanwhile."""
+        call = self.calls.get(call_id)
+        if call is None:
+            return
+        with self._lock:
+            waiting = self._waiters.get(call)
+            waiter = waiting.popleft() if waiting else None
+        if waiter is not None:
+            waiter.set(answer)
+
+    def on_cancel(self, call_id: int) -> None:
+        """Seals a call that nobody waits for."""
+        self._gathered.pop(call_id, None)
+        call = self.calls.pop(call_id, None)
+        if call is not None:
+            self._abandon(call, CANCELLED)
+
+    def abandon_all(self) -> None:
+        """Seals every call: the lane is lost."""
+        for call in list(self.calls.values()):
+            self._abandon(call, LOST)
+        self.calls.clear()
+        self._gathered.clear()
+
+    def _abandon(self, call: Call, why: str) -> None:
+        if call.seal(why):
+            cancel = getattr(call.runner, "cancel_call", None)
+            if cancel is not None:
+                cancel(call)
+        self.wake(call)
+        if self.watched:
+            self.registry.note()
+
+    # Asks.
+
+    def new_waiter(self, call: Call, future: asyncio.Future[Answer] | None) -> Waiter | None:
+        """Registers an ask; None when the call is sealed."""
+        waiter = Waiter(future)
+        with self._lock:
+            if call.bit == 0:
+                return None
+            waiting = self._waiters.get(call)
+            if waiting is None:
+                waiting = self._waiters[call] = deque()
+            waiting.append(waiter)
+        return waiter
+
+    def wake(self, call: Call) -> None:
+        """Ends the asks of a sealed call."""
+        if not self._waiters:
+            return
+        with self._lock:
+            waiting = self._waiters.pop(call, None)
+        for waiter in waiting or ():
+            waiter.set(sealed_answer(call))
+
+    def forget(self, call: Call) -> None:
+        """Drops a call whose outcome is about to leave."""
+        self.calls.pop(call.call_id, None)
+        if self._waiters:
+            self.wake(call)
+        if self.watched:
+            self.registry.note()
+
+    # Frames of carrier msgpack.
+
+    def on_frame(self, kind: int, call_id: int, body: bytes) -> None:
+        """Takes one frame.
+
+        Raises:
+            BadFrame: it breaks the wire's rules.
+            HostLeft: the host said goaway.
+        """
+        if kind == CALL:
+            gathered = self._gathered.pop(call_id, None) if self._gathered else None
+            if gathered is None:
+                self.on_call(call_id, decode_call(body))
+            elif gathered.too_large:
+                self.refuse(call_id, too_large(gathered))
+            else:
+                self.on_call(call_id, call_of_fields(gathered.decode(body, "call")))
+        elif kind == ANSWER:
+            self._answer_frame(call_id, body)
+        elif kind == CHUNK:
+            self.on_chunk(call_id, body)
+        elif kind == CANCEL:
+            self.on_cancel(call_id)
+        elif kind == ENTITY:
+            slot, document = _entity(body)
+            self.on_entity(slot, document)
+        elif kind == HELLO:
+            self.on_hello(decode_hello(body))
+        elif kind == GOAWAY:
+            fields = decode_array(body, "goaway")
+            raise HostLeft(": ".join(str(field) for field in fields[:2]))
+        else:
+            raise BadFrame(f"frame of type {kind}; a host sends hello, call, answer, chunk, cancel, entity or goaway")
+
+    def _answer_frame(self, call_id: int, body: bytes) -> None:
+        gathered = self._gathered.pop(call_id, None) if self._gathered else None
+        if gathered is None:
+            fields = decode_array(body, "answer")
+        elif gathered.too_large:
+            self.on_answer(call_id, Answer(error=("bad_data", too_large(gathered).error[1])))  # type: ignore[index]
+            return
+        else:
+            fields = gathered.decode(body, "answer")
+        error = fields[0] if fields else None
+        if error is not None:
+            if not isinstance(error, list) or len(error) < 2:  # pyright: ignore[reportUnknownArgumentType]
+                raise BadFrame("error of an answer is no [code, message]")
+            self.on_answer(call_id, Answer(error=(str(error[0]), str(error[1]))))  # pyright: ignore[reportUnknownArgumentType]
+        else:
+            self.on_answer(call_id, Answer(value=fields[1] if len(fields) > 1 else None))
+
+
+class HostLeft(Exception):
+    """The host said goaway."""
+
+
+def sealed_answer(call: Call) -> Answer:
+    """What an ask of a sealed call gets."""
+    return Answer(error=("wrong_phase", f"called after {call.why_sealed}"))
+
+
+def too_large(gathered: Gathered) -> Outcome:
+    """The outcome of a call with more bytes than max_body."""
+    return Outcome(error=(TOO_LARGE, f"{gathered.size} bytes came in chunks; at most {gathered.limit} (max_body) are allowed", ""))
+
+
+class _EntityFrame(msgspec.Struct, array_like=True, gc=False):
+    slot: int
+    document: msgspec.Raw
+
+
+_decode_entity = msgspec.msgpack.Decoder(_EntityFrame).decode
+
+
+def _entity(body: bytes) -> tuple[int, bytes]:
+    try:
+        found = _decode_entity(body)
+    except msgspec.DecodeError as err:
+        raise BadFrame(f"entity does not decode: {err}") from None
+    return found.slot, bytes(found.document)
+
+
+def _nothing(call_id: int, outcome: Outcome) -> None:
+    raise NotImplementedError(f"nothing sends the outcome of call {call_id}: {outcome}")

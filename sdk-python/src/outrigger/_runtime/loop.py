@@ -1,0 +1,174 @@
+"""Runs ``async def`` handlers on one event loop.
+
+A few long-lived tasks, the runners, take calls from a queue. A handler that never waits costs no task of its own; when one waits, another
+runner goes on with the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from .call import Call
+from .handlers import run_async
+
+_MAX_IDLE = 64
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """An event loop of uvloop when it is installed, else of asyncio."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+class _Runner:
+    """The task that runs a call, so that a cancel finds it."""
+
+    __slots__ = ("_loop", "task")
+
+    def __init__(self, loop: LoopRunner) -> None:
+        self._loop = loop
+        self.task: asyncio.Task[None] | None = None
+
+    def cancel_call(self, call: Call) -> None:
+        """Interrupts the handler of a sealed call."""
+        if self._loop.is_current():
+            self._cancel(call)
+        else:
+            self._loop.call(self._cancel, call)
+
+    def _cancel(self, call: Call) -> None:
+        if call.runner is self and self.task is not None:
+            self.task.cancel()
+
+
+class LoopRunner:
+    """An event loop on a thread of its own, started when first needed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+        self._queue: deque[Call] = deque()
+        self._idle: list[asyncio.Future[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._waking = False
+        self._checking = False
+
+    def start(self) -> asyncio.AbstractEventLoop:
+        """The loop, running."""
+        with self._lock:
+            if self._loop is None:
+                self._loop = new_event_loop()
+                ready = threading.Event()
+                threading.Thread(target=self._main, args=(self._loop, ready), name="outrigger-loop", daemon=True).start()
+                ready.wait()
+            return self._loop
+
+    def _main(self, loop: asyncio.AbstractEventLoop, ready: threading.Event) -> None:
+        self._thread = threading.get_ident()
+        asyncio.set_event_loop(loop)
+        loop.call_soon(ready.set)
+        loop.run_forever()
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+    def stop(self) -> None:
+        """Ends the loop."""
+        with self._lock:
+            loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.call_soon_threadsafe(loop.stop)
+
+    def is_current(self) -> bool:
+        """Whether this is the loop's thread."""
+        return threading.get_ident() == self._thread
+
+    def later(self, callback: Callable[[], None]) -> None:
+        """Calls back at the end of this turn of the loop; only on the loop's thread."""
+        self.start().call_soon(callback)
+
+    def call(self, callback: Callable[..., None], *args: Any) -> None:
+        """Calls back on the loop, from any thread."""
+        self.start().call_soon_threadsafe(callback, *args)
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Runs a coroutine to its end, from another thread."""
+        asyncio.run_coroutine_threadsafe(coroutine, self.start()).result()
+
+    def submit(self, calls: list[Call]) -> None:
+        """Runs calls, from another thread."""
+        self.start().call_soon_threadsafe(self.accept, calls)
+
+    def accept(self, calls: list[Call]) -> None:
+        """Runs calls; only on the loop's thread."""
+        self._queue.extend(calls)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waking or not self._queue:
+            return
+        self._waking = True
+        while self._idle:
+            future = self._idle.pop()
+            if not future.done():
+                future.set_result(None)
+                return
+        task = asyncio.get_running_loop().create_task(self._run_calls(), context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _check(self) -> None:
+        # Runs once the active runner has given way: what is still in the queue then waits behind a handler that waits.
+        self._checking = False
+        self._wake()
+
+    async def _run_calls(self) -> None:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        runner = _Runner(self)
+        runner.task = task
+        clean = contextvars.copy_context()
+        queue = self._queue
+        while True:
+            self._waking = False
+            while queue:
+                call = queue.popleft()
+                if queue and not self._checking:
+                    self._checking = True
+                    loop.call_soon(self._check)
+                if not call.bit:
+                    continue
+                call.runner = runner
+                outcome = await run_async(call, call.step)
+                call.runner = None
+                if task is not None:
+                    while task.cancelling():
+                        task.uncancel()
+                if outcome is not None:
+                    call.port.deliver(call, outcome)
+                if contextvars.copy_context() != clean:
+                    # The handler left context variables behind: the next one must not see them.
+                    self._wake()
+                    return
+            if len(self._idle) >= _MAX_IDLE:
+                return
+            future: asyncio.Future[None] = loop.create_future()
+            self._idle.append(future)
+            try:
+                await future
+            except asyncio.CancelledError:
+                if loop.is_running() and task is not None and self._loop is loop:
+                    while task.cancelling():  # a cancel that came after its handler had ended
+                        task.uncancel()
+                    continue
+                raise

@@ -1,0 +1,166 @@
+"""A lane on the event loop, for servers whose handlers are all ``async def``: nothing is handed between threads."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections import deque
+from typing import Any
+
+from .call import Call
+from .lane import HostLeft, LaneState, sealed_answer
+from .loop import LoopRunner
+from .node import Node
+from .registry import Registry
+from .stream import outcome_frames, server_hello
+from .wire import BAD_FRAME, Answer, BadFrame, Framer, Outcome, encode_ask, encode_goaway, encode_log
+
+_BULK = 8
+"""An outcome of more frames than this leaves a few at a time, so that frames of other calls pass between them."""
+
+
+class EventLane(asyncio.Protocol):
+    """One lane of carrier msgpack. Everything runs on the loop's thread, except what handlers do in threads of their own."""
+
+    def __init__(self, registry: Registry, runner: LoopRunner) -> None:
+        self.state = LaneState(registry, self)
+        self.state.refuse = self._refuse
+        self._runner = runner
+        self._framer = Framer()
+        self._transport: asyncio.Transport | None = None
+        self._out: list[bytes] = []
+        self._bulk: deque[bytes] = deque()
+        self._paused = False
+        self._scheduled = False
+        self._ended = threading.Event()
+
+    @property
+    def node(self) -> Node:
+        """The gateway node; known before the first call."""
+        node = self.state.node
+        assert node is not None
+        return node
+
+    def wait_ended(self, seconds: float | None = None) -> bool:
+        """Waits until the lane has ended."""
+        return self._ended.wait(seconds)
+
+    def close(self) -> None:
+        """Ends the lane, from any thread."""
+        self._runner.call(self._close)
+
+    def leave(self, code: str, message: str) -> None:
+        """Says goaway, from any thread."""
+        self._runner.call(self._send, [encode_goaway(code, message)])
+
+    def _close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The loop has the connection."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self.state.registry.add_lane(self.state)
+        transport.write(server_hello())
+
+    def data_received(self, data: bytes) -> None:
+        """Takes bytes; runs what they complete."""
+        state = self.state
+        try:
+            self._framer.feed(data, state.on_frame)
+        except HostLeft:
+            self._close()
+            return
+        except BadFrame as err:
+            print(f"outrigger: lane closed: {err}", file=sys.stderr, flush=True)
+            self._flush()
+            if self._transport is not None:
+                self._transport.write(encode_goaway(BAD_FRAME, str(err)))
+            self._close()
+            return
+        if state.ready:
+            self._runner.accept(state.ready)
+            state.ready.clear()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Seals the calls: the lane has ended."""
+        self._transport = None
+        self.state.abandon_all()
+        self.state.registry.remove_lane(self.state)
+        self._ended.set()
+
+    def pause_writing(self) -> None:
+        """The socket is full: large bytes wait."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """The socket takes bytes again."""
+        self._paused = False
+        self._flush()
+
+    # Sending: what one turn of the loop brings leaves in one write.
+
+    def _send(self, frames: list[bytes]) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._runner.later(self._flush)
+        if len(frames) > _BULK:
+            self._bulk.extend(frames)
+        else:
+            self._out += frames
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        transport = self._transport
+        if transport is None:
+            self._out.clear()
+            self._bulk.clear()
+            return
+        out, self._out = self._out, []
+        if self._bulk and not self._paused:
+            out += [self._bulk.popleft() for _ in range(min(_BULK, len(self._bulk)))]
+            if self._bulk:
+                self._scheduled = True
+                self._runner.later(self._flush)
+        if out:
+            transport.write(b"".join(out))
+
+    def _emit(self, messages: list[bytes]) -> None:
+        if self._runner.is_current():
+            self._send(messages)
+        else:
+            self._runner.call(self._send, messages)
+
+    def _refuse(self, call_id: int, outcome: Outcome) -> None:
+        self._send(outcome_frames(call_id, outcome))
+
+    # The port of the calls.
+
+    def log(self, call: Call, level: int, message: str) -> None:
+        """Sends a log line in order."""
+        self._emit([encode_log(call.call_id, level, message)])
+
+    def deliver(self, call: Call, outcome: Outcome) -> None:
+        """Sends the outcome of a sealed call."""
+        self.state.forget(call)
+        self._emit(outcome_frames(call.call_id, outcome))
+
+    def ask(self, call: Call, function: int, args: list[Any]) -> Answer:
+        """Asks from a thread of the handler's own."""
+        waiter = self.state.new_waiter(call, None)
+        if waiter is None:
+            return sealed_answer(call)
+        self._emit([encode_ask(call.call_id, function, args)])
+        return waiter.wait()
+
+    async def ask_async(self, call: Call, function: int, args: list[Any]) -> Answer:
+        """Asks the host and waits."""
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        if self.state.new_waiter(call, future) is None:
+            return sealed_answer(call)
+        self._emit([encode_ask(call.call_id, function, args)])
+        return await future

@@ -1,0 +1,330 @@
+"""Functions of class read: answered from the facts, with the writes so far."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any, cast
+
+from .._errors import DataError
+from .._gen.functions import FUNCTIONS
+from .._values import Captures, Consumer, Credential, MultiMap, Query, QueryValue, Route, Service, credential_of
+from .state import CallState, Unset
+from .text import DEFAULT_MAX, BadArgument, HeaderLines, check_max, query_arg, query_pairs, text_of
+from .values import Malformed, decode_map_of_values, decode_value
+
+_ROUTED = FUNCTIONS["router.get_route"].phases
+_RESPONSE = FUNCTIONS["response.get_status"].phases
+_SERVICE_RESPONSE = FUNCTIONS["service.response.get_status"].phases
+
+_SOURCES = ("service", "exit", "error")
+
+
+class Reads(CallState):
+    """Read functions. Those allowed in every phase only check the seal."""
+
+    __slots__ = ()
+
+    def _text(self, function: str, name: str, value: object) -> str:
+        if not isinstance(value, str):
+            self.bad_argument(function, BadArgument(f"{name} is a {type(value).__name__}; expected str"))
+        return value
+
+    def _lines(self, function: str, lines: HeaderLines, max_headers: int) -> MultiMap:
+        try:
+            limit = check_max("max_headers", max_headers)
+        except BadArgument as err:
+            self.bad_argument(function, err)
+        pairs, truncated = lines.pairs(limit)
+        return MultiMap(pairs, truncated=truncated)
+
+    # client, ip, node
+
+    def client_get_ip(self) -> str:
+        if not self.bit:
+            self.refuse("client.get_ip")
+        return self.client().ip
+
+    def client_get_forwarded_ip(self) -> str:
+        if not self.bit:
+            self.refuse("client.get_forwarded_ip")
+        client = self.client()
+        return client.forwarded_ip or client.ip
+
+    def client_get_port(self) -> int:
+        if not self.bit:
+            self.refuse("client.get_port")
+        return self.client().port
+
+    def client_get_forwarded_port(self) -> int | None:
+        if not self.bit:
+            self.refuse("client.get_forwarded_port")
+        return self.client().forwarded_port or None
+
+    def client_get_credential(self) -> Credential | None:
+        if not self.bit & _ROUTED:
+            self.refuse("client.get_credential")
+        credential = self._credential
+        if isinstance(credential, Unset):
+            try:
+                fields = decode_value(self.wire.credential)
+            except Malformed as err:
+                self.lied("client.get_credential", err)
+            credential = self._credential = None if fields is None else credential_of(fields)
+        return credential
+
+    def client_get_consumer(self) -> Consumer | None:
+        if not self.bit & _ROUTED:
+            self.refuse("client.get_consumer")
+        consumer = self._consumer
+        if isinstance(consumer, Unset):
+            slot = self.wire.consumer
+            try:
+                consumer = self._consumer = None if slot is None else self.entity(slot, "client.get_consumer").consumer()
+            except Malformed as err:
+                self.lied("client.get_consumer", err)
+        return consumer
+
+    def ip_is_trusted(self, address: str) -> bool:
+        if not self.bit:
+            self.refuse("ip.is_trusted")
+        return self.port.node.is_trusted(self._text("ip.is_trusted", "address", address))
+
+    def node_get_id(self) -> str:
+        if not self.bit:
+            self.refuse("node.get_id")
+        return self.port.node.hello.node_id
+
+    def node_get_hostname(self) -> str:
+        if not self.bit:
+            self.refuse("node.get_hostname")
+        return self.port.node.hello.hostname
+
+    # router
+
+    def router_get_route(self) -> Route | None:
+        if not self.bit & _ROUTED:
+            self.refuse("router.get_route")
+        slot = self.wire.route
+        try:
+            return None if slot is None else self.entity(slot, "router.get_route").route()
+        except (Malformed, TypeError, AttributeError) as err:
+            self.lied("router.get_route", err)
+
+    def router_get_service(self) -> Service | None:
+        if not self.bit & _ROUTED:
+            self.refuse("router.get_service")
+        slot = self.wire.service
+        try:
+            return None if slot is None else self.entity(slot, "router.get_service").service()
+        except (Malformed, TypeError, AttributeError) as err:
+            self.lied("router.get_service", err)
+
+    # ctx.shared
+
+    def shared(self) -> dict[str, bytes]:
+        """Keys with their values, each still one MessagePack value."""
+        shared = self._shared
+        if shared is None:
+            try:
+                shared = decode_map_of_values(self.wire.shared)
+            except Malformed as err:
+                self.lied("ctx.shared", err)
+            self._shared_size = sum(shared_size(key, value) for key, value in shared.items())
+            self._shared = shared
+        return shared
+
+    def ctx_shared_get(self, key: str) -> Any:
+        if not self.bit:
+            self.refuse("ctx.shared.get")
+        raw = self.shared().get(self._text("ctx.shared.get", "key", key))
+        if raw is None:
+            return None
+        try:
+            return decode_value(raw)
+        except Malformed as err:
+            raise DataError(f"value under {key!r}: {err}", function="ctx.shared.get") from None
+
+    # request
+
+    def request_get_scheme(self) -> str:
+        if not self.bit:
+            self.refuse("request.get_scheme")
+        return self.request().scheme
+
+    def request_get_host(self) -> str:
+        if not self.bit:
+            self.refuse("request.get_host")
+        return self.request().host
+
+    def request_get_port(self) -> int:
+        if not self.bit:
+            self.refuse("request.get_port")
+        return self.request().port
+
+    def _forward(self) -> list[Any] | None:
+        forwarded = self._forwarded
+        if isinstance(forwarded, Unset):
+            forwarded = self._forwarded = self.array(self.wire.forwarded, "request.get_forwarded_*")
+        return forwarded
+
+    def request_get_forwarded_scheme(self) -> str:
+        if not self.bit:
+            self.refuse("request.get_forwarded_scheme")
+        forwarded = self._forward()
+        return self.request().scheme if forwarded is None else text_of(forwarded[0])
+
+    def request_get_forwarded_host(self) -> str:
+        if not self.bit:
+            self.refuse("request.get_forwarded_host")
+        forwarded = self._forward()
+        return self.request().host if forwarded is None else text_of(forwarded[1])
+
+    def request_get_forwarded_port(self) -> int:
+        if not self.bit:
+            self.refuse("request.get_forwarded_port")
+        forwarded = self._forward()
+        return self.request().port if forwarded is None else forwarded[2]
+
+    def request_get_forwarded_path(self) -> str:
+        if not self.bit:
+            self.refuse("request.get_forwarded_path")
+        forwarded = self._forward()
+        return self.request_get_path() if forwarded is None else text_of(forwarded[3])
+
+    def request_get_forwarded_prefix(self) -> str | None:
+        if not self.bit:
+            self.refuse("request.get_forwarded_prefix")
+        forwarded = self._forward()
+        if forwarded is None or len(forwarded) < 5 or forwarded[4] is None:
+            return None
+        return text_of(forwarded[4])
+
+    def request_get_http_version(self) -> float:
+        if not self.bit:
+            self.refuse("request.get_http_version")
+        return self.request().http_version / 10
+
+    def request_get_method(self) -> str:
+        if not self.bit:
+            self.refuse("request.get_method")
+        return self._method or self.request().method
+
+    def request_get_path(self) -> str:
+        if not self.bit:
+            self.refuse("request.get_path")
+        path = self.request().path
+        return self.request_get_raw_path() if path is None else text_of(path)
+
+    def request_get_raw_path(self) -> str:
+        if not self.bit:
+            self.refuse("request.get_raw_path")
+        return text_of(self.request().target).partition("?")[0]
+
+    def request_get_path_with_query(self) -> str:
+        if not self.bit:
+            self.refuse("request.get_path_with_query")
+        return text_of(self.request().target)
+
+    def request_get_raw_query(self) -> str:
+        if not self.bit:
+            self.refuse("request.get_raw_query")
+        query = self._raw_query
+        if query is None:
+            request = self.request()
+            query = text_of(request.target).partition("?")[2] if request.raw_query is None else text_of(request.raw_query)
+        return query
+
+    def request_get_query_arg(self, name: str) -> QueryValue | None:
+        if not self.bit:
+            self.refuse("request.get_query_arg")
+        return query_arg(self.request_get_raw_query(), self._text("request.get_query_arg", "name", name))
+
+    def request_get_query(self, max_args: int = DEFAULT_MAX) -> Query:
+        if not self.bit:
+            self.refuse("request.get_query")
+        try:
+            limit = check_max("max_args", max_args)
+        except BadArgument as err:
+            self.bad_argument("request.get_query", err)
+        pairs, truncated = query_pairs(self.request_get_raw_query(), limit)
+        return Query(pairs, truncated=truncated)
+
+    def request_get_header(self, name: str) -> str | None:
+        if not self.bit:
+            self.refuse("request.get_header")
+        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may ignore types
+            self._text("request.get_header", "name", name)
+        return self.request_headers().get(name)
+
+    def request_get_headers(self, max_headers: int = DEFAULT_MAX) -> MultiMap:
+        if not self.bit:
+            self.refuse("request.get_headers")
+        return self._lines("request.get_headers", self.request_headers(), max_headers)
+
+    def request_get_start_time(self) -> int:
+        if not self.bit:
+            self.refuse("request.get_start_time")
+        return self.wire.start_time
+
+    def request_get_uri_captures(self) -> Captures:
+        if not self.bit & _ROUTED:
+            self.refuse("request.get_uri_captures")
+        captures = self.array(self.wire.captures, "request.get_uri_captures")
+        if captures is None:
+            return Captures()
+        named = cast("dict[str | bytes, str | bytes]", captures[1] or {}) if len(captures) > 1 else {}
+        return Captures(
+            unnamed=tuple(text_of(group) for group in captures[0] or ()),
+            named=MappingProxyType({text_of(name): text_of(group) for name, group in named.items()}),
+        )
+
+    # response
+
+    def response_get_status(self) -> int:
+        if not self.bit & _RESPONSE:
+            self.refuse("response.get_status")
+        if self._response_status is not None:
+            return self._response_status
+        response = self.response_fact()
+        return response[0] if response else 0
+
+    def response_get_header(self, name: str) -> str | None:
+        if not self.bit & _RESPONSE:
+            self.refuse("response.get_header")
+        return self.response_headers().get(self._text("response.get_header", "name", name))
+
+    def response_get_headers(self, max_headers: int = DEFAULT_MAX) -> MultiMap:
+        if not self.bit & _RESPONSE:
+            self.refuse("response.get_headers")
+        return self._lines("response.get_headers", self.response_headers(), max_headers)
+
+    def response_get_source(self) -> str:
+        if not self.bit & _RESPONSE:
+            self.refuse("response.get_source")
+        response = self.response_fact()
+        source = response[2] if response and len(response) > 2 else 0
+        return _SOURCES[source] if 0 <= source < len(_SOURCES) else "error"
+
+    # service.response
+
+    def service_response_get_status(self) -> int | None:
+        if not self.bit & _SERVICE_RESPONSE:
+            self.refuse("service.response.get_status")
+        response = self.service_response_fact()
+        return response[0] if response else None
+
+    def service_response_get_header(self, name: str) -> str | None:
+        if not self.bit & _SERVICE_RESPONSE:
+            self.refuse("service.response.get_header")
+        return self.service_response_headers().get(self._text("service.response.get_header", "name", name))
+
+    def service_response_get_headers(self, max_headers: int = DEFAULT_MAX) -> MultiMap:
+        if not self.bit & _SERVICE_RESPONSE:
+            self.refuse("service.response.get_headers")
+        return self._lines("service.response.get_headers", self.service_response_headers(), max_headers)
+
+
+def shared_size(key: str, value: bytes) -> int:
+    """Size of an entry as max_shared counts it: its encoded key and value, in bytes."""
+    size = len(key) if key.isascii() else len(key.encode("utf-8", "surrogateescape"))
+    return len(value) + size + (1 if size < 32 else 2 if size < 1 << 8 else 3 if size < 1 << 16 else 5)

@@ -1,0 +1,145 @@
+"""Instances of a server, and the calls that run, so that releasing and draining can wait for them."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from ..schema import ConfigError
+from .plugins import Instance, PluginSpec
+
+
+class CallTable(Protocol):
+    """The calls in flight of one lane."""
+
+    @property
+    def calls(self) -> dict[int, Any]:
+        """Calls by call id."""
+        ...
+
+    watched: bool
+
+
+RunAsync = Callable[[Any], None]
+"""Runs a coroutine to its end on the event loop."""
+
+
+class Registry:
+    """Plugin classes and instances of one server."""
+
+    def __init__(self, specs: Iterable[PluginSpec], run_async: RunAsync) -> None:
+        self.specs = {spec.name: spec for spec in specs}
+        self.instances: dict[int, Instance] = {}
+        self._run_async = run_async
+        self._lanes: set[CallTable] = set()
+        self._changed = threading.Condition()
+        self._closed = False
+
+    def configure(self, identity: int, plugin: str, config: dict[str, Any]) -> list[tuple[str, str]]:
+        """Creates or replaces an instance; what it answers are the faults, ``(path, message)``."""
+        spec = self.specs.get(plugin)
+        if spec is None:
+            return [("", f"plugin {plugin!r} is not hosted here; this server has {', '.join(sorted(self.specs)) or 'none'}")]
+        try:
+            instance = Instance(identity, spec, spec.make(config))
+            self._run_hook(instance, "configure")
+        except ConfigError as err:
+            return err.errors
+        except Exception as err:
+            _report(f"plugin {plugin}: configuring instance {identity}")
+            return [("", f"{type(err).__name__}: {err}")]
+        old = self.instances.get(identity)
+        self.instances[identity] = instance
+        if old is not None:
+            self._retire(old)
+        return []
+
+    def release(self, identities: Iterable[int]) -> None:
+        """Closes instances once their running calls are done."""
+        for identity in identities:
+            instance = self.instances.pop(identity, None)
+            if instance is not None:
+                self._retire(instance)
+
+    def close(self) -> None:
+        """Closes every instance now."""
+        instances = list(self.instances.values())
+        self.instances.clear()
+        for instance in instances:
+            self._close(instance)
+
+    def _run_hook(self, instance: Instance, name: str) -> None:
+        hook = instance.hook(name)
+        if hook is None:
+            return
+        result = hook()
+        if inspect.iscoroutine(result):
+            self._run_async(result)
+
+    def _retire(self, instance: Instance) -> None:
+        instance.released = True
+        if self._runs(lambda call: call.step is not None and call.step.instance is instance):
+            threading.Thread(target=self._close_when_idle, args=(instance,), name="outrigger-release", daemon=True).start()
+        else:
+            self._close(instance)
+
+    def _close_when_idle(self, instance: Instance) -> None:
+        self._wait_until(lambda: not self._runs(lambda call: call.step is not None and call.step.instance is instance), None)
+        self._close(instance)
+
+    def _close(self, instance: Instance) -> None:
+        try:
+            self._run_hook(instance, "close")
+        except Exception:
+            _report(f"plugin {instance.spec.name}: closing instance {instance.id}")
+
+    # Waiting for calls.
+
+    def add_lane(self, lane: CallTable) -> None:
+        """Lets release and drain see the calls of a lane."""
+        with self._changed:
+            self._lanes.add(lane)
+
+    def remove_lane(self, lane: CallTable) -> None:
+        """Forgets a lane that has ended."""
+        with self._changed:
+            self._lanes.discard(lane)
+            self._changed.notify_all()
+
+    def note(self) -> None:
+        """Says that a call ended on a watched lane."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def drain(self, seconds: float) -> bool:
+        """Waits until no call runs; whether that came true in time."""
+        return self._wait_until(lambda: not self._runs(lambda _: True), seconds)
+
+    def _runs(self, wanted: Callable[[Any], bool]) -> bool:
+        with self._changed:
+            lanes = list(self._lanes)
+        return any(wanted(call) for lane in lanes for call in list(lane.calls.values()))
+
+    def _wait_until(self, done: Callable[[], bool], seconds: float | None) -> bool:
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while True:
+            with self._changed:
+                for lane in self._lanes:
+                    lane.watched = True
+            if done():
+                return True
+            with self._changed:
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    return False
+                # A call may have ended between the look and the wait: look again after 50 ms at most.
+                self._changed.wait(0.05 if left is None else min(left, 0.05))
+
+
+def _report(what: str) -> None:
+    print(f"outrigger: {what}:\n{traceback.format_exc()}", file=sys.stderr, flush=True)

@@ -1,0 +1,183 @@
+"""A plugin server: control plane, data planes, lanes and instances."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sys
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import grpc
+
+from .._gen.proto.grpc_controller_pb2_grpc import add_GRPCControllerServicer_to_server
+from .._gen.proto.plugin_pb2_grpc import add_PluginServerServicer_to_server
+from .address import Address, BadAddress, clear_socket_file, listen
+from .control import Controller, ControlPlane, DataPlane, health_handler
+from .grpc_lane import GrpcCarrier
+from .loop import LoopRunner
+from .plugins import PluginSpec
+from .protocol import EventLane
+from .registry import Registry
+from .stream import GREETING_SECONDS, BadGreeting, SocketCarrier, read_greeting
+from .threads import MAX_WORKERS, ThreadLane, Workers
+from .wire import MAX_FRAME
+
+_CONTROL_THREADS = 32
+_STOP_SECONDS = 1.0
+
+
+class _Lane(Protocol):
+    def close(self) -> None: ...
+
+    def wait_ended(self, seconds: float | None = None) -> bool: ...
+
+
+class Server:
+    """Hosts plugins at a control address and a data address. Start it once, stop it once."""
+
+    def __init__(self, specs: Iterable[PluginSpec], *, workers: int = MAX_WORKERS) -> None:
+        self.specs = list(specs)
+        self._loop = LoopRunner()
+        self.registry = Registry(self.specs, self._loop.run)
+        self._workers = Workers(workers)
+        self._all_async = all(all(spec.is_async.values()) for spec in self.specs)
+        self._token = secrets.token_bytes(32)
+        self._lanes: set[_Lane] = set()
+        self._lock = threading.Lock()
+        self._stopping = False
+        self._files: list[str] = []
+        self._listener: socket.socket | None = None
+        self._grpc: grpc.Server | None = None
+        self.stop_asked = threading.Event()
+
+    def start(self, control: Address, data: Address) -> Address:
+        """Starts listening; the control address with the port that it got.
+
+        Raises:
+            BadAddress: an address cannot be listened on.
+        """
+        listener = listen(data)
+        self._listener = listener
+        if data.network == "unix":
+            self._files.append(data.path)
+            plane = DataPlane("msgpack", "unix", data.path, self._token)
+        else:
+            host, port = listener.getsockname()[:2]
+            plane = DataPlane("msgpack", "tcp", Address("tcp", host=host, port=port).grpc, self._token)
+        server = grpc.server(
+            ThreadPoolExecutor(_CONTROL_THREADS, "outrigger-control"),
+            options=[("grpc.max_receive_message_length", MAX_FRAME), ("grpc.max_send_message_length", MAX_FRAME), ("grpc.so_reuseport", 0)],
+        )
+        planes = [plane, DataPlane("grpc")]
+        add_PluginServerServicer_to_server(ControlPlane(self.registry, planes, self._serve_grpc), server)
+        add_GRPCControllerServicer_to_server(Controller(self.stop_asked.set), server)
+        server.add_generic_rpc_handlers((health_handler(),))
+        self._grpc = server
+        bound = self._bind(server, control)
+        server.start()
+        threading.Thread(target=self._accept, args=(listener,), name="outrigger-accept", daemon=True).start()
+        return bound
+
+    def _bind(self, server: grpc.Server, control: Address) -> Address:
+        before = os.umask(0o177) if control.network == "unix" else None
+        try:
+            if control.network == "unix":
+                clear_socket_file(control.path)
+            port = server.add_insecure_port(control.grpc)
+        except RuntimeError as err:
+            raise BadAddress(f"listen on {control}: {err}") from None
+        finally:
+            if before is not None:
+                os.umask(before)
+        if control.network == "unix":
+            self._files.append(control.path)
+            return control
+        return Address("tcp", host=control.host, port=port)
+
+    # Lanes.
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError:  # the listener was closed
+                return
+            threading.Thread(target=self._greet, args=(sock,), name="outrigger-greeting", daemon=True).start()
+
+    def _greet(self, sock: socket.socket) -> None:
+        try:
+            sock.settimeout(GREETING_SECONDS)
+            read_greeting(sock, self._token)
+            sock.settimeout(None)
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except (BadGreeting, OSError) as err:
+            print(f"outrigger: connection refused: {err}", file=sys.stderr, flush=True)
+            sock.close()
+            return
+        if self._all_async:
+            self._serve_events(sock)
+        else:
+            self._serve(ThreadLane(self.registry, SocketCarrier(sock), self._workers, self._loop))
+            sock.close()
+
+    def _serve_events(self, sock: socket.socket) -> None:
+        lane = EventLane(self.registry, self._loop)
+        loop = self._loop.start()
+        sock.setblocking(False)
+
+        async def attach() -> None:
+            await loop.connect_accepted_socket(lambda: lane, sock)
+
+        self._loop.run(attach())
+        self._keep(lane)
+
+    def _serve(self, lane: ThreadLane) -> None:
+        lane.start()
+        self._keep(lane)
+
+    def _serve_grpc(self, carrier: GrpcCarrier) -> None:
+        lane = ThreadLane(self.registry, carrier, self._workers, self._loop)
+        threading.Thread(target=self._serve, args=(lane,), name="outrigger-stream", daemon=True).start()
+
+    def _keep(self, lane: _Lane) -> None:
+        """Keeps a lane until it has ended."""
+        with self._lock:
+            stopping = self._stopping
+            self._lanes.add(lane)
+        if stopping:
+            lane.close()
+        lane.wait_ended()
+        with self._lock:
+            self._lanes.discard(lane)
+
+    # The end.
+
+    def stop(self, drain_seconds: float = _STOP_SECONDS) -> None:
+        """Ends cleanly: running calls get some time, instances are closed, socket files removed."""
+        with self._lock:
+            self._stopping = True
+        if self._listener is not None:
+            self._listener.close()
+        self.registry.drain(drain_seconds)
+        with self._lock:
+            lanes = list(self._lanes)
+        for lane in lanes:
+            lane.close()
+        for lane in lanes:
+            lane.wait_ended(_STOP_SECONDS)
+        self.registry.close()
+        if self._grpc is not None:
+            self._grpc.stop(0.2).wait(_STOP_SECONDS)
+        self._loop.stop()
+        self.remove_files()
+
+    def remove_files(self) -> None:
+        """Removes the socket files."""
+        for path in self._files:
+            Path(path).unlink(missing_ok=True)

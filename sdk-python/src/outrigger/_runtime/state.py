@@ -1,0 +1,269 @@
+"""State of one call: the facts that came with it, the writes made so far, and the seal that ends it."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Final, NoReturn, Protocol
+
+from .._errors import ArgError, HostError, PhaseError
+from .._gen.functions import FUNCTIONS
+from .._values import Consumer, Credential
+from .node import Entity, Node
+from .text import HeaderLines
+from .values import Malformed, decode_value
+from .wire import PHASES, Answer, BadFrame, Outcome, WireCall, WireClient, WireRequest, decode_client, decode_request
+
+LOCK: Final = threading.Lock()
+"""Guards the writes of every call. One for all: it is held for less than a microsecond, and a lock per call would cost as much."""
+
+
+class Unset:
+    """Marks what has not been looked at or written."""
+
+
+UNSET: Final = Unset()
+
+
+class Exit(BaseException):
+    """Unwinds a handler after ``response.exit`` or ``response.error``. Private: the outcome is sealed before it is raised."""
+
+
+class Port(Protocol):
+    """What a call needs of the lane that it came on."""
+
+    @property
+    def node(self) -> Node:
+        """The gateway node."""
+        ...
+
+    def log(self, call: Any, level: int, message: str) -> None:
+        """Sends a log line, in order with those before it."""
+
+    def deliver(self, call: Any, outcome: Outcome) -> None:
+        """Sends the outcome of a call that has just been sealed."""
+
+    def ask(self, call: Any, function: int, args: list[Any]) -> Answer:
+        """Asks the host and waits for its answer."""
+        ...
+
+    async def ask_async(self, call: Any, function: int, args: list[Any]) -> Answer:
+        """Asks the host and waits for its answer, in an event loop."""
+        ...
+
+
+class CallState:
+    """State of one call. Functions of the PDK live in subclasses; engines use ``seal``, ``wire`` and ``port``."""
+
+    __slots__ = (
+        "_answers",
+        "_client",
+        "_consumer",
+        "_credential",
+        "_forwarded",
+        "_headers",
+        "_headers_seen",
+        "_method",
+        "_raw_query",
+        "_request",
+        "_request_body",
+        "_response",
+        "_response_body",
+        "_response_lines",
+        "_response_seen",
+        "_response_status",
+        "_service_lines",
+        "_service_response",
+        "_shared",
+        "_shared_size",
+        "_slots",
+        "bit",
+        "call_id",
+        "operations",
+        "port",
+        "runner",
+        "step",
+        "why_sealed",
+        "wire",
+    )
+
+    def __init__(self, wire: WireCall, call_id: int, slots: list[Entity | None], port: Port, step: Any = None) -> None:
+        self.wire = wire
+        self.call_id = call_id
+        self.port = port
+        self.step = step
+        self.bit = 1 << wire.phase
+        self.operations: list[list[Any]] = []
+        self.why_sealed = ""
+        self.runner: Any = None
+        self._slots = slots
+        self._answers: Any = None
+        self._client: WireClient | None = None
+        self._consumer: Consumer | Unset | None = UNSET
+        self._credential: Credential | Unset | None = UNSET
+        self._forwarded: list[Any] | Unset | None = UNSET
+        self._headers: HeaderLines | None = None
+        self._headers_seen = 0
+        self._method: str | None = None
+        self._raw_query: str | None = None
+        self._request: WireRequest | None = None
+        self._request_body: bytes | None = wire.request_body
+        self._response: list[Any] | Unset | None = UNSET
+        self._response_body: bytes | None = wire.response_body
+        self._response_lines: HeaderLines | None = None
+        self._response_seen = 0
+        self._response_status: int | None = None
+        self._service_lines: HeaderLines | None = None
+        self._service_response: list[Any] | Unset | None = UNSET
+        self._shared: dict[str, bytes] | None = None
+        self._shared_size = 0
+
+    def seal(self, why: str) -> bool:
+        """Ends the call for the PDK. True for the one who sealed it: who does that answers for the outcome."""
+        with LOCK:
+            if self.bit == 0:
+                return False
+            self.bit = 0
+            self.why_sealed = why
+            return True
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the call has ended for the PDK."""
+        return self.bit == 0
+
+    # What every function uses.
+
+    def refuse(self, function: str) -> NoReturn:
+        """Raises the PhaseError of a function that may not be called now."""
+        if self.bit == 0:
+            raise PhaseError(f"called after {self.why_sealed}", function=function)
+        row = FUNCTIONS[function]
+        allowed = [name for i, name in enumerate(PHASES) if row.phases & 2 << i]
+        raise PhaseError(f"called in {PHASES[self.wire.phase - 1]}; allowed in {', '.join(allowed)}", function=function)
+
+    def record(self, mask: int, function: str, operation: list[Any]) -> None:
+        """Keeps a write; refuses it when the call ended meanwhile."""
+        with LOCK:
+            if self.bit & mask:
+                self.operations.append(operation)
+                return
+        self.refuse(function)
+
+    def bad_argument(self, function: str, err: Exception) -> NoReturn:
+        """Raises the ArgError of a refused argument."""
+        raise ArgError(str(err), function=function) from None
+
+    def lied(self, function: str, err: Exception) -> NoReturn:
+        """Raises the HostError of facts that do not decode."""
+        raise HostError(f"the host sent facts that do not decode: {err}", function=function) from err
+
+    # Facts, decoded when they are first asked for. Two threads may both decode: they come to the same.
+
+    def request(self) -> WireRequest:
+        """Request line and headers as they came."""
+        request = self._request
+        if request is None:
+            try:
+                request = self._request = decode_request(self.wire.request)
+            except BadFrame as err:
+                self.lied("request", err)
+        return request
+
+    def client(self) -> WireClient:
+        """Addresses of the client."""
+        client = self._client
+        if client is None:
+            try:
+                client = self._client = decode_client(self.wire.client)
+            except BadFrame as err:
+                self.lied("client", err)
+        return client
+
+    def array(self, raw: Any, what: str) -> list[Any] | None:
+        """A small array of the call, or None."""
+        try:
+            value = decode_value(raw)
+        except Malformed as err:
+            self.lied(what, err)
+        if value is not None and not isinstance(value, list):
+            self.lied(what, Malformed(f"{type(value).__name__}; expected an array"))
+        return value  # pyright: ignore[reportUnknownVariableType]
+
+    def entity(self, slot: int, what: str) -> Entity:
+        """The entity in a slot."""
+        found = self._slots[slot] if 0 <= slot < len(self._slots) else None
+        if found is None:
+            self.lied(what, Malformed(f"entity slot {slot} is empty"))
+        return found
+
+    def request_headers(self) -> HeaderLines:
+        """Request headers with the writes so far."""
+        lines = self._headers
+        if lines is None or self._headers_seen != len(self.operations):
+            request = self.request()
+            with LOCK:
+                lines = self._headers or HeaderLines.of_flat(request.headers)
+                for operation in self.operations[self._headers_seen :]:
+                    code = operation[0]
+                    if code == 1:
+                        values = operation[2]
+                        lines = lines.with_set(operation[1], values) if values else lines.without(operation[1])
+                    elif code == 2:
+                        lines = self._added(lines, operation[1], operation[2])
+                    elif code == 3:
+                        lines = lines.without(operation[1])
+                self._headers, self._headers_seen = lines, len(self.operations)
+        return lines
+
+    @staticmethod
+    def _added(lines: HeaderLines, name: str, values: list[bytes]) -> HeaderLines:
+        if name.lower() == "host" and values:  # a request has one Host: the last wins
+            return lines.with_set(name, values[-1:])
+        return lines.with_added(name, values)
+
+    def response_fact(self) -> list[Any] | None:
+        """``[status, headers, source]`` as it came; None before there is a response."""
+        response = self._response
+        if isinstance(response, Unset):
+            response = self._response = self.array(self.wire.response, "response")
+        return response
+
+    def response_headers(self) -> HeaderLines:
+        """Response headers with the writes so far."""
+        lines = self._response_lines
+        if lines is None or self._response_seen != len(self.operations):
+            response = self.response_fact()
+            with LOCK:
+                lines = self._response_lines or HeaderLines.of_flat((response[1] or []) if response else [])
+                for operation in self.operations[self._response_seen :]:
+                    code = operation[0]
+                    if code == 21:
+                        values = operation[2]
+                        lines = lines.with_set(operation[1], values) if values else lines.without(operation[1])
+                    elif code == 22:
+                        lines = lines.with_added(operation[1], operation[2])
+                    elif code == 23:
+                        lines = lines.without(operation[1])
+                self._response_lines, self._response_seen = lines, len(self.operations)
+        return lines
+
+    def service_response_fact(self) -> list[Any] | None:
+        """``[status, headers or None]`` that the upstream sent; None when the request was not proxied."""
+        response = self._service_response
+        if isinstance(response, Unset):
+            response = self._service_response = self.array(self.wire.service_response, "service.response")
+        return response
+
+    def service_response_headers(self) -> HeaderLines:
+        """Headers that the upstream sent."""
+        lines = self._service_lines
+        if lines is None:
+            response = self.service_response_fact()
+            flat: list[Any] | None = None
+            if response is not None:
+                flat = response[1] if len(response) > 1 else None
+                if flat is None:
+                    fact = self.response_fact()
+                    flat = fact[1] if fact else None
+            lines = self._service_lines = HeaderLines.of_flat(flat or [])
+        return lines

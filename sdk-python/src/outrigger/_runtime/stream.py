@@ -1,0 +1,146 @@
+"""Carrier msgpack on a blocking socket, and the greeting of a lane."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import socket
+import struct
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from .. import _version
+from .lane import HostLeft, LaneState
+from .wire import (
+    BAD_DATA,
+    BAD_FRAME,
+    MAGIC,
+    VERSION,
+    BadFrame,
+    Framer,
+    Outcome,
+    encode_ask,
+    encode_goaway,
+    encode_hello,
+    encode_log,
+    encode_outcome,
+)
+from .writer import Writer
+
+READ_SIZE = 65536
+"""Larger buffers cost more per call than they save."""
+
+LARGE_READ = 1 << 20
+
+GREETING_SECONDS = 10.0
+
+
+class BadGreeting(Exception):
+    """The peer is no host, speaks another version, or does not know the token."""
+
+
+def read_greeting(sock: socket.socket, token: bytes) -> None:
+    """Reads the greeting of a host; the socket has its time limit already.
+
+    Raises:
+        BadGreeting: it is not what it should be.
+        OSError: the connection failed or was too slow.
+    """
+    magic, version, length = struct.unpack(">4sHH", _exactly(sock, 8))
+    if magic != MAGIC:
+        raise BadGreeting(f"greeting starts with {magic!r}; expected {MAGIC!r}")
+    if version != VERSION:
+        raise BadGreeting(f"greeting has protocol version {version}; expected {VERSION}")
+    if not hmac.compare_digest(_exactly(sock, length), token):
+        raise BadGreeting("greeting has another token than Describe told")
+
+
+def _exactly(sock: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        piece = sock.recv(size - len(data))
+        if not piece:
+            raise BadGreeting(f"connection ended after {len(data)} bytes of the greeting")
+        data += piece
+    return data
+
+
+def server_hello() -> bytes:
+    """Frame of this server's hello."""
+    return encode_hello("python", _version.VERSION, os.getpid())
+
+
+def outcome_frames(call_id: int, outcome: Outcome) -> list[bytes]:
+    """Frames of an outcome; one that cannot be sent becomes a failed one."""
+    try:
+        return encode_outcome(call_id, outcome)
+    except OverflowError as err:
+        return encode_outcome(call_id, Outcome(error=(BAD_DATA, str(err), "")))
+
+
+class MsgpackMessages:
+    """Messages of a server as frames."""
+
+    def outcome(self, call_id: int, outcome: Outcome) -> list[bytes]:
+        """Frames of an outcome."""
+        return outcome_frames(call_id, outcome)
+
+    def log(self, call_id: int, level: int, message: str) -> bytes:
+        """Frame of a log line."""
+        return encode_log(call_id, level, message)
+
+    def ask(self, call_id: int, function: int, args: Sequence[Any]) -> bytes:
+        """Frame of an ask."""
+        return encode_ask(call_id, function, args)
+
+
+class SocketCarrier(MsgpackMessages):
+    """Reads and writes frames on a blocking socket. One thread at a time reads; any thread writes."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._framer = Framer()
+        self._writer = Writer(sock, self._broken)
+        self._writer.write([server_hello()])
+
+    def read(self, state: LaneState) -> bool:
+        """Waits for bytes and hands the frames to the state; False at the end of the lane."""
+        missing = self._framer.missing()
+        try:
+            data = self._sock.recv(READ_SIZE if missing <= READ_SIZE else min(missing, LARGE_READ))
+        except OSError:
+            return False
+        if not data:
+            return False
+        try:
+            self._framer.feed(data, state.on_frame)
+        except HostLeft:
+            return False
+        except BadFrame as err:
+            print(f"outrigger: lane closed: {err}", file=sys.stderr, flush=True)
+            self._writer.write([encode_goaway(BAD_FRAME, str(err))])
+            return False
+        return True
+
+    def write(self, messages: list[bytes]) -> None:
+        """Sends frames in order."""
+        self._writer.write(messages)
+
+    def _broken(self, err: OSError) -> None:
+        self._shut()
+
+    def _shut(self) -> None:
+        try:
+            self._sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # it is not connected any more
+
+    def leave(self, code: str, message: str) -> None:
+        """Says goaway."""
+        self._writer.write([encode_goaway(code, message)])
+
+    def close(self) -> None:
+        """Ends the lane; whoever reads sees its end."""
+        self._writer.close()
+        self._shut()

@@ -1,0 +1,488 @@
+"""Runs ``def`` handlers: a leader, a standby, and workers.
+
+The leader reads the lane, runs the handlers of a batch itself, and answers with one send: no hand-over, no system call per call. The
+standby looks every 2 ms; when the same handler still runs it takes the lead and the rest of the batch, and the blocked thread sends its
+own reply later. Handlers that turn out to wait are moved to worker threads until 64 quick runs bring them back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from collections import deque
+from threading import get_ident
+from time import perf_counter_ns, thread_time_ns
+from typing import Any, Protocol
+
+from .call import Call
+from .handlers import run
+from .lane import LaneState, sealed_answer
+from .loop import LoopRunner
+from .node import Node
+from .plugins import Step
+from .registry import Registry
+from .wire import Answer, Outcome
+
+SLOW_NS = 200_000
+"""A handler that waits longer than this goes to a worker."""
+
+QUICK_RUNS = 64
+"""Quick runs in a row that bring a handler back from the workers."""
+
+MAX_WORKERS = 16
+LOOK = 0.002
+LOOK_AFTER_ACTING = 0.0003
+ALERT_LOOKS = 200
+IDLE_LOOKS = 25
+MAX_LANE_THREADS = 64
+FLUSH_FRAMES = 256
+URGENT_LEVEL = 4
+
+
+class Carrier(Protocol):
+    """Reads and writes the messages of a lane. Only the leader reads; everybody writes."""
+
+    def read(self, state: LaneState) -> bool:
+        """Waits for messages and gives them to the state; False when the lane has ended."""
+        ...
+
+    def write(self, messages: list[Any]) -> None:
+        """Sends messages in order."""
+        ...
+
+    def outcome(self, call_id: int, outcome: Outcome) -> list[Any]:
+        """Messages of an outcome."""
+        ...
+
+    def log(self, call_id: int, level: int, message: str) -> Any:
+        """Message of a log line."""
+        ...
+
+    def ask(self, call_id: int, function: int, args: list[Any]) -> Any:
+        """Message of an ask."""
+        ...
+
+    def close(self) -> None:
+        """Ends the lane."""
+        ...
+
+
+class Workers:
+    """Threads for handlers that wait, shared by all lanes of a server; started when needed, at most 16."""
+
+    def __init__(self, limit: int = MAX_WORKERS) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._backlog: deque[tuple[ThreadLane, Call]] = deque()
+        self._idle: list[_Desk] = []
+        self._count = 0
+
+    def submit(self, lane: ThreadLane, call: Call) -> None:
+        """Runs a call on a worker; when all are busy it waits its turn."""
+        with self._lock:
+            if self._idle:
+                desk = self._idle.pop()
+            elif self._count < self._limit:
+                self._count += 1
+                desk = _Desk()
+                threading.Thread(target=self._work, args=(desk,), name=f"outrigger-worker-{self._count}", daemon=True).start()
+            else:
+                self._backlog.append((lane, call))
+                return
+        desk.give((lane, call))
+
+    def _work(self, desk: _Desk) -> None:
+        while True:
+            lane, call = desk.take()
+            while True:
+                lane.run_on_worker(call)
+                with self._lock:
+                    if not self._backlog:
+                        self._idle.append(desk)
+                        break
+                    lane, call = self._backlog.popleft()
+
+
+class _Desk:
+    """Where one worker gets its next call."""
+
+    __slots__ = ("_full", "_job")
+
+    def __init__(self) -> None:
+        self._full = threading.Semaphore(0)
+        self._job: Any = None
+
+    def give(self, job: tuple[ThreadLane, Call]) -> None:
+        self._job = job
+        self._full.release()
+
+    def take(self) -> tuple[ThreadLane, Call]:
+        self._full.acquire()
+        return self._job
+
+
+class _Lead:
+    """The lead of a lane. Whoever pops the claim may change the rest; it is there only while a handler runs."""
+
+    __slots__ = ("claim", "current", "out", "queue", "thread", "timed")
+
+    def __init__(self, queue: deque[Call], timed: bool) -> None:
+        self.claim: list[None] = []
+        self.current: Call | None = None
+        self.out: list[Any] = []
+        self.queue = queue
+        self.thread = 0
+        self.timed = timed
+
+
+class ThreadLane:
+    """One lane whose ``def`` handlers run on threads and whose ``async def`` handlers run on the event loop. It is the calls' port."""
+
+    def __init__(self, registry: Registry, carrier: Carrier, workers: Workers, loop: LoopRunner) -> None:
+        self.state = LaneState(registry, self)
+        self.state.refuse = self._refuse
+        self._carrier = carrier
+        self._workers = workers
+        self._loop = loop
+        self._lead = _Lead(deque(), False)
+        self._lock = threading.Lock()  # guards the four below
+        self._standby = False
+        self._threads = 0
+        self._vacant: _Lead | None = None
+        self._closed = False
+        self._doorbell = threading.Semaphore(0)
+        self._dozing = False
+        self._batches = 0
+        self._alert = 0  # looks that the standby still makes at the short interval, after it had to act
+        self._ended = threading.Event()
+        self._refused: list[Any] = []
+        self._loop_out: list[Any] = []
+
+    @property
+    def node(self) -> Node:
+        """The gateway node; known before the first call."""
+        node = self.state.node
+        assert node is not None
+        return node
+
+    def start(self) -> None:
+        """Starts the leader and the standby."""
+        self.state.registry.add_lane(self.state)
+        with self._lock:
+            self._threads += 1
+        self._start_thread(self._lead)
+        self._ensure_standby()
+
+    def wait_ended(self, seconds: float | None = None) -> bool:
+        """Waits until the lane has ended."""
+        return self._ended.wait(seconds)
+
+    def close(self) -> None:
+        """Ends the lane; its calls are sealed by whoever leads."""
+        self._carrier.close()
+
+    def _start_thread(self, lead: _Lead | None) -> None:
+        threading.Thread(target=self._serve, args=(lead,), name="outrigger-lane", daemon=True).start()
+
+    def _serve(self, lead: _Lead | None) -> None:
+        """Life of a lane's thread: it leads or stands by, until nobody needs it."""
+        while True:
+            if lead is None:
+                lead = self._watch()
+                if lead is None:
+                    return
+            if not self._run_lead(lead):
+                return
+            with self._lock:
+                if self._standby or self._closed:
+                    self._threads -= 1
+                    return
+                self._standby = True
+            lead = None
+
+    # The leader.
+
+    def _run_lead(self, lead: _Lead) -> bool:
+        """Leads until somebody else does (True), or the lane ends (False)."""
+        state, carrier = self.state, self._carrier
+        lead.thread = get_ident()
+        while True:
+            if lead.queue:
+                self._batches += 1  # before the look at _dozing: see _watch
+                if self._dozing:
+                    self._dozing = False
+                    self._doorbell.release()
+                size = len(lead.queue)
+                started = perf_counter_ns()
+                if not self._run_batch(lead):
+                    return True
+                lead.timed = perf_counter_ns() - started > SLOW_NS * size
+            if lead.out:
+                out, lead.out = lead.out, []
+                carrier.write(out)
+            try:
+                alive = carrier.read(state)
+            except BaseException as err:
+                print(f"outrigger: lane failed: {type(err).__name__}: {err}", file=sys.stderr, flush=True)
+                alive = False
+            if self._refused:
+                lead.out, self._refused = self._refused, []
+            if not alive:
+                self._end(lead)
+                return False
+            lead.queue.extend(state.ready)
+            state.ready.clear()
+
+    def _run_batch(self, lead: _Lead) -> bool:
+        """Runs the calls of the queue; False when the lead was lost."""
+        queue, claim, carrier, forget = lead.queue, lead.claim, self._carrier, self.state.forget
+        timed = lead.timed
+        waiting: list[Call] | None = None
+        while queue:
+            call = queue.popleft()
+            step: Step = call.step
+            if not call.bit:
+                continue
+            if step.is_async:
+                if waiting is None:
+                    waiting = []
+                waiting.append(call)
+                continue
+            if step.slow:
+                self._workers.submit(self, call)
+                continue
+            if waiting is not None:
+                self._loop.submit(waiting)
+                waiting = None
+            call.runner = lead
+            lead.current = call
+            claim.append(None)
+            if timed:
+                wall, cpu = perf_counter_ns(), thread_time_ns()
+                outcome = run(call, step)
+                if perf_counter_ns() - wall - (thread_time_ns() - cpu) > SLOW_NS:
+                    step.slow, step.quick = True, 0
+            else:
+                outcome = run(call, step)
+            try:
+                claim.pop()
+            except IndexError:  # the lead is somebody else's: only the reply of this call is ours
+                if outcome is not None:
+                    self._reply(call, outcome)
+                return False
+            if outcome is not None:
+                forget(call)
+                lead.out += carrier.outcome(call.call_id, outcome)
+                if len(lead.out) > FLUSH_FRAMES:
+                    out, lead.out = lead.out, []
+                    carrier.write(out)
+        lead.current = None
+        if waiting is not None:
+            self._loop.submit(waiting)
+        return True
+
+    def _reply(self, call: Call, outcome: Outcome) -> None:
+        self.state.forget(call)
+        self._carrier.write(self._carrier.outcome(call.call_id, outcome))
+
+    def _refuse(self, call_id: int, outcome: Outcome) -> None:
+        self._refused += self._carrier.outcome(call_id, outcome)
+
+    def _end(self, lead: _Lead) -> None:
+        with self._lock:
+            self._closed = True
+            self._threads -= 1
+        if lead.out:
+            self._carrier.write(lead.out)
+        self._carrier.close()
+        self.state.abandon_all()
+        self.state.registry.remove_lane(self.state)
+        self._doorbell.release()
+        self._ended.set()
+
+    # The standby.
+
+    def _ensure_standby(self, forced: bool = False) -> None:
+        with self._lock:
+            if self._standby or self._closed or (self._threads >= MAX_LANE_THREADS and not forced):
+                return
+            self._standby = True
+            self._threads += 1
+        self._start_thread(None)
+
+    def _watch(self) -> _Lead | None:
+        """Looks whether one handler keeps the lead too long. Gives the lead that it took, or None when the lane has ended."""
+        seen: Call | None = None
+        seen_cpu = 0
+        quiet = 0
+        batches = -1
+        while True:
+            if self._batches == batches:
+                quiet += 1
+            else:
+                quiet, batches = 0, self._batches
+            look = LOOK_AFTER_ACTING if self._alert else LOOK
+            if quiet > IDLE_LOOKS and self._lead.current is None:
+                # Nothing flows: sleep until the leader rings. It counts its batch before it looks at _dozing, and this looks the other
+                # way round, so one of the two sees the other.
+                self._dozing = True
+                if self._batches == batches:
+                    self._doorbell.acquire()
+                self._dozing = False
+                quiet = 0
+            else:
+                self._doorbell.acquire(timeout=look)
+                self._alert -= self._alert > 0
+            if self._closed:
+                with self._lock:
+                    self._standby = False
+                    self._threads -= 1
+                return None
+            vacant = self._take_vacant()
+            if vacant is not None:
+                return self._take_over(vacant)
+            lead = self._lead
+            call = lead.current
+            if call is None or not lead.claim:
+                seen = None
+            elif call is not seen:
+                seen, seen_cpu = call, _cpu_of(lead.thread)
+            else:
+                try:
+                    lead.claim.pop()
+                except IndexError:
+                    seen = None
+                    continue
+                # The rest of the batch is ours. A handler that has used less than half of the time waits for something.
+                step: Step = call.step
+                if lead.current is call and _cpu_of(lead.thread) - seen_cpu < look * 0.5e9:
+                    step.slow, step.quick = True, 0
+                self._alert = ALERT_LOOKS
+                taken = _Lead(lead.queue, True)
+                taken.out = lead.out
+                return self._take_over(taken)
+
+    def _take_vacant(self) -> _Lead | None:
+        with self._lock:
+            vacant, self._vacant = self._vacant, None
+            return vacant
+
+    def _take_over(self, lead: _Lead) -> _Lead:
+        """The standby becomes the leader, and another thread the standby."""
+        self._lead = lead
+        if lead.out:
+            out, lead.out = lead.out, []
+            self._carrier.write(out)
+        with self._lock:
+            self._standby = False
+        self._ensure_standby()
+        return lead
+
+    # Workers.
+
+    def run_on_worker(self, call: Call) -> None:
+        """Runs a call on the current worker thread and sends its reply."""
+        if not call.bit:
+            return
+        step: Step = call.step
+        call.runner = None
+        wall, cpu = perf_counter_ns(), thread_time_ns()
+        outcome = run(call, step)
+        waited = perf_counter_ns() - wall - (thread_time_ns() - cpu)
+        if outcome is not None:
+            self._reply(call, outcome)
+        if waited > SLOW_NS:
+            step.quick = 0
+        elif not step.always_slow:
+            step.quick += 1
+            if step.quick >= QUICK_RUNS:
+                step.slow, step.quick = False, 0
+
+    # The port of the calls.
+
+    def log(self, call: Call, level: int, message: str) -> None:
+        """Sends a log line: with the reply, or at once from level err on."""
+        self._emit(call, [self._carrier.log(call.call_id, level, message)], level >= URGENT_LEVEL)
+
+    def deliver(self, call: Call, outcome: Outcome) -> None:
+        """Sends the outcome of a call that an exit or the event loop has sealed."""
+        self.state.forget(call)
+        self._emit(call, self._carrier.outcome(call.call_id, outcome), False)
+
+    def _emit(self, call: Call, messages: list[Any], urgent: bool) -> None:
+        lead = call.runner
+        if isinstance(lead, _Lead):
+            if lead.thread == get_ident() and self._with_lead(lead, messages, urgent):
+                return
+        elif call.step.is_async and self._loop.is_current():
+            if not self._loop_out:
+                self._loop.later(self._flush_loop)
+            self._loop_out += messages
+            return
+        self._carrier.write(messages)
+
+    def _with_lead(self, lead: _Lead, messages: list[Any], urgent: bool) -> bool:
+        """Adds messages of the running handler to the batch; False when the lead was lost."""
+        try:
+            lead.claim.pop()
+        except IndexError:
+            return False
+        lead.out += messages
+        if urgent or len(lead.out) > FLUSH_FRAMES:
+            out, lead.out = lead.out, []
+            self._carrier.write(out)
+        lead.claim.append(None)
+        return True
+
+    def _flush_loop(self) -> None:
+        out, self._loop_out = self._loop_out, []
+        self._carrier.write(out)
+
+    def ask(self, call: Call, function: int, args: list[Any]) -> Answer:
+        """Asks the host and blocks. A leader gives up the lead first, since somebody has to read the answer."""
+        waiter = self.state.new_waiter(call, None)
+        if waiter is None:
+            return sealed_answer(call)
+        step: Step = call.step
+        message = self._carrier.ask(call.call_id, function, args)
+        lead = call.runner
+        if isinstance(lead, _Lead) and lead.thread == get_ident() and self._hand_over(lead, message):
+            step.slow, step.quick = True, 0
+        else:
+            self._carrier.write([message])
+        return waiter.wait()
+
+    def _hand_over(self, lead: _Lead, message: Any) -> bool:
+        try:
+            lead.claim.pop()
+        except IndexError:
+            return False
+        vacant = _Lead(lead.queue, lead.timed)
+        out, lead.out = lead.out, []
+        out.append(message)
+        with self._lock:
+            self._vacant = vacant
+            standby = self._standby
+        self._carrier.write(out)
+        if not standby:
+            self._ensure_standby(forced=True)
+        self._doorbell.release()
+        return True
+
+    async def ask_async(self, call: Call, function: int, args: list[Any]) -> Answer:
+        """Asks the host and waits, in the event loop."""
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        if self.state.new_waiter(call, future) is None:
+            return sealed_answer(call)
+        self._emit(call, [self._carrier.ask(call.call_id, function, args)], False)
+        return await future
+
+
+def _cpu_of(thread: int) -> int:
+    """CPU time that a thread has used, in nanoseconds."""
+    try:
+        return time.clock_gettime_ns(time.pthread_getcpuclockid(thread))
+    except (OSError, AttributeError, OverflowError):  # it has ended, or the platform has no such clock
+        return 0

@@ -1,0 +1,375 @@
+"""The wire: frames and messages of carrier msgpack, and the neutral messages that both carriers share. docs/wire.md is the contract.
+
+Only the fixed shell of a call is decoded when its frame arrives; headers, addresses, entities and shared values stay bytes until a
+handler asks for them.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import msgspec
+from msgspec import Raw
+
+from .values import Malformed, decode_tolerant, encode_value
+
+VERSION = 1
+MAGIC = b"ORLN"
+HEADER_SIZE = 16
+MAX_FRAME = 16 << 20
+CHUNK_SIZE = 32 << 10
+ENTITY_SLOTS = 4096
+
+HELLO, CALL, OUTCOME, ASK, ANSWER, CHUNK, CANCEL, LOG, GOAWAY, ENTITY = range(1, 11)
+
+PHASES = ("rewrite", "access", "response", "header_filter", "body_filter", "log")
+"""Names of the phases; the code of a phase is its position plus one."""
+
+BODY_FILTER = 5
+
+HANDLER_ERROR = "handler_error"
+UNKNOWN_INSTANCE = "unknown_instance"
+BAD_FRAME = "bad_frame"
+BAD_DATA = "bad_data"
+TOO_LARGE = "too_large"
+CANCELLED = "cancelled"
+
+header = struct.Struct(">IIBBHI")
+pack_header = header.pack
+unpack_header = header.unpack_from
+
+NIL = Raw(b"\xc0")
+
+
+class BadFrame(Exception):
+    """The peer sent something that breaks the wire's rules; the lane ends with ``goaway``."""
+
+
+class WireCall(msgspec.Struct, array_like=True, gc=False):
+    """Shell of a call; docs/wire.md section 5."""
+
+    instance: int
+    phase: int
+    timeout: int | None
+    request_id: str
+    start_time: int
+    request: Raw
+    client: Raw = NIL
+    forwarded: Raw = NIL
+    route: int | None = None
+    service: int | None = None
+    consumer: int | None = None
+    credential: Raw = NIL
+    captures: Raw = NIL
+    shared: Raw = NIL
+    response: Raw = NIL
+    service_response: Raw = NIL
+    chunk: Any = None
+    last: bool | None = False
+    request_body: Any = None
+    response_body: Any = None
+
+
+class WireRequest(msgspec.Struct, array_like=True, gc=False):
+    """Request line and headers; docs/wire.md section 5.1. Texts that may be bin are Any."""
+
+    method: str
+    scheme: str
+    host: str
+    port: int
+    http_version: int
+    target: Any
+    path: Any
+    headers: list[Any]
+    raw_query: Any = None
+
+
+class WireClient(msgspec.Struct, array_like=True, gc=False):
+    """Addresses of the client."""
+
+    ip: str
+    port: int
+    forwarded_ip: str | None = None
+    forwarded_port: int | None = None
+    trusted: bool | None = False
+
+
+class HostHello(msgspec.Struct, array_like=True):
+    """The host's first message; docs/wire.md section 4."""
+
+    version: int = VERSION
+    node_id: str = ""
+    hostname: str = ""
+    gateway_version: str = ""
+    trusted_cidrs: list[str] | None = None
+    log_level: int = 0
+    max_body: int = 64 << 20
+    max_shared: int = 64 << 10
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a handler ended. ``error`` is ``(code, message, detail)``; operations are ``[code, args…]`` of docs/wire.md section 6."""
+
+    error: tuple[str, str, str] | None = None
+    operations: Sequence[list[Any]] = ()
+    body: bytes | None = None
+
+
+@dataclass(slots=True)
+class Answer:
+    """What the host answered. ``error`` is ``(code, message)``."""
+
+    error: tuple[str, str] | None = None
+    value: Any = None
+
+
+_decode_call = msgspec.msgpack.Decoder(WireCall).decode
+_decode_request = msgspec.msgpack.Decoder(WireRequest).decode
+_decode_client = msgspec.msgpack.Decoder(WireClient).decode
+_decode_hello = msgspec.msgpack.Decoder(HostHello).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+_S = TypeVar("_S", bound=msgspec.Struct)
+
+
+def _tolerant(kind: type[_S], data: bytes | Raw, what: str) -> _S:
+    """Decodes what the fast decoder refused: str and bin may stand for each other, and a text may not be UTF-8."""
+    try:
+        fields = decode_tolerant(bytes(data))
+        if not isinstance(fields, list):
+            raise Malformed(f"{type(fields).__name__}; expected an array")
+        return msgspec.convert(_as_text(kind, cast("list[Any]", fields)), kind)
+    except (Malformed, msgspec.ValidationError) as err:
+        raise BadFrame(f"{what} does not decode: {err}") from None
+
+
+def _as_text(kind: type[msgspec.Struct], fields: list[Any]) -> list[Any]:
+    texts = {i for i, field in enumerate(msgspec.structs.fields(kind)) if field.type in (str, str | None)}
+    raws = {i for i, field in enumerate(msgspec.structs.fields(kind)) if field.type is Raw}
+    for i, value in enumerate(fields):
+        if i in texts and isinstance(value, bytes):
+            fields[i] = value.decode("utf-8", "surrogateescape")
+        elif i in raws:
+            fields[i] = Raw(encode_value(value))
+    return fields
+
+
+def decode_call(body: bytes) -> WireCall:
+    """Shell of a call whose large bytes are all in place.
+
+    Raises:
+        BadFrame: it does not decode.
+    """
+    try:
+        return _decode_call(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _tolerant(WireCall, body, "call")
+
+
+def decode_request(raw: Raw) -> WireRequest:
+    """The request of a call."""
+    try:
+        return _decode_request(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _tolerant(WireRequest, raw, "request of a call")
+
+
+def decode_client(raw: Raw) -> WireClient:
+    """The client of a call."""
+    try:
+        return _decode_client(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _tolerant(WireClient, raw, "client of a call")
+
+
+def decode_hello(body: bytes) -> HostHello:
+    """The host's hello."""
+    try:
+        return _decode_hello(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _tolerant(HostHello, body, "hello")
+
+
+def decode_array(body: bytes, what: str) -> list[Any]:
+    """A message that is not on the hot path, as a list."""
+    try:
+        fields = decode_tolerant(body)
+    except Malformed as err:
+        raise BadFrame(f"{what} does not decode: {err}") from None
+    if not isinstance(fields, list):
+        raise BadFrame(f"{what} is a {type(fields).__name__}; expected an array")
+    return cast("list[Any]", fields)
+
+
+class Gathered:
+    """Bytes that came ahead of a message in chunks; docs/wire.md section 8."""
+
+    __slots__ = ("limit", "pieces", "size")
+
+    def __init__(self, limit: int) -> None:
+        self.pieces: list[bytes] = []
+        self.size = 0
+        self.limit = limit
+
+    def add(self, piece: bytes) -> None:
+        """Keeps a chunk; beyond the limit only its size counts."""
+        if len(piece) > CHUNK_SIZE:
+            raise BadFrame(f"chunk of {len(piece)} bytes; expected at most {CHUNK_SIZE}")
+        self.size += len(piece)
+        if self.size <= self.limit:
+            self.pieces.append(piece)
+        else:
+            self.pieces.clear()
+
+    @property
+    def too_large(self) -> bool:
+        """Whether more came than the limit allows."""
+        return self.size > self.limit
+
+    def take(self, size: int) -> bytes:
+        """The next value of that many bytes."""
+        whole = b"".join(self.pieces)
+        if len(whole) < size:
+            raise BadFrame(f"value of {size} bytes; {len(whole)} came in chunks")
+        self.pieces = [whole[size:]]
+        return whole[:size]
+
+    def finish(self, what: str) -> None:
+        """Says that the message has taken all its values."""
+        left = sum(map(len, self.pieces))
+        if left:
+            raise BadFrame(f"{what} leaves {left} bytes of those that came in chunks")
+
+    def decode(self, body: bytes, what: str) -> list[Any]:
+        """The message that the chunks belong to, with each value's bytes in its place."""
+
+        def place(kind: int, payload: memoryview) -> bytes:
+            if kind != 1 or len(payload) != 8:
+                raise Malformed(f"extension of type {kind} with {len(payload)} bytes; expected type 1 with 8")
+            return self.take(int.from_bytes(payload, "big"))
+
+        try:
+            fields = decode_tolerant(body, place)
+        except Malformed as err:
+            raise BadFrame(f"{what} does not decode: {err}") from None
+        self.finish(what)
+        if not isinstance(fields, list):
+            raise BadFrame(f"{what} is a {type(fields).__name__}; expected an array")
+        return cast("list[Any]", fields)
+
+
+def call_of_fields(fields: list[Any]) -> WireCall:
+    """Shell of a call from its fully decoded fields: what arrived with chunks."""
+    try:
+        return msgspec.convert(_as_text(WireCall, fields), WireCall)
+    except msgspec.ValidationError as err:
+        raise BadFrame(f"call does not decode: {err}") from None
+
+
+def frame(kind: int, call_id: int, body: bytes) -> bytes:
+    """A whole frame."""
+    return pack_header(len(body), call_id, kind, 0, 0, 0) + body
+
+
+_DONE = _encode([0, None, [], None])
+
+
+def encode_outcome(call_id: int, outcome: Outcome) -> list[bytes]:
+    """Frames of an outcome: chunks of its large bytes, then itself.
+
+    Raises:
+        OverflowError: it is larger than a frame may be.
+    """
+    if outcome.error is not None:
+        code, message, detail = outcome.error
+        body = encode_value([1, [code, message[:65536], detail[:262144]], [], None])
+        return [frame(OUTCOME, call_id, body)]
+    if not outcome.operations and outcome.body is None:
+        return [pack_header(len(_DONE), call_id, OUTCOME, 0, 0, 0) + _DONE]
+    chunks: list[bytes] = []
+    operations = outcome.operations
+    for i, operation in enumerate(operations):
+        for j in range(1, len(operation)):
+            value = operation[j]
+            if isinstance(value, bytes) and len(value) > CHUNK_SIZE:
+                if not isinstance(operations, list):
+                    operations = list(operations)
+                operations[i] = [*operation[:j], _chunked(value, chunks, call_id), *operation[j + 1 :]]
+                operation = operations[i]
+    replacement: Any = outcome.body
+    if outcome.body is not None and len(outcome.body) > CHUNK_SIZE:
+        replacement = _chunked(outcome.body, chunks, call_id)
+    body = encode_value([0, None, operations, replacement])
+    if len(body) > MAX_FRAME:
+        raise OverflowError(f"outcome has {len(body)} bytes; expected at most {MAX_FRAME}")
+    chunks.append(frame(OUTCOME, call_id, body))
+    return chunks
+
+
+def _chunked(value: bytes, chunks: list[bytes], call_id: int) -> msgspec.msgpack.Ext:
+    for at in range(0, len(value), CHUNK_SIZE):
+        chunks.append(frame(CHUNK, call_id, value[at : at + CHUNK_SIZE]))  # noqa: PERF401
+    return msgspec.msgpack.Ext(1, struct.pack(">Q", len(value)))
+
+
+def encode_log(call_id: int, level: int, message: str) -> bytes:
+    """Frame of a log line."""
+    return frame(LOG, call_id, encode_value([level, message]))
+
+
+def encode_ask(call_id: int, function: int, args: Sequence[Any]) -> bytes:
+    """Frame of an ask."""
+    return frame(ASK, call_id, encode_value([function, *args]))
+
+
+def encode_goaway(code: str, message: str) -> bytes:
+    """Frame of a goaway."""
+    return frame(GOAWAY, 0, encode_value([code, message]))
+
+
+def encode_hello(language: str, sdk_version: str, pid: int) -> bytes:
+    """Frame of the server's hello."""
+    return frame(HELLO, 0, encode_value([VERSION, language, sdk_version, pid]))
+
+
+OnFrame = Callable[[int, int, bytes], None]
+"""Takes type, call id and body of a frame."""
+
+
+class Framer:
+    """Cuts a stream into frames; any split of the stream gives the same frames."""
+
+    __slots__ = ("_rest",)
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes, on_frame: OnFrame) -> None:
+        """Hands over every frame that is complete now.
+
+        Raises:
+            BadFrame: a frame is too long.
+        """
+        if self._rest:
+            data = self._rest + data
+        at, end = 0, len(data)
+        while end - at >= HEADER_SIZE:
+            length, call_id, kind, _, _, _ = unpack_header(data, at)
+            if length > MAX_FRAME:
+                raise BadFrame(f"frame of type {kind} has {length} bytes; expected at most {MAX_FRAME}")
+            stop = at + HEADER_SIZE + length
+            if stop > end:
+                break
+            on_frame(kind, call_id, data[at + HEADER_SIZE : stop])
+            at = stop
+        self._rest = data[at:]
+
+    def missing(self) -> int:
+        """Bytes that the frame at hand still lacks; 0 when its header is not complete."""
+        if len(self._rest) < HEADER_SIZE:
+            return 0
+        return HEADER_SIZE + unpack_header(self._rest)[0] - len(self._rest)
