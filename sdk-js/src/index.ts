@@ -12,6 +12,7 @@ export {
 } from "./errors.js";
 export type { PDK } from "./gen/pdk.js";
 export {
+  type AnyPlugin,
   type ConfigSchema,
   definePlugin,
   type FilteredBody,

@@ -65,6 +65,9 @@ export interface Plugin<Config = unknown> extends Required<PluginDefinition<Conf
   readonly phases: readonly PhaseName[];
 }
 
+/** A plugin whatever its configuration is. */
+export type AnyPlugin = Plugin<never>;
+
 /** Method of each phase. */
 export const HANDLER_NAMES = {
   rewrite: "rewrite",
@@ -87,11 +90,11 @@ const NAME = /^[a-z0-9][a-z0-9._-]*$/;
  * @throws PluginError when the definition is not usable; the message says what was found and expected.
  */
 export function definePlugin<Config = unknown>(definition: PluginDefinition<Config>): Plugin<Config> {
-  return checkPlugin(definition) as Plugin<Config>;
+  return checkPlugin(definition) as unknown as Plugin<Config>;
 }
 
 /** Checks something that should be the definition of a plugin. @throws PluginError */
-export function checkPlugin(definition: unknown): Plugin {
+export function checkPlugin(definition: unknown): AnyPlugin {
   const fail = (found: string, expected: string): never => {
     throw new PluginError(`${nameOf(definition)}: found ${found}; expected ${expected}`);
   };
@@ -132,7 +135,7 @@ export function checkPlugin(definition: unknown): Plugin {
     authenticates,
     needs: needs as readonly Need[],
     schema,
-    instance: instance as unknown as InstanceClass<unknown>,
+    instance: instance as unknown as InstanceClass<never>,
     phases,
   });
 }

@@ -166,8 +166,12 @@ export class CallState {
   /** Fails a call whose handler still runs because of something outside of it; false when its outcome is final already. */
   fail(thrown: unknown): boolean {
     if (this.#bit === 0) return false;
-    this.#seal("failed", failureOf(thrown));
+    this.failWith(failureOf(thrown));
     return true;
+  }
+
+  failWith(outcome: Outcome): void {
+    if (this.#bit !== 0) this.#seal("failed", outcome);
   }
 
   /** Nobody waits for the outcome any more. */

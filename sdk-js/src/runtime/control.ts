@@ -1,0 +1,221 @@
+import { randomBytes } from "node:crypto";
+import { create, type DescService, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import {
+  type handleUnaryCall,
+  Server,
+  type ServiceDefinition,
+  status,
+  type UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { EmptySchema, GRPCController } from "../gen/proto/goplugin/grpc_controller_pb.js";
+import {
+  type ConfigureRequest,
+  ConfigureResponseSchema,
+  DescribeResponseSchema,
+  type DrainRequest,
+  DrainResponseSchema,
+  PluginServer,
+  type ReleaseRequest,
+  ReleaseResponseSchema,
+} from "../gen/proto/outrigger/plugin/v1/plugin_pb.js";
+import type { AnyPlugin } from "../plugin.js";
+import { SDK_LANGUAGE, SDK_VERSION } from "../version.js";
+import { VERSION } from "./frame.js";
+import { type DispatchStream, GrpcLane } from "./grpc_lane.js";
+import { type Instances, instanceId } from "./instances.js";
+import type { Lane } from "./lane.js";
+
+/** Room for one frame's worth of message and its envelope. */
+const MAX_MESSAGE = 17 << 20;
+
+/** Where the data plane of carrier msgpack listens. */
+export interface DataAddress {
+  readonly network: "unix" | "tcp";
+  readonly address: string;
+  readonly token: Uint8Array;
+}
+
+export function makeToken(): Buffer {
+  return randomBytes(16);
+}
+
+/** What Describe says of a plugin. */
+export function manifestOf(plugin: AnyPlugin): {
+  name: string;
+  version: string;
+  priority: number;
+  phases: string[];
+  schema: unknown;
+  authenticates: boolean;
+  needs: string[];
+} {
+  const { name, version, priority, phases, schema, authenticates, needs } = plugin;
+  return { name, version, priority, phases: [...phases], schema, authenticates, needs: [...needs] };
+}
+
+/** What the control plane needs of the server around it. */
+export interface ControlOptions {
+  readonly instances: Instances;
+  readonly data: DataAddress;
+  /** Told of lanes of carrier grpc. */
+  readonly onLane: (lane: Lane, closed: Promise<void>) => void;
+  /** GRPCController.Shutdown was called. */
+  readonly onShutdown: () => void;
+}
+
+/** The gRPC server with the control plane, health, go-plugin's controller, and carrier grpc. */
+export function controlServer(options: ControlOptions): Server {
+  const server = new Server({
+    "grpc.max_receive_message_length": MAX_MESSAGE,
+    "grpc.max_send_message_length": MAX_MESSAGE,
+  });
+  server.addService(definitionOf(PluginServer), pluginServer(options));
+  server.addService(definitionOf(GRPCController), {
+    Shutdown: unary(async () => {
+      setImmediate(options.onShutdown); // the answer goes first
+      return create(EmptySchema);
+    }),
+  });
+  server.addService(healthDefinition, healthService());
+  return server;
+}
+
+function pluginServer({ instances, data, onLane }: ControlOptions): UntypedServiceImplementation {
+  return {
+    Describe: unary(async () =>
+      create(DescribeResponseSchema, {
+        protocolVersion: VERSION,
+        sdkLanguage: SDK_LANGUAGE,
+        sdkVersion: SDK_VERSION,
+        plugins: [...instances.plugins.values()].map((plugin) => {
+          const { schema, ...manifest } = manifestOf(plugin);
+          return { ...manifest, configSchema: Buffer.from(JSON.stringify(schema)) };
+        }),
+        dataPlanes: [
+          { carrier: "msgpack", network: data.network, address: data.address, token: data.token },
+          { carrier: "grpc" },
+        ],
+        lanes: 1,
+        overlapping: true,
+        pid: process.pid,
+      }),
+    ),
+    Configure: unary(async (request: ConfigureRequest) => {
+      const errors = await instances.configure(instanceId(request.instanceId), request.plugin, request.config);
+      return create(ConfigureResponseSchema, { errors });
+    }),
+    Release: unary(async (request: ReleaseRequest) => {
+      await instances.release(request.instanceIds.map(instanceId));
+      return create(ReleaseResponseSchema);
+    }),
+    Drain: unary(async (request: DrainRequest) => {
+      const drained = await within(instances.idle(), request.timeoutMs);
+      return create(DrainResponseSchema, { drained });
+    }),
+    Dispatch: (stream: DispatchStream) => {
+      const closed = new Promise<void>((resolve) => stream.once("close", resolve));
+      onLane(new GrpcLane(stream, instances).lane, closed);
+    },
+  };
+}
+
+/** Whether a promise resolves within a time. */
+export async function within(promise: Promise<unknown>, milliseconds: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(resolve, milliseconds, false);
+  });
+  try {
+    return await Promise.race([promise.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** A unary method as an async function. */
+function unary<Q, A>(handle: (request: Q) => Promise<A>): handleUnaryCall<Q, A> {
+  return (call, callback) => {
+    handle(call.request).then(
+      (answer) => callback(null, answer),
+      (reason: unknown) => callback({ code: status.INTERNAL, details: String(reason) }),
+    );
+  };
+}
+
+/** A generated service in the form of grpc-js. */
+export function definitionOf(service: DescService): ServiceDefinition {
+  return Object.fromEntries(
+    service.methods.map((method) => {
+      const { input, output, methodKind } = method;
+      return [
+        method.name,
+        {
+          path: `/${service.typeName}/${method.name}`,
+          requestStream: methodKind === "client_streaming" || methodKind === "bidi_streaming",
+          responseStream: methodKind === "server_streaming" || methodKind === "bidi_streaming",
+          requestSerialize: (message: Message) => Buffer.from(toBinary(input, message)),
+          requestDeserialize: (bytes: Buffer) => fromBinary(input, bytes),
+          responseSerialize: (message: Message) => Buffer.from(toBinary(output, message)),
+          responseDeserialize: (bytes: Buffer) => fromBinary(output, bytes),
+        },
+      ];
+    }),
+  );
+}
+
+/** grpc.health.v1: a message each way with one field. */
+const healthCodec = {
+  requestSerialize: (service: string) =>
+    Buffer.from(new BinaryWriter().tag(1, WireType.LengthDelimited).string(service).finish()),
+  requestDeserialize: (bytes: Buffer): string => {
+    const reader = new BinaryReader(bytes);
+    let service = "";
+    while (reader.pos < reader.len) {
+      const [field, wireType] = reader.tag();
+      if (field === 1 && wireType === WireType.LengthDelimited) service = reader.string();
+      else reader.skip(wireType);
+    }
+    return service;
+  },
+  responseSerialize: (serving: number) =>
+    Buffer.from(new BinaryWriter().tag(1, WireType.Varint).int32(serving).finish()),
+  responseDeserialize: (bytes: Buffer): number => {
+    const reader = new BinaryReader(bytes);
+    let serving = 0;
+    while (reader.pos < reader.len) {
+      const [field, wireType] = reader.tag();
+      if (field === 1 && wireType === WireType.Varint) serving = reader.int32();
+      else reader.skip(wireType);
+    }
+    return serving;
+  },
+};
+
+export const healthDefinition = {
+  Check: { path: "/grpc.health.v1.Health/Check", requestStream: false, responseStream: false, ...healthCodec },
+  Watch: { path: "/grpc.health.v1.Health/Watch", requestStream: false, responseStream: true, ...healthCodec },
+} as const satisfies ServiceDefinition;
+
+const SERVING = 1;
+const SERVICE_UNKNOWN = 3;
+const SERVED: readonly string[] = ["", "plugin", PluginServer.typeName];
+
+function healthService(): UntypedServiceImplementation {
+  return {
+    Check: (call: { request: string }, callback: (error: object | null, answer?: number) => void) => {
+      if (SERVED.includes(call.request)) callback(null, SERVING);
+      else callback({ code: status.NOT_FOUND, details: `service ${JSON.stringify(call.request)} is not served here` });
+    },
+    // The status never changes: the stream stays open until the client ends it.
+    Watch: (call: {
+      request: string;
+      write(serving: number): void;
+      end(): void;
+      on(event: string, f: () => void): void;
+    }) => {
+      call.write(SERVED.includes(call.request) ? SERVING : SERVICE_UNKNOWN);
+      call.on("cancelled", () => call.end());
+    },
+  };
+}

@@ -1,0 +1,280 @@
+import { PDK } from "../gen/pdk.js";
+import { Call } from "./call.js";
+import { type CallHost, type CallState, failureOf } from "./call_state.js";
+import { Entity } from "./entity.js";
+import { ENTITY_SLOTS, VERSION, WireCode } from "./frame.js";
+import type { Instance, Instances } from "./instances.js";
+import { cut } from "./log_text.js";
+import { BadFrame, plainBytes, type Reader } from "./msgpack_read.js";
+import { type HostHello, Node } from "./node.js";
+import { type Answer, failed, type Outcome } from "./ops.js";
+import { type CallView, Field } from "./view.js";
+
+const BODY_FILTER = 5;
+/** Most answers that are waited for to be dropped: a host does not answer what it has cancelled. */
+const MAX_LATE = 4096;
+const NO_BYTES = new Uint8Array(0);
+
+/** Sends what a lane has to say: one implementation for each carrier. */
+export interface Carrier {
+  outcome(callId: number, outcome: Outcome): void;
+  ask(callId: number, fn: number, args: readonly Uint8Array[]): void;
+  log(callId: number, level: number, message: string): void;
+  /** Says goaway and closes the lane. */
+  close(code: string, message: string): void;
+}
+
+interface Question {
+  readonly call: CallState;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+/** Bytes of one call that came ahead in chunks. */
+interface Gathered {
+  readonly chunks: Buffer[];
+  size: number;
+}
+
+/**
+ * One data-plane connection, whatever carries it: runs the calls that arrive and tells the carrier how they ended. Calls whose
+ * handlers are asynchronous overlap.
+ */
+export class Lane implements CallHost {
+  readonly #instances: Instances;
+  readonly #carrier: Carrier;
+  #node: Node | null = null;
+  /** Calls whose handlers have not returned. */
+  readonly #calls = new Map<number, Call>();
+  readonly #questions = new Map<number, Question>();
+  /** Calls that ended with a question on its way: its answer is dropped. */
+  readonly #late = new Set<number>();
+  readonly #gathered = new Map<number, Gathered>();
+  #entities: (Entity | undefined)[] = [];
+
+  constructor(instances: Instances, carrier: Carrier) {
+    this.#instances = instances;
+    this.#carrier = carrier;
+  }
+
+  get node(): Node {
+    if (this.#node === null) throw new BadFrame("the first frame is not hello");
+    return this.#node;
+  }
+
+  /** Whether the host has said hello. */
+  get ready(): boolean {
+    return this.#node !== null;
+  }
+
+  /** Whether handlers are under way: what arrives now may let them go on. */
+  get busy(): boolean {
+    return this.#calls.size > 0;
+  }
+
+  hello(hello: HostHello): void {
+    if (this.#node !== null) throw new BadFrame("a second hello");
+    if (hello.version !== VERSION) throw new BadFrame(`protocol version ${hello.version}; expected ${VERSION}`);
+    this.#node = new Node(hello);
+  }
+
+  /** Runs a call. @throws BadFrame when it breaks the protocol. */
+  call(id: number, view: CallView): void {
+    if (this.#node === null || this.#calls.has(id)) this.#refuseCall(id);
+    if (this.#late.size > 0) this.#late.delete(id); // frames arrive in order: no answer to the call before can follow
+    const instance = this.#instances.get(view.instance);
+    const handler = instance?.handlers[view.phase];
+    if (instance === undefined || handler === undefined) {
+      this.#carrier.outcome(id, noHandler(view, instance));
+      return;
+    }
+    const call = new Call(id, view, this, this.#entities);
+    let returned: unknown;
+    try {
+      returned =
+        view.phase === BODY_FILTER ? filter(instance, handler, call) : handler.call(instance.object, new PDK(call));
+    } catch (thrown) {
+      this.#end(id, call.endThrown(thrown), thrown);
+      return;
+    }
+    if (isThenable(returned)) this.#wait(call, instance, returned);
+    else this.#end(id, call.end(returned));
+  }
+
+  #refuseCall(id: number): never {
+    throw new BadFrame(this.#node === null ? "the first frame is not hello" : `call ${id} is in flight already`);
+  }
+
+  #wait(call: Call, instance: Instance, promise: PromiseLike<unknown>): void {
+    this.#calls.set(call.id, call);
+    this.#instances.enter(instance);
+    const over = (outcome: Outcome | null, thrown?: unknown): void => {
+      this.#instances.leave(instance);
+      // After an exit or a cancel the host may have given the id to another call.
+      if (this.#calls.get(call.id) === call) this.#calls.delete(call.id);
+      this.#end(call.id, outcome, thrown);
+    };
+    promise.then(
+      (returned) => over(call.end(returned)),
+      (thrown: unknown) => over(call.endThrown(thrown), thrown),
+    );
+  }
+
+  /** Sends the outcome of a handler that has returned; null when it was sent before, or nobody waits for it. */
+  #end(id: number, outcome: Outcome | null, thrown?: unknown): void {
+    if (outcome === null) return;
+    if (this.#questions.size > 0) this.#abandon(id);
+    this.#carrier.outcome(id, outcome);
+    if (thrown instanceof BadFrame) this.#carrier.close(WireCode.badFrame, `call ${id}: ${thrown.message}`);
+  }
+
+  /** An exit, or a failure outside of the handler: the outcome leaves while the handler still runs. */
+  sealed(call: CallState, outcome: Outcome): void {
+    if (this.#calls.get(call.id) === call) this.#calls.delete(call.id);
+    if (this.#questions.size > 0) this.#abandon(call.id);
+    this.#carrier.outcome(call.id, outcome);
+  }
+
+  cancel(id: number): void {
+    this.#gathered.delete(id);
+    const call = this.#calls.get(id);
+    if (call === undefined) return;
+    this.#calls.delete(id);
+    call.cancel();
+    this.#abandon(id);
+  }
+
+  /** Lets go of the question that a call has on its way; its answer may still come. */
+  #abandon(id: number): void {
+    const question = this.#questions.get(id);
+    if (question === undefined) return;
+    this.#questions.delete(id);
+    this.#late.add(id);
+    if (this.#late.size > MAX_LATE) this.#late.delete(this.#late.values().next().value as number);
+    question.reject(new Error("the call ended before the answer came"));
+  }
+
+  ask(call: CallState, fn: number, args: readonly Uint8Array[]): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      this.#questions.set(call.id, { call, resolve, reject });
+      this.#carrier.ask(call.id, fn, args);
+    });
+  }
+
+  answer(id: number, answer: Answer): void {
+    if (this.#late.delete(id)) return;
+    const question = this.#questions.get(id);
+    if (question === undefined) throw new BadFrame(`an answer for call ${id}, which asked nothing`);
+    this.#questions.delete(id);
+    question.resolve(answer);
+  }
+
+  log(callId: number, level: number, message: string): void {
+    this.#carrier.log(callId, level, message);
+  }
+
+  /** Keeps a piece of the next message of that call. */
+  chunk(id: number, bytes: Buffer): void {
+    const gathered = this.#gathered.get(id) ?? { chunks: [], size: 0 };
+    this.#gathered.set(id, gathered);
+    gathered.size += bytes.length;
+    if (this.#tooLarge(gathered)) gathered.chunks.length = 0;
+    else gathered.chunks.push(bytes);
+  }
+
+  #tooLarge(gathered: Gathered): boolean {
+    const limit = this.node.maxBody;
+    return limit > 0 && gathered.size > limit;
+  }
+
+  /**
+   * The bytes that came ahead of a message of that call; null when none did. "dropped" when they were more than max_body: the call
+   * has been failed then, and the message is to be passed over.
+   */
+  gathered(id: number, isCall: boolean): Buffer | null | "dropped" {
+    if (this.#gathered.size === 0) return null;
+    const gathered = this.#gathered.get(id);
+    if (gathered === undefined) return null;
+    this.#gathered.delete(id);
+    if (!this.#tooLarge(gathered)) return Buffer.concat(gathered.chunks, gathered.size);
+    const message = `${gathered.size} bytes came in chunks; at most ${this.node.maxBody} (max_body) are allowed`;
+    const outcome = failed(WireCode.tooLarge, message);
+    if (isCall) {
+      this.#carrier.outcome(id, outcome);
+    } else {
+      this.#calls.get(id)?.failWith(outcome);
+      this.#late.delete(id); // the answer is here
+    }
+    return "dropped";
+  }
+
+  entity(slot: number, document: Uint8Array): void {
+    if (slot >= ENTITY_SLOTS) throw new BadFrame(`entity slot ${slot}; at most ${ENTITY_SLOTS - 1}`);
+    // Calls under way keep the slots as they were when they arrived.
+    if (this.busy && this.#entities[slot] !== undefined) this.#entities = [...this.#entities];
+    this.#entities[slot] = new Entity(new Uint8Array(document));
+  }
+
+  /** The connection is gone: nobody waits for the calls any more. */
+  gone(): void {
+    for (const [id, call] of [...this.#calls]) {
+      this.#calls.delete(id);
+      call.cancel();
+      this.#abandon(id);
+    }
+    this.#gathered.clear();
+    this.#late.clear();
+  }
+}
+
+function filter(instance: Instance, handler: NonNullable<Instance["handlers"][number]>, call: Call): unknown {
+  const chunk = call.view.bytes(Field.chunk);
+  const last = call.view.reader(Field.last)?.bool() ?? false;
+  return handler.call(instance.object, new PDK(call), chunk === null ? NO_BYTES : plainBytes(chunk), last);
+}
+
+function noHandler(view: CallView, instance: Instance | undefined): Outcome {
+  if (instance === undefined)
+    return failed(WireCode.unknownInstance, `instance ${view.instance} is not configured here`);
+  return failed(WireCode.wrongPhase, `plugin ${instance.plugin.name} does not handle phase ${view.phase}`);
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
+}
+
+/** Reads the body of an answer: [error or nil, value]. */
+export function readAnswer(reader: Reader): Answer {
+  const count = reader.array();
+  let error: Answer["error"] = null;
+  if (count > 0 && !reader.nil()) {
+    const fields = reader.array();
+    const code = fields > 0 ? reader.text() : "";
+    error = { code, message: fields > 1 ? reader.text() : "", detail: "" };
+    for (let i = 2; i < fields; i++) reader.skip();
+  }
+  return { error, value: count > 1 ? reader.value() : null };
+}
+
+/** Reads the body of the host's hello. */
+export function readHello(reader: Reader): HostHello {
+  const count = reader.array();
+  const at = <T>(index: number, read: () => T, missing: T): T => (index < count ? read() : missing);
+  return {
+    version: at(0, () => reader.uint(), 0),
+    nodeId: at(1, () => reader.text(), ""),
+    hostname: at(2, () => reader.text(), ""),
+    gatewayVersion: at(3, () => reader.text(), ""),
+    trustedCidrs: at(4, () => Array.from({ length: reader.array() }, () => reader.text()), []),
+    logLevel: at(5, () => reader.uint(), 0),
+    maxBody: at(6, () => reader.uint(), 0),
+    maxShared: at(7, () => reader.uint(), 0),
+  };
+}
+
+/** What a lane says when it closes because of something thrown while it read. */
+export function closing(thrown: unknown): { code: string; message: string } {
+  if (thrown instanceof BadFrame) return { code: WireCode.badFrame, message: cut(thrown.message) };
+  const { error } = failureOf(thrown);
+  return { code: WireCode.badFrame, message: `reading a frame failed: ${error?.message ?? ""}` };
+}

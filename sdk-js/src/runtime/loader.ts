@@ -1,0 +1,86 @@
+import { readFile, stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { PluginError } from "../errors.js";
+import { type AnyPlugin, checkPlugin, describe } from "../plugin.js";
+
+const EXPECTED = "`export default definePlugin({…})`, an array of such, or `export const plugins = […]`";
+
+/**
+ * Imports plugin modules and checks what they export.
+ *
+ * @param paths - JavaScript files, or directories with a package.json that names one or with an index.js.
+ * @throws PluginError that names file, found and expected.
+ */
+export async function loadPlugins(paths: readonly string[]): Promise<AnyPlugin[]> {
+  const plugins: AnyPlugin[] = [];
+  const origin = new Map<string, string>();
+  for (const path of paths) {
+    for (const plugin of await loadModule(path)) {
+      const before = origin.get(plugin.name);
+      if (before !== undefined) {
+        throw new PluginError(
+          `${path}: plugin ${JSON.stringify(plugin.name)} is also in ${before}; expected each name once`,
+        );
+      }
+      origin.set(plugin.name, path);
+      plugins.push(plugin);
+    }
+  }
+  return plugins;
+}
+
+async function loadModule(path: string): Promise<AnyPlugin[]> {
+  const file = await entryFile(path);
+  let module: Record<string, unknown>;
+  try {
+    module = await import(pathToFileURL(file).href);
+  } catch (cause) {
+    const reason = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+    throw new PluginError(`${path}: importing the module failed: ${reason}`, { cause });
+  }
+  const exported = module.default ?? module.plugins ?? module.plugin;
+  if (exported === undefined) {
+    const names = Object.keys(module);
+    const found = names.length === 0 ? "no exports" : `exports ${names.join(", ")}`;
+    throw new PluginError(`${path}: found ${found}; expected ${EXPECTED}`);
+  }
+  const definitions: unknown[] = Array.isArray(exported) ? exported : [exported];
+  if (definitions.length === 0) throw new PluginError(`${path}: found an empty array of plugins; expected ${EXPECTED}`);
+  return definitions.map((definition) => checkExport(path, definition));
+}
+
+function checkExport(path: string, definition: unknown): AnyPlugin {
+  if (typeof definition !== "object" || definition === null) {
+    throw new PluginError(`${path}: found ${describe(definition)}; expected ${EXPECTED}`);
+  }
+  try {
+    return checkPlugin(definition);
+  } catch (cause) {
+    if (cause instanceof PluginError) throw new PluginError(`${path}: ${cause.message}`, { cause });
+    throw cause;
+  }
+}
+
+/** The JavaScript file that a path names. */
+async function entryFile(path: string): Promise<string> {
+  const full = resolve(path);
+  const found = await stat(full).catch((cause: NodeJS.ErrnoException) => {
+    throw new PluginError(
+      `${path}: found ${cause.code === "ENOENT" ? "no such file" : cause.message}; expected a plugin module`,
+    );
+  });
+  if (/\.[cm]?tsx?$/.test(full)) {
+    throw new PluginError(`${path}: found a TypeScript file; expected the JavaScript that tsc makes of it`);
+  }
+  if (!found.isDirectory()) return full;
+  const text = await readFile(join(full, "package.json"), "utf8").catch(() => "{}");
+  const main: unknown = (JSON.parse(text) as { main?: unknown }).main;
+  const entry = join(full, typeof main === "string" ? main : "index.js");
+  await stat(entry).catch(() => {
+    throw new PluginError(
+      `${path}: found a directory without ${typeof main === "string" ? main : "index.js"}; expected a plugin module`,
+    );
+  });
+  return entry;
+}

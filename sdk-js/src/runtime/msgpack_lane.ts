@@ -1,0 +1,290 @@
+import { timingSafeEqual } from "node:crypto";
+import type { Socket } from "node:net";
+import { SDK_LANGUAGE, SDK_VERSION } from "../version.js";
+import { Bulk } from "./bulk.js";
+import { FrameReader, FrameType, HEADER_SIZE, MAX_FRAME, VERSION, WireCode } from "./frame.js";
+import type { Instances } from "./instances.js";
+import { type Carrier, closing, Lane, readAnswer, readHello } from "./lane.js";
+import { cut } from "./log_text.js";
+import { BadFrame, placeChunks, Reader } from "./msgpack_read.js";
+import { Writer } from "./msgpack_write.js";
+import { failed, largeBodies, type Outcome, writeOutcome } from "./ops.js";
+import { CallView } from "./view.js";
+
+const MAGIC = "ORLN";
+const GREETING_HEAD = 8;
+const GREETING_TIMEOUT_MS = 10_000;
+/** Bytes on their way to the host above which chunks of large bodies wait. */
+const BULK_WINDOW = 256 << 10;
+/** Bytes on their way to the host above which log lines are dropped and counted. */
+const LOG_WINDOW = 4 << 20;
+const MAX_LOG_LINE = 64 << 10;
+
+/** Serves one data-plane connection of carrier msgpack until it ends. */
+export class MsgpackLane implements Carrier {
+  readonly lane: Lane;
+  readonly #socket: Socket;
+  readonly #token: Buffer;
+  readonly #frames = new FrameReader((type, id, buf, start, end) => this.#frame(type, id, buf, start, end));
+  readonly #writer = new Writer();
+  readonly #bulk = new Bulk(this);
+  #greeting: Buffer | null = Buffer.alloc(0);
+  /** Frames of one read are being run: what they write leaves when all have run. */
+  #reading = false;
+  /** What is written in the microtasks after a read leaves with the rest. */
+  #turn = false;
+  #scheduled = false;
+  #closed = false;
+  #droppedLines = 0;
+
+  constructor(socket: Socket, instances: Instances, token: Buffer) {
+    this.#socket = socket;
+    this.#token = token;
+    this.lane = new Lane(instances, this);
+    socket.setNoDelay(true);
+    socket.setTimeout(GREETING_TIMEOUT_MS, () => this.#greeting !== null && socket.destroy());
+    socket.on("data", (piece) => this.#data(piece));
+    socket.on("drain", () => this.#bulk.pump());
+    socket.on("error", () => socket.destroy());
+    socket.on("close", () => this.#gone());
+  }
+
+  #data(piece: Buffer): void {
+    if (this.#closed) return;
+    this.#reading = true;
+    try {
+      const rest = this.#greeting === null ? piece : this.#greet(piece);
+      if (rest !== null) this.#frames.push(rest);
+    } catch (thrown) {
+      const { code, message } = closing(thrown);
+      this.close(code, message);
+    }
+    this.#reading = false;
+    if (this.lane.busy) this.#flushAfterTurn();
+    else this.#flush();
+  }
+
+  /** Takes the greeting; answers what follows it, or null as long as it is not complete. */
+  #greet(piece: Buffer): Buffer | null {
+    const bytes = Buffer.concat([this.#greeting ?? Buffer.alloc(0), piece]);
+    this.#greeting = bytes;
+    const magic = bytes.latin1Slice(0, Math.min(4, bytes.length));
+    if (!MAGIC.startsWith(magic)) return this.#refuse();
+    if (bytes.length < GREETING_HEAD) return null;
+    if (bytes.readUInt16BE(4) !== VERSION) return this.#refuse();
+    const end = GREETING_HEAD + bytes.readUInt16BE(6);
+    if (bytes.length < end) return null;
+    const token = bytes.subarray(GREETING_HEAD, end);
+    if (token.length !== this.#token.length || !timingSafeEqual(token, this.#token)) return this.#refuse();
+    this.#greeting = null;
+    this.#socket.setTimeout(0);
+    this.#sayHello();
+    return bytes.subarray(end);
+  }
+
+  #refuse(): null {
+    this.#closed = true;
+    this.#socket.destroy();
+    return null;
+  }
+
+  #sayHello(): void {
+    const w = this.#writer;
+    const at = this.#begin();
+    w.array(4);
+    w.uint(VERSION);
+    w.str(SDK_LANGUAGE);
+    w.str(SDK_VERSION);
+    w.uint(process.pid);
+    this.#end(at, FrameType.hello, 0);
+  }
+
+  #frame(type: number, id: number, buf: Buffer, start: number, end: number): void {
+    if (this.#closed) return;
+    if (!this.lane.ready && type !== FrameType.hello) throw new BadFrame("the first frame is not hello");
+    switch (type) {
+      case FrameType.call: {
+        const gathered = this.lane.gathered(id, true);
+        if (gathered === "dropped") return;
+        this.lane.call(id, new CallView(buf, start, end, gathered && placeChunks(buf, start, end, gathered)));
+        return;
+      }
+      case FrameType.answer: {
+        const gathered = this.lane.gathered(id, false);
+        if (gathered === "dropped") return;
+        this.lane.answer(
+          id,
+          readAnswer(new Reader(buf, start, end, gathered && placeChunks(buf, start, end, gathered))),
+        );
+        return;
+      }
+      case FrameType.chunk:
+        this.lane.chunk(id, buf.subarray(start, end));
+        return;
+      case FrameType.cancel:
+        this.lane.cancel(id);
+        return;
+      case FrameType.entity: {
+        const reader = new Reader(buf, start, end);
+        if (reader.array() < 2) throw new BadFrame("an entity without a document");
+        this.lane.entity(reader.uint(), reader.raw());
+        return;
+      }
+      case FrameType.hello:
+        this.lane.hello(readHello(new Reader(buf, start, end)));
+        return;
+      case FrameType.goaway:
+        this.#closed = true;
+        this.#socket.end();
+        return;
+      default:
+        throw new BadFrame(`a frame of type ${type}`);
+    }
+  }
+
+  /** Leaves room for a header; answers its place, counted from what was last sent. */
+  #begin(): number {
+    const w = this.#writer;
+    w.ensure(HEADER_SIZE);
+    const at = w.pos - w.start;
+    w.pos += HEADER_SIZE;
+    return at;
+  }
+
+  /** Fills in the header; false, and nothing is written, when the body is longer than a frame may be. */
+  #end(at: number, type: number, id: number): boolean {
+    const w = this.#writer;
+    const head = w.start + at;
+    const length = w.pos - head - HEADER_SIZE;
+    if (length > MAX_FRAME) {
+      w.pos = head;
+      return false;
+    }
+    w.buf.writeUInt32BE(length, head);
+    w.buf.writeUInt32BE(id, head + 4);
+    w.buf.writeUInt32BE(type * 0x1000000, head + 8); // flags and step are 0
+    w.buf.writeUInt32BE(0, head + 12);
+    if (!this.#reading && !this.#turn) this.#schedule();
+    return true;
+  }
+
+  outcome(id: number, outcome: Outcome): void {
+    if (this.#closed) return;
+    if (outcome.ops.length > 0 || outcome.body !== null) {
+      const bodies = largeBodies(outcome);
+      if (bodies.length > 0) {
+        this.#bulk.add(id, outcome, bodies);
+        return;
+      }
+    }
+    this.sendOutcome(id, outcome);
+  }
+
+  sendOutcome(id: number, outcome: Outcome): void {
+    const at = this.#begin();
+    writeOutcome(this.#writer, outcome);
+    if (!this.#end(at, FrameType.outcome, id)) {
+      this.sendOutcome(
+        id,
+        failed(WireCode.tooLarge, `what the handler wrote does not fit a frame of ${MAX_FRAME} bytes`),
+      );
+    }
+  }
+
+  ask(id: number, fn: number, args: readonly Uint8Array[]): void {
+    if (this.#closed) return;
+    const at = this.#begin();
+    this.#writer.array(1 + args.length);
+    this.#writer.uint(fn);
+    for (const arg of args) this.#writer.raw(arg);
+    if (!this.#end(at, FrameType.ask, id)) {
+      this.lane.answer(id, {
+        error: { code: WireCode.tooLarge, message: "the question is too long", detail: "" },
+        value: null,
+      });
+    }
+  }
+
+  log(id: number, level: number, message: string): void {
+    if (this.#closed) return;
+    if (this.#writer.pos - this.#writer.start > BULK_WINDOW) this.#flush();
+    if (this.#socket.writableLength > LOG_WINDOW) {
+      this.#droppedLines++;
+      return;
+    }
+    if (this.#droppedLines > 0) {
+      const dropped = this.#droppedLines;
+      this.#droppedLines = 0;
+      this.log(0, 3, `${dropped} log lines were dropped: the host did not take them fast enough`);
+    }
+    const at = this.#begin();
+    this.#writer.array(2);
+    this.#writer.uint(level);
+    this.#writer.str(cut(message, MAX_LOG_LINE));
+    this.#end(at, FrameType.log, id);
+  }
+
+  roomy(): boolean {
+    return !this.#closed && this.#socket.writableLength < BULK_WINDOW;
+  }
+
+  sendChunk(id: number, bytes: Uint8Array): void {
+    const header = Buffer.alloc(HEADER_SIZE);
+    header.writeUInt32BE(bytes.length, 0);
+    header.writeUInt32BE(id, 4);
+    header[8] = FrameType.chunk;
+    this.#flush(); // log lines of the call stay in front
+    this.#socket.cork();
+    this.#socket.write(header);
+    this.#socket.write(bytes);
+    this.#socket.uncork();
+  }
+
+  /** Outside of a read, what is written leaves at the end of this turn of the event loop. */
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#flush();
+    });
+  }
+
+  /** After a read, what asynchronous handlers do at once leaves with the rest: when no microtask is left. */
+  #flushAfterTurn(): void {
+    if (this.#turn) return;
+    this.#turn = true;
+    queueMicrotask(() =>
+      process.nextTick(() => {
+        this.#turn = false;
+        this.#flush();
+      }),
+    );
+  }
+
+  #flush(): void {
+    if (this.#writer.pos > this.#writer.start) {
+      const bytes = this.#writer.take();
+      if (!this.#socket.destroyed && this.#socket.writable) this.#socket.write(bytes);
+    }
+  }
+
+  close(code: string, message: string): void {
+    if (this.#closed) return;
+    const at = this.#begin();
+    this.#writer.array(2);
+    this.#writer.str(code);
+    this.#writer.str(message);
+    this.#end(at, FrameType.goaway, 0);
+    this.#closed = true;
+    this.#flush();
+    this.#socket.end();
+    this.lane.gone();
+  }
+
+  #gone(): void {
+    this.#closed = true;
+    this.#bulk.drop();
+    this.lane.gone();
+  }
+}
