@@ -125,6 +125,13 @@ func yamlError(data []byte, err error) *Error {
 	}
 	e.Found = "a mistake in the YAML syntax: " + le.Message
 	e.Line, e.Col = max(1, le.Mark.Line), max(1, le.Mark.Column)
+	if last := bytes.Count(bytes.TrimRight(data, " \t\r\n"), []byte("\n")) + 1; e.Line > last {
+		// It was noticed at the end of the file: tell where the unfinished thing begins.
+		e.Line, e.Col = last, utf8.RuneCount(lineOf(data, last))+1
+		if le.ContextMark.Line > 0 && le.ContextMark.Line <= last {
+			e.Line, e.Col = le.ContextMark.Line, max(1, le.ContextMark.Column)
+		}
+	}
 	if strings.HasPrefix(le.Message, "exceeded max depth") {
 		return tooDeep(e.Line, e.Col)
 	}

@@ -151,18 +151,12 @@ func parseSize(v *node) (int64, bool) {
 	if v.kind != kindInt && v.kind != kindText {
 		return 0, false
 	}
-	s := strings.ToLower(v.text)
-	for _, long := range []string{"ib", "b"} {
-		if rest, ok := strings.CutSuffix(s, long); ok && (long == "b" || rest != "") {
-			s = rest
-			break
-		}
-	}
+	s := strings.TrimSuffix(strings.ToLower(v.text), "b")
 	factor := int64(1)
-	if s != "" {
-		if i := strings.IndexByte("kmg", s[len(s)-1]); i >= 0 {
-			factor = 1 << (10 * (i + 1))
-			s = s[:len(s)-1]
+	for i, letter := range []string{"k", "m", "g"} {
+		if number, ok := strings.CutSuffix(strings.TrimSuffix(s, "i"), letter); ok {
+			factor, s = 1<<(10*(i+1)), number
+			break
 		}
 	}
 	n, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64)
