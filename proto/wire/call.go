@@ -203,6 +203,14 @@ func (t *SlotTable) Set(slot uint16, e *Entity) error {
 	return nil
 }
 
+// Get is the entity in a slot; nil when the slot was never set or is out of range. A nil table is empty.
+func (t *SlotTable) Get(slot uint32) *Entity {
+	if t == nil || slot >= EntitySlots {
+		return nil
+	}
+	return t.entities[slot]
+}
+
 // DecodeCall reads the body of a call into c, whose Facts it fills or makes. Everything that c and its Facts held is replaced;
 // the memory of their slices is used again. Strings and bytes of c are views of body and bulk, which must not change any more.
 // Bulk is what was gathered from the chunks of the call. Entities come from slots; a slot that was never set is an error.
@@ -256,7 +264,7 @@ func DecodeCall(body, bulk []byte, slots *SlotTable, c *Call) error {
 	}
 	if a.more() {
 		if doc := d.rawMap(); doc != nil {
-			f.Credential = &Entity{ID: idOf(doc), Doc: doc}
+			f.Credential = EntityOf(doc)
 		}
 	}
 	if a.more() {
@@ -381,11 +389,11 @@ func (d *decoder) slot(slots *SlotTable) *Entity {
 	if d.err != nil {
 		return nil
 	}
-	if slots == nil || slots.entities[n] == nil {
+	e := slots.Get(uint32(n))
+	if e == nil {
 		d.fail("entity slot %d was never set", n)
-		return nil
 	}
-	return slots.entities[n]
+	return e
 }
 
 func (d *decoder) captures(c *Captures) {
@@ -477,8 +485,11 @@ func NewEntity(fields map[string]any) (*Entity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding entity %v: %w", fields["id"], err)
 	}
-	return &Entity{ID: idOf(doc), Doc: doc}, nil
+	return EntityOf(doc), nil
 }
+
+// EntityOf makes an entity from its document, one MessagePack map that has been checked. The id is that of the document.
+func EntityOf(doc []byte) *Entity { return &Entity{ID: idOf(doc), Doc: doc} }
 
 // idOf finds the text under "id" in a document that is a valid map.
 func idOf(doc []byte) string {
