@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -141,6 +142,24 @@ func answerError(fn int, e *wire.Error) error {
 		}
 	}
 	return &pdk.Error{Code: code, Function: pdk.Functions[fn].Name, Message: message}
+}
+
+// bytesOf gives the bytes of an answer.
+func bytesOf(fn int, a wire.Answer) ([]byte, error) {
+	if a.IsBytes || isNil(a.Value) {
+		return a.Bytes, nil
+	}
+	v, err := wire.DecodeValue(a.Value)
+	if err == nil {
+		switch t := v.(type) {
+		case string:
+			return []byte(t), nil
+		case []byte:
+			return t, nil
+		}
+		err = fmt.Errorf("found %T, expected bytes", v)
+	}
+	return nil, &pdk.Error{Code: pdk.ErrHost.Code, Function: pdk.Functions[fn].Name, Message: "answer of the host: " + err.Error()}
 }
 
 // gone is the context of a handle whose handler has ended.

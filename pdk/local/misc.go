@@ -177,15 +177,11 @@ func (h *handle) LogSerialize() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	entry := string(answer.Bytes)
-	if !answer.IsBytes {
-		v, err := wire.DecodeValue(answer.Value)
-		if err != nil {
-			return "", &pdk.Error{Code: pdk.ErrHost.Code, Function: pdk.Functions[fn].Name, Message: err.Error()}
-		}
-		entry = text(v)
+	raw, err := bytesOf(fn, answer)
+	if err != nil {
+		return "", err
 	}
-	entry, err = serializeOver(entry, s.ops)
+	entry, err := serializeOver(string(raw), s.ops)
 	if err != nil {
 		return "", &pdk.Error{Code: pdk.ErrHost.Code, Function: pdk.Functions[fn].Name, Message: err.Error()}
 	}

@@ -254,8 +254,12 @@ func (h *handle) RequestGetRawBody() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		body, err := bytesOf(pdk.FnRequestGetRawBody, answer)
+		if err != nil {
+			return nil, err
+		}
 		if !v.hasRequestBody { // else it was set meanwhile
-			v.requestBody, v.hasRequestBody = answer.Bytes, true
+			v.requestBody, v.hasRequestBody = body, true
 		}
 	}
 	return copied(v.requestBody), nil

@@ -289,7 +289,11 @@ func (h *handle) ServiceResponseGetRawBody() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		v.responseBody, v.hasResponseBody = answer.Bytes, true
+		body, err := bytesOf(pdk.FnServiceResponseGetRawBody, answer)
+		if err != nil {
+			return nil, err
+		}
+		v.responseBody, v.hasResponseBody = body, true
 	}
 	return copied(v.responseBody), nil
 }

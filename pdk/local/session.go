@@ -129,9 +129,14 @@ func (s *Session) Run(h *pdk.Handlers, out *wire.Outcome) {
 	*out = wire.Outcome{}
 	s.mu.Lock()
 	s.out = out
+	alive := s.state == open
 	s.mu.Unlock()
 	var body []byte
 	var err error
+	if !alive { // cancelled before it began
+		s.finish(nil, nil)
+		return
+	}
 	returned := false
 	defer func() {
 		if !returned {
@@ -204,9 +209,24 @@ func (s *Session) finish(body []byte, err error) {
 	case err != nil:
 		s.out.Err = wireError(err)
 	default:
-		s.out.Ops = s.ops
-		s.out.Body, s.out.HasBody = body, body != nil
+		s.fill()
+		if s.out.Err == nil {
+			s.out.Body, s.out.HasBody = body, body != nil
+		}
 	}
+}
+
+// fill puts the operations into the outcome, unless they are more than the wire carries: natively that must fail too.
+func (s *Session) fill() {
+	items := 0
+	for i := range s.ops {
+		items += 8 + len(s.ops[i].Values) + 2*len(s.ops[i].Headers)
+	}
+	if len(s.ops) > wire.MaxOps || items > wire.MaxItems {
+		s.out.Err = &wire.Error{Code: wire.CodeTooLarge, Message: fmt.Sprintf("the handler made %d operations; at most %d fit into an outcome", len(s.ops), wire.MaxOps)}
+		return
+	}
+	s.out.Ops = s.ops
 }
 
 const levelWarn = 3
@@ -244,7 +264,7 @@ func cut(s string, n int) string {
 func (s *Session) seal() {
 	s.state = exited
 	if s.out != nil {
-		s.out.Ops = s.ops
+		s.fill()
 	}
 	if s.cancel != nil {
 		s.cancel()

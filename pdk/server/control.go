@@ -1,0 +1,107 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
+	"github.com/outrigger-gateway/outrigger/pdk/schema"
+	pluginv1 "github.com/outrigger-gateway/outrigger/proto/gen/outrigger/plugin/v1"
+	"github.com/outrigger-gateway/outrigger/proto/goplugin"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// control answers the control plane.
+type control struct {
+	pluginv1.UnimplementedPluginServerServer
+	server *Server
+	planes []*pluginv1.DataPlane
+}
+
+// newControlServer makes the gRPC server of the control plane, with health and the service by which go-plugin ends a process.
+func (s *Server) newControlServer(planes []*pluginv1.DataPlane, creds credentials.TransportCredentials) (*grpc.Server, *health.Server) {
+	options := []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(wire.MaxFrame + 1<<20),
+		grpc.MaxSendMsgSize(wire.MaxFrame + 1<<20),
+	}
+	if creds != nil {
+		options = append(options, grpc.Creds(creds))
+	}
+	g := grpc.NewServer(options...)
+	pluginv1.RegisterPluginServerServer(g, &control{server: s, planes: planes})
+	goplugin.RegisterController(g, controller{s})
+	h := health.NewServer() // serves the empty name from the start
+	h.SetServingStatus("plugin", healthv1.HealthCheckResponse_SERVING)
+	healthv1.RegisterHealthServer(g, h)
+	return g, h
+}
+
+// controller is told by go-plugin to end the process.
+type controller struct{ server *Server }
+
+func (c controller) Shutdown(context.Context) error {
+	c.server.Shutdown()
+	return nil
+}
+
+// Describe implements pluginv1.PluginServerServer.
+func (c *control) Describe(context.Context, *pluginv1.DescribeRequest) (*pluginv1.DescribeResponse, error) {
+	d := &pluginv1.DescribeResponse{
+		ProtocolVersion: wire.Version, SdkLanguage: sdkLanguage, SdkVersion: sdkVersion,
+		DataPlanes: c.planes, Lanes: 1, Overlapping: true, Pid: uint32(os.Getpid()),
+	}
+	for _, h := range c.server.plugins {
+		d.Plugins = append(d.Plugins, h.manifest)
+	}
+	return d, nil
+}
+
+// Configure implements pluginv1.PluginServerServer.
+func (c *control) Configure(_ context.Context, in *pluginv1.ConfigureRequest) (*pluginv1.ConfigureResponse, error) {
+	h := c.server.find(in.GetPlugin())
+	if h == nil {
+		return nil, status.Errorf(codes.NotFound, "configuring instance %d: this server has no plugin %q", in.GetInstanceId(), in.GetPlugin())
+	}
+	err := c.server.configure(in.GetInstanceId(), h, in.GetConfig())
+	if err == nil {
+		return &pluginv1.ConfigureResponse{}, nil
+	}
+	out := &pluginv1.ConfigureResponse{}
+	var faults *schema.Error
+	if !errors.As(err, &faults) {
+		out.Errors = append(out.Errors, &pluginv1.FieldError{Message: text(err.Error())})
+		return out, nil
+	}
+	for _, p := range faults.Problems {
+		out.Errors = append(out.Errors, &pluginv1.FieldError{Path: text(p.Path), Message: text(p.Message)})
+	}
+	return out, nil
+}
+
+// Release implements pluginv1.PluginServerServer.
+func (c *control) Release(_ context.Context, in *pluginv1.ReleaseRequest) (*pluginv1.ReleaseResponse, error) {
+	for _, id := range in.GetInstanceIds() {
+		c.server.instances.remove(id)
+	}
+	return &pluginv1.ReleaseResponse{}, nil
+}
+
+// Drain implements pluginv1.PluginServerServer.
+func (c *control) Drain(ctx context.Context, in *pluginv1.DrainRequest) (*pluginv1.DrainResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(in.GetTimeoutMs())*time.Millisecond)
+	defer cancel()
+	return &pluginv1.DrainResponse{Drained: c.server.running.wait(ctx)}, nil
+}
+
+// Dispatch implements pluginv1.PluginServerServer.
+func (c *control) Dispatch(stream pluginv1.PluginServer_DispatchServer) error {
+	return c.server.dispatch(stream)
+}

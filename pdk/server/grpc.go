@@ -1,0 +1,205 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/outrigger-gateway/outrigger/pdk/local"
+	pluginv1 "github.com/outrigger-gateway/outrigger/proto/gen/outrigger/plugin/v1"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// dispatch serves one stream, which is one lane of carrier grpc.
+func (s *Server) dispatch(stream pluginv1.PluginServer_DispatchServer) error {
+	out := &streamWriter{stream: stream, quit: make(chan struct{})}
+	l := newLane(s, out)
+	if !s.join(l, out.close) {
+		return status.Error(codes.Unavailable, "the plugin server is shutting down")
+	}
+	defer s.leave(l)
+	hello := serverHello()
+	out.send(0, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Hello{Hello: &pluginv1.ServerHello{
+		Version: uint32(hello.Version), SdkLanguage: hello.SDKLanguage, SdkVersion: hello.SDKVersion, Pid: hello.PID,
+	}}})
+	ended := make(chan error, 1)
+	go func() {
+		err := (&streamReader{lane: l, stream: stream, bulk: bulk{lane: l}}).serve()
+		l.die()
+		ended <- err
+	}()
+	select {
+	case <-out.quit: // returning ends the stream, and with it the reader
+		return nil
+	case err := <-ended:
+		if errors.Is(err, io.EOF) || errors.Is(err, errGone) {
+			return nil
+		}
+		if st, ok := status.FromError(err); ok {
+			return st.Err()
+		}
+		s.logger.Error("a lane is closed because of a bad frame", "error", err)
+		out.send(0, goAway(wire.CodeBadFrame, err.Error()))
+		return status.Error(codes.InvalidArgument, err.Error())
+	}
+}
+
+func goAway(code, message string) *pluginv1.DispatchResponse {
+	return &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Goaway{Goaway: &pluginv1.GoAway{Code: code, Message: message}}}
+}
+
+// streamReader is the reading side of a lane of carrier grpc.
+type streamReader struct {
+	lane   *lane
+	stream pluginv1.PluginServer_DispatchServer
+	slots  wire.SlotTable
+	bulk   bulk
+}
+
+func (r *streamReader) serve() error {
+	m, err := r.stream.Recv()
+	if err != nil {
+		return err
+	}
+	hello := m.GetHello()
+	if hello == nil {
+		return fmt.Errorf("the first message is %T, expected hello", m.GetMessage())
+	}
+	if err := r.lane.hello(&wire.HostHello{
+		Version: uint16(hello.Version), NodeID: hello.NodeId, Hostname: hello.Hostname, GatewayVersion: hello.GatewayVersion,
+		TrustedCIDRs: hello.TrustedCidrs, LogLevel: uint8(min(hello.LogLevel, 255)), MaxBody: hello.MaxBody, MaxShared: hello.MaxShared,
+	}); err != nil {
+		return fmt.Errorf("hello: %w", err)
+	}
+	for {
+		m, err := r.stream.Recv()
+		if err != nil {
+			return err
+		}
+		if err := r.message(m); err != nil {
+			return err
+		}
+	}
+}
+
+func (r *streamReader) message(m *pluginv1.DispatchRequest) error {
+	switch t := m.GetMessage().(type) {
+	case *pluginv1.DispatchRequest_Call:
+		return r.call(m.CallId, t.Call)
+	case *pluginv1.DispatchRequest_Answer:
+		return r.answer(m.CallId, t.Answer)
+	case *pluginv1.DispatchRequest_Chunk:
+		r.bulk.add(m.CallId, t.Chunk)
+	case *pluginv1.DispatchRequest_Cancel:
+		r.bulk.drop(m.CallId)
+		r.lane.cancel(m.CallId)
+	case *pluginv1.DispatchRequest_Entity:
+		e := &wire.Entity{Doc: t.Entity.GetDocument()}
+		if err := wire.CheckValue(e.Doc); err != nil {
+			return fmt.Errorf("entity in slot %d: %w", t.Entity.GetSlot(), err)
+		}
+		local.Adopt(e)
+		return r.slots.Set(uint16(min(t.Entity.GetSlot(), 0xffff)), e)
+	case *pluginv1.DispatchRequest_Goaway:
+		return errGone
+	case *pluginv1.DispatchRequest_Hello:
+		return errors.New("found a second hello")
+	case nil:
+		return errors.New("found a message of an unknown type")
+	}
+	return nil
+}
+
+func (r *streamReader) call(id uint32, m *pluginv1.Call) error {
+	data, ok := r.bulk.take(id)
+	if !ok {
+		r.lane.refuse(id, wire.CodeTooLarge, tooMuch)
+		return nil
+	}
+	call := newRun()
+	if err := callFrom(m, data, &r.slots, &call.call); err != nil {
+		return err
+	}
+	if err := r.lane.begin(call, id, time.Now()); err != nil {
+		call.recycle()
+		return err
+	}
+	r.lane.server.pool.submit(call, call)
+	return nil
+}
+
+func (r *streamReader) answer(id uint32, m *pluginv1.Answer) error {
+	data, ok := r.bulk.take(id)
+	if !ok {
+		r.lane.answer(id, wire.Answer{Err: &wire.Error{Code: wire.CodeTooLarge, Message: tooMuch}})
+		return nil
+	}
+	a, err := answerFrom(m, data)
+	if err != nil {
+		return err
+	}
+	r.lane.answer(id, a)
+	return nil
+}
+
+// streamWriter is the writing side. A stream takes one sender at a time.
+type streamWriter struct {
+	mu     sync.Mutex
+	stream pluginv1.PluginServer_DispatchServer
+	dead   bool
+
+	once sync.Once
+	quit chan struct{} // closed when this side ends the lane
+}
+
+func (w *streamWriter) send(id uint32, m *pluginv1.DispatchResponse) {
+	m.CallId = id
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.dead && w.stream.Send(m) != nil {
+		w.dead = true // the reader finds out
+	}
+}
+
+// close says goaway and ends the lane.
+func (w *streamWriter) close(code, message string) {
+	w.once.Do(func() {
+		w.send(0, goAway(code, message))
+		close(w.quit)
+	})
+}
+
+// outcome implements carrier.
+func (w *streamWriter) outcome(id uint32, out *wire.Outcome, _ bool) {
+	for _, body := range wire.AppendLargeOfOutcome(nil, out) {
+		for len(body) > 0 {
+			n := min(len(body), wire.ChunkSize)
+			w.send(id, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Chunk{Chunk: body[:n]}})
+			body = body[n:]
+		}
+	}
+	m := outcomeTo(out)
+	if proto.Size(m) > wire.MaxFrame {
+		m = outcomeTo(tooLarge())
+	}
+	w.send(id, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Outcome{Outcome: m}})
+}
+
+// ask implements carrier.
+func (w *streamWriter) ask(id uint32, a *wire.Ask) {
+	w.send(id, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Ask{Ask: &pluginv1.Ask{Function: uint32(a.Fn), Args: a.Args}}})
+}
+
+// log implements carrier.
+func (w *streamWriter) log(id uint32, line *wire.LogLine) {
+	w.send(id, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Log{Log: &pluginv1.Log{Level: uint32(line.Level), Message: []byte(line.Message)}}})
+}
+
+// flushLog implements carrier.
+func (w *streamWriter) flushLog() {}

@@ -1,0 +1,144 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"sync/atomic"
+
+	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/pdk/schema"
+)
+
+// instance is one plugin with one configuration.
+type instance struct {
+	id       uint64
+	plugin   string
+	handlers pdk.Handlers
+	// uses counts the calls that run, and one for being in the table. At zero the instance is closed, once.
+	uses  atomic.Int64
+	table *instances
+}
+
+// acquire keeps the instance open for a call. It fails when it is closed already.
+func (in *instance) acquire() bool {
+	for {
+		n := in.uses.Load()
+		if n == 0 {
+			return false
+		}
+		if in.uses.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// release gives a use back and closes the instance after the last one.
+func (in *instance) release() {
+	if in.uses.Add(-1) != 0 || in.handlers.Close == nil {
+		return
+	}
+	in.table.closing.up()
+	go func() { // it may take long, and the caller answers a call
+		defer in.table.closing.down()
+		if err := contain("Close", in.handlers.Close); err != nil {
+			in.table.failed(in, err)
+		}
+	}()
+}
+
+// instances is the table of instances by the id that the host chose. Readers take no lock.
+type instances struct {
+	mu      sync.Mutex // of writers
+	table   atomic.Pointer[map[uint64]*instance]
+	closing gauge                         // Close methods that run
+	failed  func(in *instance, err error) // told the error of a Close
+}
+
+// acquire finds an instance and keeps it open until its release; nil when there is none.
+func (t *instances) acquire(id uint64) *instance {
+	table := t.table.Load()
+	if table == nil {
+		return nil
+	}
+	if in := (*table)[id]; in != nil && in.acquire() {
+		return in
+	}
+	return nil
+}
+
+// put adds an instance and lets go of the one it replaces.
+func (t *instances) put(in *instance) {
+	in.uses.Store(1)
+	in.table = t
+	old := t.change(func(m map[uint64]*instance) *instance {
+		old := m[in.id]
+		m[in.id] = in
+		return old
+	})
+	if old != nil {
+		old.release()
+	}
+}
+
+// remove lets go of an instance. An unknown id is fine.
+func (t *instances) remove(id uint64) {
+	old := t.change(func(m map[uint64]*instance) *instance {
+		old := m[id]
+		delete(m, id)
+		return old
+	})
+	if old != nil {
+		old.release()
+	}
+}
+
+func (t *instances) change(f func(map[uint64]*instance) *instance) *instance {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	next := map[uint64]*instance{}
+	if table := t.table.Load(); table != nil {
+		maps.Copy(next, *table)
+	}
+	old := f(next)
+	t.table.Store(&next)
+	return old
+}
+
+// ids lists the ids in the table.
+func (t *instances) ids() []uint64 {
+	var ids []uint64
+	if table := t.table.Load(); table != nil {
+		for id := range *table {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// configure makes an instance of a plugin with a configuration. An error is a *schema.Error when the configuration is at fault.
+func (s *Server) configure(id uint64, h *hosted, config []byte) error {
+	value, err := construct(h.plugin)
+	if err != nil {
+		return err
+	}
+	if err := contain("decoding the configuration", func() error { return schema.Decode(value, config) }); err != nil {
+		return err
+	}
+	handlers, err := pdk.HandlersOf(value)
+	if err != nil {
+		return err
+	}
+	if handlers.Configure != nil {
+		if err := contain("Configure", handlers.Configure); err != nil {
+			var faults *schema.Error
+			if errors.As(err, &faults) {
+				return faults
+			}
+			return fmt.Errorf("Configure: %w", err)
+		}
+	}
+	s.instances.put(&instance{id: id, plugin: h.plugin.Name, handlers: handlers})
+	return nil
+}

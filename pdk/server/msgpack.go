@@ -1,0 +1,207 @@
+package server
+
+import (
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/pdk/local"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// greetingTime is how long a connection may take to say who it is.
+const greetingTime = 10 * time.Second
+
+// acceptLanes serves the data plane of carrier msgpack until the listener is closed.
+func (s *Server) acceptLanes(l net.Listener) {
+	for {
+		conn, err := l.Accept()
+		switch {
+		case err == nil:
+			go s.serveConn(conn)
+		case errors.Is(err, net.ErrClosed):
+			return
+		default: // too many open files, or the like: it passes
+			s.logger.Warn("accepting a lane failed", "error", err)
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+}
+
+// serveConn serves one lane to its end.
+func (s *Server) serveConn(conn net.Conn) {
+	w := newWriter(conn)
+	_ = conn.SetReadDeadline(time.Now().Add(greetingTime))
+	if err := s.greeting(conn); err != nil {
+		w.close(nil)
+		s.logger.Warn("a connection to the data plane was refused", "error", err)
+		return
+	}
+	r := &reader{lane: newLane(s, w), conn: conn, frames: wire.NewReader(conn)}
+	r.bulk.lane = r.lane
+	if !s.join(r.lane, func(code, message string) { w.close(&wire.GoAway{Code: code, Message: message}) }) {
+		w.close(&wire.GoAway{Code: wire.CodeNotReady, Message: "the plugin server is shutting down"})
+		return
+	}
+	defer s.leave(r.lane)
+	if w.lock() {
+		w.frame(0, wire.TypeHello, func(dst []byte) []byte { return wire.AppendServerHello(dst, serverHello()) })
+		w.flush(false)
+	}
+	err := r.serve()
+	r.lane.die()
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, errGone):
+		w.close(nil)
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, new(net.Error)):
+		s.logger.Warn("a lane broke", "error", err)
+		w.close(nil)
+	default:
+		s.logger.Error("a lane is closed because of a bad frame", "error", err)
+		w.close(&wire.GoAway{Code: wire.CodeBadFrame, Message: err.Error()})
+	}
+}
+
+func serverHello() *wire.ServerHello {
+	return &wire.ServerHello{Version: wire.Version, SDKLanguage: sdkLanguage, SDKVersion: sdkVersion, PID: uint32(os.Getpid())}
+}
+
+// greeting checks the first bytes of a lane.
+func (s *Server) greeting(conn net.Conn) error {
+	version, token, err := wire.ReadGreeting(conn)
+	switch {
+	case err != nil:
+		return err
+	case version != wire.Version:
+		return fmt.Errorf("the greeting has version %d, expected %d", version, wire.Version)
+	case subtle.ConstantTimeCompare(token, s.token) != 1:
+		return errors.New("the greeting has a wrong token")
+	}
+	return nil
+}
+
+// errGone says that the host ended the lane properly.
+var errGone = errors.New("the host said goaway")
+
+// reader is the reading side of a lane. It decodes every complete frame that one read brought before it hands the calls over, and never waits for a
+// handler.
+type reader struct {
+	lane   *lane
+	conn   net.Conn
+	frames *wire.Reader
+	keep   wire.Body
+	slots  wire.SlotTable
+	bulk   bulk
+
+	received    time.Time // when the batch was read
+	first, last *run      // calls of the batch
+}
+
+func (r *reader) serve() error {
+	defer r.handOver()
+	f, body, err := r.frames.Next()
+	if err != nil {
+		return err
+	}
+	if f.Type != wire.TypeHello {
+		return fmt.Errorf("the first frame is %s, expected hello", f.Type)
+	}
+	hello, err := wire.DecodeHostHello(r.keep.Keep(body))
+	if err != nil {
+		return err
+	}
+	if err := r.lane.hello(&hello); err != nil {
+		return fmt.Errorf("hello: %w", err)
+	}
+	_ = r.conn.SetReadDeadline(time.Time{})
+	for {
+		fresh := !r.frames.Buffered()
+		if fresh {
+			r.handOver()
+		}
+		if f, body, err = r.frames.Next(); err != nil {
+			return err
+		}
+		if fresh {
+			r.received = time.Now()
+		}
+		if err := r.frame(f, body); err != nil {
+			return err
+		}
+	}
+}
+
+// handOver gives the calls of the batch to the pool.
+func (r *reader) handOver() {
+	if r.first != nil {
+		r.lane.server.pool.submit(r.first, r.last)
+		r.first, r.last = nil, nil
+	}
+}
+
+func (r *reader) frame(f wire.Frame, body []byte) error {
+	switch f.Type {
+	case wire.TypeCall:
+		return r.call(f.Call, body)
+	case wire.TypeAnswer:
+		return r.answer(f.Call, body)
+	case wire.TypeChunk:
+		r.bulk.add(f.Call, body)
+	case wire.TypeCancel:
+		r.bulk.drop(f.Call)
+		r.lane.cancel(f.Call)
+	case wire.TypeEntity:
+		slot, e, err := wire.DecodeEntity(r.keep.Keep(body))
+		if err != nil {
+			return err
+		}
+		local.Adopt(e)
+		return r.slots.Set(slot, e)
+	case wire.TypeGoAway:
+		return errGone
+	default:
+		return fmt.Errorf("found a %s frame, which a host does not send", f.Type)
+	}
+	return nil
+}
+
+func (r *reader) call(id uint32, body []byte) error {
+	bulk, ok := r.bulk.take(id)
+	if !ok {
+		r.lane.refuse(id, wire.CodeTooLarge, tooMuch)
+		return nil
+	}
+	call := newRun()
+	if err := wire.DecodeCall(r.keep.Keep(body), bulk, &r.slots, &call.call); err != nil {
+		return err
+	}
+	if err := r.lane.begin(call, id, r.received); err != nil {
+		call.recycle()
+		return err
+	}
+	if r.last == nil {
+		r.first = call
+	} else {
+		r.last.next = call
+	}
+	r.last = call
+	return nil
+}
+
+func (r *reader) answer(id uint32, body []byte) error {
+	bulk, ok := r.bulk.take(id)
+	if !ok {
+		r.lane.answer(id, wire.Answer{Err: &wire.Error{Code: wire.CodeTooLarge, Message: tooMuch}})
+		return nil
+	}
+	a, err := wire.DecodeAnswer(r.keep.Keep(body), bulk)
+	if err != nil {
+		return err
+	}
+	r.lane.answer(id, a)
+	return nil
+}

@@ -1,0 +1,90 @@
+package server
+
+import "sync"
+
+// maxIdle is how many workers wait for work; more of them end.
+const maxIdle = 64
+
+// pool runs calls on goroutines that are used again. There are as many workers as calls at once need: a worker that takes a call while more
+// are queued wakes another one first, so that a handler that blocks holds up nobody, and quick handlers of one batch share few workers.
+type pool struct {
+	mu     sync.Mutex
+	head   *run // queue, linked by next
+	tail   *run
+	idle   []*worker
+	waking bool // a worker has been woken and has not come for work yet
+}
+
+// worker is one goroutine.
+type worker struct {
+	wake chan struct{} // has room for one
+}
+
+// submit queues a list of runs, linked by next.
+func (p *pool) submit(first, last *run) {
+	p.mu.Lock()
+	if p.tail == nil {
+		p.head = first
+	} else {
+		p.tail.next = first
+	}
+	p.tail = last
+	p.wakeOne()
+	p.mu.Unlock()
+}
+
+// wakeOne makes a worker come, unless one is on its way. p.mu is held.
+func (p *pool) wakeOne() {
+	if p.waking {
+		return
+	}
+	p.waking = true
+	if n := len(p.idle); n > 0 {
+		w := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		w.wake <- struct{}{}
+		return
+	}
+	w := &worker{wake: make(chan struct{}, 1)}
+	go p.work(w)
+}
+
+func (p *pool) work(w *worker) {
+	ended := true // a handler called runtime.Goexit; its run is over, the worker is lost
+	defer func() {
+		if ended {
+			p.mu.Lock()
+			if p.head != nil {
+				p.wakeOne()
+			}
+			p.mu.Unlock()
+		}
+	}()
+	p.mu.Lock()
+	p.waking = false
+	for {
+		r := p.head
+		if r == nil {
+			if len(p.idle) >= maxIdle {
+				p.mu.Unlock()
+				ended = false
+				return
+			}
+			p.idle = append(p.idle, w)
+			p.mu.Unlock()
+			<-w.wake
+			p.mu.Lock()
+			p.waking = false
+			continue
+		}
+		if p.head = r.next; p.head == nil {
+			p.tail = nil
+		} else {
+			p.wakeOne()
+		}
+		p.mu.Unlock()
+		r.next = nil
+		r.execute()
+		p.mu.Lock()
+	}
+}
