@@ -53,6 +53,11 @@ func (s *Session) SendAsk(fn wire.AskFn, args ...any) {
 		}
 		a.Args = append(a.Args, v)
 	}
+	s.lane.mu.Lock()
+	if s.answers == nil {
+		s.answers = make(chan wire.Answer, 4096) // more than any test asks
+	}
+	s.lane.mu.Unlock()
 	s.lane.send.ask(s.id, &a)
 }
 
@@ -160,7 +165,7 @@ func (l *lane) bulk(id uint32) []byte {
 
 func (l *lane) call(id uint32, c *wire.Call) {
 	ctx, cancel := context.WithCancel(l.ctx)
-	s := &Session{Call: c, Cancelled: ctx.Done(), id: id, lane: l, cancel: cancel, answers: make(chan wire.Answer, 1024)}
+	s := &Session{Call: c, Cancelled: ctx.Done(), id: id, lane: l, cancel: cancel}
 	l.mu.Lock()
 	l.sessions[id] = s
 	l.mu.Unlock()
@@ -178,7 +183,7 @@ func (l *lane) call(id uint32, c *wire.Call) {
 func (l *lane) answer(id uint32, a wire.Answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if s := l.sessions[id]; s != nil {
+	if s := l.sessions[id]; s != nil && s.answers != nil {
 		s.answers <- a
 	}
 }
