@@ -118,3 +118,13 @@ func HandlersOf(instance any) (Handlers, error) {
 	return h, nil
 }
 
+// NeedByName finds a need by its name on the wire; 0 if there is none.
+func NeedByName(name string) Need {
+	switch name {
+	case "request_body":
+		return NeedRequestBody
+	case "response_body":
+		return NeedResponseBody
+	}
+	return 0
+}

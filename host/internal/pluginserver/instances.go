@@ -180,7 +180,7 @@ func (l *life) release(ids ...uint64) {
 	}
 	s.mu.Unlock()
 	if err != nil && l.ctx.Err() == nil {
-		s.logger.Warn("cannot release instances", "pid", l.pid, "instances", ids, "error", rpcError(ctx, err))
+		s.logger.Debug("cannot release instances", "pid", l.pid, "instances", ids, "error", rpcError(ctx, err))
 	}
 }
 

@@ -44,6 +44,7 @@ type life struct {
 
 	lanes  []*lane   // owned by run
 	opened time.Time // when the last lane was opened
+	waits  waits     // between a lane's end and the next one
 	died   chan *lane
 
 	asking atomic.Bool // askAgain runs
@@ -63,7 +64,7 @@ func (p *peer) begin(ctx context.Context) (*life, error) {
 	}
 	l := &life{
 		peer: p, link: link, client: pluginv1.NewPluginServerClient(link.conn), pid: uint32(link.pid),
-		died: make(chan *lane, maxLanes), applied: map[uint64]applied{},
+		waits: waits{Backoff: s.opts.Backoff}, died: make(chan *lane, maxLanes), applied: map[uint64]applied{},
 	}
 	l.ctx, l.end = context.WithCancelCause(ctx)
 	if link.gone != nil {
@@ -157,7 +158,7 @@ func (l *life) run(soft, hard context.Context) error {
 		case dead := <-l.died:
 			l.dropLane(dead)
 			if reopen == nil {
-				reopen = time.After(l.peer.waits.wait(time.Since(l.opened)))
+				reopen = time.After(l.waits.wait(time.Since(l.opened)))
 			}
 		case <-reopen:
 			reopen = nil

@@ -34,6 +34,7 @@ func (r *request) writeBody() {
 		r.finish()
 		return
 	}
+	resp.ImmediateHeaderFlush = true // the first piece of the body may be long in coming
 	stream := resp.BodyStream().(*upstream.Body)
 	if len(chain) > 0 {
 		stream.ReadCloser = &filteredBody{r: r, src: stream.ReadCloser, chain: chain}

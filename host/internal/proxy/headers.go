@@ -68,7 +68,7 @@ func (r *request) writeUpstream(out *fasthttp.Request, target *upstream.Target) 
 // made up.
 func (r *request) copyRequestHeaders(h *fasthttp.RequestHeader) {
 	in := &r.ctx.Request.Header
-	nominated := in.Peek("Connection")
+	nominated := []byte(r.header("connection"))
 	if r.ex.Dirty&exchange.DirtyRequestHeaders != 0 {
 		for _, f := range r.ex.Facts.Request.Headers {
 			if passUpstream([]byte(f.Name), nominated) {
@@ -82,7 +82,7 @@ func (r *request) copyRequestHeaders(h *fasthttp.RequestHeader) {
 			}
 		}
 	}
-	if te := in.Peek("TE"); len(te) > 0 && hasToken(te, []byte("trailers")) {
+	if te := r.header("te"); te != "" && hasToken([]byte(te), []byte("trailers")) {
 		h.Set("TE", "trailers")
 	}
 }
@@ -275,7 +275,12 @@ func (r *request) liveHeader(name string) string {
 // dropHopHeaders takes the hop-by-hop headers out of the upstream's response. Framing is set anew for the client.
 func (r *request) dropHopHeaders() {
 	h := &r.ctx.Response.Header
-	nominated := h.Peek("Connection")
+	var nominated []byte
+	for k, v := range h.All() {
+		if len(k) == len("connection") && fold(k, "connection") {
+			nominated = v
+		}
+	}
 	drop := r.keptHeaders[:0]
 	for k := range h.All() {
 		if responseHop(k) || len(nominated) > 0 && hasToken(nominated, k) {

@@ -15,7 +15,6 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/router"
 	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
 	"github.com/outrigger-gateway/outrigger/pdk"
-	"github.com/outrigger-gateway/outrigger/pdk/local"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
@@ -273,7 +272,7 @@ func (v headerView) HeaderValue(name string, i int) (string, bool) {
 		return "", false
 	}
 	for k, value := range v.r.ctx.Request.Header.All() {
-		if local.SameHeader(string(k), name) {
+		if len(k) == len(name) && fold(k, name) {
 			if i == 0 {
 				return string(value), true
 			}

@@ -12,9 +12,9 @@ type Conn struct {
 	net.Conn
 	ReadTimeout, WriteTimeout time.Duration
 
-	// Written is the number of bytes that the kernel took; WriteErr is the last error of a write.
-	Written  int64
-	WriteErr error
+	// Written is the number of bytes that the kernel took; ReadErr and WriteErr are the last errors. Codecs on top may lose them.
+	Written           int64
+	ReadErr, WriteErr error
 
 	readAt, writeAt time.Time
 }
@@ -26,7 +26,11 @@ func (c *Conn) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	return c.Conn.Read(p)
+	n, err := c.Conn.Read(p)
+	if err != nil {
+		c.ReadErr = err
+	}
+	return n, err
 }
 
 func (c *Conn) Write(p []byte) (int, error) {

@@ -10,11 +10,8 @@ import (
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
-// Asker answers the questions of one call.
-type Asker interface {
-	// Answer is called on the caller's goroutine, while Lane.Call waits for the outcome.
-	Answer(a *wire.Ask) wire.Answer
-}
+// Asker answers the questions of one call, on the caller's goroutine, while Lane.Call waits for the outcome.
+type Asker = wire.Asker
 
 // Lane is one data-plane connection. Its methods may be called at once from many goroutines.
 type Lane interface {

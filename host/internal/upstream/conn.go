@@ -132,13 +132,13 @@ func (c *conn) exchange(req *fasthttp.Request, resp *fasthttp.Response) (sent bo
 			resp.SetConnectionClose()
 			return true, c.attachBody(req, resp)
 		}
-		return c.net.Written > before, classify(err)
+		return c.net.Written > before, c.classify(err)
 	}
 	if err := c.readHead(req, resp); err != nil {
-		return true, classify(err)
+		return true, c.classify(err)
 	}
 	if err := c.attachBody(req, resp); err != nil {
-		return true, classify(err)
+		return true, c.classify(err)
 	}
 	return true, nil
 }

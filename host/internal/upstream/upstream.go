@@ -235,12 +235,12 @@ func isTimeout(err error) bool {
 }
 
 // classify turns an error of the wire into an Error.
-func classify(err error) *Error {
+func (c *conn) classify(err error) *Error {
 	var e *Error
 	switch {
 	case errors.As(err, &e):
 		return e
-	case isTimeout(err):
+	case isTimeout(err), c.net.ReadErr != nil && isTimeout(c.net.ReadErr):
 		return &Error{Kind: KindTimeout, Err: err}
 	case errors.Is(err, io.EOF):
 		err = errors.New("upstream closed the connection before the response was complete")
