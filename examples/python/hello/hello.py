@@ -25,7 +25,9 @@ class Hello(outrigger.Plugin):
 
     def access(self, kong: outrigger.PDK) -> None:
         """Greets whom X-Name names, with the mood of X-Mood."""
-        name = kong.request.get_header("X-Name") or self.config.name
+        name = kong.request.get_header("X-Name")
+        if name is None:
+            name = self.config.name
         mood = kong.request.get_header("X-Mood")
         text = f"{self.config.greeting}, {name}"
         if mood is not None:

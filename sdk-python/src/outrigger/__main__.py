@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import gc
 import json
 import os
 import signal
@@ -121,6 +122,8 @@ def _serve(paths: list[str], listen: str | None, workers: int, out: int) -> int:
         for server in running:
             server.remove_files()
         return _fail(err)
+    gc.collect()
+    gc.freeze()  # what is loaded now stays: no collection needs to walk it again
     if managed and listen is None:
         os.write(out, f"1|1|unix|{bound.path}|grpc\n".encode())
     else:

@@ -31,9 +31,18 @@ ExitBody: TypeAlias = Any
 """Body of ``response.exit``: None, text, bytes, or a list or mapping that is sent as JSON."""
 
 
+_KEYS: dict[str, str] = {}
+_MAX_KEYS = 4096
+
+
 def header_key(name: str) -> str:
     """The form in which header names are compared: lower case, ``_`` as ``-``."""
-    return name.lower().replace("_", "-")
+    key = _KEYS.get(name)
+    if key is None:
+        key = name.lower().replace("_", "-")
+        if len(_KEYS) < _MAX_KEYS:  # plugins mostly use a few constant names
+            _KEYS[name] = key
+    return key
 
 
 class MultiMap:

@@ -35,6 +35,7 @@ from .text import (
     check_text,
     encode_query,
     escape_path,
+    good_names,
     header_map,
     header_values,
     log_text,
@@ -44,6 +45,9 @@ from .values import encode_value, plain
 from .wire import Answer, Outcome
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
+
+
+_TRANSFER_ENCODING = "transfer-encoding"
 
 
 def _mask(function: str) -> int:
@@ -68,8 +72,6 @@ _BUFFERING = _mask("service.request.enable_buffering")
 
 class Call(Reads):
     """Writes, asks, notices and exits on top of the reads."""
-
-    __slots__ = ()
 
     # service.request
 
@@ -127,6 +129,9 @@ class Call(Reads):
     def service_request_set_header(self, name: str, value: HeaderValue) -> None:
         if not self.bit & _REQUEST_WRITE:
             self.refuse("service.request.set_header")
+        if type(value) is str and type(name) is str and name in good_names and value.isascii() and value.isprintable():
+            self.operations.append([1, name, [value.strip().encode()]])
+            return
         try:
             values = header_values(check_header_name(name), value)
         except BadArgument as err:
@@ -181,11 +186,9 @@ class Call(Reads):
             raise ArgError(f"body has {len(raw)} bytes; at most {limit} (max_body) are allowed", function=function)
 
     def _record_all(self, mask: int, function: str, operations: list[list[Any]]) -> None:
-        with LOCK:
-            if self.bit & mask:
-                self.operations.extend(operations)
-                return
-        self.refuse(function)
+        if not self.bit & mask:
+            self.refuse(function)
+        self.operations.extend(operations)
 
     # response
 
@@ -207,7 +210,7 @@ class Call(Reads):
             values = header_values(written, value)
         except BadArgument as err:
             self.bad_argument("response.set_header", err)
-        if not self._ignored("response.set_header", written):
+        if header_key(written) != _TRANSFER_ENCODING or not self._ignored("response.set_header", written):
             self.record(_RESPONSE_WRITE, "response.set_header", [21, written, values])
 
     def response_add_header(self, name: str, value: HeaderValue) -> None:
@@ -248,7 +251,7 @@ class Call(Reads):
         self.record(_RESPONSE_SET_BODY, "response.set_raw_body", [24, raw])
 
     def _ignored(self, function: str, name: str) -> bool:
-        if header_key(name) != "transfer-encoding":
+        if header_key(name) != _TRANSFER_ENCODING:
             return False
         if self.port.node.log_level <= 3:
             self.port.log(self, 3, f"{function}: Transfer-Encoding is ignored; the gateway chooses it")
@@ -296,15 +299,9 @@ class Call(Reads):
         return cleared, flat
 
     def _exit(self, function: str, operations: list[list[Any]]) -> NoReturn:
-        with LOCK:
-            won = self.bit != 0
-            if won:
-                self.operations.extend(operations)
-                self.bit = 0
-                self.why_sealed = "an exit"
-        if not won:
+        if not self.seal("an exit"):
             self.refuse(function)
-        self.port.deliver(self, Outcome(operations=self.operations))
+        self.port.deliver(self, Outcome(operations=[*self.operations, *operations]))
         raise Exit
 
     # client, ctx.shared, log
@@ -434,7 +431,7 @@ class Call(Reads):
     def _known_request_body(self) -> bytes | None:
         if not self.bit & _REQUEST_BODY:
             self.refuse("request.get_raw_body")
-        return self._request_body
+        return self.wire.request_body if self._request_body is None else self._request_body
 
     def request_get_raw_body(self) -> bytes:
         body = self._known_request_body()
@@ -454,7 +451,7 @@ class Call(Reads):
     def _known_response_body(self) -> bytes | None:
         if not self.bit & _RESPONSE_BODY:
             self.refuse("service.response.get_raw_body")
-        return self._response_body
+        return self.wire.response_body if self._response_body is None else self._response_body
 
     def service_response_get_raw_body(self) -> bytes:
         body = self._known_response_body()
@@ -537,7 +534,8 @@ def _set_request_header(name: str, values: list[bytes]) -> list[Any]:
 
 
 def _response_name(name: object) -> str:
-    return check_header_name(name).replace("_", "-")
+    checked = check_header_name(name)
+    return checked.replace("_", "-") if "_" in checked else checked
 
 
 def _exit_body(body: Any) -> tuple[bytes | None, bool]:

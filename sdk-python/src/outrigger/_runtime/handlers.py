@@ -36,7 +36,7 @@ def run(call: Call, step: Step) -> Outcome | None:
     if result is None:
         if not call.seal(ENDED):
             return None
-        return Outcome(operations=call.operations) if call.operations else DONE
+        return Outcome(operations=call.operations.copy()) if call.operations else DONE
     return _finished(call, step, result)
 
 
@@ -54,19 +54,19 @@ async def run_async(call: Call, step: Step) -> Outcome | None:
     if result is None:
         if not call.seal(ENDED):
             return None
-        return Outcome(operations=call.operations) if call.operations else DONE
+        return Outcome(operations=call.operations.copy()) if call.operations else DONE
     return _finished(call, step, result)
 
 
 def _finished(call: Call, step: Step, result: Any) -> Outcome | None:
     if not step.body_filter:
         if not inspect.iscoroutine(result):  # a value that means nothing is no fault
-            return Outcome(operations=call.operations) if call.seal(ENDED) else None
+            return Outcome(operations=call.operations.copy()) if call.seal(ENDED) else None
         result.close()
         return _failed(call, step, TypeError("the handler returned a coroutine; expected async def, or a result"))
     if not isinstance(result, (bytes, bytearray, memoryview)):
         return _failed(call, step, TypeError(f"body_filter returned a {type(result).__name__}; expected bytes or None"))
-    return Outcome(operations=call.operations, body=bytes(result)) if call.seal(ENDED) else None  # pyright: ignore[reportUnknownArgumentType]
+    return Outcome(operations=call.operations.copy(), body=bytes(result)) if call.seal(ENDED) else None  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _failed(call: Call, step: Step, err: BaseException) -> Outcome | None:

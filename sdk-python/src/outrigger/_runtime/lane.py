@@ -101,8 +101,8 @@ class LaneState:
         self.watched = False
         self.refuse: Callable[[int, Outcome], None] = _nothing
         self._gathered: dict[int, Gathered] = {}
-        self._waiters: dict[Call, deque[Waiter]] = {}
-        self._lock = threading.Lock()  # guards _waiters
+        self.waiters: dict[Call, deque[Waiter]] = {}
+        self._lock = threading.Lock()  # guards waiters
         self._instances = registry.instances
 
     # Messages, decoded.
@@ -163,7 +163,7 @@ class LaneState:
         if call is None:
             return
         with self._lock:
-            waiting = self._waiters.get(call)
+            waiting = self.waiters.get(call)
             waiter = waiting.popleft() if waiting else None
         if waiter is not None:
             waiter.set(answer)
@@ -199,25 +199,25 @@ class LaneState:
         with self._lock:
             if call.bit == 0:
                 return None
-            waiting = self._waiters.get(call)
+            waiting = self.waiters.get(call)
             if waiting is None:
-                waiting = self._waiters[call] = deque()
+                waiting = self.waiters[call] = deque()
             waiting.append(waiter)
         return waiter
 
     def wake(self, call: Call) -> None:
         """Ends the asks of a sealed call."""
-        if not self._waiters:
+        if not self.waiters:
             return
         with self._lock:
-            waiting = self._waiters.pop(call, None)
+            waiting = self.waiters.pop(call, None)
         for waiter in waiting or ():
             waiter.set(sealed_answer(call))
 
     def forget(self, call: Call) -> None:
         """Drops a call whose outcome is about to leave."""
         self.calls.pop(call.call_id, None)
-        if self._waiters:
+        if self.waiters:
             self.wake(call)
         if self.watched:
             self.registry.note()

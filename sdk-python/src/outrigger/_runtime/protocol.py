@@ -6,7 +6,7 @@ import asyncio
 import sys
 import threading
 from collections import deque
-from typing import Any
+from typing import Any, cast
 
 from .call import Call
 from .lane import HostLeft, LaneState, sealed_answer
@@ -62,10 +62,9 @@ class EventLane(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The loop has the connection."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are no subclasses of it
         self.state.registry.add_lane(self.state)
-        transport.write(server_hello())
+        self._transport.write(server_hello())
 
     def data_received(self, data: bytes) -> None:
         """Takes bytes; runs what they complete."""

@@ -22,8 +22,6 @@ _SOURCES = ("service", "exit", "error")
 class Reads(CallState):
     """Read functions. Those allowed in every phase only check the seal."""
 
-    __slots__ = ()
-
     def _text(self, function: str, name: str, value: object) -> str:
         if not isinstance(value, str):
             self.bad_argument(function, BadArgument(f"{name} is a {type(value).__name__}; expected str"))
@@ -254,7 +252,10 @@ class Reads(CallState):
             self.refuse("request.get_header")
         if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may ignore types
             self._text("request.get_header", "name", name)
-        return self.request_headers().get(name)
+        lines = self._headers
+        if lines is None or lines.seen != len(self.operations):
+            lines = self.request_headers()
+        return lines.get(name)
 
     def request_get_headers(self, max_headers: int = DEFAULT_MAX) -> MultiMap:
         if not self.bit:

@@ -14,7 +14,7 @@ from .values import Malformed, decode_value
 from .wire import PHASES, Answer, BadFrame, Outcome, WireCall, WireClient, WireRequest, decode_client, decode_request
 
 LOCK: Final = threading.Lock()
-"""Guards the writes of every call. One for all: it is held for less than a microsecond, and a lock per call would cost as much."""
+"""Guards the seal of every call and what must change together. One for all: it is held for less than a microsecond."""
 
 
 class Unset:
@@ -54,37 +54,26 @@ class Port(Protocol):
 class CallState:
     """State of one call. Functions of the PDK live in subclasses; engines use ``seal``, ``wire`` and ``port``."""
 
-    __slots__ = (
-        "_answers",
-        "_client",
-        "_consumer",
-        "_credential",
-        "_forwarded",
-        "_headers",
-        "_headers_seen",
-        "_method",
-        "_raw_query",
-        "_request",
-        "_request_body",
-        "_response",
-        "_response_body",
-        "_response_lines",
-        "_response_seen",
-        "_response_status",
-        "_service_lines",
-        "_service_response",
-        "_shared",
-        "_shared_size",
-        "_slots",
-        "bit",
-        "call_id",
-        "operations",
-        "port",
-        "runner",
-        "step",
-        "why_sealed",
-        "wire",
-    )
+    # Most calls touch few of these: what has not been touched stays with the class, which makes a call cheap to create.
+    why_sealed: str = "its end"
+    runner: Any = None
+    _client: WireClient | None = None
+    _consumer: Consumer | Unset | None = UNSET
+    _credential: Credential | Unset | None = UNSET
+    _forwarded: list[Any] | Unset | None = UNSET
+    _headers: HeaderLines | None = None
+    _method: str | None = None
+    _raw_query: str | None = None
+    _request: WireRequest | None = None
+    _response: list[Any] | Unset | None = UNSET
+    _response_lines: HeaderLines | None = None
+    _response_status: int | None = None
+    _service_lines: HeaderLines | None = None
+    _service_response: list[Any] | Unset | None = UNSET
+    _shared: dict[str, bytes] | None = None
+    _shared_size = 0
+    _request_body: bytes | None = None
+    _response_body: bytes | None = None
 
     def __init__(self, wire: WireCall, call_id: int, slots: list[Entity | None], port: Port, step: Any = None) -> None:
         self.wire = wire
@@ -93,29 +82,7 @@ class CallState:
         self.step = step
         self.bit = 1 << wire.phase
         self.operations: list[list[Any]] = []
-        self.why_sealed = ""
-        self.runner: Any = None
         self._slots = slots
-        self._answers: Any = None
-        self._client: WireClient | None = None
-        self._consumer: Consumer | Unset | None = UNSET
-        self._credential: Credential | Unset | None = UNSET
-        self._forwarded: list[Any] | Unset | None = UNSET
-        self._headers: HeaderLines | None = None
-        self._headers_seen = 0
-        self._method: str | None = None
-        self._raw_query: str | None = None
-        self._request: WireRequest | None = None
-        self._request_body: bytes | None = wire.request_body
-        self._response: list[Any] | Unset | None = UNSET
-        self._response_body: bytes | None = wire.response_body
-        self._response_lines: HeaderLines | None = None
-        self._response_seen = 0
-        self._response_status: int | None = None
-        self._service_lines: HeaderLines | None = None
-        self._service_response: list[Any] | Unset | None = UNSET
-        self._shared: dict[str, bytes] | None = None
-        self._shared_size = 0
 
     def seal(self, why: str) -> bool:
         """Ends the call for the PDK. True for the one who sealed it: who does that answers for the outcome."""
@@ -123,8 +90,8 @@ class CallState:
             if self.bit == 0:
                 return False
             self.bit = 0
-            self.why_sealed = why
-            return True
+        self.why_sealed = why
+        return True
 
     @property
     def sealed(self) -> bool:
@@ -142,12 +109,10 @@ class CallState:
         raise PhaseError(f"called in {PHASES[self.wire.phase - 1]}; allowed in {', '.join(allowed)}", function=function)
 
     def record(self, mask: int, function: str, operation: list[Any]) -> None:
-        """Keeps a write; refuses it when the call ended meanwhile."""
-        with LOCK:
-            if self.bit & mask:
-                self.operations.append(operation)
-                return
-        self.refuse(function)
+        """Keeps a write; refuses it when the call ended meanwhile. One that ends right now leaves with its own copy of the list."""
+        if not self.bit & mask:
+            self.refuse(function)
+        self.operations.append(operation)
 
     def bad_argument(self, function: str, err: Exception) -> NoReturn:
         """Raises the ArgError of a refused argument."""
@@ -198,21 +163,20 @@ class CallState:
 
     def request_headers(self) -> HeaderLines:
         """Request headers with the writes so far."""
-        lines = self._headers
-        if lines is None or self._headers_seen != len(self.operations):
-            request = self.request()
-            with LOCK:
-                lines = self._headers or HeaderLines.of_flat(request.headers)
-                for operation in self.operations[self._headers_seen :]:
-                    code = operation[0]
-                    if code == 1:
-                        values = operation[2]
-                        lines = lines.with_set(operation[1], values) if values else lines.without(operation[1])
-                    elif code == 2:
-                        lines = self._added(lines, operation[1], operation[2])
-                    elif code == 3:
-                        lines = lines.without(operation[1])
-                self._headers, self._headers_seen = lines, len(self.operations)
+        lines = self._headers or HeaderLines.of_flat(self.request().headers)
+        operations = self.operations
+        seen = len(operations)
+        for operation in operations[lines.seen : seen]:
+            code = operation[0]
+            if code == 1:
+                values = operation[2]
+                lines = lines.with_set(operation[1], values) if values else lines.without(operation[1])
+            elif code == 2:
+                lines = self._added(lines, operation[1], operation[2])
+            elif code == 3:
+                lines = lines.without(operation[1])
+        lines.seen = seen
+        self._headers = lines
         return lines
 
     @staticmethod
@@ -231,20 +195,22 @@ class CallState:
     def response_headers(self) -> HeaderLines:
         """Response headers with the writes so far."""
         lines = self._response_lines
-        if lines is None or self._response_seen != len(self.operations):
+        if lines is None:
             response = self.response_fact()
-            with LOCK:
-                lines = self._response_lines or HeaderLines.of_flat((response[1] or []) if response else [])
-                for operation in self.operations[self._response_seen :]:
-                    code = operation[0]
-                    if code == 21:
-                        values = operation[2]
-                        lines = lines.with_set(operation[1], values) if values else lines.without(operation[1])
-                    elif code == 22:
-                        lines = lines.with_added(operation[1], operation[2])
-                    elif code == 23:
-                        lines = lines.without(operation[1])
-                self._response_lines, self._response_seen = lines, len(self.operations)
+            lines = HeaderLines.of_flat((response[1] or []) if response else [])
+        operations = self.operations
+        seen = len(operations)
+        for operation in operations[lines.seen : seen]:
+            code = operation[0]
+            if code == 21:
+                values = operation[2]
+                lines = lines.with_set(operation[1], values) if values else lines.without(operation[1])
+            elif code == 22:
+                lines = lines.with_added(operation[1], operation[2])
+            elif code == 23:
+                lines = lines.without(operation[1])
+        lines.seen = seen
+        self._response_lines = lines
         return lines
 
     def service_response_fact(self) -> list[Any] | None:

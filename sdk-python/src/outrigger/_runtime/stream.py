@@ -7,8 +7,6 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Sequence
-from typing import Any
 
 from .. import _version
 from .lane import HostLeft, LaneState
@@ -82,17 +80,9 @@ def outcome_frames(call_id: int, outcome: Outcome) -> list[bytes]:
 class MsgpackMessages:
     """Messages of a server as frames."""
 
-    def outcome(self, call_id: int, outcome: Outcome) -> list[bytes]:
-        """Frames of an outcome."""
-        return outcome_frames(call_id, outcome)
-
-    def log(self, call_id: int, level: int, message: str) -> bytes:
-        """Frame of a log line."""
-        return encode_log(call_id, level, message)
-
-    def ask(self, call_id: int, function: int, args: Sequence[Any]) -> bytes:
-        """Frame of an ask."""
-        return encode_ask(call_id, function, args)
+    outcome = staticmethod(outcome_frames)
+    log = staticmethod(encode_log)
+    ask = staticmethod(encode_ask)
 
 
 class SocketCarrier(MsgpackMessages):

@@ -56,8 +56,16 @@ def scalar_text(value: object) -> str | None:
     return None
 
 
+good_names: set[str] = set()
+"""Header names known to be legal: plugins mostly use a few constant ones."""
+
+_MAX_GOOD_NAMES = 4096
+
+
 def check_header_name(name: object) -> str:
     """A header name, RFC 9110 section 5.1."""
+    if type(name) is str and name in good_names:
+        return name
     if not isinstance(name, str):
         raise BadArgument(f"header name is a {type(name).__name__}; expected str")
     if not _token(name):
@@ -65,6 +73,8 @@ def check_header_name(name: object) -> str:
             raise BadArgument("header name is empty")
         at = next(i for i in range(len(name)) if not _token(name[i]))
         raise BadArgument(f"header name {name!r} has {name[at]!r} at {at}; expected letters, digits and !#$%&'*+-.^_`|~")
+    if len(good_names) < _MAX_GOOD_NAMES:
+        good_names.add(name)
     return name
 
 
@@ -85,6 +95,8 @@ def header_line(name: str, value: object) -> bytes:
 
 def header_values(name: str, value: HeaderValue) -> list[bytes]:
     """Every line of a header value; an empty list for an empty list."""
+    if type(value) is str and value.isascii() and value.isprintable():
+        return [value.strip().encode()]
     if isinstance(value, (str, bytes, bytearray)):
         return [header_line(name, value)]
     text = scalar_text(value)
@@ -222,58 +234,66 @@ def _log_piece(arg: object) -> str:
 
 
 class HeaderLines:
-    """Header lines in order, with the names in comparing form. They never change: writing makes new lines, so that reading needs no lock.
+    """Header lines in order. They never change: writing makes new lines, so that reading needs no lock.
 
     Attributes:
-        names: Lower case with dashes.
-        values: As they travel.
+        flat: ``[name, value, name, value, …]``, names in comparing form: lower case with dashes. Values as they travel.
+        seen: How many of the call's operations they show.
     """
 
-    __slots__ = ("names", "values")
+    __slots__ = ("flat", "seen")
 
-    def __init__(self, names: list[str], values: list[bytes | str]) -> None:
-        self.names = names
-        self.values = values
+    def __init__(self, flat: list[Any], seen: int = 0) -> None:
+        self.flat = flat
+        self.seen = seen
 
     @classmethod
     def of_flat(cls, flat: list[Any]) -> HeaderLines:
-        """Of ``[name, value, name, value, …]`` with lower-cased names."""
+        """Of lines whose names are lower case."""
         names: list[str] = flat[::2]
-        for i, name in enumerate(names):
-            if "_" in name:
-                names[i] = name.replace("_", "-")
-        return cls(names, flat[1::2])
+        if "_" in "".join(names):
+            flat = flat.copy()
+            flat[::2] = [name.replace("_", "-") for name in names]
+        return cls(flat)
 
     def get(self, name: str) -> str | None:
         """First value of a name."""
+        key, flat = header_key(name), self.flat
         try:
-            value = self.values[self.names.index(header_key(name))]
+            at = flat.index(key)
+            while at & 1:  # a value that is text and reads like the name
+                at = flat.index(key, at + 1)
         except ValueError:
             return None
-        return text_of(value)
+        value = flat[at + 1]
+        return value if type(value) is str else value.decode("utf-8", "surrogateescape")
 
     def pairs(self, limit: int) -> tuple[list[tuple[str, str]], bool]:
         """The first ``limit`` lines, and whether there were more."""
-        pairs = [(name, text_of(value)) for name, value in zip(self.names[:limit], self.values[:limit], strict=True)]
-        return pairs, len(self.names) > limit
+        flat = self.flat
+        pairs = [(name, text_of(value)) for name, value in zip(flat[: 2 * limit : 2], flat[1 : 2 * limit : 2], strict=True)]
+        return pairs, len(flat) > 2 * limit
 
     def with_set(self, name: str, values: Sequence[bytes]) -> HeaderLines:
         """Lines with the values where the first line of the name stood, or at the end, and no other line of that name."""
         key = header_key(name)
-        if key not in self.names:
+        try:
+            first = self.flat[::2].index(key)
+        except ValueError:
             return self.with_added(name, values)
-        first = self.names.index(key)
         rest = self.without(name)
-        rest.names[first:first] = [key] * len(values)
-        rest.values[first:first] = values
+        rest.flat[2 * first : 2 * first] = _lines(key, values)
         return rest
 
     def with_added(self, name: str, values: Sequence[bytes]) -> HeaderLines:
         """Lines with one more per value."""
-        return HeaderLines([*self.names, *[header_key(name)] * len(values)], [*self.values, *values])
+        return HeaderLines(self.flat + _lines(header_key(name), values))
 
     def without(self, name: str) -> HeaderLines:
         """Lines without those of a name."""
-        key = header_key(name)
-        kept = [i for i, found in enumerate(self.names) if found != key]
-        return HeaderLines([self.names[i] for i in kept], [self.values[i] for i in kept])
+        key, flat = header_key(name), self.flat
+        return HeaderLines([part for at in range(0, len(flat), 2) if flat[at] != key for part in flat[at : at + 2]])
+
+
+def _lines(key: str, values: Sequence[bytes]) -> list[Any]:
+    return [part for value in values for part in (key, value)]

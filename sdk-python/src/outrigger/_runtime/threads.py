@@ -237,8 +237,8 @@ class ThreadLane:
 
     def _run_batch(self, lead: _Lead) -> bool:
         """Runs the calls of the queue; False when the lead was lost."""
-        queue, claim, carrier, forget = lead.queue, lead.claim, self._carrier, self.state.forget
-        timed = lead.timed
+        queue, claim, carrier, state = lead.queue, lead.claim, self._carrier, self.state
+        calls, make_outcome, timed = state.calls, carrier.outcome, lead.timed
         waiting: list[Call] | None = None
         while queue:
             call = queue.popleft()
@@ -273,8 +273,11 @@ class ThreadLane:
                     self._reply(call, outcome)
                 return False
             if outcome is not None:
-                forget(call)
-                lead.out += carrier.outcome(call.call_id, outcome)
+                call_id = call.call_id
+                calls.pop(call_id, None)
+                if state.waiters or state.watched:
+                    state.forget(call)
+                lead.out += make_outcome(call_id, outcome)
                 if len(lead.out) > FLUSH_FRAMES:
                     out, lead.out = lead.out, []
                     carrier.write(out)

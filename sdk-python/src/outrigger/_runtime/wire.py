@@ -277,6 +277,9 @@ def frame(kind: int, call_id: int, body: bytes) -> bytes:
 
 _DONE = _encode([0, None, [], None])
 
+_BODY_AT = {7: 1, 24: 1, 25: 2}
+"""Where operations hold a body."""
+
 
 def encode_outcome(call_id: int, outcome: Outcome) -> list[bytes]:
     """Frames of an outcome: chunks of its large bytes, then itself.
@@ -292,14 +295,15 @@ def encode_outcome(call_id: int, outcome: Outcome) -> list[bytes]:
         return [pack_header(len(_DONE), call_id, OUTCOME, 0, 0, 0) + _DONE]
     chunks: list[bytes] = []
     operations = outcome.operations
+    if outcome.body is None or len(outcome.body) <= CHUNK_SIZE:
+        body = encode_value([0, None, operations, outcome.body])
+        if len(body) <= CHUNK_SIZE:
+            return [pack_header(len(body), call_id, OUTCOME, 0, 0, 0) + body]
     for i, operation in enumerate(operations):
-        for j in range(1, len(operation)):
-            value = operation[j]
-            if isinstance(value, bytes) and len(value) > CHUNK_SIZE:
-                if not isinstance(operations, list):
-                    operations = list(operations)
-                operations[i] = [*operation[:j], _chunked(value, chunks, call_id), *operation[j + 1 :]]
-                operation = operations[i]
+        at = _BODY_AT.get(operation[0])
+        if at is not None and operation[at] is not None and len(operation[at]) > CHUNK_SIZE:
+            operations = list(operations)
+            operations[i] = [*operation[:at], _chunked(operation[at], chunks, call_id), *operation[at + 1 :]]
     replacement: Any = outcome.body
     if outcome.body is not None and len(outcome.body) > CHUNK_SIZE:
         replacement = _chunked(outcome.body, chunks, call_id)
