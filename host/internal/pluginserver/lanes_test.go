@@ -1,0 +1,216 @@
+package pluginserver
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/transport"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// stubLane answers when it is let.
+type stubLane struct {
+	transport.Lane // not called
+	load           int
+	oldest         time.Time
+	started        chan struct{}
+	let            chan struct{} // nil: at once
+}
+
+func (l *stubLane) InFlight() int     { return l.load }
+func (l *stubLane) Oldest() time.Time { return l.oldest }
+func (l *stubLane) Call(*wire.Call, time.Time, transport.Asker, *wire.Outcome) error {
+	if l.let != nil {
+		l.started <- struct{}{}
+		<-l.let
+	}
+	return nil
+}
+
+func setOf(exclusive bool, stubs ...*stubLane) *laneSet {
+	set := &laneSet{exclusive: exclusive}
+	for _, s := range stubs {
+		set.lanes = append(set.lanes, &lane{Lane: s, exclusive: exclusive})
+	}
+	return set
+}
+
+func TestPick(t *testing.T) {
+	late := time.Now().Add(-2 * overdueAfter)
+	for name, c := range map[string]struct {
+		stubs []*stubLane
+		want  int
+	}{
+		"one":                   {[]*stubLane{{load: 9, oldest: late}}, 0},
+		"least loaded":          {[]*stubLane{{load: 2}, {load: 1}, {load: 3}}, 1},
+		"not overdue":           {[]*stubLane{{load: 1, oldest: late}, {load: 50, oldest: time.Now()}}, 1},
+		"all overdue":           {[]*stubLane{{load: 3, oldest: late}, {load: 2, oldest: late}}, 1},
+		"idle has no old calls": {[]*stubLane{{load: 1, oldest: time.Now()}, {}}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := setOf(false, c.stubs...)
+			for range 2 * len(c.stubs) {
+				if got := slices.Index(set.lanes, set.pick()); got != c.want {
+					t.Fatalf("picked lane %d, want %d", got, c.want)
+				}
+			}
+		})
+	}
+	set := setOf(false, &stubLane{}, &stubLane{}, &stubLane{})
+	turns := map[*lane]int{}
+	for range 9 {
+		turns[set.pick()]++
+	}
+	for l, n := range turns {
+		if n != 3 {
+			t.Errorf("lane %d was picked %d times of 9", slices.Index(set.lanes, l), n)
+		}
+	}
+}
+
+// serverWith makes a server whose lanes are stubs.
+func serverWith(t *testing.T, cfg Config, set *laneSet) *Server {
+	t.Helper()
+	cfg.Name, cfg.Command = "s", []string{"unused"}
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ss, err := prepare(nil, Options{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(ss.endHard)
+	s := newServer(cfg, ss, nil)
+	t.Cleanup(s.endSoft)
+	s.addPeer(nil)
+	close(s.peers[0].done)
+	s.peers[0].lanes = set.lanes
+	s.mu.Lock()
+	s.rebuild()
+	s.mu.Unlock()
+	return s
+}
+
+func callNow(s *Server, timeout time.Duration) error {
+	return s.Call(&wire.Call{}, time.Now().Add(timeout), nil, &wire.Outcome{})
+}
+
+func wantKind(t *testing.T, err error, kind transport.ErrorKind) {
+	t.Helper()
+	var e *transport.Error
+	if !errors.As(err, &e) || e.Kind != kind {
+		t.Errorf("error %v, want kind %d", err, kind)
+	}
+}
+
+func TestCallsInFlightAreBounded(t *testing.T) {
+	stub := &stubLane{started: make(chan struct{}), let: make(chan struct{})}
+	s := serverWith(t, Config{MaxInFlight: 2}, setOf(false, stub))
+	var running sync.WaitGroup
+	for range 2 {
+		running.Go(func() { _ = callNow(s, patience) })
+		<-stub.started
+	}
+	wantKind(t, callNow(s, patience), transport.Overloaded)
+	if st := s.Status(); st.Shed != 1 || st.InFlight != 2 {
+		t.Errorf("shed %d, in flight %d; want 1, 2", st.Shed, st.InFlight)
+	}
+	stub.let <- struct{}{}
+	eventually(t, "room", func() bool { return s.inFlight.Load() == 1 })
+	running.Go(func() {
+		if err := callNow(s, patience); err != nil {
+			t.Error(err)
+		}
+	})
+	<-stub.started
+	close(stub.let)
+	running.Wait()
+	if n := s.inFlight.Load(); n != 0 {
+		t.Errorf("%d calls in flight at the end", n)
+	}
+}
+
+func TestExclusiveLanesTakeOneCall(t *testing.T) {
+	stubs := []*stubLane{{started: make(chan struct{}, 9), let: make(chan struct{})}, {started: make(chan struct{}, 9), let: make(chan struct{})}}
+	s := serverWith(t, Config{}, setOf(true, stubs...))
+	var running sync.WaitGroup
+	for range 6 {
+		running.Go(func() {
+			if err := callNow(s, patience); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	<-stubs[0].started
+	<-stubs[1].started
+	eventually(t, "the others wait", func() bool { return s.inFlight.Load() == 6 })
+	wantKind(t, callNow(s, time.Millisecond), transport.Timeout)
+	if len(stubs[0].started)+len(stubs[1].started) > 0 {
+		t.Error("a lane got two calls")
+	}
+	close(stubs[0].let)
+	close(stubs[1].let)
+	running.Wait()
+
+	// Who waits hears of the end of all lanes.
+	one := &stubLane{started: make(chan struct{}), let: make(chan struct{})}
+	s = serverWith(t, Config{}, setOf(true, one))
+	running.Go(func() { _ = callNow(s, patience) })
+	<-one.started
+	ends := make(chan error, 3)
+	for range cap(ends) {
+		go func() { ends <- callNow(s, patience) }()
+	}
+	eventually(t, "they wait", func() bool { return s.inFlight.Load() == 4 })
+	s.mu.Lock()
+	s.peers[0].setLanes(nil)
+	s.mu.Unlock()
+	for range cap(ends) {
+		var notReady *NotReadyError
+		if err := <-ends; !errors.As(err, &notReady) {
+			t.Errorf("error %v, want not ready", err)
+		}
+	}
+	close(one.let)
+	running.Wait()
+}
+
+// Shutdown waits for the calls in flight, but not longer than its drain timeout.
+func TestStopWaitsForCalls(t *testing.T) {
+	stub := &stubLane{started: make(chan struct{}), let: make(chan struct{})}
+	s := serverWith(t, Config{DrainTimeout: patience}, setOf(false, stub))
+	var running sync.WaitGroup
+	running.Go(func() { _ = callNow(s, patience) })
+	<-stub.started
+	stopped := make(chan struct{})
+	go func() { s.stop(t.Context(), t.Context()); close(stopped) }()
+	eventually(t, "no new calls", func() bool { return s.lanes.Load() == nil })
+	select {
+	case <-stopped:
+		t.Error("stopped with a call in flight")
+	default:
+	}
+	stub.let <- struct{}{}
+	<-stopped
+	running.Wait()
+
+	s = serverWith(t, Config{DrainTimeout: 10 * time.Millisecond}, setOf(false, stub))
+	running.Go(func() { _ = callNow(s, patience) })
+	<-stub.started
+	s.stop(t.Context(), t.Context())
+	stub.let <- struct{}{}
+	running.Wait()
+}
+
+// What Call costs beside the lane: nothing on the heap.
+func TestCallAllocatesNothing(t *testing.T) {
+	s := serverWith(t, Config{}, setOf(false, &stubLane{}, &stubLane{}))
+	c, out, deadline := &wire.Call{}, &wire.Outcome{}, time.Now().Add(time.Hour)
+	if n := testing.AllocsPerRun(100, func() { _ = s.Call(c, deadline, nil, out) }); n != 0 {
+		t.Errorf("%v allocations per call", n)
+	}
+}
