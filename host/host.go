@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -105,6 +106,9 @@ func (h *Host) Start(ctx context.Context) (err error) {
 			err = errors.Join(err, h.Shutdown(context.Background()))
 		}
 	}()
+	if n := h.settings.WorkerThreads; n > 0 {
+		runtime.GOMAXPROCS(n)
+	}
 	set, err := h.load()
 	if err != nil {
 		return err

@@ -65,8 +65,12 @@ type clientBody struct {
 	r      io.Reader // nil: there is no body, or it was taken into memory
 	size   int       // as declared; -1: chunked
 	prefix []byte    // read already, comes first
+	left   int64     // bytes that may still come; negative: no limit
 	eof    bool
+	over   bool // more came than may
 }
+
+var errBodyTooLarge = errors.New("the request body is over client_max_body_size")
 
 func (b *clientBody) Read(p []byte) (int, error) {
 	if len(b.prefix) > 0 {
@@ -76,6 +80,12 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.r.Read(p)
 	b.eof = b.eof || err == io.EOF
+	if b.left >= 0 {
+		if b.left -= int64(n); b.left < 0 {
+			b.over = true
+			return 0, errBodyTooLarge
+		}
+	}
 	return n, err
 }
 

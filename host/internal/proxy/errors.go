@@ -26,8 +26,12 @@ func (r *request) upstreamFailed(err error) {
 	case upstream.KindResolve:
 		r.ex.Fail(http.StatusServiceUnavailable, "name resolution failed")
 	case upstream.KindBody:
+		status := http.StatusBadRequest
+		if r.clientBody.over {
+			status = http.StatusRequestEntityTooLarge
+		}
 		r.ctx.SetConnectionClose()
-		r.ex.Fail(http.StatusBadRequest, "")
+		r.ex.Fail(status, "")
 	default:
 		r.ex.Fail(http.StatusBadGateway, "")
 	}

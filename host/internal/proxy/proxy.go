@@ -78,7 +78,9 @@ func (p *Proxy) Handle(ctx *fasthttp.RequestCtx) {
 	p.inFlight.Add(1)
 	r := acquire(p, ctx, gen)
 
-	p.opts.Dispatcher.Run(&r.ex, gen.Plans.Global.Chain(pdk.PhaseRewrite), pdk.PhaseRewrite)
+	if !r.ex.Answer.Given {
+		p.opts.Dispatcher.Run(&r.ex, gen.Plans.Global.Chain(pdk.PhaseRewrite), pdk.PhaseRewrite)
+	}
 	if !r.ex.Answer.Given {
 		r.route()
 	}

@@ -58,7 +58,13 @@ func acquire(p *Proxy, ctx *fasthttp.RequestCtx, gen *generation.Generation) *re
 	r.ex.Facts.StartTime = r.start.UnixMilli()
 	if ctx.Request.IsBodyStream() {
 		if n := ctx.Request.Header.ContentLength(); n != 0 {
-			r.clientBody = clientBody{r: ctx.RequestBodyStream(), size: n}
+			r.clientBody = clientBody{r: ctx.RequestBodyStream(), size: n, left: -1}
+			if limit := p.opts.MaxRequestBody; limit > 0 {
+				r.clientBody.left = limit
+				if int64(n) > limit {
+					r.ex.Fail(fasthttp.StatusRequestEntityTooLarge, "")
+				}
+			}
 		}
 	}
 	return r

@@ -71,7 +71,8 @@ func (p *pool) put(c *conn) {
 	c.requests++
 	c.idleSince = time.Now()
 	p.mu.Lock()
-	keep := !p.closed && len(p.idle) < p.transport.opts.IdlePerTarget && c.requests < p.transport.opts.RequestsPerConn
+	o := &p.transport.opts
+	keep := !p.closed && len(p.idle) < o.IdlePerTarget && (o.RequestsPerConn == 0 || c.requests < o.RequestsPerConn)
 	if keep {
 		p.idle = append(p.idle, c)
 	}

@@ -28,26 +28,19 @@ type Target struct {
 // Address is host:port.
 func (t *Target) Address() string { return net.JoinHostPort(t.Host, strconv.Itoa(t.Port)) }
 
-// Options bound the kept connections. Zero values take Kong's defaults.
+// Options bound the kept connections.
 type Options struct {
-	IdlePerTarget      int           // 512
-	RequestsPerConn    int           // 10000
-	IdleTimeout        time.Duration // 60 s
-	MaxResponseHeaders int           // bytes of a response head; 64 KiB
-	// BufferBelow: bodies of known length up to this many bytes are read at once, others stream. 64 KiB.
+	IdlePerTarget   int           // 0: connections are not kept
+	RequestsPerConn int           // 0: no limit
+	IdleTimeout     time.Duration // 0: 60 s
+	// BufferBelow: bodies of known length up to this many bytes are read at once, others stream. 0: 64 KiB.
 	BufferBelow int
 }
 
 func (o Options) withDefaults() Options {
-	set := func(v *int, d int) {
-		if *v == 0 {
-			*v = d
-		}
+	if o.BufferBelow == 0 {
+		o.BufferBelow = 64 << 10
 	}
-	set(&o.IdlePerTarget, 512)
-	set(&o.RequestsPerConn, 10000)
-	set(&o.MaxResponseHeaders, 64<<10)
-	set(&o.BufferBelow, 64<<10)
 	if o.IdleTimeout == 0 {
 		o.IdleTimeout = 60 * time.Second
 	}
@@ -95,7 +88,7 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // RoundTrip sends req and reads the response head into resp; the body follows in resp, in memory when it is small, else as a stream that holds the
 // connection until it is closed. retries is how often a failed try may be repeated: only while no byte of a request body was consumed, and,
-// once something was sent, only for idempotent methods (spec/gateway.md 7.3). reread says that the body can be sent again.
+// once something was sent, only for idempotent methods (spec/gateway.md 7.3).
 func (t *Transport) RoundTrip(target *Target, req *fasthttp.Request, resp *fasthttp.Response, retries int) error {
 	p, err := t.pool(target)
 	if err != nil {
