@@ -118,6 +118,7 @@ func (r *reader) serve() error {
 		return fmt.Errorf("hello: %w", err)
 	}
 	_ = r.conn.SetReadDeadline(time.Time{})
+	r.received = time.Now()
 	for {
 		fresh := !r.frames.Buffered()
 		if fresh {
@@ -164,7 +165,7 @@ func (r *reader) frame(f wire.Frame, body []byte) error {
 	case wire.TypeGoAway:
 		return errGone
 	default:
-		return fmt.Errorf("found a %s frame, which a host does not send", f.Type)
+		return fmt.Errorf("a host does not send %s here", f.Type)
 	}
 	return nil
 }
