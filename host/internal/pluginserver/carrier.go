@@ -17,10 +17,7 @@ func openLane(ctx context.Context, l *life, o transport.Options) (transport.Lane
 	plane := l.desc.plane
 	var conf *tls.Config
 	if plane.network == "tcp" && l.link.tls != nil {
-		conf = l.link.tls.Clone()
-		if conf.ServerName == "" {
-			conf.ServerName = l.link.addr.host()
-		}
+		conf = clientTLS(l.link.tls, l.link.addr)
 	}
 	return msgpack.Dial(ctx, plane.network, plane.addr, conf, o)
 }

@@ -192,16 +192,13 @@ func (a *attached) open(ctx context.Context) (*link, error) {
 		dialErr = err
 		return conn, err
 	}
-	creds := insecure.NewCredentials()
+	creds, authority := insecure.NewCredentials(), "localhost"
 	if a.cfg.TLS != nil {
-		conf := a.cfg.TLS.Clone()
-		if conf.ServerName == "" {
-			conf.ServerName = a.addr.host()
-		}
-		creds = credentials.NewTLS(conf)
+		conf := clientTLS(a.cfg.TLS, a.addr)
+		creds, authority = credentials.NewTLS(conf), conf.ServerName
 	}
 	conn, err := grpc.NewClient("passthrough:///"+a.cfg.Name, grpc.WithContextDialer(dial), grpc.WithTransportCredentials(creds),
-		grpc.WithAuthority("localhost"), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)))
+		grpc.WithAuthority(authority), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)))
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", a.addr, err)
 	}
@@ -221,6 +218,17 @@ func (a *attached) open(ctx context.Context) (*link, error) {
 		shutdown: func(context.Context) {},
 		close:    func() { conn.Close() },
 	}, nil
+}
+
+// clientTLS is conf for the server at addr: its name is the host of the address unless conf says otherwise.
+func clientTLS(conf *tls.Config, addr address) *tls.Config {
+	conf = conf.Clone()
+	if conf.ServerName == "" {
+		if conf.ServerName = addr.host(); conf.ServerName == "" {
+			conf.ServerName = "localhost"
+		}
+	}
+	return conf
 }
 
 // explain says why no connection came up.

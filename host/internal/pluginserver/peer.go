@@ -2,6 +2,7 @@ package pluginserver
 
 import (
 	"context"
+	"log/slog"
 	"time"
 )
 
@@ -37,13 +38,19 @@ type peer struct {
 func (p *peer) run(soft, hard context.Context) {
 	defer close(p.done)
 	defer p.settle()
+	said := ""
 	for soft.Err() == nil {
 		lived, err := p.live(soft, hard)
 		if soft.Err() != nil {
 			return
 		}
 		wait := p.waits.wait(lived)
-		p.server.logger.Warn("plugin server is down", "process", p.number, "error", err, "retry_in", wait)
+		level := slog.LevelWarn
+		if err.Error() == said && lived == 0 { // a server that is not there for hours is worth one line, not thousands
+			level = slog.LevelDebug
+		}
+		said = err.Error()
+		p.server.logger.Log(soft, level, "plugin server is down", "process", p.number, "error", err, "retry_in", wait)
 		select {
 		case <-soft.Done():
 		case <-time.After(wait):
