@@ -21,7 +21,8 @@ type Logs struct {
 
 	mu      sync.Mutex
 	queue   []transport.LogRecord
-	bytes   int
+	lines   int // queued or with the logger
+	bytes   int // of these
 	dropped int
 	running bool
 }
@@ -39,11 +40,12 @@ func (l *Logs) Add(rec transport.LogRecord) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.queue) >= maxLogLines || l.bytes+len(rec.Message) > maxLogBytes {
+	if l.lines >= maxLogLines || l.bytes+len(rec.Message) > maxLogBytes {
 		l.dropped++
 		return
 	}
 	l.queue = append(l.queue, rec)
+	l.lines++
 	l.bytes += len(rec.Message)
 	if !l.running {
 		l.running = true
@@ -55,18 +57,24 @@ func (l *Logs) drain() {
 	for {
 		l.mu.Lock()
 		batch, dropped := l.queue, l.dropped
-		l.queue, l.bytes, l.dropped = nil, 0, 0
-		if len(batch) == 0 {
+		l.queue, l.dropped = nil, 0
+		if len(batch) == 0 && dropped == 0 {
 			l.running = false
 			l.mu.Unlock()
 			return
 		}
 		l.mu.Unlock()
+		written := 0
 		for i := range batch {
 			l.sink(batch[i])
+			written += len(batch[i].Message)
 		}
 		if dropped > 0 {
 			l.sink(transport.LogRecord{Level: 3, Message: fmt.Sprintf("%d log lines were dropped: the plugin server logs faster than they can be written", dropped)})
 		}
+		l.mu.Lock()
+		l.lines -= len(batch)
+		l.bytes -= written
+		l.mu.Unlock()
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"syscall"
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/transport"
@@ -76,7 +77,7 @@ func handshake(ctx context.Context, conn net.Conn, tlsConf *tls.Config, o transp
 	start := len(first)
 	first = wire.AppendHostHello(wire.BeginFrame(first), &o.Hello)
 	wire.EndFrame(first, start, 0, wire.TypeHello)
-	if _, err := conn.Write(first); err != nil {
+	if _, err := conn.Write(first); err != nil && !hungUp(err) { // who hung up may have said why
 		return nil, nil, fmt.Errorf("sending hello: %w", err)
 	}
 	r := wire.NewReader(conn)
@@ -94,10 +95,15 @@ func handshake(ctx context.Context, conn net.Conn, tlsConf *tls.Config, o transp
 	return l, r, nil
 }
 
+// hungUp reports whether the peer has closed the connection.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
 func readHello(r *wire.Reader) (wire.ServerHello, error) {
 	f, body, err := r.Next()
 	switch {
-	case errors.Is(err, io.EOF):
+	case hungUp(err):
 		return wire.ServerHello{}, errors.New("it closed the connection before its hello: wrong token or version")
 	case err != nil:
 		return wire.ServerHello{}, fmt.Errorf("waiting for hello: %w", err)

@@ -240,7 +240,7 @@ func (l *lane) broken(err error) {
 	switch {
 	case errors.As(err, &gone):
 		l.fail(&transport.Error{Kind: transport.Closed, Msg: l.peer + " said goodbye", Err: gone.err}, nil)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case hungUp(err), errors.Is(err, io.ErrUnexpectedEOF):
 		l.fail(&transport.Error{Kind: transport.Closed, Msg: l.peer + " closed the connection", Err: err}, nil)
 	case errors.As(err, &bad):
 		_ = l.bad(err)

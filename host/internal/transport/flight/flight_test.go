@@ -1,0 +1,214 @@
+package flight
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/transport"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+func begin(t *testing.T, tab *Table[string, string], deadline time.Time) *Call[string, string] {
+	t.Helper()
+	c, err := tab.Begin(&wire.Call{Instance: 7, Phase: 2, Facts: &wire.Facts{RequestID: "id"}}, deadline)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestDeadlinesByOneTimer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tab := NewTable[string, string](0, 0)
+		start := time.Now()
+		var wg sync.WaitGroup
+		for i, after := range []time.Duration{time.Second, 10 * time.Millisecond, 300 * time.Millisecond, 10 * time.Millisecond, 2 * time.Second, 299 * time.Millisecond} {
+			c := begin(t, tab, start.Add(after))
+			wg.Go(func() {
+				ev := tab.Wait(c)
+				if late := time.Since(start) - after; ev.Err == nil || ev.Err.Kind != transport.Timeout || late < 0 || late > 2*time.Millisecond {
+					t.Errorf("call %d: %v, %s late", i, ev.Err, late)
+				}
+				tab.End(c)
+			})
+		}
+		forever := begin(t, tab, time.Time{})
+		wg.Wait()
+		if tab.InFlight() != 1 {
+			t.Errorf("%d in flight", tab.InFlight())
+		}
+		time.Sleep(time.Hour)
+		if forever.Ended() {
+			t.Error("a call without a deadline ended")
+		}
+		// A later call arms the timer again.
+		c := begin(t, tab, time.Now().Add(time.Second))
+		if ev := tab.Wait(c); ev.Err == nil || time.Since(start) > time.Hour+3*time.Second+2*time.Millisecond {
+			t.Errorf("got %v after %s", ev.Err, time.Since(start))
+		}
+		tab.End(c)
+		tab.Fail(&transport.Error{Kind: transport.Closed})
+		if ev := tab.Wait(forever); ev.Err == nil || ev.Err.Kind != transport.Closed {
+			t.Errorf("got %+v", ev)
+		}
+		tab.End(forever)
+	})
+}
+
+func TestIdsGoRound(t *testing.T) {
+	tab := NewTable[string, string](0, 0)
+	old := begin(t, tab, time.Time{}) // id 1 stays in flight
+	if err := tab.Outcome(math.MaxUint32-2, "x"); err == nil {
+		t.Error("an id that was never given is taken")
+	}
+	tab.next = math.MaxUint32 - 3
+	seen := map[uint32]bool{1: true}
+	for range 10 {
+		c := begin(t, tab, time.Time{})
+		if c.ID == 0 || seen[c.ID] {
+			t.Fatalf("id %d given twice, or 0", c.ID)
+		}
+		seen[c.ID] = true
+		if err := tab.Outcome(c.ID, "for "+fmt.Sprint(c.ID)); err != nil {
+			t.Fatal(err)
+		}
+		if ev := tab.Wait(c); ev.Outcome != "for "+fmt.Sprint(c.ID) {
+			t.Errorf("%d: got %q", c.ID, ev.Outcome)
+		}
+		tab.End(c)
+	}
+	if err := tab.Outcome(1, "old"); err != nil {
+		t.Fatal(err)
+	}
+	if ev := tab.Wait(old); ev.Outcome != "old" {
+		t.Errorf("got %+v", ev)
+	}
+	tab.End(old)
+	if err := tab.Outcome(math.MaxUint32-3, "late"); err != nil {
+		t.Errorf("a late outcome: %v", err)
+	}
+}
+
+func TestGrownTableFindsEverybody(t *testing.T) {
+	tab := NewTable[string, string](0, 0)
+	var calls []*Call[string, string]
+	for i := range 5000 {
+		calls = append(calls, begin(t, tab, time.Time{}))
+		if i%3 == 0 { // holes
+			tab.End(calls[len(calls)-1])
+			calls = calls[:len(calls)-1]
+		}
+	}
+	if tab.InFlight() != len(calls) {
+		t.Errorf("%d in flight, want %d", tab.InFlight(), len(calls))
+	}
+	for _, c := range calls {
+		if err := tab.Outcome(c.ID, fmt.Sprint(c.ID)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range calls {
+		if ev := tab.Wait(c); ev.Outcome != fmt.Sprint(c.ID) {
+			t.Fatalf("%d: got %q", c.ID, ev.Outcome)
+		}
+		tab.End(c)
+	}
+	if tab.InFlight() != 0 || !tab.Oldest().IsZero() || tab.head != nil || tab.tail != nil {
+		t.Error("the table is not empty")
+	}
+}
+
+func TestUsedCallsAreClean(t *testing.T) {
+	tab := NewTable[string, string](0, 10)
+	a := begin(t, tab, time.Time{})
+	for _, err := range []error{tab.Ask(a.ID, "q", 1), tab.Chunk(a.ID, []byte("12345")), tab.Outcome(a.ID, "o")} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	id := a.ID
+	tab.End(a) // without looking
+	for range 100 {
+		b := begin(t, tab, time.Time{})
+		if b.Ended() || len(b.ready) != 0 || b.gather.Len() != 0 || b.asks != nil || b.Sent || b.ID == id {
+			t.Fatalf("a used call: %+v", b)
+		}
+		tab.End(b)
+	}
+	if err := tab.Ask(id, "late", 1); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSlots(t *testing.T) {
+	var s Slots
+	f := &wire.Facts{Route: new(wire.Entity)}
+	if slot, fresh := s.Of(f.Route, f); slot != 0 || !fresh {
+		t.Errorf("first: got %d %v", slot, fresh)
+	}
+	if slot, fresh := s.Of(f.Route, f); slot != 0 || fresh {
+		t.Errorf("again: got %d %v", slot, fresh)
+	}
+	for i := range 3 * wire.EntitySlots {
+		f.Consumer = new(wire.Entity)
+		if slot, fresh := s.Of(f.Consumer, f); !fresh || slot == 0 {
+			t.Fatalf("entity %d: got %d %v; slot 0 is in use by the same call", i, slot, fresh)
+		}
+	}
+	if len(s.of) > wire.EntitySlots {
+		t.Errorf("%d entities are kept", len(s.of))
+	}
+	f.Route = nil
+	for range wire.EntitySlots {
+		f.Consumer = new(wire.Entity)
+		s.Of(f.Consumer, f)
+	}
+	if _, known := s.of[f.Consumer]; !known || len(s.of) != wire.EntitySlots {
+		t.Errorf("%d entities are kept", len(s.of))
+	}
+}
+
+func TestLogsKeepTheirOrderAndBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, c := range map[string]struct {
+			add, kept int
+			message   func(i int) string
+		}{
+			"lines": {maxLogLines + 500, maxLogLines, func(i int) string { return fmt.Sprint(i) }},
+			"bytes": {100, maxLogBytes / maxLogLine, func(i int) string { return fmt.Sprintf("%0*d", maxLogLine, i) }},
+		} {
+			gate := make(chan struct{})
+			var got []string
+			l := NewLogs(func(r transport.LogRecord) {
+				<-gate
+				got = append(got, r.Message)
+			})
+			for i := range c.add {
+				l.Add(transport.LogRecord{Message: c.message(i)})
+			}
+			close(gate)
+			synctest.Wait()
+			if l.running || l.lines != 0 || l.bytes != 0 {
+				t.Errorf("%s: %d lines of %d bytes wait, running %v", name, l.lines, l.bytes, l.running)
+			}
+			notes := 0
+			for i, at := 0, 0; i < len(got); i++ {
+				if strings.Contains(got[i], "log lines were dropped") {
+					notes++
+				} else if got[i] != c.message(at) {
+					t.Fatalf("%s: line %d is %q", name, i, got[i])
+				} else {
+					at++
+				}
+			}
+			if len(got)-notes != c.kept || notes == 0 {
+				t.Errorf("%s: %d lines and %d notes, want %d lines", name, len(got)-notes, notes, c.kept)
+			}
+		}
+	})
+}

@@ -1,0 +1,162 @@
+package grpc_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	gogrpc "google.golang.org/grpc"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/transport"
+	"github.com/outrigger-gateway/outrigger/host/internal/transport/grpc"
+	"github.com/outrigger-gateway/outrigger/host/internal/transport/transporttest"
+	"github.com/outrigger-gateway/outrigger/proto/gen/outrigger/plugin/v1"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+	"github.com/outrigger-gateway/outrigger/proto/wirepb"
+)
+
+type serverStream = gogrpc.BidiStreamingServer[pluginv1.DispatchRequest, pluginv1.DispatchResponse]
+
+// server runs one function as its Dispatch.
+type server struct {
+	pluginv1.UnimplementedPluginServerServer
+	dispatch func(st serverStream) error
+}
+
+func (s *server) Dispatch(st serverStream) error { return s.dispatch(st) }
+
+func hello(version uint32) *pluginv1.DispatchResponse {
+	return &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Hello{Hello: &pluginv1.ServerHello{Version: version}}}
+}
+
+// untilGone waits for the end of the stream.
+func untilGone(st serverStream) error {
+	<-st.Context().Done()
+	return nil
+}
+
+func TestOpenFails(t *testing.T) {
+	goaway := &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Goaway{Goaway: wirepb.GoAway(&wire.GoAway{Code: "not_ready", Message: "later"})}}
+	log := &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Log{Log: &pluginv1.Log{}}}
+	for name, c := range map[string]struct {
+		dispatch func(st serverStream) error
+		kind     transport.ErrorKind
+		want     string
+	}{
+		"silent":          {untilGone, transport.Timeout, "no hello in time"},
+		"closes":          {func(serverStream) error { return nil }, transport.Closed, "waiting for hello"},
+		"refuses":         {func(serverStream) error { return status.Error(codes.PermissionDenied, "not you") }, transport.Closed, "not you"},
+		"goaway":          {func(st serverStream) error { return st.Send(goaway) }, transport.Closed, "it refused: not_ready: later"},
+		"another version": {func(st serverStream) error { return st.Send(hello(2)) }, transport.BadFrame, "version 2, expected 1"},
+		"log first":       {func(st serverStream) error { return st.Send(log) }, transport.BadFrame, "came first"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			transporttest.NoLeaks(t)
+			ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+			defer cancel()
+			_, err := grpc.Open(ctx, transporttest.ConnectTo(t, &server{dispatch: c.dispatch}), transport.Options{})
+			if transporttest.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v (kind %d), want kind %d with %q", err, transporttest.KindOf(err), c.kind, c.want)
+			}
+		})
+	}
+	t.Run("no such service", func(t *testing.T) {
+		cc := transporttest.ConnectTo(t, pluginv1.UnimplementedPluginServerServer{})
+		if _, err := grpc.Open(context.Background(), cc, transport.Options{}); transporttest.KindOf(err) != transport.Closed {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// TestPeerThatNeverReads: flow control stops the sender, never a caller.
+func TestPeerThatNeverReads(t *testing.T) {
+	transporttest.NoLeaks(t)
+	cc := transporttest.ConnectTo(t, &server{dispatch: func(st serverStream) error {
+		if err := st.Send(hello(1)); err != nil {
+			return err
+		}
+		return untilGone(st)
+	}})
+	l, err := grpc.Open(context.Background(), cc, transport.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	run := func(n int, timeout time.Duration, body int) {
+		for range n {
+			wg.Go(func() {
+				c := transporttest.SampleCall(12)
+				c.RequestBody, c.HasRequestBody = make([]byte, body), true
+				var out wire.Outcome
+				start := time.Now()
+				err := l.Call(c, start.Add(timeout), nil, &out)
+				if took := time.Since(start); transporttest.KindOf(err) != transport.Timeout || took > timeout+3*time.Second {
+					t.Errorf("got %v after %s", err, took)
+				}
+			})
+		}
+	}
+	run(4, 500*time.Millisecond, 4<<20)
+	transporttest.Eventually(t, "senders are under way", func() bool { return l.InFlight() == 4 })
+	run(100, 50*time.Millisecond, 100)
+	wg.Wait()
+	if l.Err() != nil || l.InFlight() != 0 {
+		t.Errorf("err %v, %d in flight", l.Err(), l.InFlight())
+	}
+	_ = l.Close("done", "")
+}
+
+// TestNonsense: messages that a server must not send end the lane.
+func TestNonsense(t *testing.T) {
+	for name, m := range map[string]*pluginv1.DispatchResponse{
+		"nothing":              {CallId: 1},
+		"second hello":         hello(1),
+		"outcome from nowhere": {CallId: 77, Message: &pluginv1.DispatchResponse_Outcome{Outcome: &pluginv1.Outcome{}}},
+		"chunk from nowhere":   {CallId: 77, Message: &pluginv1.DispatchResponse_Chunk{Chunk: []byte("x")}},
+		"log from nowhere":     {CallId: 77, Message: &pluginv1.DispatchResponse_Log{Log: &pluginv1.Log{}}},
+		"outcome of nonsense":  {CallId: 1, Message: &pluginv1.DispatchResponse_Outcome{Outcome: &pluginv1.Outcome{Operations: []*pluginv1.Operation{{Code: 50, Value: []byte{0xc1}}}}}},
+		"ask of nonsense":      {CallId: 1, Message: &pluginv1.DispatchResponse_Ask{Ask: &pluginv1.Ask{Args: [][]byte{{0xc1}}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			transporttest.NoLeaks(t)
+			told := make(chan string, 1)
+			cc := transporttest.ConnectTo(t, &server{dispatch: func(st serverStream) error {
+				if err := st.Send(hello(1)); err != nil {
+					return err
+				}
+				for {
+					r, err := st.Recv()
+					switch {
+					case err != nil:
+						told <- "nothing"
+						return nil
+					case r.GetCall() != nil:
+						if err := st.Send(m); err != nil {
+							return err
+						}
+					case r.GetGoaway() != nil:
+						told <- r.GetGoaway().GetCode()
+						return nil
+					}
+				}
+			}})
+			l, err := grpc.Open(context.Background(), cc, transport.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close("done", "")
+			var out wire.Outcome
+			if err := l.Call(transporttest.SampleCall(1), transporttest.Soon(), nil, &out); transporttest.KindOf(err) != transport.BadFrame {
+				t.Errorf("got %v", err)
+			}
+			if code := <-told; code != wire.CodeBadFrame {
+				t.Errorf("the server was told %q", code)
+			}
+		})
+	}
+}
