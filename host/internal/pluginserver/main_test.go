@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -31,6 +32,8 @@ func TestMain(m *testing.M) {
 		fakeMain()
 	case os.Getenv(hostKey) != "":
 		hostMain()
+	case os.Getenv(sdkKey) != "":
+		sdkMain()
 	}
 	os.Exit(m.Run())
 }
@@ -255,9 +258,18 @@ func countLines(path string) int {
 // spawn starts the fake as an attached server; the test's end kills it.
 func spawn(t *testing.T, orders ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), fakeKey+"="+strings.Join(orders, ","), "GORACE="+quick)
-	cmd.Stderr = os.Stderr
+	return spawnWith(t, map[string]string{fakeKey: strings.Join(orders, ","), "GORACE": quick})
+}
+
+// spawnWith starts the test binary; the test's end kills it.
+func spawnWith(t *testing.T, env map[string]string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = os.Environ()
+	for name, v := range env {
+		cmd.Env = append(cmd.Env, name+"="+v)
+	}
+	cmd.Stderr = io.Discard
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

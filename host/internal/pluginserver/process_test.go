@@ -97,14 +97,17 @@ func TestKilledServerComesBackWithItsInstances(t *testing.T) {
 						return
 					default:
 					}
-					if _, config, err := w.call("s", id, "/"); err == nil && config != configOf(id) {
+					_, config, err := w.call("s", id, "/")
+					var answer *wire.Error
+					switch {
+					case err == nil && config != configOf(id):
 						t.Errorf("instance %d got the configuration %s", id, config)
 						return
-					} else if var_ := (*wire.Error)(nil); errors.As(err, &var_) {
+					case errors.As(err, &answer):
 						t.Errorf("instance %d: a process took a call before it had the instance: %v", id, err)
 						return
-					} else if err != nil {
-						time.Sleep(time.Millisecond) // not a wait for anything: keeps the machine free for the restart
+					case err != nil:
+						time.Sleep(time.Millisecond) // not a wait for anything: leaves the machine to the restart
 					}
 				}
 			})
