@@ -9,7 +9,7 @@ from .._errors import ArgError, HostError, PhaseError
 from .._gen.functions import FUNCTIONS
 from .._values import Consumer, Credential
 from .node import Entity, Node
-from .text import HeaderLines
+from .text import HeaderLines, apply_to_request, apply_to_response
 from .values import Malformed, decode_value
 from .wire import PHASES, Answer, BadFrame, Outcome, WireCall, WireClient, WireRequest, decode_client, decode_request
 
@@ -167,23 +167,10 @@ class CallState:
         operations = self.operations
         seen = len(operations)
         for operation in operations[lines.seen : seen]:
-            code = operation[0]
-            if code == 1:
-                values = operation[2]
-                lines = lines.with_set(operation[1], values) if values else lines.without(operation[1])
-            elif code == 2:
-                lines = self._added(lines, operation[1], operation[2])
-            elif code == 3:
-                lines = lines.without(operation[1])
+            lines = apply_to_request(lines, operation)
         lines.seen = seen
         self._headers = lines
         return lines
-
-    @staticmethod
-    def _added(lines: HeaderLines, name: str, values: list[bytes]) -> HeaderLines:
-        if name.lower() == "host" and values:  # a request has one Host: the last wins
-            return lines.with_set(name, values[-1:])
-        return lines.with_added(name, values)
 
     def response_fact(self) -> list[Any] | None:
         """``[status, headers, source]`` as it came; None before there is a response."""
@@ -201,14 +188,7 @@ class CallState:
         operations = self.operations
         seen = len(operations)
         for operation in operations[lines.seen : seen]:
-            code = operation[0]
-            if code == 21:
-                values = operation[2]
-                lines = lines.with_set(operation[1], values) if values else lines.without(operation[1])
-            elif code == 22:
-                lines = lines.with_added(operation[1], operation[2])
-            elif code == 23:
-                lines = lines.without(operation[1])
+            lines = apply_to_response(lines, operation)
         lines.seen = seen
         self._response_lines = lines
         return lines

@@ -297,3 +297,31 @@ class HeaderLines:
 
 def _lines(key: str, values: Sequence[bytes]) -> list[Any]:
     return [part for value in values for part in (key, value)]
+
+
+def apply_to_request(lines: HeaderLines, operation: list[Any]) -> HeaderLines:
+    """Request headers after one operation; those of other kinds change nothing."""
+    code = operation[0]
+    if code == 1:
+        values = operation[2]
+        return lines.with_set(operation[1], values) if values else lines.without(operation[1])
+    if code == 2:
+        if header_key(operation[1]) == "host":  # a request has one Host: the last wins
+            return lines.with_set(operation[1], operation[2][-1:])
+        return lines.with_added(operation[1], operation[2])
+    if code == 3:
+        return lines.without(operation[1])
+    return lines
+
+
+def apply_to_response(lines: HeaderLines, operation: list[Any]) -> HeaderLines:
+    """Response headers after one operation; those of other kinds change nothing."""
+    code = operation[0]
+    if code == 21:
+        values = operation[2]
+        return lines.with_set(operation[1], values) if values else lines.without(operation[1])
+    if code == 22:
+        return lines.with_added(operation[1], operation[2])
+    if code == 23:
+        return lines.without(operation[1])
+    return lines
