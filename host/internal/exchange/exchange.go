@@ -99,6 +99,7 @@ type Exchange struct {
 
 	requestLoaded  bool
 	responseLoaded bool
+	pending        []wire.Header // response headers that plugins set before the response was there
 	// enrolled are the instances of the later phases when it is not simply the plan's.
 	enrolled []*plan.Instance
 }
@@ -130,14 +131,14 @@ func (e *Exchange) NeedResponse() {
 // ResponseArrived says that the live message now holds the upstream's response. Headers that plugins set before are added to it; replace
 // makes them replace the upstream's instead, as Kong does when it buffers.
 func (e *Exchange) ResponseArrived(replace bool) {
-	pending := e.Facts.Response.Headers
+	e.pending = append(e.pending[:0], e.Facts.Response.Headers...)
+	pending := e.pending
 	e.Facts.HasResponse, e.Facts.HasServiceResponse = true, true
 	e.responseLoaded = false
 	if len(pending) == 0 {
 		e.Dirty &^= DirtyResponse
 		return
 	}
-	e.Facts.Response.Headers = nil
 	e.NeedResponse()
 	for _, h := range pending {
 		if replace {
@@ -211,10 +212,11 @@ func (e *Exchange) Reset() {
 	clear(response[:cap(response)])
 	clear(service[:cap(service)])
 	clear(shared[:cap(shared)])
-	enrolled := e.enrolled
+	enrolled, pending := e.enrolled, e.pending
 	clear(enrolled[:cap(enrolled)])
+	clear(pending[:cap(pending)])
 	clear(e.Serialized)
-	*e = Exchange{enrolled: enrolled[:0], Serialized: e.Serialized[:0]}
+	*e = Exchange{enrolled: enrolled[:0], pending: pending[:0], Serialized: e.Serialized[:0]}
 	e.Facts.Request.Headers = headers[:0]
 	e.Facts.Response.Headers = response[:0]
 	e.Facts.ServiceResponse.Headers = service[:0]

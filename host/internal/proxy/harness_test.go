@@ -28,7 +28,7 @@ import (
 
 // gateway is a proxy with native plugins in front of a test upstream.
 type gateway struct {
-	t       *testing.T
+	t       testing.TB
 	addr    string
 	proxy   *Proxy
 	holder  *generation.Holder
@@ -63,12 +63,12 @@ func (l *lockedBuffer) String() string {
 }
 
 // start runs a gateway for a configuration. UPSTREAM in the text is replaced by the upstream's host:port.
-func start(t *testing.T, up http.Handler, text string, plugins []pdk.Plugin, change ...func(*Options)) *gateway {
+func start(t testing.TB, up http.Handler, text string, plugins []pdk.Plugin, change ...func(*Options)) *gateway {
 	t.Helper()
 	server := httptest.NewServer(up)
 	t.Cleanup(server.Close)
 	g := &gateway{t: t, holder: &generation.Holder{}, logs: &lockedBuffer{}}
-	logger := slog.New(slog.NewTextHandler(g.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	logger := slog.New(slog.NewTextHandler(g.logs, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	node := &local.Node{ID: "node", MaxBody: 1 << 20, MaxShared: 64 << 10}
 	transport := upstream.New(upstream.Options{IdlePerTarget: 64})
 	o := Options{

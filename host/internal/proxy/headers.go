@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"cmp"
 	"net/http"
 	"strconv"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/bytesx"
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
 	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
@@ -22,13 +24,14 @@ func (r *request) upstreamTarget() *upstream.Target {
 	if r.ex.Upstream.Scheme != "" {
 		scheme = r.ex.Upstream.Scheme
 	}
-	return &upstream.Target{
+	r.to = upstream.Target{
 		TLS: scheme == "https", TLSVerify: s.TLSVerify != nil && *s.TLSVerify,
 		Host: s.Host, Port: s.Port,
 		ConnectTimeout: time.Duration(s.ConnectTimeout) * time.Millisecond,
 		WriteTimeout:   time.Duration(s.WriteTimeout) * time.Millisecond,
 		ReadTimeout:    time.Duration(s.ReadTimeout) * time.Millisecond,
 	}
+	return &r.to
 }
 
 // writeUpstream builds the request for the service: head by spec/gateway.md 4.1, body streamed from the client unless somebody has read
@@ -41,17 +44,14 @@ func (r *request) writeUpstream(out *fasthttp.Request, target *upstream.Target) 
 	if r.ex.Dirty&exchange.DirtyMethod != 0 {
 		h.SetMethod(r.ex.Facts.Request.Method)
 	}
-	uri := r.ex.Upstream.Path
-	if q, mark := r.query(); mark {
-		uri += "?" + q
-	}
-	h.SetRequestURI(uri)
+	r.scratch = r.appendURI(r.scratch[:0])
+	h.SetRequestURIBytes(r.scratch)
 	r.copyRequestHeaders(h)
 	r.setHost(h, target)
 	r.setForwarded(h)
-	h.Set("Connection", "keep-alive")
+	h.Add("Connection", "keep-alive")
 	if r.proxy.opts.HeadersUpstream {
-		h.SetBytesV("X-Kong-Request-Id", r.id[:])
+		h.AddBytesV("X-Kong-Request-Id", r.id[:])
 	}
 	switch {
 	case r.ex.Upstream.HasBody:
@@ -68,7 +68,7 @@ func (r *request) writeUpstream(out *fasthttp.Request, target *upstream.Target) 
 // made up.
 func (r *request) copyRequestHeaders(h *fasthttp.RequestHeader) {
 	in := &r.ctx.Request.Header
-	nominated := []byte(r.header("connection"))
+	nominated := []byte(r.header("connection")) // empty for most requests: no copy
 	if r.ex.Dirty&exchange.DirtyRequestHeaders != 0 {
 		for _, f := range r.ex.Facts.Request.Headers {
 			if passUpstream([]byte(f.Name), nominated) {
@@ -215,61 +215,39 @@ func (r *request) setHost(h *fasthttp.RequestHeader, t *upstream.Target) {
 }
 
 func (r *request) setForwarded(h *fasthttp.RequestHeader) {
-	ip := r.peer.addr.String()
-	if addr, _ := r.realIP(); addr != r.peer.addr {
-		h.Set("X-Real-IP", addr.String())
-	} else {
-		h.Set("X-Real-IP", ip)
-	}
-	if xff := r.liveHeader("X-Forwarded-For"); xff != "" {
-		ip = xff + ", " + ip
-	}
-	h.Set("X-Forwarded-For", ip)
+	addr, _ := r.realIP()
+	r.scratch = addr.AppendTo(r.scratch[:0])
+	h.AddBytesV("X-Real-IP", r.scratch)
+
+	r.scratch = appendList(r.scratch[:0], r, "x-forwarded-for")
+	r.scratch = r.peer.addr.AppendTo(r.scratch)
+	h.AddBytesV("X-Forwarded-For", r.scratch)
 
 	var w forwarded
 	if r.peer.trusted {
 		w = r.forwarded()
 	}
-	if w.scheme == "" {
-		w.scheme = r.scheme()
+	h.Add("X-Forwarded-Proto", cmp.Or(w.scheme, r.scheme()))
+	h.Add("X-Forwarded-Host", cmp.Or(w.host, r.host))
+	r.scratch = strconv.AppendInt(r.scratch[:0], int64(cmp.Or(w.port, r.listenPort())), 10)
+	h.AddBytesV("X-Forwarded-Port", r.scratch)
+	h.Add("X-Forwarded-Path", cmp.Or(w.path, bytesx.View(r.target.path)))
+	if prefix := cmp.Or(w.prefix, r.match.Prefix); prefix != "" {
+		h.Add("X-Forwarded-Prefix", prefix)
 	}
-	if w.host == "" {
-		w.host, _ = r.hostPort()
-	}
-	if w.port == 0 {
-		w.port = r.listenPort()
-	}
-	if w.path == "" {
-		w.path = string(r.target.path)
-	}
-	if w.prefix == "" {
-		w.prefix = r.match.Prefix
-	}
-	h.Set("X-Forwarded-Proto", w.scheme)
-	h.Set("X-Forwarded-Host", w.host)
-	h.Set("X-Forwarded-Port", strconv.Itoa(w.port))
-	h.Set("X-Forwarded-Path", w.path)
-	if w.prefix != "" {
-		h.Set("X-Forwarded-Prefix", w.prefix)
-	}
-	via := r.proxy.via
-	if old := r.liveHeader("Via"); old != "" {
-		via = old + ", " + via
-	}
-	h.Set("Via", via)
+	r.scratch = appendList(r.scratch[:0], r, "via")
+	h.AddBytesV("Via", append(r.scratch, r.proxy.via...))
 }
 
-// liveHeader joins the values of a request header as it stands after the plugins' writes.
-func (r *request) liveHeader(name string) string {
-	name = strings.ToLower(name)
-	joined, ok := headerView{r}.HeaderValue(name, 0)
-	for i := 1; ok; i++ {
-		var v string
-		if v, ok = (headerView{r}).HeaderValue(name, i); ok {
-			joined += ", " + v
+// appendList appends the values of a request header, each followed by a comma; name is in lower case.
+func appendList(dst []byte, r *request, name string) []byte {
+	for i := 0; ; i++ {
+		v, ok := headerView{r}.HeaderValue(name, i)
+		if !ok {
+			return dst
 		}
+		dst = append(append(dst, v...), ", "...)
 	}
-	return joined
 }
 
 // dropHopHeaders takes the hop-by-hop headers out of the upstream's response. Framing is set anew for the client.
@@ -281,7 +259,7 @@ func (r *request) dropHopHeaders() {
 			nominated = v
 		}
 	}
-	drop := r.keptHeaders[:0]
+	drop := r.scratch[:0]
 	for k := range h.All() {
 		if responseHop(k) || len(nominated) > 0 && hasToken(nominated, k) {
 			drop = append(append(drop, k...), 0)
@@ -320,19 +298,19 @@ func (r *request) writeHeaders() {
 			h.Add("Via", r.proxy.via)
 		}
 		if o.LatencyTokens {
-			h.Set("X-Kong-Upstream-Latency", strconv.FormatInt(r.ex.Latencies.Proxy, 10))
-			h.Set("X-Kong-Proxy-Latency", strconv.FormatInt(r.ex.Latencies.Kong, 10))
+			r.setNumber(h, "X-Kong-Upstream-Latency", r.ex.Latencies.Proxy)
+			r.setNumber(h, "X-Kong-Proxy-Latency", r.ex.Latencies.Kong)
 		}
 	} else {
 		if o.ServerTokens {
 			h.SetServer("outrigger/" + o.Version)
 		}
 		if o.LatencyTokens {
-			h.Set("X-Kong-Response-Latency", strconv.FormatInt(time.Since(r.start).Milliseconds(), 10))
+			r.setNumber(h, "X-Kong-Response-Latency", time.Since(r.start).Milliseconds())
 		}
 	}
 	if o.UpstreamStatus && r.ex.Facts.HasServiceResponse {
-		h.Set("X-Kong-Upstream-Status", strconv.Itoa(r.ex.Facts.ServiceResponse.Status))
+		r.setNumber(h, "X-Kong-Upstream-Status", int64(r.ex.Facts.ServiceResponse.Status))
 	}
 	if o.RequestIDHeader {
 		h.SetBytesV("X-Kong-Request-Id", r.id[:])
@@ -340,6 +318,11 @@ func (r *request) writeHeaders() {
 	if o.DebugHeader && r.ex.Route != nil && r.header("kong-debug") == "1" {
 		r.debugHeaders(h)
 	}
+}
+
+func (r *request) setNumber(h *fasthttp.ResponseHeader, name string, n int64) {
+	r.scratch = strconv.AppendInt(r.scratch[:0], n, 10)
+	h.SetBytesV(name, r.scratch)
 }
 
 func (r *request) debugHeaders(h *fasthttp.ResponseHeader) {
@@ -413,7 +396,7 @@ func (r *request) httpsRequired(route *entity.Route) {
 		r.ex.Answer.Headers = []wire.Header{{Name: "Upgrade", Value: "TLS/1.2, HTTP/1.1"}}
 		return
 	}
-	host, _ := r.hostPort()
+	host := r.host
 	if r.peer.trusted {
 		if w := r.forwarded(); w.host != "" {
 			host = w.host

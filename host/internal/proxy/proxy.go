@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -51,13 +52,15 @@ type Proxy struct {
 	opts Options
 	logs *logQueue
 	via  string
+	// realIPHeader is opts.RealIPHeader in lower case.
+	realIPHeader string
 	// InFlight is the number of requests being served.
 	inFlight atomic.Int64
 }
 
 // New makes a proxy. Close ends its log queue.
 func New(o Options) *Proxy {
-	p := &Proxy{opts: o, via: "1.1 outrigger/" + o.Version}
+	p := &Proxy{opts: o, via: "1.1 outrigger/" + o.Version, realIPHeader: strings.ToLower(o.RealIPHeader)}
 	p.logs = newLogQueue(o.Dispatcher, o.Logger, o.LogQueue, o.LogWorkers)
 	return p
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/bytesx"
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
 	"github.com/outrigger-gateway/outrigger/host/internal/generation"
 	"github.com/outrigger-gateway/outrigger/host/internal/router"
@@ -27,10 +28,14 @@ type request struct {
 
 	start, upstreamStart, upstreamEnd time.Time
 
-	id     [32]byte
-	target target // of the request line
-	match  router.Match
-	peer   peer
+	id       [32]byte
+	target   target // of the request line
+	path     string // normalised; a view of the request
+	host     string // lower case; a view of the request
+	hostPort int
+	match    router.Match
+	peer     peer
+	to       upstream.Target
 
 	clientBody   clientBody
 	body         []byte // the request body in memory
@@ -38,9 +43,9 @@ type request struct {
 	responseBody []byte // the upstream's body in memory
 	bufferedBody bool
 
-	keptHeaders []byte // scratch for names of headers to drop
-	answered    bool   // the gateway answered itself
-	finished    bool
+	scratch  []byte
+	answered bool // the gateway answered itself
+	finished bool
 }
 
 var requests = sync.Pool{New: func() any { return new(request) }}
@@ -51,6 +56,8 @@ func acquire(p *Proxy, ctx *fasthttp.RequestCtx, gen *generation.Generation) *re
 	r.start = ctx.Time()
 	newRequestID(&r.id)
 	r.target = splitTarget(ctx.Request.Header.RequestURI())
+	r.path = normalPath(bytesx.View(r.target.path))
+	r.host, r.hostPort = hostOf(&r.target, ctx)
 	r.peer = p.peerOf(ctx)
 	r.ex.Live, r.ex.Dir = r, gen
 	r.ex.Plan = gen.Plans.Global
@@ -72,10 +79,9 @@ func acquire(p *Proxy, ctx *fasthttp.RequestCtx, gen *generation.Generation) *re
 
 // route finds the route, or fails the exchange as spec/gateway.md 2.7 says.
 func (r *request) route() {
-	host, port := r.hostPort()
 	req := router.Request{
-		Method: string(r.ctx.Request.Header.Method()), Scheme: r.scheme(), Host: host, HostPort: port,
-		ListenPort: r.listenPort(), Path: r.path(), TLS: r.ctx.IsTLS(), Headers: headerView{r},
+		Method: bytesx.View(r.ctx.Request.Header.Method()), Scheme: r.scheme(), Host: r.host, HostPort: r.hostPort,
+		ListenPort: r.listenPort(), Path: r.path, TLS: r.ctx.IsTLS(), Headers: headerView{r},
 	}
 	if !r.gen.Router.Match(&req, &r.match) {
 		r.ex.Fail(fasthttp.StatusNotFound, "no Route matched with those values")
@@ -85,7 +91,6 @@ func (r *request) route() {
 	r.ex.Route, r.ex.Service = route, route.Service
 	r.ex.Facts.Route, r.ex.Facts.Service = r.gen.RouteDoc(route), r.gen.ServiceDoc(route.Service)
 	r.ex.Plan = r.gen.Plans.ForRoute(route)
-	r.ex.Upstream.Path = r.upstreamPath()
 	if r.ex.RequestLoaded() {
 		r.loadRouted(&r.ex.Facts)
 	}
@@ -107,27 +112,27 @@ func (r *request) LoadRequest(f *wire.Facts) {
 	raw := h.RawHeaders()
 	target := h.RequestURI()
 	method := h.Method()
-	block := make([]byte, 0, len(raw)+len(target)+len(method)+len(r.id))
+	block := make([]byte, 0, len(r.id)+len(r.host)+len(method)+len(target)+len(raw))
 	block = append(block, r.id[:]...)
+	block = append(block, r.host...)
 	block = append(block, method...)
 	block = append(block, target...)
 	block = append(block, raw...)
-	text := string(block)
-	f.RequestID = text[:32]
-	text = text[32:]
+	text := bytesx.View(block) // nobody writes to it any more
+	f.RequestID, text = text[:len(r.id)], text[len(r.id):]
 	q := &f.Request
+	q.Host, text = text[:len(r.host)], text[len(r.host):]
 	q.Method, text = text[:len(method)], text[len(method):]
 	q.Target, text = text[:len(target)], text[len(target):]
 	q.Scheme = r.scheme()
-	q.Host, _ = r.hostPort()
 	q.Port = r.listenPort()
 	q.HTTPVersion = 11
 	if !h.IsHTTP11() {
 		q.HTTPVersion = 10
 	}
-	t := splitTarget([]byte(q.Target))
-	q.RawQuery = string(t.query)
-	q.Path = r.path()
+	_, rest, _ := strings.Cut(q.Target, "?")
+	q.RawQuery = rest
+	q.Path = normalPath(q.Target[len(q.Target)-len(r.target.path)-r.queryRoom() : len(q.Target)-r.queryRoom()])
 	q.Headers = parseHeaders(q.Headers[:0], text)
 	r.loadAddresses(f)
 	if r.ex.Route != nil {
@@ -135,11 +140,19 @@ func (r *request) LoadRequest(f *wire.Facts) {
 	}
 }
 
+// queryRoom is the length of the query in the target with its question mark.
+func (r *request) queryRoom() int {
+	if r.target.mark {
+		return len(r.target.query) + 1
+	}
+	return 0
+}
+
 // loadRouted fills what only the router knows.
 func (r *request) loadRouted(f *wire.Facts) {
 	if r.match.Prefix != "" && !f.Forwarded.HasPrefix {
 		r.forwardedFromRequest(f)
-		f.Forwarded.Prefix, f.Forwarded.HasPrefix = r.match.Prefix, true
+		f.Forwarded.Prefix, f.Forwarded.HasPrefix = strings.Clone(r.match.Prefix), true
 	}
 	for _, c := range r.match.Captures.Unnamed {
 		f.Captures.Unnamed = append(f.Captures.Unnamed, strings.Clone(c))
@@ -161,7 +174,7 @@ func (r *request) LoadResponse(f *wire.Facts) {
 	for k, v := range h.All() {
 		block = append(append(block, k...), v...)
 	}
-	text := string(block)
+	text := bytesx.View(block) // nobody writes to it any more
 	f.Response.Headers = f.Response.Headers[:0]
 	for k, v := range h.All() {
 		n := len(k) + len(v)
@@ -245,6 +258,9 @@ func (r *request) finish() {
 		r.ex.Latencies.Kong = r.ex.Latencies.Request
 	}
 	if r.ex.Handles(pdk.PhaseLog) {
+		if !r.upstreamStart.IsZero() {
+			r.ex.Upstream.Path = string(r.appendURI(r.scratch[:0]))
+		}
 		r.gen.Retain()
 		r.proxy.logs.push(r.ex.Detach(), r.gen)
 	}
@@ -255,7 +271,7 @@ func (r *request) finish() {
 	clear(match.Captures.Named[:cap(match.Captures.Named)])
 	match.Route, match.MatchedPath, match.Prefix = nil, "", ""
 	ex := r.ex
-	*r = request{ex: ex, match: match, keptHeaders: r.keptHeaders[:0]}
+	*r = request{ex: ex, match: match, scratch: r.scratch[:0]}
 	requests.Put(r)
 	gen.Release()
 	p.inFlight.Add(-1)
@@ -280,7 +296,7 @@ func (v headerView) HeaderValue(name string, i int) (string, bool) {
 	for k, value := range v.r.ctx.Request.Header.All() {
 		if len(k) == len(name) && fold(k, name) {
 			if i == 0 {
-				return string(value), true
+				return bytesx.View(value), true
 			}
 			i--
 		}

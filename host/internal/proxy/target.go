@@ -11,6 +11,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/bytesx"
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
 	"github.com/outrigger-gateway/outrigger/host/internal/router"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
@@ -54,22 +55,22 @@ func newRequestID(dst *[32]byte) {
 	hex.Encode(dst[:], b[:])
 }
 
-// path is the normalised path of the request line.
-func (r *request) path() string {
-	p := string(r.target.path)
-	if p == "" || p[0] != '/' {
-		p = "/" + strings.TrimPrefix(p, "*")
+// normalPath is the normalised path of a target.
+func normalPath(path string) string {
+	if path == "" || path[0] != '/' {
+		path = "/" + strings.TrimPrefix(path, "*")
 	}
-	return router.Normalize(p)
+	return router.Normalize(path)
 }
 
-// hostPort is the lower-case host of the request, from the request line or the Host header, and its port; 0 for none.
-func (r *request) hostPort() (string, int) {
-	h := r.target.host
+// hostOf is the lower-case host of the request, from the request line or the Host header, and its port; 0 for none. The text is a view of the
+// request where that is possible.
+func hostOf(t *target, ctx *fasthttp.RequestCtx) (string, int) {
+	h := t.host
 	if len(h) == 0 {
-		h = r.ctx.Request.Header.Host()
+		h = ctx.Request.Header.Host()
 	}
-	return splitHost(string(bytes.ToLower(h)))
+	return splitHost(strings.ToLower(bytesx.View(h)))
 }
 
 // splitHost parts host and port. IPv6 literals keep their brackets.
@@ -131,11 +132,11 @@ func (r *request) realIP() (netip.Addr, int) {
 	if !r.peer.trusted {
 		return r.peer.addr, r.peer.port
 	}
-	value := r.header(p.opts.RealIPHeader)
+	value := r.header(p.realIPHeader)
 	if value == "" {
 		return r.peer.addr, r.peer.port
 	}
-	if !strings.EqualFold(p.opts.RealIPHeader, "X-Forwarded-For") {
+	if p.realIPHeader != "x-forwarded-for" {
 		if a, port, ok := parseAddr(value); ok {
 			return a, port
 		}
@@ -168,9 +169,9 @@ func parseAddr(s string) (netip.Addr, int, bool) {
 	return netip.Addr{}, 0, false
 }
 
-// header is the first value of a header that the client sent.
+// header is the first value of a request header as it stands; name is in lower case. The text may be a view of the request.
 func (r *request) header(name string) string {
-	v, _ := headerView{r}.HeaderValue(strings.ToLower(name), 0)
+	v, _ := headerView{r}.HeaderValue(name, 0)
 	return v
 }
 
@@ -227,21 +228,21 @@ type forwarded struct {
 // forwarded reads X-Forwarded-* of a trusted peer (spec/pdk.md 1.5).
 func (r *request) forwarded() forwarded {
 	var w forwarded
-	w.scheme = strings.ToLower(first(r.header("x-forwarded-proto")))
+	w.scheme = strings.Clone(strings.ToLower(first(r.header("x-forwarded-proto"))))
 	var hostPort int
 	if h := first(r.header("x-forwarded-host")); h != "" {
 		if at := strings.LastIndexByte(h, '@'); at >= 0 {
 			h = h[at+1:]
 		}
-		w.host, hostPort = splitHost(strings.ToLower(h))
+		w.host, hostPort = splitHost(strings.Clone(strings.ToLower(h)))
 	}
 	if n, err := strconv.ParseUint(first(r.header("x-forwarded-port")), 10, 16); err == nil && n > 0 {
 		w.port = int(n)
 	} else {
 		w.port = hostPort
 	}
-	w.path = r.header("x-forwarded-path")
-	w.prefix = r.header("x-forwarded-prefix")
+	w.path = strings.Clone(r.header("x-forwarded-path"))
+	w.prefix = strings.Clone(r.header("x-forwarded-prefix"))
 	return w
 }
 
@@ -253,19 +254,28 @@ func first(s string) string {
 	return strings.TrimSpace(s)
 }
 
-// upstreamPath is the path to send as route and service say, normalised and escaped, without query.
+// upstreamPath is the path to send as route and service say, normalised and escaped, without query. It may be a view of the request.
 func (r *request) upstreamPath() string {
 	base := ""
 	if r.ex.Service != nil {
 		base = r.ex.Service.Path
 	}
-	return router.EscapePath(router.UpstreamPath(base, &r.match, r.path(), r.match.Route.StripPath))
+	return router.EscapePath(router.UpstreamPath(base, &r.match, r.path, r.match.Route.StripPath))
 }
 
-// query is the query to send; mark tells whether there is one, even an empty one.
-func (r *request) query() (q string, mark bool) {
-	if r.ex.Dirty&exchange.DirtyQuery != 0 {
-		return r.ex.Facts.Request.RawQuery, r.ex.Facts.Request.RawQuery != ""
+// appendURI appends the request target for the upstream: the path, and the query as the client sent it or as plugins set it.
+func (r *request) appendURI(dst []byte) []byte {
+	if r.ex.Upstream.Path != "" {
+		dst = append(dst, r.ex.Upstream.Path...)
+	} else {
+		dst = append(dst, r.upstreamPath()...)
 	}
-	return string(r.target.query), r.target.mark
+	if r.ex.Dirty&exchange.DirtyQuery != 0 {
+		if q := r.ex.Facts.Request.RawQuery; q != "" {
+			dst = append(append(dst, '?'), q...)
+		}
+	} else if r.target.mark {
+		dst = append(append(dst, '?'), r.target.query...)
+	}
+	return dst
 }
