@@ -60,11 +60,12 @@ test-go: build
 
 .PHONY: test-python
 test-python: python
-	cd sdk-python && ../$(PY) -m pytest -q
+	cd sdk-python && ../$(PY) -m pytest -q . ../examples/python
 
 .PHONY: test-js
 test-js: js
 	cd sdk-js && npm test --silent
+	cd examples/js && npm test --silent
 
 .PHONY: conformance
 conformance: build python js ## the examples of all languages behind the real gateway
