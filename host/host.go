@@ -216,7 +216,7 @@ func (h *Host) applyLocked(ctx context.Context, set *entity.Set) error {
 	}
 	h.generations.Swap(gen)
 	h.set = set
-	h.logger.Info("configuration is live", "generation", gen.Number, "hash", set.Hash,
+	h.logger.Log(ctx, telemetry.LevelNotice, "configuration is live", "generation", gen.Number, "hash", set.Hash,
 		"services", len(set.Services), "routes", len(set.Routes), "consumers", len(set.Consumers), "plugins", len(set.Plugins))
 	return nil
 }
@@ -271,7 +271,11 @@ func (h *Host) serverState(s pluginserver.State) {
 		}
 		return
 	}
-	h.logger.Warn("plugin server is not ready", "server", s.Server, "state", s.State, "reason", s.Reason)
+	level := slog.LevelWarn
+	if s.State == pluginserver.StateStopping {
+		level = slog.LevelInfo
+	}
+	h.logger.Log(context.Background(), level, "plugin server is not ready", "server", s.Server, "state", s.State, "reason", s.Reason)
 }
 
 // watchServers builds the generation again when a server came up that the current one had to do without.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,6 +73,8 @@ type shared struct {
 // NewBuilder makes a builder for the given native plugins and servers.
 func NewBuilder(native []pdk.Plugin, servers Servers) (*Builder, error) {
 	b := &Builder{servers: servers, native: map[string]pdk.Plugin{}, instances: map[[32]byte]*shared{}, byID: map[uint64]*shared{}}
+	// Hosts that share an attached server must not choose the same ids: each counts from a place of its own, below 2^53 for JavaScript.
+	b.nextID.Store(uint64(rand.Uint32()) << 20)
 	for _, p := range native {
 		if _, twice := b.native[p.Name]; twice {
 			return nil, fmt.Errorf("native plugin %q is given twice", p.Name)

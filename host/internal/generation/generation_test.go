@@ -1,0 +1,273 @@
+package generation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/config"
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/host/internal/plan"
+	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// fakeServers is one plugin server, "py", with the plugins in manifests.
+type fakeServers struct {
+	mu        sync.Mutex
+	manifests []entity.Manifest
+	pending   map[string]string
+	policy    Policy
+	refuse    string // plugin whose configuration is refused
+	live      []uint64
+}
+
+func (s *fakeServers) Manifests() []entity.Manifest { return s.manifests }
+func (s *fakeServers) Pending() map[string]string   { return s.pending }
+func (s *fakeServers) Remote(string) plan.Remote    { return s }
+func (s *fakeServers) Policy(string) Policy         { return s.policy }
+
+func (s *fakeServers) Call(*wire.Call, time.Time, wire.Asker, *wire.Outcome) error {
+	return errors.New("not in this test")
+}
+
+func (s *fakeServers) Configure(_ context.Context, _ string, id uint64, r *entity.Plugin, _ []byte) error {
+	if r.Name == s.refuse {
+		return errors.New("refused")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.live = append(s.live, id)
+	return nil
+}
+
+func (s *fakeServers) Release(_ string, ids ...uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.live = slices.DeleteFunc(s.live, func(id uint64) bool { return slices.Contains(ids, id) })
+}
+
+func manifest(name string, authenticates bool) entity.Manifest {
+	return entity.Manifest{
+		Name: name, Version: "1", Priority: 10, Phases: []string{"access"}, Server: "py", Authenticates: authenticates,
+		Schema: []byte(`{"type":"object","properties":{"v":{"type":"integer","default":1}},"additionalProperties":false}`),
+	}
+}
+
+func newTestBuilder(t *testing.T, s *fakeServers, native ...pdk.Plugin) *Builder {
+	t.Helper()
+	if s.policy.FailStatus == 0 {
+		s.policy = DefaultPolicy()
+	}
+	b, err := NewBuilder(native, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func build(b *Builder, plugins string) (*Generation, error) {
+	set, err := config.Parse("gateway.yaml", []byte("_format_version: \"3.0\"\nservices: [{name: s, url: \"http://h\", routes: [{name: r, paths: [/]}]}]\nplugins: ["+plugins+"]\n"))
+	if err != nil {
+		return nil, err
+	}
+	catalog, err := b.Catalog(set)
+	if err != nil {
+		return nil, err
+	}
+	if err := config.ResolvePlugins(set, catalog); err != nil {
+		return nil, err
+	}
+	return b.Build(context.Background(), set, catalog)
+}
+
+func mustBuild(t *testing.T, b *Builder, plugins string) *Generation {
+	t.Helper()
+	g, err := build(b, plugins)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func TestUnchangedInstancesAreShared(t *testing.T) {
+	s := &fakeServers{manifests: []entity.Manifest{manifest("a", false), manifest("b", false)}}
+	b := newTestBuilder(t, s)
+	var h Holder
+	h.Swap(mustBuild(t, b, "{name: a}, {name: b, config: {v: 1}}"))
+	first := h.Current().Plans.Global.Steps()
+	held := h.Acquire() // a request that is still running
+	h.Swap(mustBuild(t, b, "{name: a}, {name: b, config: {v: 2}}"))
+	second := h.Current().Plans.Global.Steps()
+	id := func(steps []*plan.Instance, name string) uint64 {
+		for _, in := range steps {
+			if in.Record.Name == name {
+				return in.ID
+			}
+		}
+		return 0
+	}
+	if id(first, "a") != id(second, "a") {
+		t.Error("an unchanged record got another instance")
+	}
+	if id(first, "b") == id(second, "b") {
+		t.Error("a changed record kept its instance")
+	}
+	if len(s.live) != 3 {
+		t.Errorf("instances %v while a request of the old generation runs, expected three", s.live)
+	}
+	held.Release()
+	if want := []uint64{id(second, "a"), id(second, "b")}; len(s.live) != 2 || !slices.Contains(s.live, want[0]) || !slices.Contains(s.live, want[1]) {
+		t.Errorf("instances %v after the last request, expected %v", s.live, want)
+	}
+	h.Swap(nil)
+	if len(s.live) != 0 {
+		t.Errorf("instances %v after the end", s.live)
+	}
+}
+
+func TestAFailedBuildLeavesNothing(t *testing.T) {
+	s := &fakeServers{manifests: []entity.Manifest{manifest("a", false), manifest("b", false)}, refuse: "b"}
+	b := newTestBuilder(t, s)
+	_, err := build(b, "{name: a}, {name: b}")
+	if err == nil || !strings.Contains(err.Error(), `plugin "b" (global): refused`) || !strings.Contains(err.Error(), "gateway.yaml:3:") {
+		t.Errorf("error %v, expected the place, the plugin and the reason", err)
+	}
+	if len(s.live) != 0 {
+		t.Errorf("instances %v are left of a refused configuration", s.live)
+	}
+}
+
+func TestUnknownPlugins(t *testing.T) {
+	s := &fakeServers{pending: map[string]string{"py": "still starting"}}
+	b := newTestBuilder(t, s)
+	g := mustBuild(t, b, "{name: later}")
+	in := g.Plans.Global.Steps()[0]
+	if !g.Waiting() || !strings.Contains(in.Unavailable, `server "py" (still starting)`) || !in.Phases.Has(pdk.PhaseAccess) {
+		t.Errorf("stand-in: waiting %v, reason %q, phases %v", g.Waiting(), in.Unavailable, in.Phases)
+	}
+	s.pending, s.manifests = nil, []entity.Manifest{manifest("later", false)}
+	if g := mustBuild(t, b, "{name: later}"); g.Waiting() {
+		t.Error("still waiting although the server is there")
+	}
+	if _, err := build(b, "{name: latr}"); err == nil || !strings.Contains(err.Error(), "later") {
+		t.Errorf("error %v, expected one that suggests the nearest name", err)
+	}
+}
+
+func TestFailModes(t *testing.T) {
+	open := DefaultPolicy()
+	open.FailOpen = true
+	s := &fakeServers{manifests: []entity.Manifest{manifest("plain", false), manifest("auth", true)}, policy: open}
+	b := newTestBuilder(t, s)
+	for _, c := range []struct {
+		record string
+		open   bool
+	}{
+		{"{name: plain}", true},
+		{"{name: plain, fail_mode: closed}", false},
+		{"{name: auth}", false},
+		{"{name: auth, fail_mode: open, allow_fail_open: true}", true},
+	} {
+		if in := mustBuild(t, b, c.record).Plans.Global.Steps()[0]; in.FailOpen != c.open {
+			t.Errorf("%s on a server that is open: open %v, want %v", c.record, in.FailOpen, c.open)
+		}
+	}
+	if _, err := build(b, "{name: auth, fail_mode: open}"); err == nil || !strings.Contains(err.Error(), "allow_fail_open") {
+		t.Errorf("error %v, expected a refusal that names allow_fail_open", err)
+	}
+}
+
+func TestTimeouts(t *testing.T) {
+	p := DefaultPolicy()
+	p.Timeouts[pdk.PhaseLog.Index()] = 5 * time.Second
+	b := newTestBuilder(t, &fakeServers{manifests: []entity.Manifest{manifest("a", false)}, policy: p})
+	in := mustBuild(t, b, "{name: a}").Plans.Global.Steps()[0]
+	if in.Timeouts[pdk.PhaseAccess.Index()] != time.Second || in.Timeouts[pdk.PhaseLog.Index()] != 5*time.Second {
+		t.Errorf("timeouts of the server: %v", in.Timeouts)
+	}
+	in = mustBuild(t, b, "{name: a, timeout: 250}").Plans.Global.Steps()[0]
+	if in.Timeouts[pdk.PhaseLog.Index()] != 250*time.Millisecond {
+		t.Errorf("timeouts of the record: %v", in.Timeouts)
+	}
+}
+
+type closer struct {
+	V      int `json:"v"`
+	closed *int
+}
+
+func (c *closer) Access(*pdk.PDK) error { return nil }
+func (c *closer) Configure() error {
+	if c.V < 0 {
+		return fmt.Errorf("v is %d", c.V)
+	}
+	return nil
+}
+func (c *closer) Close() error { *c.closed++; return nil }
+
+func TestNativeInstances(t *testing.T) {
+	closed := 0
+	b := newTestBuilder(t, &fakeServers{}, pdk.Plugin{Name: "n", Version: "1", New: func() any { return &closer{closed: &closed} }})
+	if _, err := build(b, "{name: n, config: {v: -1}}"); err == nil || !strings.Contains(err.Error(), "v is -1") {
+		t.Errorf("error %v, expected what Configure said", err)
+	}
+	var h Holder
+	h.Swap(mustBuild(t, b, "{name: n}"))
+	h.Swap(nil)
+	if closed != 1 {
+		t.Errorf("Close ran %d times, want once", closed)
+	}
+}
+
+func TestNamesClash(t *testing.T) {
+	s := &fakeServers{manifests: []entity.Manifest{manifest("n", false)}}
+	closed := 0
+	b := newTestBuilder(t, s, pdk.Plugin{Name: "n", Version: "1", New: func() any { return &closer{closed: &closed} }})
+	if _, err := build(b, ""); err == nil || !strings.Contains(err.Error(), `"py"`) {
+		t.Errorf("error %v, expected one that names the server", err)
+	}
+}
+
+func TestHolderUnderLoad(t *testing.T) {
+	s := &fakeServers{manifests: []entity.Manifest{manifest("a", false)}}
+	b := newTestBuilder(t, s)
+	var h Holder
+	h.Swap(mustBuild(t, b, "{name: a, config: {v: 0}}"))
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				g := h.Acquire()
+				id := g.Plans.Global.Steps()[0].ID
+				s.mu.Lock()
+				live := slices.Contains(s.live, id)
+				s.mu.Unlock()
+				if !live {
+					t.Error("a held generation has lost its instance")
+				}
+				g.Release()
+			}
+		})
+	}
+	for i := range 200 {
+		h.Swap(mustBuild(t, b, fmt.Sprintf("{name: a, config: {v: %d}}", i+1)))
+	}
+	close(stop)
+	wg.Wait()
+	h.Swap(nil)
+	if len(s.live) != 0 {
+		t.Errorf("instances %v are left", s.live)
+	}
+}
