@@ -100,7 +100,7 @@ func appendStr(dst []byte, s string) []byte { return append(appendStrHead(dst, l
 func appendLower(dst []byte, s string) []byte {
 	dst = appendStr(dst, s)
 	for i := len(dst) - len(s); i < len(dst); i++ {
-		if c := dst[i]; c >= 'A' && c <= 'Z' {
+		if c := dst[i]; c-'A' < 26 {
 			dst[i] = c | 0x20
 		}
 	}

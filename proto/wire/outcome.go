@@ -155,7 +155,7 @@ func (d *decoder) op(op *Op, strs []string) []string {
 		if a.more() {
 			start := len(strs)
 			if strs == nil {
-				strs = make([]string, 0, 8)
+				strs = make([]string, 0, 4)
 			}
 			strs = d.strs(strs)
 			op.Values = strs[start:len(strs):len(strs)]

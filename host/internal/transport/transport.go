@@ -56,7 +56,7 @@ const (
 	Timeout    ErrorKind = 1 + iota // the deadline passed
 	Closed                          // the lane died, or was dead
 	Overloaded                      // too many calls in flight
-	BadFrame                        // the server sent what does not decode, or answered an unknown call
+	BadFrame                        // what the server sent for this call does not decode; the lane died of it, and everybody else gets Closed
 	Cancelled                       // the caller gave up
 	TooLarge                        // a message is over its bound
 )

@@ -15,7 +15,10 @@ type Call[O, A any] struct {
 	Sent bool
 
 	ready chan struct{} // one signal: something has changed, look
-	ended atomic.Bool   // an outcome or an error is there
+	asked atomic.Bool   // asks wait; set before the signal
+	// ended says that an outcome or an error is there. Nothing of the call changes once it is set, and it is set before the signal:
+	// the caller reads outcome, gather and err without the lock.
+	ended atomic.Bool
 
 	start, due int64 // nanoseconds since the table's base
 	instance   uint64
@@ -32,11 +35,20 @@ type Call[O, A any] struct {
 	gather     wire.Gather
 }
 
-func (c *Call[O, A]) signal() {
+func (c *Call[O, A]) signal() { signal(c.ready) }
+
+func signal(ready chan<- struct{}) {
 	select {
-	case c.ready <- struct{}{}:
+	case ready <- struct{}{}:
 	default: // one is waiting already, and whoever takes it looks at everything
 	}
+}
+
+// end lets the caller go. It may be gone, and the call in use again, before the signal: who waits must bear a signal for nothing.
+func (c *Call[O, A]) end() {
+	ready := c.ready
+	c.ended.Store(true)
+	signal(ready)
 }
 
 // Wake makes the caller look around: for whoever makes it wait for something else than an event.
@@ -60,24 +72,31 @@ type Event[O, A any] struct {
 // Wait blocks until the next event of a call. Once an outcome or an error has arrived, asks that still wait are forgotten.
 func (t *Table[O, A]) Wait(c *Call[O, A]) Event[O, A] {
 	for {
-		t.mu.Lock()
-		if c.ended.Load() {
-			ev := Event[O, A]{Outcome: c.outcome, Bulk: c.gather.Take(), Err: c.err}
-			t.mu.Unlock()
-			return ev
-		}
-		if len(c.asks) > 0 {
-			ev := Event[O, A]{Ask: c.asks[0], IsAsk: true}
-			c.asks = c.asks[1:]
-			if len(c.asks) == 0 {
-				c.asks, c.askBytes = nil, 0
+		switch {
+		case c.ended.Load():
+			return Event[O, A]{Outcome: c.outcome, Bulk: c.gather.Take(), Err: c.err}
+		case c.asked.Load():
+			if a, ok := t.takeAsk(c); ok {
+				return Event[O, A]{Ask: a, IsAsk: true}
 			}
-			t.mu.Unlock()
-			return ev
+		default:
+			<-c.ready
 		}
-		t.mu.Unlock()
-		<-c.ready
 	}
+}
+
+func (t *Table[O, A]) takeAsk(c *Call[O, A]) (a A, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c.ended.Load() || len(c.asks) == 0 {
+		return a, false
+	}
+	a, c.asks = c.asks[0], c.asks[1:]
+	if len(c.asks) == 0 {
+		c.asks, c.askBytes = nil, 0
+		c.asked.Store(false)
+	}
+	return a, true
 }
 
 // find returns the call in flight with an id; nil when it is no longer in flight. It is an error when there never was one.
@@ -101,8 +120,7 @@ func (t *Table[O, A]) Outcome(id uint32, o O) error {
 	}
 	t.leave(c)
 	c.outcome = o
-	c.ended.Store(true)
-	c.signal()
+	c.end()
 	return nil
 }
 
@@ -118,6 +136,7 @@ func (t *Table[O, A]) Ask(id uint32, a A, size int) error {
 		return fmt.Errorf("asks of call %d: more than %d, or more than %d bytes, wait for their answer", id, maxAsks, maxAskBytes)
 	}
 	c.asks = append(c.asks, a)
+	c.asked.Store(true)
 	c.signal()
 	return nil
 }

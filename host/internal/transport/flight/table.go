@@ -163,9 +163,11 @@ func (t *Table[O, A]) leave(call *Call[O, A]) {
 
 // End gives a call back. Nobody may use it afterwards.
 func (t *Table[O, A]) End(call *Call[O, A]) {
-	t.mu.Lock()
-	t.leave(call)
-	t.mu.Unlock()
+	if !call.ended.Load() { // else it has left
+		t.mu.Lock()
+		t.leave(call)
+		t.mu.Unlock()
+	}
 	select { // a signal that nobody took
 	case <-call.ready:
 	default:
@@ -215,8 +217,7 @@ func (t *Table[O, A]) sweep() {
 func (t *Table[O, A]) finish(call *Call[O, A], err *transport.Error) {
 	t.leave(call)
 	call.err = err
-	call.ended.Store(true)
-	call.signal()
+	call.end()
 }
 
 // Fail kills the table: calls in flight and later ones get err. The first Fail counts; it reports whether this was it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"path/filepath"
@@ -227,26 +228,27 @@ func TestGarbage(t *testing.T) {
 	long := frame(1, wire.TypeOutcome, 0x91, 0)
 	long[0] = 0x7f
 	for name, c := range map[string]struct {
-		say  []byte
-		kind transport.ErrorKind
+		say    []byte
+		kind   transport.ErrorKind // BadFrame: of call 1; the others, and else all, get Closed
+		silent bool                // no goaway: the server closes
 	}{
-		"text":                 {[]byte(strings.Repeat("what? ", 10)), transport.BadFrame},
-		"zeros":                {make([]byte, 64), transport.BadFrame},
-		"too long":             {long, transport.BadFrame},
-		"outcome of nonsense":  {frame(1, wire.TypeOutcome, 0xc1, 0xc1), transport.BadFrame},
-		"outcome, no body":     {frame(1, wire.TypeOutcome), transport.BadFrame},
-		"ask of nonsense":      {frame(1, wire.TypeAsk, 0xc1), transport.BadFrame},
-		"log of nonsense":      {frame(1, wire.TypeLog, 0xff), transport.BadFrame},
-		"goaway of nonsense":   {frame(0, wire.TypeGoAway, 0x01), transport.BadFrame},
-		"second hello":         {helloFrame(), transport.BadFrame},
-		"a call":               {frame(1, wire.TypeCall, 0x90), transport.BadFrame},
-		"a cancel":             {frame(1, wire.TypeCancel), transport.BadFrame},
-		"outcome for call 0":   {frame(0, wire.TypeOutcome, 0x91, 0), transport.BadFrame},
-		"outcome from nowhere": {frame(77, wire.TypeOutcome, 0x91, 0), transport.BadFrame},
-		"chunk from nowhere":   {frame(77, wire.TypeChunk, 1), transport.BadFrame},
-		"log from nowhere":     {frame(77, wire.TypeLog, 0x92, 1, 0xa0), transport.BadFrame},
-		"half a frame, end":    {frame(1, wire.TypeOutcome, 0x91, 0)[:17], transport.Closed},
-		"end":                  {nil, transport.Closed},
+		"text":                 {[]byte(strings.Repeat("what? ", 10)), transport.Closed, false},
+		"zeros":                {make([]byte, 64), transport.Closed, false},
+		"too long":             {long, transport.Closed, false},
+		"outcome of nonsense":  {frame(1, wire.TypeOutcome, 0xc1, 0xc1), transport.BadFrame, false},
+		"outcome, no body":     {frame(1, wire.TypeOutcome), transport.BadFrame, false},
+		"ask of nonsense":      {frame(1, wire.TypeAsk, 0xc1), transport.BadFrame, false},
+		"log of nonsense":      {frame(1, wire.TypeLog, 0xff), transport.Closed, false},
+		"goaway of nonsense":   {frame(0, wire.TypeGoAway, 0x01), transport.Closed, false},
+		"second hello":         {helloFrame(), transport.Closed, false},
+		"a call":               {frame(1, wire.TypeCall, 0x90), transport.Closed, false},
+		"a cancel":             {frame(1, wire.TypeCancel), transport.Closed, false},
+		"outcome for call 0":   {frame(0, wire.TypeOutcome, 0x91, 0), transport.Closed, false},
+		"outcome from nowhere": {frame(77, wire.TypeOutcome, 0x91, 0), transport.Closed, false},
+		"chunk from nowhere":   {frame(77, wire.TypeChunk, 1), transport.Closed, false},
+		"log from nowhere":     {frame(77, wire.TypeLog, 0x92, 1, 0xa0), transport.Closed, false},
+		"half a frame, end":    {frame(1, wire.TypeOutcome, 0x91, 0)[:17], transport.Closed, true},
+		"end":                  {nil, transport.Closed, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			transporttest.NoLeaks(t)
@@ -268,7 +270,7 @@ func TestGarbage(t *testing.T) {
 					}
 				}
 				_, _ = conn.Write(c.say)
-				if c.kind == transport.Closed {
+				if c.silent {
 					return
 				}
 				for {
@@ -286,16 +288,26 @@ func TestGarbage(t *testing.T) {
 			})
 			l := dial(t, address, transport.Options{})
 			var wg sync.WaitGroup
+			kinds := make(chan transport.ErrorKind, 3)
 			for range 3 {
 				wg.Go(func() {
 					var out wire.Outcome
-					if err := l.Call(smallCall(), transporttest.Soon(), nil, &out); transporttest.KindOf(err) != c.kind {
-						t.Errorf("got %v", err)
-					}
+					kinds <- transporttest.KindOf(l.Call(smallCall(), transporttest.Soon(), nil, &out))
 				})
 			}
 			wg.Wait()
+			count := map[transport.ErrorKind]int{}
+			for range 3 {
+				count[<-kinds]++
+			}
+			want := map[transport.ErrorKind]int{transport.Closed: 3}
 			if c.kind == transport.BadFrame {
+				want = map[transport.ErrorKind]int{transport.Closed: 2, transport.BadFrame: 1}
+			}
+			if !maps.Equal(count, want) {
+				t.Errorf("kinds of errors: got %v, want %v", count, want)
+			}
+			if !c.silent {
 				if code := <-told; code != wire.CodeBadFrame {
 					t.Errorf("the server was told %q", code)
 				}

@@ -40,6 +40,7 @@ func (l *lane) Call(c *wire.Call, deadline time.Time, asker transport.Asker, out
 		return &transport.Error{Kind: transport.BadFrame, Msg: "a call without facts"}
 	}
 	if c.TimeoutMS == 0 && !deadline.IsZero() {
+		defer func() { c.TimeoutMS = 0 }() // the call is the caller's, who may send it again later
 		c.TimeoutMS = uint32(min(max(time.Until(deadline).Milliseconds(), 1), math.MaxUint32))
 	}
 	fl, err := l.table.Begin(c, deadline)
@@ -293,10 +294,10 @@ func (l *lane) deliver(f wire.Frame, body []byte, keep *wire.Body) error {
 	return nil
 }
 
-// bad ends the lane because of what the server sent.
+// bad ends the lane because of what the server sent. Whoever waits gets Closed; the error returned is for the call that it was about.
 func (l *lane) bad(err error) error {
 	e := &transport.Error{Kind: transport.BadFrame, Msg: "a bad frame from " + l.peer, Err: err}
-	l.fail(e, &wire.GoAway{Code: wire.CodeBadFrame, Message: err.Error()})
+	l.fail(&transport.Error{Kind: transport.Closed, Msg: "the lane was closed", Err: e}, &wire.GoAway{Code: wire.CodeBadFrame, Message: err.Error()})
 	return e
 }
 

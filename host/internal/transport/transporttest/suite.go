@@ -225,6 +225,10 @@ func testEverythingSurvives(t *testing.T, open Opener) {
 		t.Errorf("outcome: got\n%+v\nwant\n%+v", out, *reply)
 	}
 	got := <-saw
+	if c.TimeoutMS != 0 {
+		t.Error("the lane left its time-out in the call")
+	}
+	c.TimeoutMS = got.TimeoutMS
 	if got.TimeoutMS == 0 || got.TimeoutMS > uint32(patience.Milliseconds()) {
 		t.Errorf("timeout of %d ms", got.TimeoutMS)
 	}
@@ -653,8 +657,9 @@ func testNoBound(t *testing.T, open Opener) {
 }
 
 // closesLane runs a server that misbehaves on the first call and wants the lane dead, with everybody told.
-func closesLane(t *testing.T, open Opener, kind transport.ErrorKind, misbehave Handler) {
+func closesLane(t *testing.T, open Opener, reason string, misbehave Handler) {
 	t.Helper()
+	const kind = transport.Closed
 	started := make(chan struct{}, 100)
 	l := opened(t, open, func(s *Session) {
 		if s.Call.Instance == 7 {
@@ -689,8 +694,8 @@ func closesLane(t *testing.T, open Opener, kind transport.ErrorKind, misbehave H
 	case <-time.After(patience):
 		t.Fatal("the lane lives")
 	}
-	if l.Err() == nil {
-		t.Error("no reason")
+	if err := l.Err(); err == nil || !strings.Contains(err.Error(), reason) {
+		t.Errorf("the reason is %v, want %q", err, reason)
 	}
 	if err := l.Call(c, Soon(), nil, &out); KindOf(err) != kind || l.InFlight() != 0 {
 		t.Errorf("after the death: %v, %d in flight", err, l.InFlight())
@@ -698,7 +703,7 @@ func closesLane(t *testing.T, open Opener, kind transport.ErrorKind, misbehave H
 }
 
 func testUnknownCall(t *testing.T, open Opener) {
-	closesLane(t, open, transport.BadFrame, func(s *Session) { s.ReplyTo(s.ID()+100_000, &wire.Outcome{}) })
+	closesLane(t, open, "which never existed", func(s *Session) { s.ReplyTo(s.ID()+100_000, &wire.Outcome{}) })
 }
 
 func testAskFlood(t *testing.T, open Opener) {
@@ -718,7 +723,7 @@ func testAskFlood(t *testing.T, open Opener) {
 		}
 		return wire.Answer{}
 	}), &out)
-	if KindOf(err) != transport.BadFrame || answered > 1 {
+	if KindOf(err) != transport.Closed || answered > 1 {
 		t.Errorf("got %v after %d answers", err, answered)
 	}
 }
@@ -747,7 +752,7 @@ func testTooLarge(t *testing.T, open Opener) {
 }
 
 func testLongChunk(t *testing.T, open Opener) {
-	closesLane(t, open, transport.BadFrame, func(s *Session) { s.Chunk(blob(wire.ChunkSize + 1)) })
+	closesLane(t, open, "chunk of 32769 bytes", func(s *Session) { s.Chunk(blob(wire.ChunkSize + 1)) })
 }
 
 func testFailed(t *testing.T, open Opener) {
@@ -761,11 +766,11 @@ func testFailed(t *testing.T, open Opener) {
 }
 
 func testGoAway(t *testing.T, open Opener) {
-	closesLane(t, open, transport.Closed, func(s *Session) { s.GoAway("draining", "bye") })
+	closesLane(t, open, "draining: bye", func(s *Session) { s.GoAway("draining", "bye") })
 }
 
 func testAbruptClose(t *testing.T, open Opener) {
-	closesLane(t, open, transport.Closed, func(s *Session) { s.Drop() })
+	closesLane(t, open, "closed the", func(s *Session) { s.Drop() })
 }
 
 func testClose(t *testing.T, open Opener) {
