@@ -3,6 +3,7 @@ import { type Blob, type CallFacts, encodeCall } from "../src/runtime/encode_cal
 import { CHUNK_SIZE, FrameReader, FrameType, HEADER_SIZE } from "../src/runtime/frame.js";
 import { decodeValue, placeChunks, Reader } from "../src/runtime/msgpack_read.js";
 import { encodeValue, Writer } from "../src/runtime/msgpack_write.js";
+import { decodeText } from "../src/runtime/text.js";
 
 /** An outcome as the host reads it: operations are [code, args…]. */
 export interface ReadOutcome {
@@ -70,6 +71,36 @@ export function facts(over: PartialFacts = {}): CallFacts {
     },
     client: { ip: "10.0.0.9", port: 40000, forwardedIp: null, forwardedPort: null, trusted: false, ...client },
   };
+}
+
+/** Text that stands on the wire as bin. */
+export function textOf(value: unknown): string {
+  if (!(value instanceof Uint8Array)) return String(value);
+  const buf = Buffer.from(value);
+  return decodeText(buf, 0, buf.length);
+}
+
+/** First value of the header that an operation of an outcome sets. */
+export function headerOf(outcome: ReadOutcome, op = 0): string {
+  const [value] = (outcome.ops[op]?.[2] ?? []) as unknown[];
+  return textOf(value);
+}
+
+/** Body of the exit that an outcome begins with. */
+export function bodyOf(outcome: ReadOutcome): Uint8Array {
+  const body = outcome.ops[0]?.[2];
+  if (!(body instanceof Uint8Array))
+    throw new Error(`expected an exit with a body, found ${JSON.stringify(outcome.ops[0])}`);
+  return body;
+}
+
+/** Waits for a condition. @throws when it does not hold within five seconds */
+export async function until(holds: () => boolean, what = "the condition"): Promise<void> {
+  const deadline = performance.now() + 5000;
+  while (!holds()) {
+    if (performance.now() > deadline) throw new Error(`${what} did not hold within five seconds`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
 }
 
 export function frame(type: number, callId: number, body: Uint8Array): Buffer {
@@ -233,8 +264,8 @@ export class HostDriver {
         return;
       }
       case FrameType.log: {
-        const [level, message] = decodeValue(buf.subarray(start, end)) as [number, string];
-        this.logs.push({ call: id, level, message });
+        const [level, message] = decodeValue(buf.subarray(start, end)) as [number, unknown];
+        this.logs.push({ call: id, level, message: textOf(message) });
         return;
       }
       case FrameType.goaway:

@@ -1,4 +1,4 @@
-import type { PdkFunction } from "../gen/functions.js";
+import { functions as F, type PdkFunction } from "../gen/functions.js";
 import { CallState } from "./call_state.js";
 import { HeaderFault, headerLines, kindOf, nameFault } from "./headers.js";
 import { plainBytes } from "./msgpack_read.js";
@@ -96,6 +96,10 @@ export class CallArguments extends CallState {
 
   protected recordText(fn: PdkFunction, fault: string | null, text: string): void {
     if (fault !== null) throw this.argError(fn, fault);
-    this.record(fn, { kind: "text", code: fn.op, text });
+    this.record(fn, {
+      kind: fn === F.serviceRequestSetMethod || fn === F.serviceRequestSetScheme ? "text" : "bytesText",
+      code: fn.op,
+      text,
+    });
   }
 }

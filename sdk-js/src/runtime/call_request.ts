@@ -236,7 +236,7 @@ export class RequestCall extends CallArguments {
       if (cause instanceof QueryFault) throw this.argError(fn, cause.message);
       throw cause;
     }
-    this.record(fn, { kind: "text", code: F.serviceRequestSetRawQuery.op, text: query });
+    this.record(fn, { kind: "bytesText", code: F.serviceRequestSetRawQuery.op, text: query });
     this.#rawQuery = query;
   }
 

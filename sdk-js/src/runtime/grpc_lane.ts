@@ -262,6 +262,7 @@ function operationOf(op: Op): OperationInit {
     case "header":
       return { code, name: encodeText(op.name), values: op.values.map(encodeText) };
     case "text":
+    case "bytesText":
       return { code, name: encodeText(op.text) };
     case "bytes":
       return { code, body: blobOf(op.bytes) };

@@ -210,6 +210,9 @@ export class Lane implements CallHost {
 
   entity(slot: number, document: Uint8Array): void {
     if (slot >= ENTITY_SLOTS) throw new BadFrame(`entity slot ${slot}; at most ${ENTITY_SLOTS - 1}`);
+    const head = document[0] ?? 0;
+    if (!((head >= 0x80 && head < 0x90) || head === 0xde || head === 0xdf))
+      throw new BadFrame("the document of an entity is no map");
     // Calls under way keep the slots as they were when they arrived.
     if (this.busy && this.#entities[slot] !== undefined) this.#entities = [...this.#entities];
     this.#entities[slot] = new Entity(new Uint8Array(document));

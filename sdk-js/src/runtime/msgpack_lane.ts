@@ -220,7 +220,7 @@ export class MsgpackLane implements Carrier {
     const at = this.#begin();
     this.#writer.array(2);
     this.#writer.uint(level);
-    this.#writer.str(cut(message, MAX_LOG_LINE));
+    this.#writer.binText(cut(message, MAX_LOG_LINE));
     this.#end(at, FrameType.log, id);
   }
 

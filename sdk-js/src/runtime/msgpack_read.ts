@@ -135,8 +135,9 @@ export function placeChunks(buf: Buffer, start: number, end: number, gathered: B
       continue;
     }
     const next = skip(buf, p, end);
-    if (b === 0xd7 && buf[p + 1] === 1) {
-      const length = safe(buf.readBigUInt64BE(p + 2));
+    const at = b === 0xd7 ? p + 1 : b === 0xc7 && buf[p + 1] === 8 ? p + 2 : 0; // of the type byte
+    if (at > 0 && buf[at] === 1) {
+      const length = safe(buf.readBigUInt64BE(at + 1));
       if (typeof length !== "number" || taken + length > gathered.length) {
         throw new BadFrame(`bytes of length ${length} announced, ${gathered.length - taken} came in chunks`);
       }
@@ -234,7 +235,7 @@ export class Reader {
   /** An unsigned integer; above 2^53-1 a BigInt. */
   id(): number | bigint {
     const b = this.#byte();
-    const v = b === 0xc0 ? 0 : this.#integer(b);
+    const v = b === 0xc0 ? 0 : (this.#integer(b) ?? this.#wholeFloat(b));
     if (v === undefined || v < 0) throw new BadFrame(`expected an unsigned integer, found byte 0x${b.toString(16)}`);
     return v;
   }
@@ -272,22 +273,35 @@ export class Reader {
     }
   }
 
+  /** A float without a fraction: some languages have no other numbers. */
+  #wholeFloat(b: number): number | undefined {
+    if (b !== 0xca && b !== 0xcb) return undefined;
+    const v = b === 0xca ? this.buf.readFloatBE(this.#span(4)) : this.buf.readDoubleBE(this.#span(8));
+    return Number.isSafeInteger(v) ? v : undefined;
+  }
+
   /** Number of items of an array; nil counts as an empty one. */
   array(): number {
     const b = this.#byte();
     if (b >= 0x90 && b < 0xa0) return b & 0x0f;
-    if (b === 0xdc) return this.buf.readUInt16BE(this.#span(2));
-    if (b === 0xdd) return this.buf.readUInt32BE(this.#span(4));
+    if (b === 0xdc) return this.#count(this.buf.readUInt16BE(this.#span(2)));
+    if (b === 0xdd) return this.#count(this.buf.readUInt32BE(this.#span(4)));
     if (b === 0xc0) return 0;
     throw new BadFrame(`expected an array, found byte 0x${b.toString(16)}`);
+  }
+
+  /** A number of items that the rest of the body can hold. */
+  #count(n: number): number {
+    if (n > this.end - this.pos) throw new BadFrame(`${n} elements claimed in ${this.end - this.pos} bytes`);
+    return n;
   }
 
   /** Number of entries of a map; nil counts as an empty one. */
   map(): number {
     const b = this.#byte();
     if (b >= 0x80 && b < 0x90) return b & 0x0f;
-    if (b === 0xde) return this.buf.readUInt16BE(this.#span(2));
-    if (b === 0xdf) return this.buf.readUInt32BE(this.#span(4));
+    if (b === 0xde) return this.#count(this.buf.readUInt16BE(this.#span(2)));
+    if (b === 0xdf) return this.#count(this.buf.readUInt32BE(this.#span(4)));
     if (b === 0xc0) return 0;
     throw new BadFrame(`expected a map, found byte 0x${b.toString(16)}`);
   }

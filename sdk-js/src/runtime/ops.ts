@@ -10,9 +10,9 @@ export interface HeaderOp {
   readonly values: readonly string[];
 }
 
-/** A recorded write whose only argument is a text: a header to clear, a method, path, query or scheme. */
+/** A recorded write whose only argument is a text: a header to clear, a method or a scheme; or, of any bytes, a path or a query. */
 export interface TextOp {
-  readonly kind: "text";
+  readonly kind: "text" | "bytesText";
   readonly code: number;
   readonly text: string;
 }
@@ -102,7 +102,7 @@ export function largeBodies(outcome: Outcome): Uint8Array[] {
 /** Appends the body of an outcome frame. */
 export function writeOutcome(w: Writer, outcome: Outcome): void {
   const { error, ops, body } = outcome;
-  w.array(body === null ? 3 : 4);
+  w.array(4);
   w.uint(error === null ? 0 : 1);
   if (error === null) {
     w.nil();
@@ -114,7 +114,8 @@ export function writeOutcome(w: Writer, outcome: Outcome): void {
   }
   w.array(ops.length);
   for (const op of ops) writeOp(w, op);
-  if (body !== null) writeBody(w, body);
+  if (body === null) w.nil();
+  else writeBody(w, body);
 }
 
 function writeOp(w: Writer, op: Op): void {
@@ -130,6 +131,11 @@ function writeOp(w: Writer, op: Op): void {
       w.array(2);
       w.uint(op.code);
       w.str(op.text);
+      return;
+    case "bytesText":
+      w.array(2);
+      w.uint(op.code);
+      w.binText(op.text);
       return;
     case "bytes":
       w.array(2);

@@ -241,6 +241,7 @@ export class Exchange {
         this.#applyHeader(op.code, op.name, op.values);
         return;
       case "text":
+      case "bytesText":
         this.#applyText(op.code, op.text);
         return;
       case "status":

@@ -44,7 +44,7 @@ const NIL = 0xc0;
 /** Bodies up to this many bytes become one string when several texts of them are read: its parts cost almost nothing. */
 const WHOLE_TEXT = 4096;
 
-/** A call as it arrived: fields are found and decoded when somebody asks for them. */
+/** A call as it arrived: its form is checked at once, fields are decoded when somebody asks for them. */
 export class CallView {
   readonly instance: number | bigint;
   readonly phase: number;
@@ -52,39 +52,36 @@ export class CallView {
   readonly #start: number;
   readonly #end: number;
   readonly #places: ReadonlyMap<number, Buffer> | null;
-  readonly #count: number;
-  /** Position of the fields found so far. */
+  /** Positions of the fields. */
   readonly #fields: number[];
   #texts = 0;
   #ascii: string | null = null;
 
-  /** @throws BadFrame when the body does not begin like a call. */
+  /** @throws BadFrame when the body is no array of whole values that begins like a call. */
   constructor(buf: Buffer, start: number, end: number, places: ReadonlyMap<number, Buffer> | null = null) {
     const reader = new Reader(buf, start, end);
-    this.#count = reader.array();
-    const first = reader.pos;
+    const count = reader.array();
+    const fields = [reader.pos];
     this.instance = reader.id();
-    const second = reader.pos;
+    fields.push(reader.pos);
     this.phase = reader.uint();
+    let pos = reader.pos;
+    for (let i = 2; i < count; i++) {
+      fields.push(pos);
+      pos = skip(buf, pos, end);
+    }
+    if (pos !== end) throw new BadFrame(`${end - pos} bytes behind the end of a call`);
     this.#buf = buf;
     this.#start = start;
     this.#end = end;
     this.#places = places;
-    this.#fields = [first, second, reader.pos];
+    this.#fields = fields;
   }
 
   /** Position of a field; -1 when the body ends before it or it is nil. */
   #at(field: number): number {
-    if (field >= this.#count) return -1;
-    const fields = this.#fields;
-    let pos = fields[fields.length - 1] as number;
-    while (fields.length <= field) {
-      pos = skip(this.#buf, pos, this.#end);
-      fields.push(pos);
-    }
-    pos = fields[field] as number;
-    if (pos >= this.#end) throw new BadFrame("frame ends inside a value");
-    return this.#buf[pos] === NIL ? -1 : pos;
+    const pos = this.#fields[field];
+    return pos === undefined || this.#buf[pos] === NIL ? -1 : pos;
   }
 
   /** Reader at a field; null when the field is missing or nil. */
