@@ -36,7 +36,8 @@ func (k *PDK) Init(b Backend) {
 	k.ServiceResponse.pdk = k
 }
 
-// Backend gives the PDK functions their meaning: one method per function, documented there.
+// Backend gives the PDK functions their meaning: one method per function, documented there. It must not keep the list of a variadic parameter; what the
+// list holds it may keep.
 type Backend interface {
 	// Context ends when the call ends.
 	Context() context.Context

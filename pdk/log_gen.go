@@ -13,7 +13,7 @@ type Log struct{ pdk *PDK }
 //
 // Class notice, sent to the host one way. Phases: all.
 func (n Log) Debug(args ...any) {
-	n.pdk.backend.LogDebug(args...)
+	n.pdk.backend.LogDebug(borrowed(args)...)
 }
 
 // Info writes a line at level info.
@@ -22,7 +22,7 @@ func (n Log) Debug(args ...any) {
 //
 // Class notice, sent to the host one way. Phases: all.
 func (n Log) Info(args ...any) {
-	n.pdk.backend.LogInfo(args...)
+	n.pdk.backend.LogInfo(borrowed(args)...)
 }
 
 // Notice writes a line at level notice.
@@ -31,7 +31,7 @@ func (n Log) Info(args ...any) {
 //
 // Class notice, sent to the host one way. Phases: all.
 func (n Log) Notice(args ...any) {
-	n.pdk.backend.LogNotice(args...)
+	n.pdk.backend.LogNotice(borrowed(args)...)
 }
 
 // Warn writes a line at level warn.
@@ -40,7 +40,7 @@ func (n Log) Notice(args ...any) {
 //
 // Class notice, sent to the host one way. Phases: all.
 func (n Log) Warn(args ...any) {
-	n.pdk.backend.LogWarn(args...)
+	n.pdk.backend.LogWarn(borrowed(args)...)
 }
 
 // Err writes a line at level err.
@@ -49,7 +49,7 @@ func (n Log) Warn(args ...any) {
 //
 // Class notice, sent to the host one way. Phases: all.
 func (n Log) Err(args ...any) {
-	n.pdk.backend.LogErr(args...)
+	n.pdk.backend.LogErr(borrowed(args)...)
 }
 
 // Crit writes a line at level crit.
@@ -58,7 +58,7 @@ func (n Log) Err(args ...any) {
 //
 // Class notice, sent to the host one way. Phases: all.
 func (n Log) Crit(args ...any) {
-	n.pdk.backend.LogCrit(args...)
+	n.pdk.backend.LogCrit(borrowed(args)...)
 }
 
 // Alert writes a line at level alert.
@@ -67,7 +67,7 @@ func (n Log) Crit(args ...any) {
 //
 // Class notice, sent to the host one way. Phases: all.
 func (n Log) Alert(args ...any) {
-	n.pdk.backend.LogAlert(args...)
+	n.pdk.backend.LogAlert(borrowed(args)...)
 }
 
 // Emerg writes a line at level emerg.
@@ -76,7 +76,7 @@ func (n Log) Alert(args ...any) {
 //
 // Class notice, sent to the host one way. Phases: all.
 func (n Log) Emerg(args ...any) {
-	n.pdk.backend.LogEmerg(args...)
+	n.pdk.backend.LogEmerg(borrowed(args)...)
 }
 
 // SetSerializeValue changes the entry that Log.Serialize answers and log plugins send.

@@ -68,7 +68,7 @@ func (n Response) SetStatus(status int) error {
 // recorded and applied when the handler ends well. Phases: rewrite, access, response, header_filter. Source:
 // RFC 9110 section 5.5.
 func (n Response) SetHeader(name string, values ...string) error {
-	return n.pdk.backend.ResponseSetHeader(name, values...)
+	return n.pdk.backend.ResponseSetHeader(name, borrowed(values)...)
 }
 
 // AddHeader adds header lines after those that are there. Transfer-Encoding is ignored with a warning.
@@ -80,7 +80,7 @@ func (n Response) SetHeader(name string, values ...string) error {
 // recorded and applied when the handler ends well. Phases: rewrite, access, response, header_filter. Source:
 // RFC 9110 section 5.3.
 func (n Response) AddHeader(name string, values ...string) error {
-	return n.pdk.backend.ResponseAddHeader(name, values...)
+	return n.pdk.backend.ResponseAddHeader(name, borrowed(values)...)
 }
 
 // ClearHeader removes every line of a header.

@@ -75,7 +75,7 @@ func (n ServiceRequest) SetMethod(method string) error {
 // It fails with ErrArg when name or value is not legal in HTTP; with ErrPhase in another phase. Class write,
 // recorded and applied when the handler ends well. Phases: rewrite, access. Source: RFC 9110 section 5.5.
 func (n ServiceRequest) SetHeader(name string, values ...string) error {
-	return n.pdk.backend.ServiceRequestSetHeader(name, values...)
+	return n.pdk.backend.ServiceRequestSetHeader(name, borrowed(values)...)
 }
 
 // AddHeader adds header lines after those that are there. Of Host only the last counts.
@@ -86,7 +86,7 @@ func (n ServiceRequest) SetHeader(name string, values ...string) error {
 // It fails with ErrArg when name or value is not legal in HTTP; with ErrPhase in another phase. Class write,
 // recorded and applied when the handler ends well. Phases: rewrite, access. Source: RFC 9110 section 5.3.
 func (n ServiceRequest) AddHeader(name string, values ...string) error {
-	return n.pdk.backend.ServiceRequestAddHeader(name, values...)
+	return n.pdk.backend.ServiceRequestAddHeader(name, borrowed(values)...)
 }
 
 // ClearHeader removes every line of a header.

@@ -1,9 +1,9 @@
-// Command go-examples is a plugin server that hosts the four example plugins in Go.
+// Command examples-go is a plugin server that hosts the four example plugins in Go.
 //
 // The gateway starts it when outrigger.yaml names it:
 //
 //	plugin_servers:
-//	  - {name: go, command: [bin/go-examples]}
+//	  - {name: go, command: [bin/examples-go]}
 package main
 
 import (

@@ -122,7 +122,7 @@ func goArgs(f *pdkdef.Function) string {
 	for _, p := range f.Params {
 		arg := goParam(p)
 		if strings.HasPrefix(goTypes[p.Type], "...") {
-			arg += "..."
+			arg = "borrowed(" + arg + ")..."
 		}
 		args = append(args, arg)
 	}

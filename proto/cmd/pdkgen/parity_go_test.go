@@ -133,7 +133,7 @@ func TestGoMethodsDelegate(t *testing.T) {
 			for _, param := range strings.Split(m[3], ", ") {
 				name, kind, _ := strings.Cut(param, " ")
 				if strings.HasPrefix(kind, "...") {
-					name += "..."
+					name = "borrowed(" + name + ")..."
 				}
 				args = append(args, name)
 			}
