@@ -122,6 +122,7 @@ type Exchange struct {
 	original     []byte // body of the upstream's response
 	answer       []byte // body of the response as it stands
 	exited       bool
+	buffered     bool // body_filter gets the body in one piece
 	serialized   []wire.Op
 	result       Result
 }

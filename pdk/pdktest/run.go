@@ -89,6 +89,8 @@ func (x *Exchange) apply(op *wire.Op) {
 		x.scheme = op.Name
 	case pdk.OpServiceRequestSetRawBody:
 		x.body = op.Body
+	case pdk.OpServiceRequestEnableBuffering:
+		x.buffered = true
 	case pdk.OpResponseSetRawBody:
 		x.answer = op.Body
 		x.recount()
@@ -156,9 +158,13 @@ func (x *Exchange) proxy() {
 	f.Response = wire.Response{Status: answer.Status, Headers: append(slices.Clone(headers), f.Response.Headers...)}
 }
 
-// filterBody gives the body piece by piece to the body_filter of every plugin in turn; the last piece may be empty.
+// filterBody gives the body piece by piece to the body_filter of every plugin in turn; the last piece may be empty. A plugin that has enabled
+// buffering made it one piece.
 func (x *Exchange) filterBody() {
 	size := orLimit(x.Piece, 32<<10)
+	if x.buffered {
+		size = max(size, len(x.answer))
+	}
 	var filtered []byte
 	for rest, last := x.answer, false; !last; {
 		piece := slices.Clone(rest[:min(size, len(rest))])

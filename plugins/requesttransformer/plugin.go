@@ -4,6 +4,7 @@ package requesttransformer
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -48,7 +49,7 @@ func (in *instance) Configure() (err error) {
 	all := slices.Concat(in.headers.templates(), in.body.templates(), in.query.templates())
 	if c.Replace.URI != nil {
 		if in.uri, err = parseTemplate(*c.Replace.URI); err != nil {
-			return err
+			return fmt.Errorf("replace.uri: %w", err)
 		}
 		all = append(all, in.uri)
 	}
