@@ -64,7 +64,7 @@ _KINDS: dict[str, type[PDKError]] = {kind.code: kind for kind in (ArgError, Phas
 
 def error_of_code(code: str, message: str, function: str) -> PDKError:
     """Makes the error that an answer of the host carries; an unknown code is a HostError that names it."""
-    kind = _KINDS.get(code)
+    kind = DataError if code == "too_large" else _KINDS.get(code)
     if kind is None:
         return HostError(f"{code}: {message}", function=function)
     return kind(message, function=function)

@@ -14,7 +14,7 @@ from .. import _version
 from .._gen.proto import plugin_pb2 as pb
 from .lane import LaneState, too_large
 from .values import Malformed, decode_value, encode_value
-from .wire import BAD_FRAME, CHUNK_SIZE, MAX_FRAME, NIL, VERSION, Answer, BadFrame, Gathered, HostHello, Outcome, WireCall
+from .wire import BAD_FRAME, CHUNK_SIZE, MAX_FRAME, NIL, VERSION, Answer, BadFrame, Gathered, HostHello, Outcome, WireCall, log_bytes
 
 _raw = msgspec.msgpack.Encoder().encode
 
@@ -75,7 +75,7 @@ class GrpcCarrier:
 
     def log(self, call_id: int, level: int, message: str) -> pb.DispatchResponse:
         """Message of a log line."""
-        return pb.DispatchResponse(call_id=call_id, log=pb.Log(level=level, message=message.encode("utf-8", "surrogateescape")))
+        return pb.DispatchResponse(call_id=call_id, log=pb.Log(level=level, message=log_bytes(message)))
 
     def ask(self, call_id: int, function: int, args: list[Any]) -> pb.DispatchResponse:
         """Message of an ask."""

@@ -131,7 +131,11 @@ class LaneState:
             message = f"plugin {instance.spec.name} does not handle phase {wire.phase}"
             self.refuse(call_id, Outcome(error=("wrong_phase", message, "")))
             return
-        call = Call(wire, call_id, self.slots, self.port, step)
+        slots = self.slots
+        for slot in (wire.route, wire.service, wire.consumer):
+            if slot is not None and (slot >= len(slots) or slots[slot] is None):
+                raise BadFrame(f"call names entity slot {slot}, which was never filled")
+        call = Call(wire, call_id, slots, self.port, step)
         self.calls[call_id] = call
         self.ready.append(call)
 
@@ -139,6 +143,8 @@ class LaneState:
         """Fills an entity slot. Calls that came before keep what they had: the list is replaced, not changed."""
         if not 0 <= slot < ENTITY_SLOTS:
             raise BadFrame(f"entity slot {slot}; expected 0 to {ENTITY_SLOTS - 1}")
+        if not _starts_map(document):
+            raise BadFrame(f"document for entity slot {slot} is no map")
         slots = self.slots.copy()
         if slot >= len(slots):
             slots.extend([None] * (slot + 1 - len(slots)))
@@ -302,6 +308,11 @@ def _entity(body: bytes) -> tuple[int, bytes]:
     except msgspec.DecodeError as err:
         raise BadFrame(f"entity does not decode: {err}") from None
     return found.slot, bytes(found.document)
+
+
+def _starts_map(document: bytes) -> bool:
+    first = document[0] if document else 0
+    return 0x80 <= first <= 0x8F or first in (0xDE, 0xDF)
 
 
 def _nothing(call_id: int, outcome: Outcome) -> None:

@@ -163,7 +163,7 @@ class CallState:
 
     def request_headers(self) -> HeaderLines:
         """Request headers with the writes so far."""
-        lines = self._headers or HeaderLines.of_flat(self.request().headers)
+        lines = self._headers or HeaderLines.of_flat(self.request().headers or [])
         operations = self.operations
         seen = len(operations)
         for operation in operations[lines.seen : seen]:

@@ -15,7 +15,6 @@ import msgspec
 _MAX_DEPTH = 64
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder().decode
 
 _SCALARS: frozenset[type] = frozenset({type(None), bool, str, bytes, float})
 
@@ -72,6 +71,13 @@ def encode_value(value: Any) -> bytes:
         out = bytearray()
         _append(out, value)
         return bytes(out)
+
+
+def _no_extension(kind: int, payload: memoryview) -> Any:
+    raise Malformed(f"extension of type {kind}; expected none here")
+
+
+_decode = msgspec.msgpack.Decoder(ext_hook=_no_extension).decode
 
 
 def decode_value(data: bytes | memoryview | msgspec.Raw) -> Any:

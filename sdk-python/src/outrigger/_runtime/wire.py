@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 from msgspec import Raw
@@ -48,20 +48,24 @@ class BadFrame(Exception):
     """The peer sent something that breaks the wire's rules; the lane ends with ``goaway``."""
 
 
+Uint = Annotated[int, msgspec.Meta(ge=0)]
+Slot = Annotated[int, msgspec.Meta(ge=0, lt=ENTITY_SLOTS)]
+
+
 class WireCall(msgspec.Struct, array_like=True, gc=False):
     """Shell of a call; docs/wire.md section 5."""
 
-    instance: int
-    phase: int
-    timeout: int | None
-    request_id: str
-    start_time: int
-    request: Raw
+    instance: Uint
+    phase: Uint
+    timeout: Uint | None = None
+    request_id: str | None = None
+    start_time: int | None = None
+    request: Raw = NIL
     client: Raw = NIL
     forwarded: Raw = NIL
-    route: int | None = None
-    service: int | None = None
-    consumer: int | None = None
+    route: Slot | None = None
+    service: Slot | None = None
+    consumer: Slot | None = None
     credential: Raw = NIL
     captures: Raw = NIL
     shared: Raw = NIL
@@ -76,24 +80,24 @@ class WireCall(msgspec.Struct, array_like=True, gc=False):
 class WireRequest(msgspec.Struct, array_like=True, gc=False):
     """Request line and headers; docs/wire.md section 5.1. Texts that may be bin are Any."""
 
-    method: str
-    scheme: str
-    host: str
-    port: int
-    http_version: int
-    target: Any
-    path: Any
-    headers: list[Any]
+    method: str = ""
+    scheme: str = ""
+    host: str = ""
+    port: Uint = 0
+    http_version: Uint = 0
+    target: Any = b""
+    path: Any = None
+    headers: list[Any] | None = None
     raw_query: Any = None
 
 
 class WireClient(msgspec.Struct, array_like=True, gc=False):
     """Addresses of the client."""
 
-    ip: str
-    port: int
+    ip: str = ""
+    port: Uint = 0
     forwarded_ip: str | None = None
-    forwarded_port: int | None = None
+    forwarded_port: Uint | None = None
     trusted: bool | None = False
 
 
@@ -137,25 +141,32 @@ _S = TypeVar("_S", bound=msgspec.Struct)
 
 
 def _tolerant(kind: type[_S], data: bytes | Raw, what: str) -> _S:
-    """Decodes what the fast decoder refused: str and bin may stand for each other, and a text may not be UTF-8."""
+    """Decodes what the fast decoder refused: str and bin may stand for each other, nil for a missing value, a text may not be UTF-8."""
     try:
         fields = decode_tolerant(bytes(data))
-        if not isinstance(fields, list):
-            raise Malformed(f"{type(fields).__name__}; expected an array")
-        return msgspec.convert(_as_text(kind, cast("list[Any]", fields)), kind)
-    except (Malformed, msgspec.ValidationError) as err:
+    except Malformed as err:
         raise BadFrame(f"{what} does not decode: {err}") from None
+    return _of_fields(kind, [] if fields is None else fields, what)
 
 
-def _as_text(kind: type[msgspec.Struct], fields: list[Any]) -> list[Any]:
-    texts = {i for i, field in enumerate(msgspec.structs.fields(kind)) if field.type in (str, str | None)}
-    raws = {i for i, field in enumerate(msgspec.structs.fields(kind)) if field.type is Raw}
-    for i, value in enumerate(fields):
-        if i in texts and isinstance(value, bytes):
-            fields[i] = value.decode("utf-8", "surrogateescape")
-        elif i in raws:
-            fields[i] = Raw(encode_value(value))
-    return fields
+def _of_fields(kind: type[_S], fields: Any, what: str) -> _S:
+    if not isinstance(fields, list):
+        raise BadFrame(f"{what} is a {type(fields).__name__}; expected an array")
+    values = cast("list[Any]", fields)
+    for i, (field, value) in enumerate(zip(msgspec.structs.fields(kind), values, strict=False)):
+        text = str(field.type)
+        if field.type is Raw:
+            values[i] = Raw(encode_value(value))
+        elif isinstance(value, bytes) and "str" in text:
+            values[i] = value.decode("utf-8", "surrogateescape")
+        elif isinstance(value, float) and value.is_integer() and "int" in text:
+            values[i] = int(value)
+        elif value is None and field.default is not msgspec.NODEFAULT:
+            values[i] = field.default
+    try:
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as err:
+        raise BadFrame(f"{what} does not decode: {err}") from None
 
 
 def decode_call(body: bytes) -> WireCall:
@@ -264,10 +275,7 @@ class Gathered:
 
 def call_of_fields(fields: list[Any]) -> WireCall:
     """Shell of a call from its fully decoded fields: what arrived with chunks."""
-    try:
-        return msgspec.convert(_as_text(WireCall, fields), WireCall)
-    except msgspec.ValidationError as err:
-        raise BadFrame(f"call does not decode: {err}") from None
+    return _of_fields(WireCall, fields, "call")
 
 
 def frame(kind: int, call_id: int, body: bytes) -> bytes:
@@ -320,9 +328,17 @@ def _chunked(value: bytes, chunks: list[bytes], call_id: int) -> msgspec.msgpack
     return msgspec.msgpack.Ext(1, struct.pack(">Q", len(value)))
 
 
+def log_bytes(message: str) -> bytes:
+    """Bytes of a line; a surrogate that stands for no byte becomes a question mark."""
+    try:
+        return message.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return message.encode("utf-8", "replace")
+
+
 def encode_log(call_id: int, level: int, message: str) -> bytes:
     """Frame of a log line."""
-    return frame(LOG, call_id, encode_value([level, message]))
+    return frame(LOG, call_id, encode_value([level, log_bytes(message)]))
 
 
 def encode_ask(call_id: int, function: int, args: Sequence[Any]) -> bytes:
