@@ -235,9 +235,6 @@ func TestEmptyRouter(t *testing.T) {
 	}
 }
 
-// raceDetector is set in builds with -race, where sync.Pool forgets things on purpose and package regexp then allocates.
-var raceDetector bool
-
 func TestMatchDoesNotAllocate(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector makes sync.Pool allocate")
