@@ -10,7 +10,8 @@ import (
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
-// Asker answers the questions of one call, on the caller's goroutine, while Lane.Call waits for the outcome.
+// Asker answers the questions of one call, on the caller's goroutine, while Lane.Call waits for the outcome. Answer must come back by
+// the deadline of the call: Lane.Call cannot return while it runs. A panic in it becomes an answer with host_error.
 type Asker = wire.Asker
 
 // Lane is one data-plane connection. Its methods may be called at once from many goroutines.
