@@ -33,6 +33,7 @@ type options struct {
 }
 
 func command(args []string, plugins []pdk.Plugin) int {
+	paceCollector()
 	if os.Getenv(cookieKey) == cookieValue && len(args) == 0 {
 		return report(managed(plugins))
 	}
