@@ -164,11 +164,15 @@ export function definitionOf(service: DescService): ServiceDefinition {
   );
 }
 
-/** grpc.health.v1: a message each way with one field. */
+interface HealthRequest {
+  readonly service: string;
+}
+
+/** grpc.health.v1: a message each way with one field. grpc-js takes an empty text for no message, so it travels in an object. */
 const healthCodec = {
-  requestSerialize: (service: string) =>
+  requestSerialize: ({ service }: HealthRequest) =>
     Buffer.from(new BinaryWriter().tag(1, WireType.LengthDelimited).string(service).finish()),
-  requestDeserialize: (bytes: Buffer): string => {
+  requestDeserialize: (bytes: Buffer): HealthRequest => {
     const reader = new BinaryReader(bytes);
     let service = "";
     while (reader.pos < reader.len) {
@@ -176,7 +180,7 @@ const healthCodec = {
       if (field === 1 && wireType === WireType.LengthDelimited) service = reader.string();
       else reader.skip(wireType);
     }
-    return service;
+    return { service };
   },
   responseSerialize: (serving: number) =>
     Buffer.from(new BinaryWriter().tag(1, WireType.Varint).int32(serving).finish()),
@@ -203,18 +207,22 @@ const SERVED: readonly string[] = ["", "plugin", PluginServer.typeName];
 
 function healthService(): UntypedServiceImplementation {
   return {
-    Check: (call: { request: string }, callback: (error: object | null, answer?: number) => void) => {
-      if (SERVED.includes(call.request)) callback(null, SERVING);
-      else callback({ code: status.NOT_FOUND, details: `service ${JSON.stringify(call.request)} is not served here` });
+    Check: (call: { request: HealthRequest }, callback: (error: object | null, answer?: number) => void) => {
+      if (SERVED.includes(call.request.service)) callback(null, SERVING);
+      else
+        callback({
+          code: status.NOT_FOUND,
+          details: `service ${JSON.stringify(call.request.service)} is not served here`,
+        });
     },
     // The status never changes: the stream stays open until the client ends it.
     Watch: (call: {
-      request: string;
+      request: HealthRequest;
       write(serving: number): void;
       end(): void;
       on(event: string, f: () => void): void;
     }) => {
-      call.write(SERVED.includes(call.request) ? SERVING : SERVICE_UNKNOWN);
+      call.write(SERVED.includes(call.request.service) ? SERVING : SERVICE_UNKNOWN);
       call.on("cancelled", () => call.end());
     },
   };
