@@ -65,7 +65,6 @@ type Host struct {
 	echoAddress string
 
 	reloading sync.Mutex
-	set       *entity.Set // of the current generation
 	// rebuild is signalled when a plugin server that nobody had seen before becomes ready.
 	rebuild chan struct{}
 	tasks   sync.WaitGroup
@@ -142,7 +141,12 @@ func (h *Host) Reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return h.apply(ctx, set)
+	if err := h.apply(ctx, set); err != nil {
+		return err
+	}
+	h.logger.Log(ctx, telemetry.LevelNotice, "configuration is live", "generation", h.generations.Current().Number, "hash", set.Hash,
+		"services", len(set.Services), "routes", len(set.Routes), "consumers", len(set.Consumers), "plugins", len(set.Plugins))
+	return nil
 }
 
 // Shutdown accepts no more requests, waits for those in flight, at most drain_timeout, and ends everything. It may be called again.
@@ -199,10 +203,6 @@ func (h *Host) load() (*entity.Set, error) {
 func (h *Host) apply(ctx context.Context, set *entity.Set) error {
 	h.reloading.Lock()
 	defer h.reloading.Unlock()
-	return h.applyLocked(ctx, set)
-}
-
-func (h *Host) applyLocked(ctx context.Context, set *entity.Set) error {
 	catalog, err := h.builder.Catalog(set)
 	if err != nil {
 		return err
@@ -215,9 +215,6 @@ func (h *Host) applyLocked(ctx context.Context, set *entity.Set) error {
 		return err
 	}
 	h.generations.Swap(gen)
-	h.set = set
-	h.logger.Log(ctx, telemetry.LevelNotice, "configuration is live", "generation", gen.Number, "hash", set.Hash,
-		"services", len(set.Services), "routes", len(set.Routes), "consumers", len(set.Consumers), "plugins", len(set.Plugins))
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver/reaper"
+	"github.com/outrigger-gateway/outrigger/host/internal/telemetry"
 )
 
 // lifelineFD is the number of the lifeline in the child: the first descriptor after the standard ones.
@@ -153,7 +154,7 @@ func (p *process) logLine(stream, line string, part int, more bool) {
 	if part > 0 {
 		attrs = append(attrs, "part", part, "more", more)
 	}
-	p.logger.Info(line, attrs...)
+	p.logger.Log(context.Background(), telemetry.LevelNotice, line, attrs...) // visible by default: it may be why the server ended
 }
 
 // wait ends with the process. The group is killed, and taken back from the reaper, before the leader is waited for: until then the

@@ -16,6 +16,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/router"
 	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
 	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/pdk/local"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
@@ -284,7 +285,7 @@ type headerView struct{ r *request }
 func (v headerView) HeaderValue(name string, i int) (string, bool) {
 	if v.r.ex.Dirty&exchange.DirtyRequestHeaders != 0 {
 		for _, h := range v.r.ex.Facts.Request.Headers {
-			if strings.EqualFold(h.Name, name) {
+			if local.SameHeader(h.Name, name) {
 				if i == 0 {
 					return h.Value, true
 				}
