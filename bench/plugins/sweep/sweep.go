@@ -3,7 +3,7 @@
 package sweep
 
 import (
-	"strconv"
+	"errors"
 
 	"github.com/outrigger-gateway/outrigger/pdk"
 )
@@ -11,13 +11,16 @@ import (
 // Plugin is the plugin.
 var Plugin = pdk.Plugin{Name: "sweep", Version: "0.1.0", Priority: 500, New: func() any { return &sweep{Calls: 1} }}
 
-// sweep makes Calls calls of the PDK in access. Nine of ten read, each tenth sets a header of the upstream request, X-Sweep-<number of the
-// call>.
+// sweep makes Calls calls of the PDK in access. Nine of ten read, each tenth sets a header of the upstream request: X-Sweep-10,
+// X-Sweep-20, X-Sweep-30 and again from the start.
 type sweep struct {
 	Calls int `json:"calls" schema:"min=1,max=1000"`
 }
 
-var headers = []string{"User-Agent", "Accept", "X-Name", "Authorization", "X-Absent"}
+var (
+	headers = []string{"User-Agent", "Accept", "X-Name", "Authorization", "X-Absent"}
+	set     = []string{"X-Sweep-10", "X-Sweep-20", "X-Sweep-30"}
+)
 
 // Access makes the calls.
 func (in *sweep) Access(k *pdk.PDK) error {
@@ -37,10 +40,13 @@ func (in *sweep) Access(k *pdk.PDK) error {
 		case 8:
 			seen += len(k.Client.GetIP())
 		case 9:
-			if err := k.ServiceRequest.SetHeader("X-Sweep-"+strconv.Itoa(i+1), strconv.Itoa(seen)); err != nil {
+			if err := k.ServiceRequest.SetHeader(set[i/10%len(set)], "set"); err != nil {
 				return err
 			}
 		}
+	}
+	if seen == 0 {
+		return errors.New("no call of the PDK returned anything")
 	}
 	return nil
 }
