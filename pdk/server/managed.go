@@ -59,7 +59,8 @@ func managed(plugins []pdk.Plugin) error {
 	if l.Data, err = sockets.listen(filepath.Join(dir, fmt.Sprintf("d%d.sock", os.Getpid()))); err != nil {
 		return err
 	}
-	signal.Ignore(os.Interrupt) // the host decides, when somebody presses Ctrl-C
+	// The host decides, when somebody presses Ctrl-C; and when its end of standard error is gone, the lifeline ends this process in order.
+	signal.Ignore(os.Interrupt, syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	if _, err := fmt.Fprintf(handshake, "1|1|unix|%s|grpc\n", l.Control.Addr()); err != nil {
