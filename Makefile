@@ -75,7 +75,8 @@ conformance: build python js ## the examples of all languages behind the real ga
 lint: python js ## formatters, linters and type checkers of all languages
 	@test -z "$$(gofmt -l host pdk plugins proto examples bench | grep -v /gen/)" || { gofmt -l host pdk plugins proto examples bench; exit 1; }
 	go vet $(GO_PKGS)
-	go run -modfile=.ci/tools/go.mod honnef.co/go/tools/cmd/staticcheck $(GO_PKGS)
+	cd .ci/tools && GOBIN=$(CURDIR)/build/tools/bin go install honnef.co/go/tools/cmd/staticcheck
+	build/tools/bin/staticcheck $(GO_PKGS)
 	cd sdk-python && ../$(VENV)/bin/ruff check . ../examples/python && ../$(VENV)/bin/ruff format --check . ../examples/python && ../$(VENV)/bin/pyright
 	cd sdk-js && npm run --silent lint
 
@@ -93,4 +94,4 @@ ci: test ## what .ci/run runs
 
 .PHONY: clean
 clean: ## remove what the other targets made
-	rm -rf $(BIN) $(VENV) sdk-js/node_modules sdk-js/dist examples/js/node_modules
+	rm -rf $(BIN) build $(VENV) sdk-js/node_modules sdk-js/dist examples/js/node_modules
