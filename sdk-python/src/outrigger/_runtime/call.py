@@ -27,7 +27,6 @@ from .serialize import serialize_over
 from .state import LOCK, Exit
 from .text import (
     METHODS,
-    BadArgument,
     bytes_of,
     check_header_name,
     check_raw_query,
@@ -41,7 +40,7 @@ from .text import (
     log_text,
     text_of,
 )
-from .values import encode_value, plain
+from .values import BadArgument, encode_value, plain
 from .wire import Answer, Outcome
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch

@@ -9,8 +9,8 @@ from .._errors import DataError
 from .._gen.functions import FUNCTIONS
 from .._values import Captures, Consumer, Credential, MultiMap, Query, QueryValue, Route, Service, credential_of
 from .state import CallState, Unset
-from .text import DEFAULT_MAX, BadArgument, HeaderLines, check_max, query_arg, query_pairs, text_of
-from .values import Malformed, decode_map_of_values, decode_value
+from .text import DEFAULT_MAX, HeaderLines, check_max, query_arg, query_pairs, text_of
+from .values import BadArgument, Malformed, decode_map_of_values, decode_value
 
 _ROUTED = FUNCTIONS["router.get_route"].phases
 _RESPONSE = FUNCTIONS["response.get_status"].phases

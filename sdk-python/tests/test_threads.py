@@ -1,0 +1,271 @@
+"""The leader, the standby and the workers, in one process."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hostdriver import ASK, CALL, HELLO, OUTCOME, call_fields, frame, pack, unpack
+
+import outrigger
+from outrigger._runtime import threads
+from outrigger._runtime.loop import LoopRunner
+from outrigger._runtime.plugins import PluginSpec, Step
+from outrigger._runtime.registry import Registry
+from outrigger._runtime.stream import SocketCarrier
+from outrigger._runtime.threads import ThreadLane, Workers
+from outrigger._runtime.wire import Framer
+from outrigger._runtime.writer import Writer
+
+SECONDS = 20.0
+
+
+class Case(outrigger.Plugin):
+    name, version = "case", "1"
+    work: Callable[[outrigger.PDK], object]
+
+    def access(self, kong: outrigger.PDK) -> None:
+        self.work(kong)
+
+
+class Host:
+    """The host's end of a lane that runs in this process."""
+
+    def __init__(self, workers: int = 16) -> None:
+        mine, theirs = socket.socketpair()
+        mine.settimeout(SECONDS)
+        self.sock = mine
+        registry = Registry([PluginSpec(Case)], LoopRunner().run)
+        assert registry.configure(1, "case", {}) == []
+        instance = registry.instances[1]
+        plugin = instance.plugin
+        assert isinstance(plugin, Case)
+        self.plugin = plugin
+        step = instance.steps[2]
+        assert step is not None
+        self.step: Step = step
+        self._theirs = theirs
+        self.lane = ThreadLane(registry, SocketCarrier(theirs), Workers(workers), LoopRunner())
+        self.lane.start()
+        self._framer = Framer()
+        self._next = 0
+        self.got: list[tuple[int, int, Any]] = []
+        mine.sendall(frame(HELLO, 0, pack([1, "n", "h", "0", [], 0, 1 << 20, 65536])))
+
+    def send(self, count: int = 1) -> list[int]:
+        """Starts calls in one batch."""
+        ids = list(range(self._next + 1, self._next + 1 + count))
+        self._next += count
+        self.sock.sendall(b"".join(frame(CALL, call_id, pack(call_fields(1))) for call_id in ids))
+        return ids
+
+    def receive(self) -> None:
+        """Takes what has come."""
+        data = self.sock.recv(1 << 16)
+        assert data, "the lane ended"
+        self._framer.feed(data, lambda kind, call_id, body: self.got.append((kind, call_id, unpack(body))))
+
+    def outcomes(self, count: int) -> list[int]:
+        """The ids of the next outcomes in the order in which they came."""
+        found: list[int] = []
+        while len(found) < count:
+            while not any(kind == OUTCOME for kind, _, _ in self.got):
+                self.receive()
+            for one in [one for one in self.got if one[0] == OUTCOME]:
+                self.got.remove(one)
+                assert one[2][0] == 0, one
+                found.append(one[1])
+        return found
+
+    def call(self, count: int = 1) -> list[int]:
+        self.send(count)
+        return self.outcomes(count)
+
+    def close(self) -> None:
+        self.sock.close()
+        assert self.lane.wait_ended(SECONDS)
+        self._theirs.close()
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    opened = Host()
+    opened.plugin.work = lambda kong: None
+    yield opened
+    opened.close()
+
+
+def test_batch_keeps_its_order(host: Host) -> None:
+    assert host.call(100) == list(range(1, 101))
+
+
+def test_waiting_step_goes_to_workers_and_comes_back(host: Host) -> None:
+    host.plugin.work = lambda kong: time.sleep(0.005)
+    deadline = time.monotonic() + SECONDS
+    while not host.step.slow:
+        assert time.monotonic() < deadline
+        host.call()
+    host.plugin.work = lambda kong: None
+    host.call(threads.QUICK_RUNS - 1)
+    assert host.step.slow
+    host.call(threads.QUICK_RUNS)
+    assert not host.step.slow
+    assert host.call(10)
+
+
+def test_short_waits_are_found_too(host: Host) -> None:
+    """Waits that the standby is too slow to see: the batch's average tells."""
+    host.plugin.work = lambda kong: time.sleep(0.0005)
+    deadline = time.monotonic() + SECONDS
+    while not host.step.slow:
+        assert time.monotonic() < deadline
+        host.call(3)
+
+
+def test_computing_step_stays_inline(host: Host) -> None:
+    def compute(kong: outrigger.PDK) -> None:
+        until = time.thread_time() + 0.001
+        while time.thread_time() < until:
+            pass
+
+    host.plugin.work = compute
+    host.call(3)
+    host.call(3)
+    assert not host.step.slow
+
+
+def test_the_rest_of_a_batch_does_not_wait(host: Host) -> None:
+    gate, first = threading.Event(), threading.Event()
+
+    def work(kong: outrigger.PDK) -> None:
+        if not first.is_set():
+            first.set()
+            assert gate.wait(SECONDS)
+
+    host.plugin.work = work
+    first_id = min(ids := host.send(50))
+    assert sorted(host.outcomes(49)) == [one for one in ids if one != first_id]
+    gate.set()
+    assert host.outcomes(1) == [first_id]
+
+
+def test_many_blocked_in_one_batch(host: Host) -> None:
+    """More handlers wait than there are workers: those that could start hold nobody else up, the others take their turn."""
+    gate = threading.Event()
+    host.plugin.work = lambda kong: gate.wait(SECONDS)
+    ids = host.send(40)
+    wait_for(lambda: host.step.slow)
+    gate.set()
+    assert sorted(host.outcomes(40)) == ids
+
+
+def test_after_idling_the_standby_still_looks(host: Host) -> None:
+    host.call()
+    wait_for(lambda: host.lane._dozing)  # pyright: ignore[reportPrivateUsage]
+    test_the_rest_of_a_batch_does_not_wait(host)
+
+
+def test_asking_step_goes_to_workers(host: Host) -> None:
+    host.plugin.work = lambda kong: kong.request.get_raw_body()
+    (call_id,) = host.send()
+    while not host.got:
+        host.receive()
+    assert host.got.pop() == (ASK, call_id, [1])
+    assert host.step.slow
+    host.sock.sendall(frame(5, call_id, pack([None, b"x"])))
+    assert host.outcomes(1) == [call_id]
+
+
+def test_lane_threads_end_with_the_lane() -> None:
+    before = set(threading.enumerate())
+    opened = Host()
+    gate = threading.Event()
+    opened.plugin.work = lambda kong: gate.wait(SECONDS)
+    opened.send(3)
+    wait_for(lambda: opened.step.slow)
+    opened.close()
+    gate.set()
+    wait_for(lambda: not [thread for thread in set(threading.enumerate()) - before if thread.name == "outrigger-lane"])
+
+
+def test_workers_bound() -> None:
+    running, most, lock, gate = 0, 0, threading.Lock(), threading.Event()
+    done = threading.Semaphore(0)
+
+    class Lane:
+        def run_on_worker(self, call: Any) -> None:
+            nonlocal running, most
+            with lock:
+                running += 1
+                most = max(most, running)
+            assert gate.wait(SECONDS)
+            with lock:
+                running -= 1
+            done.release()
+
+    workers, lane = Workers(4), Lane()
+    for _ in range(40):
+        workers.submit(lane, None)  # type: ignore[arg-type]
+    wait_for(lambda: running == 4)
+    gate.set()
+    for _ in range(40):
+        assert done.acquire(timeout=SECONDS)
+    assert most == 4
+
+
+class TestWriter:
+    def test_frames_of_many_threads_stay_whole_and_in_order(self) -> None:
+        left, right = socket.socketpair()
+        writer = Writer(left, lambda err: None)
+        count, size = 50, 8
+
+        def write(number: int) -> None:
+            for i in range(count):
+                large = [frame(6, number, bytes([number]) * 32768)] * 6 if i % 10 == 0 else []
+                writer.write([*large, frame(3, number, i.to_bytes(4, "big"))])
+
+        threads_ = [threading.Thread(target=write, args=(number,)) for number in range(size)]
+        for thread in threads_:
+            thread.start()
+        seen: dict[int, list[int]] = {number: [] for number in range(size)}
+        chunks = 0
+
+        def take(kind: int, number: int, body: bytes) -> None:
+            nonlocal chunks
+            if kind == 3:
+                seen[number].append(int.from_bytes(body, "big"))
+            else:
+                assert body == bytes([number]) * 32768
+                chunks += 1
+
+        framer = Framer()
+        right.settimeout(SECONDS)
+        while sum(map(len, seen.values())) < count * size:
+            framer.feed(right.recv(1 << 16), take)
+        for thread in threads_:
+            thread.join()
+        assert all(one == list(range(count)) for one in seen.values())
+        assert chunks == size * 5 * 6
+        left.close()
+        right.close()
+
+    def test_broken_connection_is_told_once(self) -> None:
+        left, right = socket.socketpair()
+        right.close()
+        errors: list[OSError] = []
+        writer = Writer(left, errors.append)
+        for _ in range(3):
+            writer.write([frame(3, 1, b"x")])
+        left.close()
+        assert len(errors) == 1
+
+
+def wait_for(true: Callable[[], Any], seconds: float = SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "the condition did not come true"
+        time.sleep(0.001)
