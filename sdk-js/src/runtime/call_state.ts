@@ -117,6 +117,7 @@ export class CallState {
   protected record(fn: PdkFunction, op: Op): void {
     this.#ops ??= [];
     if (op.kind === "header") this.#values += op.values.length;
+    else if (op.kind === "exit" || op.kind === "error") this.#values += 2 * op.headers.length;
     if (this.#ops.length >= MAX_OPS || this.#values > MAX_VALUES) {
       throw this.argError(
         fn,

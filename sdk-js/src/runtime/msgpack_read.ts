@@ -9,98 +9,66 @@ export class BadFrame extends Error {}
  * the end, so a walk that stays inside what skip accepted is inside the frame.
  */
 
+/** By first byte: the size of a value that always has the same; 0 for others. */
+const SIZES = new Uint8Array(256).map((_, b) => {
+  if (b < 0x80 || b >= 0xe0 || b === 0xc0 || b === 0xc2 || b === 0xc3) return 1;
+  if (b >= 0xa0 && b < 0xc0) return 1 + (b & 0x1f); // fixstr
+  if (b >= 0xd4 && b <= 0xd8) return 2 + (1 << (b - 0xd4)); // fixext
+  if (b === 0xca) return 5; // float32
+  if (b === 0xcb) return 9; // float64
+  if (b >= 0xcc && b <= 0xcf) return 1 + (1 << (b - 0xcc)); // uint
+  return b >= 0xd0 && b <= 0xd3 ? 1 + (1 << (b - 0xd0)) : 0; // int
+});
+
 /** Position behind the value at pos. @throws BadFrame when it does not end before end. */
 export function skip(buf: Buffer, pos: number, end: number): number {
   let left = 1; // values still to skip
   let p = pos;
-  while (left > 0) {
+  do {
     if (p >= end) throw new BadFrame("frame ends inside a value");
     const b = buf[p] as number;
+    const size = SIZES[b] as number;
     left--;
-    if (b < 0x80 || b >= 0xe0) p += 1;
-    else if (b >= 0xa0 && b < 0xc0) p += 1 + (b & 0x1f);
-    else if (b < 0x90) {
-      p += 1;
+    if (size > 0) {
+      p += size;
+    } else if (b === 0xc4 || b === 0xd9) {
+      p += 2 + length8(buf, p, end);
+    } else if (b < 0x90) {
+      p++;
       left += 2 * (b & 0x0f);
     } else if (b < 0xa0) {
-      p += 1;
+      p++;
       left += b & 0x0f;
+    } else if (b >= 0xdc) {
+      const wide = (b & 1) === 1; // array32, map32
+      left += (wide ? length32(buf, p, end) : length16(buf, p, end)) * (b >= 0xde ? 2 : 1);
+      p += wide ? 5 : 3;
     } else {
-      switch (b) {
-        case 0xc0:
-        case 0xc2:
-        case 0xc3:
-          p += 1;
-          break;
-        case 0xc4:
-        case 0xd9:
-          p += 2 + length8(buf, p, end);
-          break;
-        case 0xc5:
-        case 0xda:
-          p += 3 + length16(buf, p, end);
-          break;
-        case 0xc6:
-        case 0xdb:
-          p += 5 + length32(buf, p, end);
-          break;
-        case 0xc7:
-          p += 3 + length8(buf, p, end);
-          break;
-        case 0xc8:
-          p += 4 + length16(buf, p, end);
-          break;
-        case 0xc9:
-          p += 6 + length32(buf, p, end);
-          break;
-        case 0xcc:
-        case 0xd0:
-          p += 2;
-          break;
-        case 0xcd:
-        case 0xd1:
-          p += 3;
-          break;
-        case 0xca:
-        case 0xce:
-        case 0xd2:
-          p += 5;
-          break;
-        case 0xcb:
-        case 0xcf:
-        case 0xd3:
-          p += 9;
-          break;
-        case 0xd4:
-        case 0xd5:
-        case 0xd6:
-        case 0xd7:
-        case 0xd8:
-          p += 2 + (1 << (b - 0xd4));
-          break;
-        case 0xdc:
-          left += length16(buf, p, end);
-          p += 3;
-          break;
-        case 0xdd:
-          left += length32(buf, p, end);
-          p += 5;
-          break;
-        case 0xde:
-          left += 2 * length16(buf, p, end);
-          p += 3;
-          break;
-        case 0xdf:
-          left += 2 * length32(buf, p, end);
-          p += 5;
-          break;
-        default:
-          throw new BadFrame(`byte 0x${b.toString(16)} starts no value`);
-      }
+      p = skipLong(buf, p, end, b);
     }
-  }
+  } while (left > 0);
   if (p > end) throw new BadFrame("frame ends inside a value");
   return p;
+}
+
+/** Position behind a str, bin or ext whose head gives a length. */
+function skipLong(buf: Buffer, p: number, end: number, b: number): number {
+  switch (b) {
+    case 0xc5:
+    case 0xda:
+      return p + 3 + length16(buf, p, end);
+    case 0xc6:
+    case 0xdb:
+      return p + 5 + length32(buf, p, end);
+    case 0xc7:
+      return p + 3 + length8(buf, p, end);
+    case 0xc8:
+      return p + 4 + length16(buf, p, end);
+    case 0xc9:
+      return p + 6 + length32(buf, p, end);
+    default:
+      throw new BadFrame(`byte 0x${b.toString(16)} starts no value`);
+  }
 }
 
 function length8(buf: Buffer, p: number, end: number): number {
