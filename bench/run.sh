@@ -18,7 +18,7 @@ fi
 
 mkdir -p bin
 for program in benchhost benchplugins benchupstream benchrun; do
-	go build -trimpath -o "bin/$program" "./bench/cmd/$program"
+	go build -o "bin/$program" "./bench/cmd/$program"
 done
 
 # shellcheck disable=SC2086 # BENCH_ARGS is a list of words

@@ -154,7 +154,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 		result, err := r.scenario(ctx, &scenarios[i])
 		if err != nil {
 			if cause := context.Cause(ctx); cause != nil {
-				err = errors.Join(cause, err)
+				return fmt.Errorf("scenario %s: stopped: %w", scenarios[i].Name, cause)
 			}
 			return fmt.Errorf("scenario %s: %w", scenarios[i].Name, err)
 		}

@@ -61,17 +61,20 @@ func (e *Errors) add(o Errors) {
 // wrk drives url for a time over a number of connections, from one thread.
 func wrk(ctx context.Context, pinned []string, url string, headers map[string]string, connections int, d time.Duration) (load, error) {
 	seconds := max(1, int(d.Round(time.Second)/time.Second))
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second+20*time.Second)
+	run, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second+20*time.Second)
 	defer cancel()
 	args := slices.Concat(pinned, []string{"wrk", "--latency", "-t1", "-c" + strconv.Itoa(connections), "-d" + strconv.Itoa(seconds) + "s"})
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		args = append(args, "-H", name+": "+headers[name])
 	}
-	cmd := exec.CommandContext(ctx, args[0], append(args[1:], url)...)
+	cmd := exec.CommandContext(run, args[0], append(args[1:], url)...)
 	cmd.SysProcAttr = ownGroup()
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
 	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return load{}, ctx.Err() // it was ended from outside
+		}
 		return load{}, fmt.Errorf("wrk at %s with %d connections: %w: %s", url, connections, err, bytes.TrimSpace(append(errOut.Bytes(), out.Bytes()...)))
 	}
 	l, err := parseWrk(out.String())
