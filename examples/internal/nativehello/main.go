@@ -1,0 +1,48 @@
+// Command nativehello is a gateway with the example plugin hello-go built in. The same plugin value runs in a plugin server in examples/go:
+// the tests compare the answers of both.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/outrigger-gateway/outrigger/examples/go/hello"
+	"github.com/outrigger-gateway/outrigger/host"
+	"github.com/outrigger-gateway/outrigger/plugins"
+)
+
+func main() {
+	if host.RunReaper() {
+		return
+	}
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// run serves until a signal comes. args are those of outrigger run: "run --settings FILE --config FILE".
+func run(args []string) error {
+	if len(args) != 5 || args[0] != "run" || args[1] != "--settings" || args[3] != "--config" {
+		return fmt.Errorf("found the arguments %q, expected run --settings FILE --config FILE", args)
+	}
+	h, err := host.New(host.Options{
+		SettingsFile: args[2], Flags: map[string]string{"declarative_config": args[4]}, Env: os.Environ(),
+		Plugins: append(plugins.All(), hello.Plugin),
+	})
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := h.Start(ctx); err != nil {
+		return err
+	}
+	fmt.Printf("outrigger %s is ready on %s\n", host.Version, strings.Join(h.Addresses(), ", "))
+	<-ctx.Done()
+	return h.Shutdown(context.Background())
+}

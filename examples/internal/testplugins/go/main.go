@@ -1,0 +1,172 @@
+// Command go is a plugin server whose plugins misbehave as the tests of the whole gateway ask for. See README.md beside this directory.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/pdk/server"
+)
+
+func main() {
+	server.Serve(
+		pdk.Plugin{Name: "fault-go", Version: "0.1.0", Priority: 1000, New: func() any { return &fault{behaviour{Do: "nothing", Phase: "access"}} }},
+		pdk.Plugin{Name: "fault-response-go", Version: "0.1.0", Priority: 1000, New: func() any {
+			return &faultResponse{behaviour{Do: "nothing", Phase: "response"}}
+		}},
+		pdk.Plugin{Name: "login-go", Version: "0.1.0", Priority: 1100, Authenticates: true, New: func() any { return &login{Do: "nothing"} }},
+		pdk.Plugin{Name: "sneak-go", Version: "0.1.0", Priority: 1100, New: func() any { return &login{Do: "nothing"} }},
+		pdk.Plugin{Name: "relay-go", Version: "0.1.0", Priority: 900, New: func() any { return &relay{} }},
+	)
+}
+
+// behaviour is the configuration of the plugins that fail.
+type behaviour struct {
+	Do    string `json:"do"`
+	Phase string `json:"phase"`
+	MS    int    `json:"ms"`
+}
+
+// fault fails in one phase.
+type fault struct{ behaviour }
+
+func (f *fault) Rewrite(k *pdk.PDK) error      { return f.act(k, "rewrite") }
+func (f *fault) Access(k *pdk.PDK) error       { return f.act(k, "access") }
+func (f *fault) HeaderFilter(k *pdk.PDK) error { return f.act(k, "header_filter") }
+func (f *fault) Log(k *pdk.PDK) error          { return f.act(k, "log") }
+
+func (f *fault) BodyFilter(k *pdk.PDK, _ []byte, last bool) ([]byte, error) {
+	if !last {
+		return nil, nil
+	}
+	return nil, f.act(k, "body_filter")
+}
+
+// faultResponse fails in the response phase.
+type faultResponse struct{ behaviour }
+
+func (f *faultResponse) Response(k *pdk.PDK) error { return f.act(k, "response") }
+
+func (b *behaviour) act(k *pdk.PDK, phase string) error {
+	if phase != b.Phase {
+		return nil
+	}
+	switch b.Do {
+	case "raise":
+		panic("boom")
+	case "raise-after-read":
+		k.Request.GetHeader("Host")
+		return errors.New("boom")
+	case "raise-after-write":
+		if err := mark(k, phase); err != nil {
+			return err
+		}
+		panic("boom")
+	case "raise-odd":
+		runtime.Goexit()
+	case "raise-loud":
+		return errors.New(strings.Repeat("boom\xff", 1<<18))
+	case "sleep":
+		time.Sleep(time.Duration(b.MS) * time.Millisecond)
+		return mark(k, phase)
+	case "exit", "exit-swallowed", "exit-raise", "exit-sleep":
+		return b.exit(k, phase)
+	case "die":
+		os.Exit(3)
+	}
+	return nil
+}
+
+func (b *behaviour) exit(k *pdk.PDK, phase string) error {
+	if err := k.Response.Exit(418, "exited", nil); err != nil {
+		return err
+	}
+	switch b.Do {
+	case "exit-swallowed":
+		if mark(k, phase) == nil {
+			panic("a write after the exit was taken")
+		}
+	case "exit-raise":
+		panic("boom")
+	case "exit-sleep":
+		time.Sleep(time.Duration(b.MS) * time.Millisecond)
+	}
+	return nil
+}
+
+// mark writes what can be seen, where the phase allows it.
+func mark(k *pdk.PDK, phase string) error {
+	if phase == "access" || phase == "rewrite" {
+		if err := k.ServiceRequest.SetHeader("X-Fault", "left"); err != nil {
+			return err
+		}
+	}
+	if phase == "log" || phase == "body_filter" {
+		return nil
+	}
+	return k.Response.SetHeader("X-Fault", "left")
+}
+
+// login sets the consumer that a header names.
+type login struct {
+	Do string `json:"do"`
+}
+
+func (l *login) Access(k *pdk.PDK) error {
+	name, ok := k.Request.GetHeader("X-User")
+	if !ok {
+		return k.Response.Exit(401, "who is there?", nil)
+	}
+	consumer, err := k.Client.LoadConsumer(name, true)
+	if err != nil {
+		return err
+	}
+	if consumer == nil {
+		return k.Response.Exit(401, "unknown", nil)
+	}
+	if err := k.Client.Authenticate(consumer, nil); err != nil {
+		return err
+	}
+	if l.Do == "raise" {
+		panic("boom")
+	}
+	return k.ServiceRequest.SetHeader("X-Who", consumer.Username)
+}
+
+// relay carries values from one plugin to another.
+type relay struct {
+	Source string `json:"source"`
+	Target string `json:"target"`
+	Show   bool   `json:"show"`
+}
+
+func (r *relay) Access(k *pdk.PDK) error {
+	var value any
+	if r.Source == "" {
+		raw, ok := k.Request.GetHeader("X-Sample")
+		if !ok {
+			return errors.New("no X-Sample")
+		}
+		if err := json.Unmarshal([]byte(raw), &value); err != nil {
+			return err
+		}
+	} else {
+		value = k.CtxShared.Get(r.Source)
+	}
+	if err := k.CtxShared.Set(r.Target, value); err != nil {
+		return err
+	}
+	if !r.Show {
+		return nil
+	}
+	text, err := json.Marshal(k.CtxShared.Get(r.Target))
+	if err != nil {
+		return err
+	}
+	return k.ServiceRequest.SetHeader("X-Sample-Out", string(text))
+}
