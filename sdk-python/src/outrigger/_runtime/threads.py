@@ -262,7 +262,7 @@ class ThreadLane:
             if timed:
                 wall, cpu = perf_counter_ns(), thread_time_ns()
                 outcome = run(call, step)
-                if perf_counter_ns() - wall - (thread_time_ns() - cpu) > SLOW_NS:
+                if _waits(perf_counter_ns() - wall, thread_time_ns() - cpu):
                     step.slow, step.quick = True, 0
             else:
                 outcome = run(call, step)
@@ -393,10 +393,10 @@ class ThreadLane:
         call.runner = None
         wall, cpu = perf_counter_ns(), thread_time_ns()
         outcome = run(call, step)
-        waited = perf_counter_ns() - wall - (thread_time_ns() - cpu)
+        waits = _waits(perf_counter_ns() - wall, thread_time_ns() - cpu)
         if outcome is not None:
             self._reply(call, outcome)
-        if waited > SLOW_NS:
+        if waits:
             step.quick = 0
         elif not step.always_slow:
             step.quick += 1
@@ -481,6 +481,11 @@ class ThreadLane:
             return sealed_answer(call)
         self._emit(call, [self._carrier.ask(call.call_id, function, args)], False)
         return await future
+
+
+def _waits(wall: int, cpu: int) -> bool:
+    """Whether a handler mostly waits. One that computes can be preempted for long, too: that alone is no waiting."""
+    return wall - cpu > SLOW_NS and wall - cpu > cpu
 
 
 def _cpu_of(thread: int) -> int:
