@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -105,3 +106,6 @@ func (c *control) Drain(ctx context.Context, in *pluginv1.DrainRequest) (*plugin
 func (c *control) Dispatch(stream pluginv1.PluginServer_DispatchServer) error {
 	return c.server.dispatch(stream)
 }
+
+// text makes a string one that protobuf takes.
+func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

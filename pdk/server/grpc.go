@@ -14,6 +14,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/pdk/local"
 	pluginv1 "github.com/outrigger-gateway/outrigger/proto/gen/outrigger/plugin/v1"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
+	"github.com/outrigger-gateway/outrigger/proto/wirepb"
 )
 
 // dispatch serves one stream, which is one lane of carrier grpc.
@@ -25,9 +26,7 @@ func (s *Server) dispatch(stream pluginv1.PluginServer_DispatchServer) error {
 	}
 	defer s.leave(l)
 	hello := serverHello()
-	out.send(0, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Hello{Hello: &pluginv1.ServerHello{
-		Version: uint32(hello.Version), SdkLanguage: hello.SDKLanguage, SdkVersion: hello.SDKVersion, Pid: hello.PID,
-	}}})
+	out.send(0, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Hello{Hello: wirepb.ServerHello(hello)}})
 	ended := make(chan error, 1)
 	go func() {
 		err := (&streamReader{lane: l, stream: stream, bulk: bulk{lane: l}}).serve()
@@ -51,7 +50,7 @@ func (s *Server) dispatch(stream pluginv1.PluginServer_DispatchServer) error {
 }
 
 func goAway(code, message string) *pluginv1.DispatchResponse {
-	return &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Goaway{Goaway: &pluginv1.GoAway{Code: code, Message: message}}}
+	return &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Goaway{Goaway: wirepb.GoAway(&wire.GoAway{Code: code, Message: message})}}
 }
 
 // streamReader is the reading side of a lane of carrier grpc.
@@ -71,10 +70,8 @@ func (r *streamReader) serve() error {
 	if hello == nil {
 		return fmt.Errorf("the first message is %T, expected hello", m.GetMessage())
 	}
-	if err := r.lane.hello(&wire.HostHello{
-		Version: uint16(hello.Version), NodeID: hello.NodeId, Hostname: hello.Hostname, GatewayVersion: hello.GatewayVersion,
-		TrustedCIDRs: hello.TrustedCidrs, LogLevel: uint8(min(hello.LogLevel, 255)), MaxBody: hello.MaxBody, MaxShared: hello.MaxShared,
-	}); err != nil {
+	said := wirepb.HostHelloOf(hello)
+	if err := r.lane.hello(&said); err != nil {
 		return fmt.Errorf("hello: %w", err)
 	}
 	for {
@@ -100,12 +97,12 @@ func (r *streamReader) message(m *pluginv1.DispatchRequest) error {
 		r.bulk.drop(m.CallId)
 		r.lane.cancel(m.CallId)
 	case *pluginv1.DispatchRequest_Entity:
-		e := &wire.Entity{Doc: t.Entity.GetDocument()}
-		if err := wire.CheckValue(e.Doc); err != nil {
-			return fmt.Errorf("entity in slot %d: %w", t.Entity.GetSlot(), err)
+		slot, e, err := wirepb.EntityOf(t.Entity)
+		if err != nil {
+			return err
 		}
 		local.Adopt(e)
-		return r.slots.Set(uint16(min(t.Entity.GetSlot(), 0xffff)), e)
+		return r.slots.Set(slot, e)
 	case *pluginv1.DispatchRequest_Goaway:
 		return errGone
 	case *pluginv1.DispatchRequest_Hello:
@@ -123,7 +120,7 @@ func (r *streamReader) call(id uint32, m *pluginv1.Call) error {
 		return nil
 	}
 	call := newRun()
-	if err := callFrom(m, data, &r.slots, &call.call); err != nil {
+	if err := wirepb.CallOf(m, data, &r.slots, &call.call); err != nil {
 		return err
 	}
 	if err := r.lane.begin(call, id, time.Now()); err != nil {
@@ -140,7 +137,7 @@ func (r *streamReader) answer(id uint32, m *pluginv1.Answer) error {
 		r.lane.answer(id, wire.Answer{Err: &wire.Error{Code: wire.CodeTooLarge, Message: tooMuch}})
 		return nil
 	}
-	a, err := answerFrom(m, data)
+	a, err := wirepb.AnswerOf(m, data)
 	if err != nil {
 		return err
 	}
@@ -184,21 +181,21 @@ func (w *streamWriter) outcome(id uint32, out *wire.Outcome, _ bool) {
 			body = body[n:]
 		}
 	}
-	m := outcomeTo(out)
+	m := wirepb.Outcome(out)
 	if proto.Size(m) > wire.MaxFrame {
-		m = outcomeTo(tooLarge())
+		m = wirepb.Outcome(tooLarge())
 	}
 	w.send(id, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Outcome{Outcome: m}})
 }
 
 // ask implements carrier.
 func (w *streamWriter) ask(id uint32, a *wire.Ask) {
-	w.send(id, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Ask{Ask: &pluginv1.Ask{Function: uint32(a.Fn), Args: a.Args}}})
+	w.send(id, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Ask{Ask: wirepb.Ask(a)}})
 }
 
 // log implements carrier.
 func (w *streamWriter) log(id uint32, line *wire.LogLine) {
-	w.send(id, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Log{Log: &pluginv1.Log{Level: uint32(line.Level), Message: []byte(line.Message)}}})
+	w.send(id, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Log{Log: wirepb.Log(line)}})
 }
 
 // flushLog implements carrier.

@@ -209,3 +209,10 @@ func outcomeFrom(m *pluginv1.Outcome, data []byte) (*wire.Outcome, error) {
 	out.Body, out.HasBody = b.take(m.Body)
 	return out, b.done("outcome")
 }
+
+func blobTo(b []byte) *pluginv1.Blob {
+	if len(b) > wire.ChunkSize {
+		return &pluginv1.Blob{Content: &pluginv1.Blob_Chunked{Chunked: uint64(len(b))}}
+	}
+	return &pluginv1.Blob{Content: &pluginv1.Blob_Inline{Inline: b}}
+}
