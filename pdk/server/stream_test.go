@@ -216,3 +216,37 @@ func blobTo(b []byte) *pluginv1.Blob {
 	}
 	return &pluginv1.Blob{Content: &pluginv1.Blob_Inline{Inline: b}}
 }
+
+// blobs takes bytes from their place or from the chunks that went ahead.
+type blobs struct {
+	data []byte
+	bad  bool
+}
+
+func (b *blobs) take(m *pluginv1.Blob) (data []byte, has bool) {
+	switch t := m.GetContent().(type) {
+	case *pluginv1.Blob_Inline:
+		return t.Inline, true
+	case *pluginv1.Blob_Chunked:
+		if t.Chunked > uint64(len(b.data)) {
+			b.bad = true
+			return nil, false
+		}
+		data, b.data = b.data[:t.Chunked:t.Chunked], b.data[t.Chunked:]
+		return data, true
+	}
+	return nil, m != nil
+}
+
+func (b *blobs) done(what string) error {
+	if b.bad || len(b.data) > 0 {
+		return fmt.Errorf("%s: the chunks that went ahead do not match its bodies", what)
+	}
+	return nil
+}
+func headersFrom(ms []*pluginv1.Header, hs []wire.Header) []wire.Header {
+	for _, h := range ms {
+		hs = append(hs, wire.Header{Name: h.Name, Value: string(h.Value)})
+	}
+	return hs
+}
