@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -18,6 +21,7 @@ from grpcdriver import GrpcLane
 from hostdriver import CALL, SECONDS, Lane, Pending, PluginServer, call_fields, ext, frame, pack
 
 from outrigger._gen.proto import plugin_pb2 as pb
+from outrigger._gen.proto.plugin_pb2_grpc import PluginServerStub
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parents[1] / "examples" / "python"
@@ -378,6 +382,22 @@ class TestProcess:
             server.lifeline = os.open(os.devnull, os.O_RDONLY)
             assert server.process.wait(2) == 0
             assert os.listdir(server.run_dir.name) == []  # noqa: PTH208
+
+    def test_runs_as_a_child_of_another_parent(self, tmp_path: Path) -> None:  # lesson 14
+        """Its parent ends and it is handed to pid 1 (or a subreaper): it keeps serving, since only the lifeline counts."""
+        log = tmp_path / "log"
+        command = f'"{sys.executable}" -m outrigger serve "{EXAMPLES / "hello"}" --listen "unix://{tmp_path}/p.sock" 2>"{log}" & echo $!'
+        pid = int(subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, check=True, timeout=SECONDS).stdout)
+        try:
+            wait_for(lambda: log.exists() and "serving" in log.read_text())
+            assert Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()[1] != str(os.getpid())
+            with grpc.insecure_channel(f"unix:{tmp_path}/p.sock") as channel, GrpcLane(channel) as lane:
+                configure = pb.ConfigureRequest(instance_id=1, plugin="hello-python", config=b"{}")
+                assert not PluginServerStub(channel).Configure(configure, timeout=SECONDS).errors
+                assert set_headers(lane.call(call_fields(1))) == {"X-Hello-Python": "hello, world"}
+        finally:
+            os.kill(pid, signal.SIGTERM)
+            wait_for(lambda: not (tmp_path / "p.sock").exists())
 
     def test_stdout_is_only_the_handshake(self) -> None:
         with PluginServer(HERE / "plugins_sync.py") as server:
