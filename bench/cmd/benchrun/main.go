@@ -53,7 +53,10 @@ func parseOptions(args []string, errOut io.Writer) (options, error) {
 	flags.StringVar(&o.runner.profiles, "profiles", "", "take CPU profiles into this `directory` after the last round, at the largest number of connections")
 	flags.DurationVar(&o.runner.profile, "profile-time", 10*time.Second, "`length` of the load of a profile, whole seconds")
 	scenarios := flags.String("scenarios", "", "`names` of the scenarios, with commas (default all)")
-	variants := flags.String("variants", "", "`words`, with commas: only the baseline and the variants with one in their names")
+	flags.Func("variant", "only the baseline and the variants with this `text` in their names; may be given again", func(text string) error {
+		o.variants = append(o.variants, text)
+		return nil
+	})
 	connections := flags.String("connections", "", "`numbers` of connections, with commas, instead of the scenario's")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -80,7 +83,7 @@ func parseOptions(args []string, errOut io.Writer) (options, error) {
 			return o, fmt.Errorf("--%s is %s: expected whole seconds, 1s to 1h", name, d)
 		}
 	}
-	o.scenarios, o.variants = words(*scenarios), words(*variants)
+	o.scenarios = words(*scenarios)
 	for _, w := range words(*connections) {
 		n, err := strconv.Atoi(w)
 		if err != nil || n < 1 || n > 10000 {

@@ -127,17 +127,17 @@ func (s *Scenario) validate() error {
 	return errors.Join(errs...)
 }
 
-// narrow keeps the baseline and the variants whose names contain one of the words, and replaces the connections; nil changes nothing.
-func (s *Scenario) narrow(words []string, connections []int) {
+// narrow keeps the baseline and the variants whose names contain one of the texts, and replaces the connections; nil changes nothing.
+func (s *Scenario) narrow(texts []string, connections []int) {
 	if len(connections) > 0 {
 		s.Connections = connections
 	}
-	if len(words) == 0 {
+	if len(texts) == 0 {
 		return
 	}
 	kept := s.Variants[:1:1]
 	for _, v := range s.Variants[1:] {
-		if slices.ContainsFunc(words, func(w string) bool { return strings.Contains(v.Name, w) }) {
+		if slices.ContainsFunc(texts, func(t string) bool { return strings.Contains(v.Name, t) }) {
 			kept = append(kept, v)
 		}
 	}

@@ -127,11 +127,12 @@ func read(t *testing.T, path string, into any) {
 }
 
 func TestParseOptions(t *testing.T) {
-	o, err := parseOptions([]string{"--quick", "--rounds", "3", "--connections", "1, 64", "--variants", "Go"}, io.Discard)
+	o, err := parseOptions([]string{"--quick", "--rounds", "3", "--connections", "1, 64", "--variant", "Go, m", "--variant", "native"}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.runner.rounds != 3 || o.runner.sample != time.Second || o.runner.warmUp != time.Second || !slices.Equal(o.connections, []int{1, 64}) {
+	if o.runner.rounds != 3 || o.runner.sample != time.Second || o.runner.warmUp != time.Second || !slices.Equal(o.connections, []int{1, 64}) ||
+		!slices.Equal(o.variants, []string{"Go, m", "native"}) {
 		t.Fatalf("found %+v", o)
 	}
 	for _, bad := range [][]string{{"x"}, {"--rounds", "0"}, {"--time", "1500ms"}, {"--time", "0s"}, {"--connections", "a"}, {"--nope"}} {
