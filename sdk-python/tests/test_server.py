@@ -386,7 +386,8 @@ class TestProcess:
     def test_runs_as_a_child_of_another_parent(self, tmp_path: Path) -> None:  # lesson 14
         """Its parent ends and it is handed to pid 1 (or a subreaper): it keeps serving, since only the lifeline counts."""
         log = tmp_path / "log"
-        command = f'"{sys.executable}" -m outrigger serve "{EXAMPLES / "hello"}" --listen "unix://{tmp_path}/p.sock" >/dev/null 2>"{log}" & echo $!'
+        serve = f'"{sys.executable}" -m outrigger serve "{EXAMPLES / "hello"}" --listen "unix://{tmp_path}/p.sock"'
+        command = f'{serve} >/dev/null 2>"{log}" & echo $!'
         pid = int(subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, check=True, timeout=SECONDS).stdout)
         try:
             wait_for(lambda: log.exists() and "serving" in log.read_text())
