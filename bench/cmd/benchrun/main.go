@@ -117,6 +117,18 @@ func words(s string) []string {
 	return list
 }
 
+// commandLine is what one types to run this again.
+func commandLine(args []string) string {
+	line := "bench/run.sh"
+	for _, a := range args {
+		if strings.ContainsAny(a, " \t*?$\"'\\") {
+			a = strconv.Quote(a)
+		}
+		line += " " + a
+	}
+	return line
+}
+
 func run(ctx context.Context, args []string, out, progress io.Writer) (err error) {
 	o, err := parseOptions(args, progress)
 	if err != nil {
@@ -149,7 +161,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 	defer cancel()
 
 	report := Report{
-		Date: time.Now(), Commit: commit(ctx, r.root), Command: strings.Join(append([]string{"bench/run.sh"}, args...), " "),
+		Date: time.Now(), Commit: commit(ctx, r.root), Command: commandLine(args),
 		Machine: describeMachine(), Versions: toolVersions(ctx, r.root), Rounds: r.rounds, SampleSeconds: r.sample.Seconds(),
 	}
 	var invalid []string
@@ -171,7 +183,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 	fmt.Fprintf(out, "%s\n", report.markdown())
 	r.say("written: %s, and the same with .json", path)
 	if len(invalid) > 0 {
-		return fmt.Errorf("%d invalid points: %s", len(invalid), strings.Join(invalid, "; "))
+		return fmt.Errorf("%d invalid %s: %s", len(invalid), plural(len(invalid), "point"), strings.Join(invalid, "; "))
 	}
 	return nil
 }

@@ -142,6 +142,12 @@ func TestParseOptions(t *testing.T) {
 	}
 }
 
+func TestCommandLine(t *testing.T) {
+	if got := commandLine([]string{"--quick", "--variant", "Go, msgpack"}); got != `bench/run.sh --quick --variant "Go, msgpack"` {
+		t.Fatalf("found %s", got)
+	}
+}
+
 func TestHeadOf(t *testing.T) {
 	head := []byte("GET /bench/echo HTTP/1.1\r\nHost: a:1\r\nx-hello-go:  hi, you \r\n\r\n")
 	if got := headOf(head, "X-Hello-Go"); got != "hi, you" {
