@@ -88,8 +88,21 @@ func (d *Dispatcher) RunAccess(ex *exchange.Exchange) {
 	}
 }
 
-// FilterBody runs the body_filter chain over one piece of the body and returns what the client gets of it. An error means that the response
-// has to be cut off: the headers are gone, nothing else can be said.
+// FilterError says that an instance failed closed in body_filter.
+type FilterError struct {
+	Plugin string
+	Status int // of the answer, while the head of the response has not been sent
+	Err    error
+}
+
+func (e *FilterError) Error() string {
+	return fmt.Sprintf("plugin %q: body_filter: %v", e.Plugin, e.Err)
+}
+
+func (e *FilterError) Unwrap() error { return e.Err }
+
+// FilterBody runs the body_filter chain over one piece of the body and returns what the client gets of it. An error is a *FilterError: the response
+// has to be replaced, or cut off when its head is gone already.
 func (d *Dispatcher) FilterBody(ex *exchange.Exchange, chain []*plan.Instance, chunk []byte, last bool) ([]byte, error) {
 	for _, in := range chain {
 		s := d.begin(ex, in, pdk.PhaseBodyFilter)
@@ -101,7 +114,7 @@ func (d *Dispatcher) FilterBody(ex *exchange.Exchange, chain []*plan.Instance, c
 			}
 		} else if d.failed(s, err) {
 			s.end()
-			return nil, fmt.Errorf("plugin %q: body_filter: %w", in.Record.Name, err)
+			return nil, &FilterError{Plugin: in.Record.Name, Status: in.FailStatus, Err: err}
 		}
 		s.end()
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
 	"github.com/outrigger-gateway/outrigger/host/internal/plan"
 	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
 	"github.com/outrigger-gateway/outrigger/pdk"
@@ -116,7 +117,12 @@ func (r *request) filterMemory(chain []*plan.Instance) {
 		if err != nil {
 			// Nothing has been sent yet, but a header may describe the body that could not be made: close instead of a guess.
 			r.ctx.SetConnectionClose()
-			r.ex.Fail(http.StatusInternalServerError, "")
+			status := http.StatusInternalServerError
+			var failed *dispatch.FilterError
+			if errors.As(err, &failed) {
+				status = failed.Status
+			}
+			r.ex.Fail(status, "")
 			r.answer()
 			r.writeHeaders()
 			return
