@@ -45,7 +45,7 @@ function act(kong, config, phase) {
     case "die":
       return process.exit(3);
     case "reject-later":
-      Promise.reject(new Error("boom"));
+      kong.client.loadConsumer("not a uuid");
       return config.ms;
     case "reject-after":
       setTimeout(() => Promise.reject(new Error("boom")), 1);

@@ -1,0 +1,141 @@
+package examples
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// SIGTERM finishes the request in flight, takes no new ones, ends with code 0 and leaves nothing.
+func TestTerminate(t *testing.T) {
+	t.Parallel()
+	for _, carrier := range carriers {
+		t.Run(carrier, func(t *testing.T) {
+			t.Parallel()
+			arrived, release := make(chan struct{}), make(chan struct{})
+			up := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				close(arrived)
+				<-release
+				echoHandler(w, r)
+			})
+			g := launch{settings: settings{"plugin_servers": exampleServers(carrier)}, entities: stamped(up.URL)}.start(t)
+			pids := allPIDs(t, g)
+			answered := make(chan *answer, 1)
+			go func() {
+				a, err := g.do("GET", "/stamp", nil)
+				if err != nil {
+					t.Errorf("the request in flight: %v", err)
+				}
+				answered <- a
+			}()
+			<-arrived
+			g.signal(t, syscall.SIGTERM)
+			eventually(t, patience, "the listener to close", func() (bool, string) {
+				c, err := net.DialTimeout("tcp", g.address, time.Second)
+				if err != nil {
+					return true, ""
+				}
+				c.Close()
+				return false, "a connection is accepted"
+			})
+			close(release)
+			if a := <-answered; a != nil {
+				a.want(t, 200)
+				for _, l := range languages {
+					a.wantHeader(t, "X-Stamp-"+l.suffix, l.name)
+				}
+			}
+			if code := g.exit(t); code != 0 {
+				t.Errorf("the gateway ended with code %d, expected 0", code)
+			}
+			if left := running(pids); len(left) > 0 {
+				t.Errorf("the processes %v are left", left)
+			}
+			for _, l := range languages {
+				if g.log.count(0, "msg", "stamped GET /stamp 200", "plugin", "stamp-"+l.name) != 1 {
+					t.Errorf("the log phase of stamp-%s did not run once", l.name)
+				}
+			}
+		})
+	}
+}
+
+func stamped(upstream string) string {
+	return routes(upstream, route("/stamp", "{name: stamp-go}", "{name: stamp-python}", "{name: stamp-js}"))
+}
+
+// allPIDs lists the processes below a gateway.
+func allPIDs(t *testing.T, g *gateway) []int {
+	t.Helper()
+	children, err := descendants(g.pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pids []int
+	for _, p := range children {
+		pids = append(pids, p.pid)
+	}
+	if len(pids) < 4 {
+		t.Fatalf("found the processes %v below the gateway, expected three plugin servers and the reaper", children)
+	}
+	return pids
+}
+
+// A host that is killed leaves nothing either: within two seconds all its processes are gone, and so is its run directory. One plugin server
+// is stopped by a signal, a handler of another one is busy.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	for _, carrier := range carriers {
+		t.Run(carrier, func(t *testing.T) {
+			t.Parallel()
+			for _, stopped := range []string{"", "go", "python", "js"} {
+				t.Run("stopped "+stopped, func(t *testing.T) {
+					testKilled(t, carrier, stopped)
+				})
+				if testing.Short() || carrier == "grpc" {
+					break
+				}
+			}
+		})
+	}
+}
+
+func testKilled(t *testing.T, carrier, stopped string) {
+	arrived := make(chan struct{})
+	up := serve(t, func(http.ResponseWriter, *http.Request) { close(arrived) })
+	entities := routes(up.URL, route("/busy", "{name: fault-python, config: {do: sleep, ms: 30000, phase: header_filter}, timeout: 30s}"))
+	g := launch{settings: settings{"plugin_servers": testServers(carrier)}, entities: entities}.start(t)
+	if dirs, _ := filepath.Glob(filepath.Join(g.dir, "outrigger-*")); len(dirs) != 1 {
+		t.Fatalf("found the run directories %v, expected one", dirs)
+	}
+	pids := allPIDs(t, g)
+	broken := make(chan struct{})
+	go func() {
+		defer close(broken)
+		if a, err := g.do("GET", "/busy", nil); err == nil {
+			t.Errorf("found %v from a gateway that was killed", a)
+		}
+	}()
+	defer func() { <-broken }()
+	<-arrived
+	if stopped != "" {
+		if err := syscall.Kill(g.serverPID(t, stopped), syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.signal(t, syscall.SIGKILL)
+	g.exit(t)
+	eventually(t, 2*time.Second, "the processes and the run directory to go", func() (bool, string) {
+		left := running(pids)
+		dirs, _ := filepath.Glob(filepath.Join(g.dir, "outrigger-*"))
+		return len(left) == 0 && len(dirs) == 0, fmt.Sprint("processes ", left, ", directories ", dirs)
+	})
+	if entries, err := os.ReadDir(g.dir); err != nil || len(entries) > 2 {
+		t.Errorf("found %v in the directory of the gateway, expected its two files; %v", entries, err)
+	}
+}
