@@ -20,7 +20,7 @@ from outrigger._runtime.loop import LoopRunner
 from outrigger._runtime.plugins import PluginSpec
 from outrigger._runtime.registry import Registry
 from outrigger._runtime.stream import outcome_frames
-from outrigger._runtime.wire import Answer, BadFrame, Framer, Outcome
+from outrigger._runtime.wire import Answer, BadFrame, Ended, Framer, Outcome
 from outrigger.plugin import Plugin
 
 VECTORS = Path(__file__).parents[2] / "proto" / "vectors" / "wire"
@@ -50,7 +50,7 @@ class Port:
 
     def log(self, call: Any, level: int, message: str) -> None: ...
 
-    def deliver(self, call: Any, outcome: Outcome) -> None: ...
+    def deliver(self, call: Any, outcome: Ended) -> None: ...
 
     def ask(self, call: Any, function: int, args: list[Any]) -> Answer:
         raise NotImplementedError

@@ -31,17 +31,19 @@ ExitBody: TypeAlias = Any
 """Body of ``response.exit``: None, text, bytes, or a list or mapping that is sent as JSON."""
 
 
-_KEYS: dict[str, str] = {}
+known_keys: dict[str, str] = {}
+"""Header names with their comparing form: plugins mostly use a few constant names."""
+
 _MAX_KEYS = 4096
 
 
 def header_key(name: str) -> str:
     """The form in which header names are compared: lower case, ``_`` as ``-``."""
-    key = _KEYS.get(name)
+    key = known_keys.get(name)
     if key is None:
         key = name.lower().replace("_", "-")
-        if len(_KEYS) < _MAX_KEYS:  # plugins mostly use a few constant names
-            _KEYS[name] = key
+        if len(known_keys) < _MAX_KEYS:
+            known_keys[name] = key
     return key
 
 

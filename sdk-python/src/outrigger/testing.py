@@ -30,7 +30,7 @@ from ._runtime.plugins import Instance, PluginSpec
 from ._runtime.serialize import serialize_over
 from ._runtime.text import HeaderLines, apply_to_request, apply_to_response, bytes_of, text_of
 from ._runtime.values import decode_value, encode_value
-from ._runtime.wire import NIL, PHASES, Answer, HostHello, Outcome, WireCall
+from ._runtime.wire import NIL, PHASES, Answer, Ended, HostHello, WireCall
 from ._values import Consumer, Credential, MultiMap, Route, Service, consumer_document, consumer_of, credential_document, credential_of
 from .plugin import Plugin
 
@@ -169,7 +169,7 @@ class _Port:
 
     def __init__(self, node: Node, gateway: Gateway, facts: _Facts) -> None:
         self.node = node
-        self.outcome: Outcome | None = None
+        self.outcome: Ended | None = None
         self.lines: list[tuple[int, str]] = []
         self._gateway = gateway
         self._facts = facts
@@ -177,7 +177,7 @@ class _Port:
     def log(self, call: Any, level: int, message: str) -> None:
         self.lines.append((level, message))
 
-    def deliver(self, call: Any, outcome: Outcome) -> None:
+    def deliver(self, call: Any, outcome: Ended) -> None:
         self.outcome = outcome
 
     def ask(self, call: Any, function: int, args: list[Any]) -> Answer:
@@ -370,7 +370,7 @@ class Gateway:
 
     def _step(
         self, instance: Instance, facts: _Facts, phase: str, logs: list[LogLine], chunk: bytes | None = None, last: bool = False
-    ) -> Outcome | None:
+    ) -> Ended | None:
         step = instance.steps[PHASES.index(phase) + 1]
         assert step is not None
         port = _Port(self._node, self, facts)

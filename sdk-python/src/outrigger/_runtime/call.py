@@ -48,6 +48,11 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullma
 
 _TRANSFER_ENCODING = "transfer-encoding"
 
+_plain_response_names: set[str] = set()
+"""Names that response.set_header has checked and that are sent as they are; again, plugins mostly use constants."""
+
+_MAX_PLAIN_NAMES = 4096
+
 
 def _mask(function: str) -> int:
     return FUNCTIONS[function].phases
@@ -204,13 +209,18 @@ class Call(Reads):
     def response_set_header(self, name: str, value: HeaderValue) -> None:
         if not self.bit & _RESPONSE_WRITE:
             self.refuse("response.set_header")
+        if type(value) is str and type(name) is str and name in _plain_response_names and value.isascii() and value.isprintable():
+            self.operations.append([21, name, [value.strip().encode()]])
+            return
         try:
             written = _response_name(name)
             values = header_values(written, value)
         except BadArgument as err:
             self.bad_argument("response.set_header", err)
-        if header_key(written) != _TRANSFER_ENCODING or not self._ignored("response.set_header", written):
+        if not self._ignored("response.set_header", written):
             self.record(_RESPONSE_WRITE, "response.set_header", [21, written, values])
+            if written == name and len(_plain_response_names) < _MAX_PLAIN_NAMES:
+                _plain_response_names.add(name)
 
     def response_add_header(self, name: str, value: HeaderValue) -> None:
         if not self.bit & _RESPONSE_WRITE:

@@ -14,7 +14,7 @@ from .. import _version
 from .._gen.proto import plugin_pb2 as pb
 from .lane import LaneState, too_large
 from .values import Malformed, decode_value, encode_value
-from .wire import BAD_FRAME, CHUNK_SIZE, MAX_FRAME, NIL, VERSION, Answer, BadFrame, Gathered, HostHello, Outcome, WireCall, log_bytes
+from .wire import BAD_FRAME, CHUNK_SIZE, MAX_FRAME, NIL, VERSION, Answer, BadFrame, Ended, Gathered, HostHello, Outcome, WireCall, log_bytes
 
 _raw = msgspec.msgpack.Encoder().encode
 
@@ -54,7 +54,7 @@ class GrpcCarrier:
         for message in messages:
             self._out.put(message)
 
-    def outcome(self, call_id: int, outcome: Outcome) -> list[pb.DispatchResponse]:
+    def outcome(self, call_id: int, outcome: Ended) -> list[pb.DispatchResponse]:
         """Messages of an outcome: chunks of its large bytes, then itself."""
         chunks: list[pb.DispatchResponse] = []
         message = pb.Outcome()

@@ -13,7 +13,7 @@ from .._gen.pdk import PDK, AsyncPDK
 from .call import Call
 from .plugins import Step
 from .state import Exit
-from .wire import HANDLER_ERROR, Outcome
+from .wire import HANDLER_ERROR, Ended, Outcome
 
 MAX_MESSAGE = 4 << 10
 MAX_DETAIL = 16 << 10
@@ -24,7 +24,7 @@ DONE = Outcome()
 ENDED = "its handler has ended"
 
 
-def run(call: Call, step: Step) -> Outcome | None:
+def run(call: Call, step: Step) -> Ended | None:
     """Runs a ``def`` handler. None when somebody else answers for the outcome: it was sealed by an exit or a cancel."""
     try:
         if step.body_filter:
@@ -36,11 +36,11 @@ def run(call: Call, step: Step) -> Outcome | None:
     if result is None:
         if not call.seal(ENDED):
             return None
-        return Outcome(operations=call.operations.copy()) if call.operations else DONE
+        return call if call.operations else DONE
     return _finished(call, step, result)
 
 
-async def run_async(call: Call, step: Step) -> Outcome | None:
+async def run_async(call: Call, step: Step) -> Ended | None:
     """Runs an ``async def`` handler; else like ``run``."""
     try:
         if step.body_filter:
@@ -54,14 +54,14 @@ async def run_async(call: Call, step: Step) -> Outcome | None:
     if result is None:
         if not call.seal(ENDED):
             return None
-        return Outcome(operations=call.operations.copy()) if call.operations else DONE
+        return call if call.operations else DONE
     return _finished(call, step, result)
 
 
-def _finished(call: Call, step: Step, result: Any) -> Outcome | None:
+def _finished(call: Call, step: Step, result: Any) -> Ended | None:
     if not step.body_filter:
         if not inspect.iscoroutine(result):  # a value that means nothing is no fault
-            return Outcome(operations=call.operations.copy()) if call.seal(ENDED) else None
+            return call if call.seal(ENDED) else None
         result.close()
         return _failed(call, step, TypeError("the handler returned a coroutine; expected async def, or a result"))
     if not isinstance(result, (bytes, bytearray, memoryview)):

@@ -14,7 +14,7 @@ from .loop import LoopRunner
 from .node import Node
 from .registry import Registry
 from .stream import outcome_frames, server_hello
-from .wire import BAD_FRAME, Answer, BadFrame, Framer, Outcome, encode_ask, encode_goaway, encode_log
+from .wire import BAD_FRAME, Answer, BadFrame, Ended, Framer, encode_ask, encode_goaway, encode_log
 
 _BULK = 8
 """An outcome of more frames than this leaves a few at a time, so that frames of other calls pass between them."""
@@ -134,7 +134,7 @@ class EventLane(asyncio.Protocol):
         else:
             self._runner.call(self._send, messages)
 
-    def _refuse(self, call_id: int, outcome: Outcome) -> None:
+    def _refuse(self, call_id: int, outcome: Ended) -> None:
         self._send(outcome_frames(call_id, outcome))
 
     # The port of the calls.
@@ -143,7 +143,7 @@ class EventLane(asyncio.Protocol):
         """Sends a log line in order."""
         self._emit([encode_log(call.call_id, level, message)])
 
-    def deliver(self, call: Call, outcome: Outcome) -> None:
+    def deliver(self, call: Call, outcome: Ended) -> None:
         """Sends the outcome of a sealed call."""
         self.state.forget(call)
         self._emit(outcome_frames(call.call_id, outcome))

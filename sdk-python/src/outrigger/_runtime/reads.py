@@ -250,8 +250,8 @@ class Reads(CallState):
     def request_get_header(self, name: str) -> str | None:
         if not self.bit:
             self.refuse("request.get_header")
-        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may ignore types
-            self._text("request.get_header", "name", name)
+        if type(name) is not str:
+            name = self._text("request.get_header", "name", name)
         lines = self._headers
         if lines is None or lines.seen != len(self.operations):
             lines = self.request_headers()

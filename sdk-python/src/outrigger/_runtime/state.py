@@ -11,7 +11,7 @@ from .._values import Consumer, Credential
 from .node import Entity, Node
 from .text import HeaderLines, apply_to_request, apply_to_response
 from .values import Malformed, decode_value
-from .wire import PHASES, Answer, BadFrame, Outcome, WireCall, WireClient, WireRequest, decode_client, decode_request
+from .wire import PHASES, Answer, BadFrame, Ended, WireCall, WireClient, WireRequest, decode_client, decode_request
 
 LOCK: Final = threading.Lock()
 """Guards the seal of every call and what must change together. One for all: it is held for less than a microsecond."""
@@ -39,7 +39,7 @@ class Port(Protocol):
     def log(self, call: Any, level: int, message: str) -> None:
         """Sends a log line, in order with those before it."""
 
-    def deliver(self, call: Any, outcome: Outcome) -> None:
+    def deliver(self, call: Any, outcome: Ended) -> None:
         """Sends the outcome of a call that has just been sealed."""
 
     def ask(self, call: Any, function: int, args: list[Any]) -> Answer:
@@ -55,6 +55,8 @@ class CallState:
     """State of one call. Functions of the PDK live in subclasses; engines use ``seal``, ``wire`` and ``port``."""
 
     # Most calls touch few of these: what has not been touched stays with the class, which makes a call cheap to create.
+    error: tuple[str, str, str] | None = None
+    body: bytes | None = None
     why_sealed: str = "its end"
     runner: Any = None
     _client: WireClient | None = None
@@ -166,9 +168,10 @@ class CallState:
         lines = self._headers or HeaderLines.of_flat(self.request().headers or [])
         operations = self.operations
         seen = len(operations)
-        for operation in operations[lines.seen : seen]:
-            lines = apply_to_request(lines, operation)
-        lines.seen = seen
+        if seen != lines.seen:
+            for operation in operations[lines.seen : seen]:
+                lines = apply_to_request(lines, operation)
+            lines.seen = seen
         self._headers = lines
         return lines
 

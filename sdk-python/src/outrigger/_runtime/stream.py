@@ -16,6 +16,7 @@ from .wire import (
     MAGIC,
     VERSION,
     BadFrame,
+    Ended,
     Framer,
     Outcome,
     encode_ask,
@@ -69,7 +70,7 @@ def server_hello() -> bytes:
     return encode_hello("python", _version.VERSION, os.getpid())
 
 
-def outcome_frames(call_id: int, outcome: Outcome) -> list[bytes]:
+def outcome_frames(call_id: int, outcome: Ended) -> list[bytes]:
     """Frames of an outcome; one that cannot be sent becomes a failed one."""
     try:
         return encode_outcome(call_id, outcome)

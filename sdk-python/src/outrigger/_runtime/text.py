@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import quote, unquote_to_bytes
 
-from .._values import HeaderMap, HeaderValue, QueryMap, QueryValue, header_key
+from .._values import HeaderMap, HeaderValue, QueryMap, QueryValue, header_key, known_keys
 from .values import BadArgument
 
 METHODS = (
@@ -258,7 +258,7 @@ class HeaderLines:
 
     def get(self, name: str) -> str | None:
         """First value of a name."""
-        key, flat = header_key(name), self.flat
+        key, flat = known_keys.get(name) or header_key(name), self.flat
         try:
             at = flat.index(key)
             while at & 1:  # a value that is text and reads like the name

@@ -23,7 +23,7 @@ from .loop import LoopRunner
 from .node import Node
 from .plugins import Step
 from .registry import Registry
-from .wire import Answer, Outcome
+from .wire import Answer, Ended
 
 SLOW_NS = 200_000
 """A handler that waits longer than this goes to a worker."""
@@ -52,7 +52,7 @@ class Carrier(Protocol):
         """Sends messages in order."""
         ...
 
-    def outcome(self, call_id: int, outcome: Outcome) -> list[Any]:
+    def outcome(self, call_id: int, outcome: Ended) -> list[Any]:
         """Messages of an outcome."""
         ...
 
@@ -286,11 +286,11 @@ class ThreadLane:
             self._loop.submit(waiting)
         return True
 
-    def _reply(self, call: Call, outcome: Outcome) -> None:
+    def _reply(self, call: Call, outcome: Ended) -> None:
         self.state.forget(call)
         self._carrier.write(self._carrier.outcome(call.call_id, outcome))
 
-    def _refuse(self, call_id: int, outcome: Outcome) -> None:
+    def _refuse(self, call_id: int, outcome: Ended) -> None:
         self._refused += self._carrier.outcome(call_id, outcome)
 
     def _end(self, lead: _Lead) -> None:
@@ -409,7 +409,7 @@ class ThreadLane:
         """Sends a log line: with the reply, or at once from level err on."""
         self._emit(call, [self._carrier.log(call.call_id, level, message)], level >= URGENT_LEVEL)
 
-    def deliver(self, call: Call, outcome: Outcome) -> None:
+    def deliver(self, call: Call, outcome: Ended) -> None:
         """Sends the outcome of a call that an exit or the event loop has sealed."""
         self.state.forget(call)
         self._emit(call, self._carrier.outcome(call.call_id, outcome), False)

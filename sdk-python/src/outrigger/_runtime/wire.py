@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, Protocol, TypeVar, cast
 
 import msgspec
 from msgspec import Raw
@@ -112,6 +112,25 @@ class HostHello(msgspec.Struct, array_like=True):
     log_level: int = 0
     max_body: int = 64 << 20
     max_shared: int = 64 << 10
+
+
+class Ended(Protocol):
+    """How a handler ended: an Outcome, or the sealed call itself, which saves making one."""
+
+    @property
+    def error(self) -> tuple[str, str, str] | None:
+        """Code, message and detail of a failure."""
+        ...
+
+    @property
+    def operations(self) -> Sequence[list[Any]]:
+        """Recorded writes."""
+        ...
+
+    @property
+    def body(self) -> bytes | None:
+        """Replacement of body_filter's piece."""
+        ...
 
 
 @dataclass(slots=True)
@@ -289,7 +308,7 @@ _BODY_AT = {7: 1, 24: 1, 25: 2}
 """Where operations hold a body."""
 
 
-def encode_outcome(call_id: int, outcome: Outcome) -> list[bytes]:
+def encode_outcome(call_id: int, outcome: Ended) -> list[bytes]:
     """Frames of an outcome: chunks of its large bytes, then itself.
 
     Raises:
