@@ -306,7 +306,7 @@ func (b *Builder) drained(g *Generation) {
 func instanceKey(r *entity.Plugin, m *entity.Manifest, cfg []byte) [32]byte {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\x00%s\x00%s\x00%s\x00%s\x00%d\x00%s\x00%d\x00%t\x00", r.ID, r.Name, r.InstanceName, m.Version, m.Server, r.Timeout, r.FailMode, r.FailStatus, r.AllowFailOpen)
-	fmt.Fprintf(h, "%s\x00%s\x00%d\x00", r.ScopeIDs(), m.Phases, m.Priority)
+	fmt.Fprintf(h, "%s\x00%s\x00%d\x00%s\x00%t\x00", r.ScopeIDs(), m.Phases, m.Priority, m.Needs, m.Authenticates)
 	h.Write(cfg)
 	var k [32]byte
 	h.Sum(k[:0])

@@ -28,6 +28,7 @@ type Generation struct {
 
 	instances []*shared
 	refs      atomic.Int64 // requests, plus one while it is the current generation
+	gone      atomic.Bool  // drained was called
 	drained   func(*Generation)
 }
 
@@ -86,7 +87,8 @@ func (g *Generation) Waiting() bool {
 
 // Release gives the generation back after a request. The last one of a replaced generation lets its instances go.
 func (g *Generation) Release() {
-	if g.refs.Add(-1) == 0 {
+	// A request that took a generation just when it was replaced counts from 0 to 1 and back: the instances go once all the same.
+	if g.refs.Add(-1) == 0 && g.gone.CompareAndSwap(false, true) {
 		g.drained(g)
 	}
 }

@@ -7,6 +7,7 @@ package plan
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
@@ -35,9 +36,17 @@ type Instance struct {
 	Unavailable string
 
 	Timeouts   [pdk.PhaseCount]time.Duration
-	FailOpen   bool
+	FailOpen   bool // as configured; FailsOpen is what counts
 	FailStatus int
+
+	closed atomic.Bool // it did what a plugin that fails open must not do
 }
+
+// FailsOpen reports whether a request goes on when the instance fails.
+func (in *Instance) FailsOpen() bool { return in.FailOpen && !in.closed.Load() }
+
+// CloseForGood makes the instance fail closed from now on, whatever its configuration says. It reports whether that is news.
+func (in *Instance) CloseForGood() bool { return in.closed.CompareAndSwap(false, true) }
 
 // Plan is what runs for one route and one class of consumers. It is immutable.
 type Plan struct {
