@@ -340,7 +340,7 @@ class TestShared:
 
         assert access(handler) == [1]
 
-    @pytest.mark.parametrize("value", [object(), {1: "a"}, {1, 2}, 2**64, 1j, [lambda: None]])
+    @pytest.mark.parametrize("value", [object(), {1: "a"}, {1, 2}, 2**64, 1j, [lambda: None], "\ud800", ["\ud800"], {"\ud800": 1}])
     def test_bad_value(self, value: Any) -> None:
         refused(ArgError, lambda k: k.ctx.shared.set("k", value))
 
@@ -846,6 +846,7 @@ class TestLog:
         refused(ArgError, lambda k: k.log.set_serialize_value("a", 1, "x"))
         refused(ArgError, lambda k: k.log.set_serialize_value(5, 1))  # type: ignore[arg-type]
         refused(ArgError, lambda k: k.log.set_serialize_value("", 1))
+        refused(ArgError, lambda k: k.log.set_serialize_value("a", ["\ud800"]))
 
 
 class TestLife:

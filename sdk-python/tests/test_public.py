@@ -9,8 +9,8 @@ from pathlib import Path
 import outrigger
 from outrigger._gen import backend
 from outrigger._gen.functions import FUNCTIONS
+from outrigger._runtime import asks, reads, state
 from outrigger._runtime import call as engine
-from outrigger._runtime import reads, state
 
 SOURCE = Path(outrigger.__file__).parent
 
@@ -41,7 +41,7 @@ def test_engine_answers_every_function() -> None:
 def test_every_function_checks_its_phases_under_its_own_name() -> None:
     """Each method refuses with the canonical name of its function: a typo would raise KeyError only in the wrong phase."""
     named: set[str] = set()
-    for module in (reads, engine, state):
+    for module in (asks, reads, engine, state):
         for node in ast.walk(ast.parse(inspect.getsource(module))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in FUNCTIONS:
                 named.add(node.value)

@@ -344,6 +344,12 @@ class TestRules:
         assert call.ctx_shared_get("k") == "v"
         assert call.request().target == b"/hello?x=1"
 
+    def test_outcome_that_cannot_be_sent(self) -> None:
+        (failed,) = outcome_frames(3, Outcome(operations=[[50, "k", object()]]))
+        assert unpack(failed[16:])[1][0] == "bad_data"
+        (failed,) = outcome_frames(3, Outcome(error=("handler_error", "lone \ud800", "")))
+        assert unpack(failed[16:])[1][1] == "lone ?"
+
     def test_large_outcome(self) -> None:
         body, replaced = b"a" * 70000, b"b" * 40000
         operations = [[24, b"small"], [24, body], [25, 200, body, ["a", b"b"]]]

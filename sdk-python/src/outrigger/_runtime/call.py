@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any, NoReturn, cast
 
-from .._errors import ArgError, HostError, error_of_code
+from .._errors import ArgError
 from .._gen.functions import FUNCTIONS
 from .._values import (
     Consumer,
@@ -17,13 +16,11 @@ from .._values import (
     HeaderValue,
     QueryMap,
     consumer_document,
-    consumer_of,
     credential_document,
-    credential_of,
     header_key,
 )
-from .reads import Reads, shared_size
-from .serialize import serialize_over
+from .asks import Asks
+from .reads import shared_size
 from .state import LOCK, Exit
 from .text import (
     METHODS,
@@ -41,10 +38,7 @@ from .text import (
     text_of,
 )
 from .values import BadArgument, encode_value, plain
-from .wire import Answer, Outcome
-
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
-
+from .wire import Outcome
 
 _TRANSFER_ENCODING = "transfer-encoding"
 
@@ -58,14 +52,9 @@ def _mask(function: str) -> int:
     return FUNCTIONS[function].phases
 
 
-_LOAD_CONSUMER = _mask("client.load_consumer")
-_LOAD_CREDENTIAL = _mask("client.load_credential")
 _AUTHENTICATE = _mask("client.authenticate")
 _SHARED_SET = _mask("ctx.shared.set")
 _SERIALIZE_VALUE = _mask("log.set_serialize_value")
-_SERIALIZE = _mask("log.serialize")
-_REQUEST_BODY = _mask("request.get_raw_body")
-_RESPONSE_BODY = _mask("service.response.get_raw_body")
 _RESPONSE_WRITE = _mask("response.set_header")
 _RESPONSE_SET_BODY = _mask("response.set_raw_body")
 _REQUEST_WRITE = _mask("service.request.set_header")
@@ -74,8 +63,8 @@ _SCHEME = _mask("service.request.set_scheme")
 _BUFFERING = _mask("service.request.enable_buffering")
 
 
-class Call(Reads):
-    """Writes, asks, notices and exits on top of the reads."""
+class Call(Asks):
+    """Writes, notices and exits on top of reads and asks."""
 
     # service.request
 
@@ -348,8 +337,6 @@ class Call(Reads):
             raw = None if copy is None else encode_value(copy)
         except BadArgument as err:
             self.bad_argument(function, err)
-        except UnicodeEncodeError:
-            raise ArgError("value holds a lone surrogate outside U+DC80 to U+DCFF", function=function) from None
         shared = self.shared()
         limit = self.port.node.max_shared
         with LOCK:
@@ -414,126 +401,6 @@ class Call(Reads):
         except BadArgument as err:
             self.bad_argument(function, err)
         self.record(_SERIALIZE_VALUE, function, [60, key, copy, mode])
-
-    # asks: each has what comes before the question, the question, and what comes after, so that both ways of asking share them
-
-    def _answered(self, function: str, answer: Answer) -> Any:
-        if answer.error is not None:
-            code, message = answer.error
-            raise error_of_code(code, message, function)
-        return answer.value
-
-    def _answered_bytes(self, function: str, answer: Answer) -> bytes:
-        value = self._answered(function, answer)
-        if isinstance(value, str):
-            return value.encode("utf-8", "surrogateescape")
-        if not isinstance(value, bytes):
-            raise HostError(f"answer is a {type(value).__name__}; expected bytes", function=function)
-        return value
-
-    def _answered_map(self, function: str, answer: Answer) -> Mapping[str, Any] | None:
-        value = self._answered(function, answer)
-        if value is not None and not isinstance(value, dict):
-            raise HostError(f"answer is a {type(value).__name__}; expected a map", function=function)
-        return cast("Mapping[str, Any] | None", value)
-
-    def _known_request_body(self) -> bytes | None:
-        if not self.bit & _REQUEST_BODY:
-            self.refuse("request.get_raw_body")
-        return self.wire.request_body if self._request_body is None else self._request_body
-
-    def request_get_raw_body(self) -> bytes:
-        body = self._known_request_body()
-        return body if body is not None else self._keep_request_body(self.port.ask(self, 1, []))
-
-    async def request_get_raw_body_async(self) -> bytes:
-        body = self._known_request_body()
-        return body if body is not None else self._keep_request_body(await self.port.ask_async(self, 1, []))
-
-    def _keep_request_body(self, answer: Answer) -> bytes:
-        body = self._answered_bytes("request.get_raw_body", answer)
-        with LOCK:
-            if self._request_body is None:
-                self._request_body = body
-            return self._request_body
-
-    def _known_response_body(self) -> bytes | None:
-        if not self.bit & _RESPONSE_BODY:
-            self.refuse("service.response.get_raw_body")
-        return self.wire.response_body if self._response_body is None else self._response_body
-
-    def service_response_get_raw_body(self) -> bytes:
-        body = self._known_response_body()
-        return body if body is not None else self._keep_response_body(self.port.ask(self, 2, []))
-
-    async def service_response_get_raw_body_async(self) -> bytes:
-        body = self._known_response_body()
-        return body if body is not None else self._keep_response_body(await self.port.ask_async(self, 2, []))
-
-    def _keep_response_body(self, answer: Answer) -> bytes:
-        body = self._answered_bytes("service.response.get_raw_body", answer)
-        self._response_body = body
-        return body
-
-    def log_serialize(self) -> str:
-        if not self.bit & _SERIALIZE:
-            self.refuse("log.serialize")
-        return self._serialized(self.port.ask(self, 3, []))
-
-    async def log_serialize_async(self) -> str:
-        if not self.bit & _SERIALIZE:
-            self.refuse("log.serialize")
-        return self._serialized(await self.port.ask_async(self, 3, []))
-
-    def _serialized(self, answer: Answer) -> str:
-        entry = text_of(self._answered_bytes("log.serialize", answer))
-        try:
-            return serialize_over(entry, self.operations)
-        except ValueError as err:
-            raise HostError(f"the log entry is no JSON object: {err}", function="log.serialize") from None
-
-    def _consumer_args(self, id: str, by_username: bool) -> list[Any]:  # noqa: A002 - the PDK's name
-        function = "client.load_consumer"
-        if not self.bit & _LOAD_CONSUMER:
-            self.refuse(function)
-        self._text(function, "id", id)
-        if not id:
-            raise ArgError("id is empty", function=function)
-        if not by_username and not _UUID(id):
-            raise ArgError(f"id {id!r} is not a UUID; set by_username to look for a username", function=function)
-        return [id, bool(by_username)]
-
-    def client_load_consumer(self, id: str, by_username: bool = False) -> Consumer | None:  # noqa: A002
-        args = self._consumer_args(id, by_username)
-        return self._loaded_consumer(self.port.ask(self, 4, args))
-
-    async def client_load_consumer_async(self, id: str, by_username: bool = False) -> Consumer | None:  # noqa: A002
-        args = self._consumer_args(id, by_username)
-        return self._loaded_consumer(await self.port.ask_async(self, 4, args))
-
-    def _loaded_consumer(self, answer: Answer) -> Consumer | None:
-        fields = self._answered_map("client.load_consumer", answer)
-        return None if fields is None else consumer_of(fields)
-
-    def _credential_args(self, kind: str, key: str) -> list[Any]:
-        function = "client.load_credential"
-        if not self.bit & _LOAD_CREDENTIAL:
-            self.refuse(function)
-        if not self._text(function, "kind", kind):
-            raise ArgError("kind is empty; expected the name of a collection, such as keyauth_credentials", function=function)
-        return [kind, self._text(function, "key", key)]
-
-    def client_load_credential(self, kind: str, key: str) -> Credential | None:
-        args = self._credential_args(kind, key)
-        return self._loaded_credential(self.port.ask(self, 5, args))
-
-    async def client_load_credential_async(self, kind: str, key: str) -> Credential | None:
-        args = self._credential_args(kind, key)
-        return self._loaded_credential(await self.port.ask_async(self, 5, args))
-
-    def _loaded_credential(self, answer: Answer) -> Credential | None:
-        fields = self._answered_map("client.load_credential", answer)
-        return None if fields is None else credential_of(fields)
 
 
 def _set_request_header(name: str, values: list[bytes]) -> list[Any]:

@@ -74,8 +74,8 @@ def outcome_frames(call_id: int, outcome: Ended) -> list[bytes]:
     """Frames of an outcome; one that cannot be sent becomes a failed one."""
     try:
         return encode_outcome(call_id, outcome)
-    except OverflowError as err:
-        return encode_outcome(call_id, Outcome(error=(BAD_DATA, str(err), "")))
+    except (OverflowError, TypeError, ValueError) as err:
+        return encode_outcome(call_id, Outcome(error=(BAD_DATA, f"the outcome cannot be sent: {err}", "")))
 
 
 class MsgpackMessages:

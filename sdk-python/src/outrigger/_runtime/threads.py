@@ -11,6 +11,7 @@ import asyncio
 import sys
 import threading
 import time
+import traceback
 from collections import deque
 from threading import get_ident
 from time import perf_counter_ns, thread_time_ns
@@ -97,7 +98,10 @@ class Workers:
         while True:
             lane, call = desk.take()
             while True:
-                lane.run_on_worker(call)
+                try:
+                    lane.run_on_worker(call)
+                except BaseException:  # a fault of the engine must not cost a worker
+                    print(f"outrigger: worker failed:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
                 with self._lock:
                     if not self._backlog:
                         self._idle.append(desk)
@@ -193,7 +197,13 @@ class ThreadLane:
                 lead = self._watch()
                 if lead is None:
                     return
-            if not self._run_lead(lead):
+            try:
+                alive = self._run_lead(lead)
+            except BaseException:  # a fault of the engine: the lane ends, its calls get the fail mode's answer
+                print(f"outrigger: lane failed:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
+                self._end(lead)
+                alive = False
+            if not alive:
                 return
             with self._lock:
                 if self._standby or self._closed:
@@ -222,11 +232,7 @@ class ThreadLane:
             if lead.out:
                 out, lead.out = lead.out, []
                 carrier.write(out)
-            try:
-                alive = carrier.read(state)
-            except BaseException as err:
-                print(f"outrigger: lane failed: {type(err).__name__}: {err}", file=sys.stderr, flush=True)
-                alive = False
+            alive = carrier.read(state)
             if self._refused:
                 lead.out, self._refused = self._refused, []
             if not alive:

@@ -36,7 +36,7 @@ def plain(value: Any, depth: int = 0) -> Any:
         BadArgument: it holds something else, an integer beyond 64 bits, or is nested more than 64 deep.
     """
     if type(value) in _SCALARS:
-        return value
+        return value if type(value) is not str or value.isascii() else _sendable(value)
     if depth > _MAX_DEPTH:
         raise BadArgument(f"value is nested more than {_MAX_DEPTH} deep")
     if isinstance(value, bool):
@@ -48,7 +48,7 @@ def plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, float):
         return float(value)
     if isinstance(value, str):
-        return str.__str__(value)
+        return _sendable(str.__str__(value))
     if isinstance(value, (bytes, bytearray)):
         return bytes(value)
     if isinstance(value, (list, tuple)):
@@ -58,13 +58,22 @@ def plain(value: Any, depth: int = 0) -> Any:
         for key, item in cast("Mapping[Any, Any]", value).items():
             if not isinstance(key, str):
                 raise BadArgument(f"map has a key of type {type(key).__name__}; expected str")
-            copy[str.__str__(key)] = plain(item, depth + 1)
+            copy[_sendable(str.__str__(key))] = plain(item, depth + 1)
         return copy
     raise BadArgument(f"value is a {type(value).__name__}; expected None, bool, int, float, str, bytes, or a list or dict of these")
 
 
+def _sendable(text: str) -> str:
+    """A text whose surrogates all stand for bytes."""
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as err:
+        raise BadArgument(f"text has the lone surrogate U+{ord(text[err.start]):04X} at {err.start}") from None
+    return text
+
+
 def encode_value(value: Any) -> bytes:
-    """One MessagePack value of a value that ``plain`` made."""
+    """One MessagePack value of a value that ``plain`` made. In other texts a surrogate that stands for no byte becomes a question mark."""
     try:
         return _encode(value)
     except UnicodeEncodeError:
@@ -112,7 +121,10 @@ def skip_value(data: bytes) -> bool:
 
 def append_text(out: bytearray, text: str) -> None:
     """Appends a str, with the bytes that surrogates stand for."""
-    raw = text.encode("utf-8", "surrogateescape")
+    try:
+        raw = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raw = text.encode("utf-8", "replace")
     size = len(raw)
     if size < 32:
         out.append(0xA0 | size)
