@@ -36,6 +36,11 @@ type step struct {
 	out  wire.Outcome
 	// session of a native handler; the outcome refers to its memory until end.
 	session *local.Session
+
+	// asking is held while a goroutine of a native plugin asks. over says that the handler has returned: the exchange is the request's
+	// again, and a goroutine that the plugin left behind must not touch it.
+	asking sync.Mutex
+	over   bool
 }
 
 var steps = sync.Pool{New: func() any { return new(step) }}
@@ -43,8 +48,15 @@ var steps = sync.Pool{New: func() any { return new(step) }}
 // Answer implements wire.Asker.
 func (s *step) Answer(a *wire.Ask) wire.Answer { return s.ex.Ask(a) }
 
-// Ask and Log implement local.Host for native handlers.
-func (s *step) Ask(a *wire.Ask) wire.Answer { return s.ex.Ask(a) }
+// Ask and Log implement local.Host for native handlers, on whatever goroutine the plugin asks.
+func (s *step) Ask(a *wire.Ask) wire.Answer {
+	s.asking.Lock()
+	defer s.asking.Unlock()
+	if s.over {
+		return wire.Answer{Err: &wire.Error{Code: wire.CodeWrongPhase, Message: "asked after the handler ended"}}
+	}
+	return s.ex.Ask(a)
+}
 
 func (s *step) Log(level uint8, message string) {
 	s.d.PluginLog(s.in, s.ex.Facts.RequestID, pdk.PhaseFromCode(s.call.Phase), level, message)
@@ -109,8 +121,11 @@ func (d *Dispatcher) FilterBody(ex *exchange.Exchange, chain []*plan.Instance, c
 		s.call.Chunk, s.call.HasChunk, s.call.Last = chunk, true, last
 		err := s.run()
 		if err == nil {
+			err = ex.Apply(d.applier(in, pdk.PhaseBodyFilter), s.out.Ops)
+		}
+		if err == nil {
 			if s.out.HasBody {
-				chunk = s.out.Body
+				chunk = s.out.Body // the handler's own, or of the outcome's frame: it outlives the session
 			}
 		} else if d.failed(s, err) {
 			s.end()
@@ -127,7 +142,7 @@ func (d *Dispatcher) RunLog(ex *exchange.Exchange, chain []*plan.Instance) {
 		s := d.begin(ex, in, pdk.PhaseLog)
 		err := s.run()
 		if err == nil {
-			err = ex.Apply(exchange.Applier{Phase: pdk.PhaseLog}, s.out.Ops)
+			err = ex.Apply(d.applier(in, pdk.PhaseLog), s.out.Ops)
 		}
 		if err != nil {
 			d.report(s, err, "the log entry of this plugin is lost")
@@ -150,16 +165,26 @@ func (d *Dispatcher) one(ex *exchange.Exchange, in *plan.Instance, phase pdk.Pha
 		err = s.run()
 	}
 	if err == nil {
-		err = ex.Apply(exchange.Applier{Phase: phase, MayAuthenticate: in.Authenticates || !in.FailOpen}, s.out.Ops)
+		err = ex.Apply(d.applier(in, phase), s.out.Ops)
 	}
 	if err != nil && d.failed(s, err) {
 		ex.Fail(in.FailStatus, "")
 	}
 }
 
-// failed reports a failure and says whether the instance fails closed.
+func (d *Dispatcher) applier(in *plan.Instance, phase pdk.Phase) exchange.Applier {
+	return exchange.Applier{
+		Phase: phase, MayAuthenticate: in.Authenticates || !in.FailsOpen(), MaxBody: d.Node.MaxBody, MaxShared: d.Node.MaxShared,
+	}
+}
+
+// failed reports a failure and says whether the instance fails closed. A plugin that set the consumer although it may fail open is closed
+// from then on: it is an authentication plugin that did not say so.
 func (d *Dispatcher) failed(s *step, err error) bool {
-	if s.in.FailOpen {
+	if errors.Is(err, exchange.ErrMayNotAuthenticate) {
+		s.in.CloseForGood()
+	}
+	if s.in.FailsOpen() {
 		d.report(s, err, "fail mode open: the request goes on without it")
 		return false
 	}
@@ -224,6 +249,9 @@ func (s *step) run() error {
 	if s.in.Native != nil {
 		s.session = local.Begin(&s.call, s.d.Node, s)
 		s.session.Run(s.in.Native, &s.out)
+		s.asking.Lock() // waits for a question under way
+		s.over = true
+		s.asking.Unlock()
 	} else {
 		deadline := time.Now().Add(s.in.Timeouts[pdk.PhaseFromCode(s.call.Phase).Index()])
 		if err := s.in.Remote.Call(&s.call, deadline, s, &s.out); err != nil {
@@ -237,9 +265,10 @@ func (s *step) run() error {
 }
 
 func (s *step) end() {
-	if s.session != nil {
-		s.session.Release()
+	if s.session != nil && !s.session.Release() {
+		return // a goroutine of the plugin still holds the step to ask: it is not used again
 	}
-	*s = step{}
+	s.d, s.ex, s.in, s.session, s.over = nil, nil, nil, nil, false
+	s.call, s.out = wire.Call{}, wire.Outcome{}
 	steps.Put(s)
 }

@@ -1,38 +1,60 @@
 package exchange
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/pdk/local"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
+// Applier says who made the operations, in which phase, and what they may set.
+type Applier struct {
+	Phase pdk.Phase
+	// MayAuthenticate: the plugin's manifest says that it sets the consumer, or it fails closed.
+	MayAuthenticate bool
+	// MaxBody bounds a body, MaxShared all of ctx.shared, in bytes; 0: no limit.
+	MaxBody, MaxShared int
+}
+
+// ErrMayNotAuthenticate is why a consumer is refused that a plugin sets without having said that it would, while it may fail open.
+var ErrMayNotAuthenticate = errors.New("the plugin's manifest does not say that it authenticates, and it may fail open")
+
 // Apply applies the operations of one handler, in order. They are checked first: when one has to be refused, none is applied and the
 // error says which.
 func (e *Exchange) Apply(in Applier, ops []wire.Op) error {
+	clear(e.identities)
+	e.identities = e.identities[:0]
+	shared := false
 	for i := range ops {
-		if err := e.check(in, &ops[i]); err != nil {
+		op := &ops[i]
+		if err := e.check(in, op); err != nil {
 			return err
 		}
+		shared = shared || op.Code == pdk.OpCtxSharedSet
 	}
+	if shared && in.MaxShared > 0 {
+		if size := e.sharedAfter(ops); size > in.MaxShared {
+			return fmt.Errorf("ctx.shared.set: ctx.shared would hold %d bytes; at most %d (max_shared) are allowed", size, in.MaxShared)
+		}
+	}
+	authenticated := 0
 	for i := range ops {
-		if err := e.apply(&ops[i]); err != nil {
-			return err
+		if ops[i].Code == pdk.OpClientAuthenticate {
+			e.authenticate(e.identities[authenticated])
+			authenticated++
+		} else if err := e.apply(&ops[i]); err != nil {
+			return err // not after the checks above, which are the same
 		}
 	}
 	return nil
 }
 
-// Applier says who made the operations and in which phase.
-type Applier struct {
-	Phase pdk.Phase
-	// MayAuthenticate: the plugin's manifest says that it sets the consumer, or it fails closed.
-	MayAuthenticate bool
-}
-
+// check refuses what must not be applied, and brings the operation into the form in which it is.
 func (e *Exchange) check(in Applier, op *wire.Op) error {
 	fn := pdk.FunctionOfOp(uint16(op.Code))
 	if fn == nil {
@@ -41,16 +63,52 @@ func (e *Exchange) check(in Applier, op *wire.Op) error {
 	if !fn.Phases.Has(in.Phase) {
 		return fmt.Errorf("%s is not allowed in %s", fn.Name, in.Phase)
 	}
-	if op.Code == pdk.OpClientAuthenticate && !in.MayAuthenticate {
-		return fmt.Errorf("%s: the plugin's manifest does not say that it authenticates, and it may fail open", fn.Name)
+	if in.MaxBody > 0 && len(op.Body) > in.MaxBody {
+		return fmt.Errorf("%s: body has %d bytes; at most %d (max_body) are allowed", fn.Name, len(op.Body), in.MaxBody)
 	}
-	return local.Check(op)
+	if err := local.Check(op); err != nil {
+		return err
+	}
+	if op.Code == pdk.OpClientAuthenticate {
+		if !in.MayAuthenticate {
+			return fmt.Errorf("%s: %w", fn.Name, ErrMayNotAuthenticate)
+		}
+		id, err := e.identify(op)
+		if err != nil {
+			return fmt.Errorf("%s: %w", fn.Name, err)
+		}
+		e.identities = append(e.identities, id)
+	}
+	return nil
 }
+
+// sharedAfter is the size of ctx.shared once the operations are applied. The last value under a key counts.
+func (e *Exchange) sharedAfter(ops []wire.Op) int {
+	after := slices.Clone(e.Facts.Shared)
+	for i := range ops {
+		if op := &ops[i]; op.Code == pdk.OpCtxSharedSet {
+			after = slices.DeleteFunc(after, func(v wire.SharedValue) bool { return v.Key == op.Name })
+			if len(op.Value) > 0 && !(len(op.Value) == 1 && op.Value[0] == nilValue) {
+				after = append(after, wire.SharedValue{Key: op.Name, Value: op.Value})
+			}
+		}
+	}
+	return local.SharedSize(after)
+}
+
+// nilValue is null in MessagePack: it removes a key.
+const nilValue = 0xc0
 
 func (e *Exchange) apply(op *wire.Op) error {
 	switch op.Code {
 	case pdk.OpServiceRequestSetHeader, pdk.OpServiceRequestAddHeader, pdk.OpServiceRequestClearHeader:
 		e.Dirty |= DirtyRequestHeaders
+		if local.SameHeader(op.Name, "host") {
+			e.Upstream.Host = ""
+			if n := len(op.Values); n > 0 {
+				e.Upstream.Host = op.Values[n-1]
+			}
+		}
 	case pdk.OpServiceRequestSetMethod:
 		e.Dirty |= DirtyMethod
 	case pdk.OpServiceRequestSetRawQuery:
@@ -81,8 +139,6 @@ func (e *Exchange) apply(op *wire.Op) error {
 			Formatted: true, Message: op.Name, HasMessage: op.HasBody,
 		}
 		return nil
-	case pdk.OpClientAuthenticate:
-		return e.authenticate(op)
 	case pdk.OpLogSetSerializeValue:
 		e.Serialized = append(e.Serialized, Serialized{Key: op.Name, Value: op.Value, Mode: op.Mode})
 		return nil
@@ -91,28 +147,35 @@ func (e *Exchange) apply(op *wire.Op) error {
 	return err
 }
 
-// authenticate sets consumer and credential. A consumer that the configuration knows by its id is taken from there; another one is used
-// as the plugin gave it.
-func (e *Exchange) authenticate(op *wire.Op) error {
-	e.Consumer, e.Facts.Consumer, e.Facts.Credential = nil, nil, nil
+// identity is a consumer and a credential that a plugin authenticated; each may be nil.
+type identity struct {
+	consumer   *entity.Consumer // nil: the configuration does not know it
+	doc        *wire.Entity
+	credential *wire.Entity
+}
+
+// identify decodes what client.authenticate carries. A consumer that the configuration knows by its id is taken from there; another one is
+// used as the plugin gave it.
+func (e *Exchange) identify(op *wire.Op) (id identity, err error) {
 	if op.Value != nil {
-		doc, err := local.NewConsumer(op.Value)
-		if err != nil {
-			return err
+		if id.doc, err = local.NewConsumer(op.Value); err != nil {
+			return id, err
 		}
-		e.Facts.Consumer = doc
-		if c, known := e.Dir.Consumer(doc.ID, false); known != nil {
-			e.Consumer, e.Facts.Consumer = c, known
+		if c, known := e.Dir.Consumer(id.doc.ID, false); known != nil {
+			id.consumer, id.doc = c, known
 		}
 	}
 	if op.Credential != nil {
-		doc, err := local.NewCredential(op.Credential)
-		if err != nil {
-			return err
+		if id.credential, err = local.NewCredential(op.Credential); err != nil {
+			return id, err
 		}
-		e.Facts.Credential = doc
 	}
-	return nil
+	return id, nil
+}
+
+// authenticate sets consumer and credential.
+func (e *Exchange) authenticate(id identity) {
+	e.Consumer, e.Facts.Consumer, e.Facts.Credential = id.consumer, id.doc, id.credential
 }
 
 // Fail makes the exchange answer with the gateway's error body.

@@ -63,6 +63,7 @@ type Answer struct {
 type Upstream struct {
 	Path       string // "" : as the router built it
 	Scheme     string
+	Host       string // what a plugin wrote as Host; "" : none did
 	Body       []byte
 	HasBody    bool
 	BufferBody bool // the response body is to be buffered before body_filter
@@ -100,6 +101,7 @@ type Exchange struct {
 	requestLoaded  bool
 	responseLoaded bool
 	pending        []wire.Header // response headers that plugins set before the response was there
+	identities     []identity    // of the operations being applied
 	// enrolled are the instances of the later phases when it is not simply the plan's.
 	enrolled []*plan.Instance
 }
@@ -212,11 +214,14 @@ func (e *Exchange) Reset() {
 	clear(response[:cap(response)])
 	clear(service[:cap(service)])
 	clear(shared[:cap(shared)])
+	clear(unnamed[:cap(unnamed)])
+	clear(named[:cap(named)])
 	enrolled, pending := e.enrolled, e.pending
 	clear(enrolled[:cap(enrolled)])
 	clear(pending[:cap(pending)])
 	clear(e.Serialized)
-	*e = Exchange{enrolled: enrolled[:0], pending: pending[:0], Serialized: e.Serialized[:0]}
+	clear(e.identities)
+	*e = Exchange{enrolled: enrolled[:0], pending: pending[:0], Serialized: e.Serialized[:0], identities: e.identities[:0]}
 	e.Facts.Request.Headers = headers[:0]
 	e.Facts.Response.Headers = response[:0]
 	e.Facts.ServiceResponse.Headers = service[:0]
