@@ -1,11 +1,15 @@
 package pdkdef
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
-	"github.com/goccy/go-yaml/ast"
+	"go.yaml.in/yaml/v4"
 )
 
 // reader walks the YAML of one file and gathers what is wrong with it.
@@ -22,15 +26,47 @@ type Problem struct {
 
 func (p Problem) String() string { return p.Pos.String() + ": " + p.Message }
 
-func (r *reader) pos(n ast.Node) Pos {
-	if t := n.GetToken(); t != nil && t.Position != nil {
-		return Pos{r.file, t.Position.Line, t.Position.Column}
-	}
-	return Pos{File: r.file, Line: 1, Col: 1}
-}
+func (r *reader) pos(n *yaml.Node) Pos { return Pos{r.file, n.Line, n.Column} }
 
 func (r *reader) failf(pos Pos, format string, args ...any) {
 	r.problems = append(r.problems, Problem{pos, fmt.Sprintf(format, args...)})
+}
+
+// parse reads the trees of all documents of a file. When it is no YAML, that is the only problem of the file.
+func (r *reader) parse(text []byte) []*yaml.Node {
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	var all []*yaml.Node
+	for {
+		var document yaml.Node
+		err := decoder.Decode(&document)
+		if err == io.EOF {
+			return all
+		}
+		if err != nil {
+			r.malformed(text, err)
+			return nil
+		}
+		if n := document.Content[0]; n.ShortTag() != "!!null" || n.Value != "" { // no empty document
+			all = append(all, n)
+		}
+	}
+}
+
+// malformed reports what the YAML parser says.
+func (r *reader) malformed(text []byte, err error) {
+	at, message := yaml.Mark{}, err.Error()
+	var e *yaml.LoadError
+	if errors.As(err, &e) {
+		at, message = e.Mark, e.Message
+		lines := bytes.Split(bytes.TrimRight(text, " \t\r\n"), []byte("\n"))
+		if last := len(lines); at.Line > last { // it was noticed at the end of the text: tell where the unfinished thing begins
+			at = e.ContextMark
+			if at.Line < 1 || at.Line > last {
+				at.Line, at.Column = last, utf8.RuneCount(lines[last-1])+1
+			}
+		}
+	}
+	r.failf(Pos{r.file, max(1, at.Line), max(1, at.Column)}, "%s", message)
 }
 
 // object is one YAML mapping with the keys that its reader knows.
@@ -38,13 +74,13 @@ type object struct {
 	*reader
 	what   string // for messages: function request.get_header
 	at     Pos
-	values map[string]ast.Node
+	values map[string]*yaml.Node
 	keys   []string // in the order of the file
 	places map[string]Pos
 }
 
 // object reads n as a mapping whose keys are all among known; nil when n is no mapping.
-func (r *reader) object(n ast.Node, what string, known ...string) *object {
+func (r *reader) object(n *yaml.Node, what string, known ...string) *object {
 	o := r.entries(n, what)
 	if o != nil {
 		o.only(known...)
@@ -62,30 +98,27 @@ func (o *object) only(known ...string) {
 }
 
 // entries reads n as a mapping with any keys.
-func (r *reader) entries(n ast.Node, what string) *object {
-	o := &object{reader: r, what: what, at: r.pos(n), values: map[string]ast.Node{}, places: map[string]Pos{}}
-	var pairs []*ast.MappingValueNode
-	switch n := n.(type) {
-	case *ast.MappingNode:
-		pairs = n.Values
-	case *ast.MappingValueNode:
-		pairs = []*ast.MappingValueNode{n}
-	default:
-		r.failf(r.pos(n), "%s: found %s, expected a mapping", what, kindOf(n))
+func (r *reader) entries(n *yaml.Node, what string) *object {
+	o := &object{reader: r, what: what, at: r.pos(n), values: map[string]*yaml.Node{}, places: map[string]Pos{}}
+	if !is(n, yaml.MappingNode) {
+		r.failf(o.at, "%s: found %s, expected a mapping", what, kindOf(n))
 		return nil
 	}
-	for i, pair := range pairs {
-		key := pair.Key.GetToken().Value
+	for i := 0; i < len(n.Content); i += 2 {
+		key, at := n.Content[i], r.pos(n.Content[i])
 		if i == 0 {
-			o.at = r.pos(pair.Key)
+			o.at = at
 		}
-		if _, twice := o.values[key]; twice {
-			r.failf(r.pos(pair.Key), "%s: key %q stands twice", what, key)
-			continue
+		switch _, twice := o.values[key.Value]; {
+		case !is(key, yaml.ScalarNode):
+			r.failf(at, "%s: a key is %s, expected a text", what, kindOf(key))
+		case twice:
+			r.failf(at, "%s: key %q stands twice", what, key.Value)
+		default:
+			o.keys = append(o.keys, key.Value)
+			o.values[key.Value] = n.Content[i+1]
+			o.places[key.Value] = at
 		}
-		o.keys = append(o.keys, key)
-		o.values[key] = pair.Value
-		o.places[key] = r.pos(pair.Key)
 	}
 	return o
 }
@@ -98,18 +131,30 @@ func hint(word string, candidates []string) string {
 	return "; expected one of " + strings.Join(candidates, ", ")
 }
 
-func kindOf(n ast.Node) string {
-	switch n.(type) {
-	case *ast.NullNode:
-		return "nothing"
-	case *ast.StringNode, *ast.LiteralNode:
-		return fmt.Sprintf("the text %q", n.GetToken().Value)
-	case *ast.SequenceNode:
+// is reports whether n is of the kind. Something with an anchor or a tag is of none: a definition is plain.
+func is(n *yaml.Node, kind yaml.Kind) bool {
+	return n.Kind == kind && n.Anchor == "" && n.Style&yaml.TaggedStyle == 0
+}
+
+func kindOf(n *yaml.Node) string {
+	switch {
+	case n.Kind == yaml.AliasNode:
+		return "the alias *" + n.Value
+	case n.Anchor != "":
+		return "the anchor &" + n.Anchor
+	case n.Style&yaml.TaggedStyle != 0:
+		return "the tag " + n.Tag
+	case n.Kind == yaml.SequenceNode:
 		return "a list"
-	case *ast.MappingNode, *ast.MappingValueNode:
+	case n.Kind == yaml.MappingNode:
 		return "a mapping"
+	case n.ShortTag() == "!!null":
+		return "nothing"
 	}
-	return n.String()
+	if s, ok := scalar(n).(string); ok {
+		return fmt.Sprintf("the text %q", s)
+	}
+	return n.Value
 }
 
 func (o *object) has(key string) bool { _, ok := o.values[key]; return ok }
@@ -179,40 +224,33 @@ func (o *object) truth(key string) bool {
 }
 
 // list reads a sequence; empty when it is left out.
-func (o *object) list(key string) []ast.Node {
+func (o *object) list(key string) []*yaml.Node {
 	n, ok := o.values[key]
 	if !ok {
 		return nil
 	}
-	seq, ok := n.(*ast.SequenceNode)
-	if !ok {
+	if !is(n, yaml.SequenceNode) {
 		o.failf(o.pos(n), "%s: %q is %s, expected a list", o.what, key, kindOf(n))
 		return nil
 	}
-	if len(seq.Values) == 0 {
+	if len(n.Content) == 0 {
 		o.failf(o.pos(n), "%s: %q is an empty list; leave it out", o.what, key)
 	}
-	return seq.Values
+	return n.Content
 }
 
 // scalar is the Go value of a plain YAML value: string, int, float64, bool, or nil for anything else.
-func scalar(n ast.Node) any {
-	switch n := n.(type) {
-	case *ast.StringNode:
-		return n.Value
-	case *ast.LiteralNode:
-		return n.Value.Value
-	case *ast.BoolNode:
-		return n.Value
-	case *ast.FloatNode:
-		return n.Value
-	case *ast.IntegerNode:
-		switch v := n.Value.(type) {
-		case int64:
-			return int(v)
-		case uint64:
-			return int(v)
-		}
+func scalar(n *yaml.Node) any {
+	if !is(n, yaml.ScalarNode) {
+		return nil
 	}
-	return nil
+	switch n.ShortTag() {
+	case "!!str", "!!timestamp", "!!merge":
+		return n.Value
+	}
+	var v any
+	if err := n.Decode(&v); err != nil {
+		return nil
+	}
+	return v
 }

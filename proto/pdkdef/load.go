@@ -1,16 +1,13 @@
 package pdkdef
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
+	"go.yaml.in/yaml/v4"
 )
 
 // InvalidError lists everything that is wrong with a definition, in order of place.
@@ -75,32 +72,16 @@ func Load(fsys fs.FS, dir string) (*Definition, error) {
 
 // documents reads the documents of one file.
 func (r *reader) documents(text []byte) []*Namespace {
-	file, err := parser.ParseBytes(text, 0)
-	if err != nil {
-		pos, message := Pos{r.file, 1, 1}, err.Error()
-		var at yaml.Error
-		if errors.As(err, &at) {
-			message = at.GetMessage()
-			if t := at.GetToken(); t != nil && t.Position != nil {
-				pos.Line, pos.Col = t.Position.Line, t.Position.Column
-			}
-		}
-		r.failf(pos, "%s", message)
-		return nil
-	}
 	var all []*Namespace
-	for _, doc := range file.Docs {
-		if doc.Body == nil || doc.Body.Type() == ast.CommentType {
-			continue
-		}
-		if ns := r.namespace(doc.Body); ns != nil {
+	for _, n := range r.parse(text) {
+		if ns := r.namespace(n); ns != nil {
 			all = append(all, ns)
 		}
 	}
 	return all
 }
 
-func (r *reader) namespace(n ast.Node) *Namespace {
+func (r *reader) namespace(n *yaml.Node) *Namespace {
 	o := r.object(n, "namespace", "namespace", "doc", "go", "functions")
 	if o == nil {
 		return nil
@@ -122,7 +103,7 @@ func (r *reader) namespace(n ast.Node) *Namespace {
 	return ns
 }
 
-func (r *reader) function(ns *Namespace, n ast.Node) *Function {
+func (r *reader) function(ns *Namespace, n *yaml.Node) *Function {
 	o := r.entries(n, "function of "+ns.Name)
 	if o == nil {
 		return nil
@@ -164,7 +145,7 @@ func (o *object) phases() (phases []string, any bool) {
 		i := slices.Index(Phases, name)
 		switch {
 		case i < 0:
-			o.failf(o.pos(n), "%s: unknown phase %q%s", o.what, n.GetToken().Value, hint(name, Phases))
+			o.failf(o.pos(n), "%s: unknown phase %q%s", o.what, n.Value, hint(name, Phases))
 		case i <= last:
 			o.failf(o.pos(n), "%s: phase %s stands behind %s; expected request order, each once", o.what, name, Phases[last])
 		default:
@@ -177,7 +158,7 @@ func (o *object) phases() (phases []string, any bool) {
 	return phases, false
 }
 
-func (r *reader) param(what string, n ast.Node) *Param {
+func (r *reader) param(what string, n *yaml.Node) *Param {
 	o := r.object(n, what+": parameter", "name", "type", "doc", "optional", "default")
 	if o == nil {
 		return nil

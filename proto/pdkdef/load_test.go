@@ -45,7 +45,9 @@ func TestLoadSaysWhatIsWrongAndWhere(t *testing.T) {
 	for _, test := range []struct {
 		name, text, want string
 	}{
-		{"no YAML", "namespace: [", "a.yaml:1:12: "},
+		{"no YAML", "namespace: [", "a.yaml:1:13: did not find expected node content"},
+		{"a list that is not closed", "namespace: [a,\n  b\n", "a.yaml:1:12: did not find expected ',' or ']'"},
+		{"no YAML in a later document", head + read + "---\na: b: c\n", "a.yaml:9:5: mapping values are not allowed in this context"},
 		{"not a mapping", "- 1", "a.yaml:1:1: namespace: found a list, expected a mapping"},
 		{"unknown key of a namespace", "namespase: x\ndoc: A b.\n", `a.yaml:1:1: namespace: unknown key "namespase"; did you mean "namespace"?`},
 		{"no functions", "namespace: request\ndoc: The request.\n", `a.yaml:1:1: namespace request: "functions" is missing`},
@@ -54,7 +56,12 @@ func TestLoadSaysWhatIsWrongAndWhere(t *testing.T) {
 			`a.yaml:8:5: function request.get_it: unknown key "clas"; did you mean "class"?`},
 		{"a key far from any other", head + read + "    zzzzzzzz: read\n",
 			`a.yaml:8:5: function request.get_it: unknown key "zzzzzzzz"; expected one of name, class, op`},
-		{"a key twice", head + read + "    class: read\n", `a.yaml:8:5: `},
+		{"a key twice", head + read + "    class: read\n", `a.yaml:8:5: function of request: key "class" stands twice`},
+		{"a key that is no text", head + read + "    ? [a]\n    : b\n", `a.yaml:8:7: function of request: a key is a list, expected a text`},
+		{"an anchor", head + strings.Replace(read, "read", "&a read", 1),
+			`a.yaml:5:12: function request.get_it: "class" is the anchor &a, expected a text`},
+		{"an alias", head + "  - name: &a get_it\n    class: *a\n", `a.yaml:5:12: function of request: "class" is the alias *a, expected a text`},
+		{"a tag", head + read + "    op: !!int 5\n", `a.yaml:8:9: function request.get_it: "op" is the tag !!int, expected an integer of 1 to 65535`},
 		{"class missing", head + "  - name: get_it\n    returns: {type: string}\n    doc: Returns it.\n",
 			`a.yaml:4:5: function request.get_it: "class" is missing`},
 		{"unknown class", head + strings.Replace(read, "class: read", "class: reed", 1),
@@ -123,6 +130,13 @@ func TestLoadSaysWhatIsWrongAndWhere(t *testing.T) {
 				t.Errorf("found\n%s\nexpected\n%s", err, test.want)
 			}
 		})
+	}
+}
+
+func TestLoadSkipsEmptyDocuments(t *testing.T) {
+	def, err := pdkdef.Load(fstest.MapFS{"a.yaml": {Data: []byte("# Nothing.\n---\n---\n" + head + read + "---\n# The end.\n")}}, ".")
+	if err != nil || len(def.Namespaces) != 1 {
+		t.Errorf("found %+v, %v", def, err)
 	}
 }
 

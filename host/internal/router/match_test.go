@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/goccy/go-yaml"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 )
@@ -89,7 +89,7 @@ func TestMatchTable(t *testing.T) {
 		Routes   []routeSpec
 		Requests []requestSpec
 	}
-	if err := yaml.UnmarshalWithOptions(text, &cases, yaml.Strict()); err != nil {
+	if err := yaml.Load(text, &cases, yaml.WithKnownFields()); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range cases {
