@@ -8,15 +8,12 @@ import (
 // borrowed hides from escape analysis that a backend sees list, so that the list of a variadic call stays on the caller's stack: setting a header
 // allocates nothing. That is sound because a Backend must not keep the list. What the list holds may be kept, and therefore escapes.
 func borrowed[T any](list []T) []T {
-	if never {
-		sink = slices.Clone(list)
+	if sink != nil {
+		*sink = slices.Clone(list)
 	}
 	hidden := uintptr(unsafe.Pointer(unsafe.SliceData(list)))
 	return unsafe.Slice(*(**T)(unsafe.Pointer(&hidden)), len(list))
 }
 
-// never is false, which the compiler does not know.
-var (
-	never bool
-	sink  any
-)
+// sink is nil, which the compiler does not know.
+var sink *any

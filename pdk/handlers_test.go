@@ -104,7 +104,7 @@ func TestHandlersThatAreNotThereAreNil(t *testing.T) {
 }
 
 type (
-	wrongAccess    struct{ onlyAccess }
+	wrongAccess    struct{}
 	wrongFilter    struct{ onlyAccess }
 	wrongConfigure struct{ onlyAccess }
 	wrongClose     struct{ onlyAccess }

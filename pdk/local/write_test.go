@@ -510,7 +510,7 @@ func TestRouter(t *testing.T) {
 	Adopt(r.facts.Service)
 	r.access(t, func(k *pdk.PDK) {
 		check(k)
-		if k.Router.GetRoute() != k.Router.GetRoute() {
+		if first, second := k.Router.GetRoute(), k.Router.GetRoute(); first != second {
 			t.Error("an adopted entity is decoded twice")
 		}
 	})

@@ -162,9 +162,7 @@ func New(req Request) *Exchange {
 	f.Client = wire.Client{IP: host, Port: number, ForwardedIP: host, Trusted: local.IsTrusted(req.Trusted, host)}
 	x.forwarded(req.Header)
 	x.entities(&req)
-	for _, name := range req.Captures.Unnamed {
-		f.Captures.Unnamed = append(f.Captures.Unnamed, name)
-	}
+	f.Captures.Unnamed = append(f.Captures.Unnamed, req.Captures.Unnamed...)
 	for name, value := range req.Captures.Named {
 		f.Captures.Named = append(f.Captures.Named, wire.Header{Name: name, Value: value})
 	}

@@ -64,8 +64,7 @@ func (p *probe) Access(k *pdk.PDK) error {
 		panic("first")
 	case "panic between":
 		_ = k.ServiceRequest.SetHeader("X-Mark", p.Mark)
-		var m map[string]int
-		m["x"] = 1
+		_ = []string{}[len(p.Mark)] // a panic of the runtime, where "panic first" is one of the plugin's own
 	case "error":
 		_ = k.ServiceRequest.SetHeader("X-Mark", p.Mark)
 		return errors.New("no")

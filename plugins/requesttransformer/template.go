@@ -242,7 +242,7 @@ func (p *parser) step(t *term, of string) error {
 	if p.take(".") {
 		name := p.name()
 		if name == "" {
-			return fmt.Errorf("found %q, expected a name after %s.", p.rest, of)
+			return fmt.Errorf("found %q, expected a name after %s", p.rest, of+".")
 		}
 		t.path = append(t.path, name)
 		return nil

@@ -126,7 +126,7 @@ func TestAfterAuthentication(t *testing.T) {
 	if base.For(consD) != base {
 		t.Error("a consumer without records has a plan of its own")
 	}
-	if base.For(consC) != base.For(consC) {
+	if first, second := base.For(consC), base.For(consC); first != second {
 		t.Error("the variant is built anew for every request")
 	}
 }
