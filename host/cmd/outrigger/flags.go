@@ -8,7 +8,8 @@ import (
 	"github.com/outrigger-gateway/outrigger/host"
 )
 
-// parseFlags reads --name value and --name=value for the settings that have a flag, and --settings. A flag of a boolean setting may stand alone.
+// parseFlags reads --name value and --name=value for the settings that have a flag, and --settings. The flag of a setting that is on or off may stand
+// alone: on.
 func parseFlags(args []string, settings []host.Setting) (map[string]string, error) {
 	flags := map[string]string{}
 	for len(args) > 0 {
@@ -18,13 +19,13 @@ func parseFlags(args []string, settings []host.Setting) (map[string]string, erro
 			return nil, fmt.Errorf("found %q, expected a flag such as --config gateway.yaml", args[0])
 		}
 		args = args[1:]
-		boolean := false
+		given, boolean := name, false
 		if name != "settings" {
 			i := slices.IndexFunc(settings, func(s host.Setting) bool { return s.Flag == name || s.Name == name })
 			if i < 0 {
 				return nil, fmt.Errorf("unknown flag --%s%s", name, nearest(name, settings))
 			}
-			boolean = strings.HasPrefix(settings[i].Type, "bool")
+			boolean = settings[i].Type == "on or off"
 			name = settings[i].Name
 		}
 		switch {
@@ -32,12 +33,12 @@ func parseFlags(args []string, settings []host.Setting) (map[string]string, erro
 		case boolean && (len(args) == 0 || strings.HasPrefix(args[0], "--")):
 			value = "on"
 		case len(args) == 0:
-			return nil, fmt.Errorf("--%s needs a value", name)
+			return nil, fmt.Errorf("--%s needs a value", given)
 		default:
 			value, args = args[0], args[1:]
 		}
 		if _, twice := flags[name]; twice {
-			return nil, fmt.Errorf("--%s is given twice", name)
+			return nil, fmt.Errorf("--%s is given twice", given)
 		}
 		flags[name] = value
 	}
