@@ -95,6 +95,7 @@ func TestCrashLoop(t *testing.T) {
 	t.Parallel()
 	up := echoUpstream(t)
 	g := launch{
+		late:     true,
 		settings: settings{"plugin_servers": []server{exampleServer("js", "msgpack"), {"name": "dead", "command": []string{"/bin/false"}}}},
 		entities: routes(up.URL, route("/dead", "{name: some-auth}"), route("/alive", "{name: hello-js}")),
 	}.start(t)

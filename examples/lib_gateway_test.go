@@ -53,7 +53,8 @@ func testServer(lang, carrier string) server {
 }
 
 func pluginServer(lang, carrier, goBinary, dir string) server {
-	return server{"name": lang, "carrier": carrier, "command": serverCommand(lang, goBinary, dir)}
+	// Three interpreters that start at once on a busy machine take their time.
+	return server{"name": lang, "carrier": carrier, "command": serverCommand(lang, goBinary, dir), "start_timeout": "30s"}
 }
 
 // serverCommand is what starts a plugin server.
@@ -104,6 +105,7 @@ type launch struct {
 	entities string // gateway.yaml
 	args     []string
 	env      []string
+	late     bool // not all plugin servers come up at the start
 }
 
 // start starts a gateway and waits until it is ready. The test's cleanup ends it.
@@ -115,6 +117,13 @@ func (l launch) start(t testing.TB) *gateway {
 	})
 	_, addresses, _ := strings.Cut(ready.text("text"), " is ready on ")
 	g.address, _, _ = strings.Cut(addresses, ",")
+	if !l.late {
+		for _, n := range g.log.since(0) {
+			if n.has("msg", "plugin server is down") {
+				t.Fatalf("plugin server %v did not come up: %v", n["server"], n["error"])
+			}
+		}
+	}
 	return g
 }
 

@@ -25,7 +25,7 @@ func main() {
 	}
 }
 
-// run serves until a signal comes. args are those of outrigger run: "run --settings FILE --config FILE".
+// run serves until a signal ends it; SIGHUP reads the entities again. args are those of outrigger run: "run --settings FILE --config FILE".
 func run(args []string) error {
 	if len(args) != 5 || args[0] != "run" || args[1] != "--settings" || args[3] != "--config" {
 		return fmt.Errorf("found the arguments %q, expected run --settings FILE --config FILE", args)
@@ -43,6 +43,16 @@ func run(args []string) error {
 		return err
 	}
 	fmt.Printf("outrigger %s is ready on %s\n", host.Version, strings.Join(h.Addresses(), ", "))
-	<-ctx.Done()
-	return h.Shutdown(context.Background())
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	for {
+		select {
+		case <-reload:
+			if err := h.Reload(ctx); err != nil {
+				h.Logger().Error("reload refused, the old configuration stays", "error", err.Error())
+			}
+		case <-ctx.Done():
+			return h.Shutdown(context.Background())
+		}
+	}
 }

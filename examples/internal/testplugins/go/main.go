@@ -21,7 +21,9 @@ func main() {
 		}},
 		pdk.Plugin{Name: "login-go", Version: "0.1.0", Priority: 1100, Authenticates: true, New: func() any { return &login{Do: "nothing"} }},
 		pdk.Plugin{Name: "sneak-go", Version: "0.1.0", Priority: 1100, New: func() any { return &login{Do: "nothing"} }},
-		pdk.Plugin{Name: "relay-go", Version: "0.1.0", Priority: 900, New: func() any { return &relay{} }},
+		pdk.Plugin{Name: "sample-go", Version: "0.1.0", Priority: 990, New: func() any { return &sample{} }},
+		pdk.Plugin{Name: "relay-go", Version: "0.1.0", Priority: 980, New: func() any { return &relay{} }},
+		pdk.Plugin{Name: "show-go", Version: "0.1.0", Priority: 970, New: func() any { return &show{} }},
 	)
 }
 
@@ -138,33 +140,28 @@ func (l *login) Access(k *pdk.PDK) error {
 	return k.ServiceRequest.SetHeader("X-Who", consumer.Username)
 }
 
-// relay carries values from one plugin to another.
-type relay struct {
-	Source string `json:"source"`
-	Target string `json:"target"`
-	Show   bool   `json:"show"`
-}
+// sample puts the JSON of a header into ctx.shared.
+type sample struct{}
 
-func (r *relay) Access(k *pdk.PDK) error {
+func (sample) Access(k *pdk.PDK) error {
+	text, _ := k.Request.GetHeader("X-Sample")
 	var value any
-	if r.Source == "" {
-		raw, ok := k.Request.GetHeader("X-Sample")
-		if !ok {
-			return errors.New("no X-Sample")
-		}
-		if err := json.Unmarshal([]byte(raw), &value); err != nil {
-			return err
-		}
-	} else {
-		value = k.CtxShared.Get(r.Source)
-	}
-	if err := k.CtxShared.Set(r.Target, value); err != nil {
+	if err := json.Unmarshal([]byte(text), &value); err != nil {
 		return err
 	}
-	if !r.Show {
-		return nil
-	}
-	text, err := json.Marshal(k.CtxShared.Get(r.Target))
+	return k.CtxShared.Set("sample", value)
+}
+
+// relay reads it and puts it back under another key.
+type relay struct{}
+
+func (relay) Access(k *pdk.PDK) error { return k.CtxShared.Set("relayed", k.CtxShared.Get("sample")) }
+
+// show sends what relay left to the upstream.
+type show struct{}
+
+func (show) Access(k *pdk.PDK) error {
+	text, err := json.Marshal(k.CtxShared.Get("relayed"))
 	if err != nil {
 		return err
 	}

@@ -150,15 +150,24 @@ class Login {
   }
 }
 
-/** Carries values from one plugin to another. */
-class Relay {
-  constructor(config) {
-    this.config = config;
-  }
+/** Puts the JSON of a header into ctx.shared. */
+class Sample {
   access(kong) {
-    const { source, target, show } = this.config;
-    kong.ctx.shared.set(target, source === "" ? JSON.parse(kong.request.getHeader("X-Sample")) : kong.ctx.shared.get(source));
-    if (show) kong.service.request.setHeader("X-Sample-Out", JSON.stringify(kong.ctx.shared.get(target)));
+    kong.ctx.shared.set("sample", JSON.parse(kong.request.getHeader("X-Sample")));
+  }
+}
+
+/** Reads it and puts it back under another key. */
+class Relay {
+  access(kong) {
+    kong.ctx.shared.set("relayed", kong.ctx.shared.get("sample"));
+  }
+}
+
+/** Sends what relay left to the upstream. */
+class Show {
+  access(kong) {
+    kong.service.request.setHeader("X-Sample-Out", JSON.stringify(kong.ctx.shared.get("relayed")));
   }
 }
 
@@ -176,19 +185,7 @@ export default [
   definePlugin({ ...common, name: "fault-response-js", schema: behaviour("response"), instance: FaultResponse }),
   definePlugin({ ...common, name: "login-js", priority: 1100, authenticates: true, schema: login, instance: Login }),
   definePlugin({ ...common, name: "sneak-js", priority: 1100, schema: login, instance: Login }),
-  definePlugin({
-    ...common,
-    name: "relay-js",
-    priority: 900,
-    schema: {
-      type: "object",
-      additionalProperties: false,
-      properties: {
-        source: { type: "string", default: "" },
-        target: { type: "string", default: "" },
-        show: { type: "boolean", default: false },
-      },
-    },
-    instance: Relay,
-  }),
+  definePlugin({ ...common, name: "sample-js", priority: 990, instance: Sample }),
+  definePlugin({ ...common, name: "relay-js", priority: 980, instance: Relay }),
+  definePlugin({ ...common, name: "show-js", priority: 970, instance: Show }),
 ];

@@ -214,30 +214,34 @@ class Sneak(outrigger.Plugin):
         authenticate(kong, self.config)
 
 
-@dataclass
-class RelayConfig:
-    """Configuration of relay-python."""
+class Sample(outrigger.Plugin):
+    """Puts the JSON of a header into ctx.shared."""
 
-    source: str = ""
-    target: str = ""
-    show: bool = False
+    name = "sample-python"
+    version = "0.1.0"
+    priority = 990
+
+    def access(self, kong: outrigger.PDK) -> None:
+        kong.ctx.shared.set("sample", json.loads(kong.request.get_header("X-Sample") or ""))
 
 
 class Relay(outrigger.Plugin):
-    """Carries values from one plugin to another."""
+    """Reads it and puts it back under another key."""
 
     name = "relay-python"
     version = "0.1.0"
-    priority = 900
-    Config = RelayConfig
-
-    config: RelayConfig
+    priority = 980
 
     def access(self, kong: outrigger.PDK) -> None:
-        if self.config.source:
-            value = kong.ctx.shared.get(self.config.source)
-        else:
-            value = json.loads(kong.request.get_header("X-Sample") or "")
-        kong.ctx.shared.set(self.config.target, value)
-        if self.config.show:
-            kong.service.request.set_header("X-Sample-Out", json.dumps(kong.ctx.shared.get(self.config.target)))
+        kong.ctx.shared.set("relayed", kong.ctx.shared.get("sample"))
+
+
+class Show(outrigger.Plugin):
+    """Sends what relay left to the upstream."""
+
+    name = "show-python"
+    version = "0.1.0"
+    priority = 970
+
+    def access(self, kong: outrigger.PDK) -> None:
+        kong.service.request.set_header("X-Sample-Out", json.dumps(kong.ctx.shared.get("relayed")))

@@ -1,0 +1,206 @@
+package examples
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+)
+
+// The settings of a server and the fields of a record decide about deadline and failure, the record first.
+func TestFailMode(t *testing.T) {
+	t.Parallel()
+	up := echoUpstream(t)
+	for _, l := range languages {
+		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
+			plugin := "fault-" + l.name
+			sleep := func(phase, record string) string {
+				return fmt.Sprintf("{name: %s, config: {do: sleep, ms: 700, phase: %s}%s}", plugin, phase, record)
+			}
+			list := []string{
+				route("/raise/server", fmt.Sprintf("{name: %s, config: {do: raise}}", plugin)),
+				route("/raise/closed", fmt.Sprintf("{name: %s, fail_mode: closed, config: {do: raise}}", plugin)),
+				route("/raise/status", fmt.Sprintf("{name: %s, fail_mode: closed, fail_status: 503, config: {do: raise}}", plugin)),
+				route("/slow/access", sleep("access", "")),
+				route("/slow/access/patient", sleep("access", ", timeout: 20s")),
+				route("/slow/header_filter", sleep("header_filter", "")),
+				route("/slow/header_filter/closed", sleep("header_filter", ", timeout: 200ms, fail_mode: closed")),
+			}
+			s := testServer(l.name, "msgpack").with("fail_mode", "open", "fail_status", 502, "timeout", "20s", "timeouts", map[string]any{"access": 200})
+			g := launch{settings: settings{"plugin_servers": []server{s}}, entities: routes(up.URL, list...)}.start(t)
+			g.get(t, "/raise/server").want(t, 200)
+			g.get(t, "/raise/closed").want(t, 502)
+			g.get(t, "/raise/status").want(t, 503)
+			g.get(t, "/slow/access").want(t, 200).wantHeader(t, "X-Fault")
+			g.get(t, "/slow/access/patient").want(t, 200).wantHeader(t, "X-Fault", "left")
+			g.get(t, "/slow/header_filter").want(t, 200).wantHeader(t, "X-Fault", "left")
+			g.get(t, "/slow/header_filter/closed").want(t, 502).wantHeader(t, "X-Fault")
+		})
+	}
+}
+
+// Plugins that authenticate: the consumer is set for what follows, a failure is never an open door, and a plugin that does not say that it
+// authenticates is not believed where it may fail open.
+func TestAuthentication(t *testing.T) {
+	for _, carrier := range carriers {
+		t.Run(carrier, func(t *testing.T) {
+			t.Parallel()
+			up := echoUpstream(t)
+			var list []string
+			for _, l := range languages {
+				list = append(list,
+					route("/login/"+l.name, "{name: login-"+l.name+"}"),
+					route("/broken/"+l.name, "{name: login-"+l.name+", config: {do: raise}}"),
+					route("/confirmed/"+l.name, "{name: login-"+l.name+", config: {do: raise}, fail_mode: open, allow_fail_open: true}"),
+					route("/sneak/closed/"+l.name, "{name: sneak-"+l.name+"}"),
+					route("/sneak/open/"+l.name, "{name: sneak-"+l.name+", fail_mode: open}"))
+			}
+			entities := routes(up.URL, list...) + "consumers: [{username: ada, plugins: [{name: request-transformer, config: {add: {headers: ['x-for:ada']}}}]}, {username: bob}]\n"
+			g := launch{settings: settings{"plugin_servers": patient(carrier)}, entities: entities}.start(t)
+			for _, l := range languages {
+				g.get(t, "/login/"+l.name).want(t, 401)
+				g.get(t, "/login/"+l.name, "X-User", "eve").want(t, 401)
+				ada := g.get(t, "/login/"+l.name, "X-User", "ada").want(t, 200).echo(t)
+				ada.wantUpstream(t, "X-Who", "ada")
+				ada.wantUpstream(t, "X-For", "ada")
+				bob := g.get(t, "/login/"+l.name, "X-User", "bob").want(t, 200).echo(t)
+				bob.wantUpstream(t, "X-Who", "bob")
+				bob.wantUpstream(t, "X-For")
+
+				g.get(t, "/broken/"+l.name, "X-User", "ada").want(t, 500)
+				open := g.get(t, "/confirmed/"+l.name, "X-User", "ada").want(t, 200).echo(t)
+				open.wantUpstream(t, "X-Who")
+				open.wantUpstream(t, "X-For") // nothing of the failed handler stays, the consumer least of all
+
+				g.get(t, "/sneak/closed/"+l.name, "X-User", "ada").want(t, 200).echo(t).wantUpstream(t, "X-For", "ada")
+				// It could fail open: the first attempt is refused, and from then on it fails closed. It is never passed by.
+				mark := g.log.mark()
+				a := g.get(t, "/sneak/open/"+l.name, "X-User", "ada").want(t, 500)
+				failed := g.log.waitFields(t, mark, "msg", "plugin failed", "request_id", a.header.Get("X-Kong-Request-Id"))
+				if !failed.has("plugin", "sneak-"+l.name, "phase", "access") {
+					t.Errorf("found the log line %v", failed)
+				}
+				if a := g.get(t, "/sneak/open/"+l.name, "X-User", "ada"); a.status != 500 {
+					a.want(t, 200).echo(t).wantUpstream(t, "X-For", "ada")
+				}
+			}
+		})
+	}
+}
+
+// A plugin server that is down at the first start: its routes answer 503 until it comes, and are never open.
+func TestLateServer(t *testing.T) {
+	t.Parallel()
+	up := echoUpstream(t)
+	late := filepath.Join(t.TempDir(), "late")
+	servers := []server{
+		testServer("go", "msgpack").with("command", []string{late}, "fail_mode", "open"),
+		exampleServer("js", "msgpack"),
+	}
+	g := launch{late: true, settings: settings{"plugin_servers": servers}, entities: routes(up.URL, route("/late", "{name: login-go, fail_mode: closed}"), route("/js", "{name: hello-js}")) + "consumers: [{username: ada}]\n"}.start(t)
+	g.get(t, "/late", "X-User", "ada").want(t, 503)
+	g.get(t, "/js").want(t, 200).wantHeader(t, "X-Hello-Js", "hello, world")
+	if err := os.Symlink(built.goTests, late); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, patience, "the late server's route to answer", func() (bool, string) {
+		a := g.get(t, "/late", "X-User", "ada")
+		return a.status == 200, a.String()
+	})
+	g.get(t, "/late").want(t, 401)
+	g.get(t, "/js").want(t, 200).wantHeader(t, "X-Hello-Js", "hello, world")
+}
+
+// A server with a bound on calls in flight sheds what is more, at once, and serves again afterwards.
+func TestOverload(t *testing.T) {
+	t.Parallel()
+	up := echoUpstream(t)
+	for _, carrier := range carriers {
+		s := testServer("python", carrier).with("timeout", "15s", "max_in_flight", 2)
+		g := launch{settings: settings{"plugin_servers": []server{s}}, entities: routes(up.URL, route("/slow", "{name: fault-async-python, config: {do: sleep, ms: 1000}}"), route("/quick", "{name: fault-python}"))}.start(t)
+		results := make(chan int, 6)
+		before := time.Now()
+		for range cap(results) {
+			go func() {
+				a, err := g.do("GET", "/slow", nil)
+				if err != nil {
+					t.Errorf("the gateway did not answer: %v", err)
+					results <- 0
+					return
+				}
+				results <- a.status
+			}()
+		}
+		count := map[int]int{}
+		for range cap(results) {
+			count[<-results]++
+		}
+		if count[200] == 0 || count[500] == 0 || count[200]+count[500] != cap(results) {
+			t.Errorf("%s: found the statuses %v, expected 200 for some and 500 for the others", carrier, count)
+		}
+		if took := time.Since(before); took > 10*time.Second {
+			t.Errorf("%s: shedding took %v", carrier, took)
+		}
+		eventually(t, patience, "calls to be taken again", func() (bool, string) {
+			a := g.get(t, "/quick") // the log phase of the slow requests may still be in flight
+			return a.status == 200, a.String()
+		})
+	}
+}
+
+// Values keep their types through ctx.shared from one language to another and back.
+func TestSharedValues(t *testing.T) {
+	t.Parallel()
+	up := echoUpstream(t)
+	samples := []string{
+		`null`, `true`, `false`, `0`, `-1`, `9007199254740991`, `1.5`, `""`, `"text"`, `[]`, `{}`, `[[],{},null,false,0,""]`,
+		`{"a":{"b":[1,2,{"c":null}]},"":"empty key"}`, `"é 漢字 😀"`,
+	}
+	names := []string{"go", "python", "js"}
+	for _, carrier := range carriers {
+		t.Run(carrier, func(t *testing.T) {
+			t.Parallel()
+			var paths, list []string
+			for _, first := range names {
+				for _, second := range names {
+					for _, third := range names {
+						path := "/" + first + "/" + second + "/" + third
+						paths = append(paths, path)
+						list = append(list, route(path, "{name: sample-"+first+"}", "{name: relay-"+second+"}", "{name: show-"+third+"}"))
+					}
+				}
+			}
+			g := launch{settings: settings{"plugin_servers": patient(carrier)}, entities: routes(up.URL, list...)}.start(t)
+			for _, path := range paths {
+				for _, sample := range samples {
+					e := g.get(t, path, "X-Sample", sample).want(t, 200).echo(t)
+					wantJSON(t, path+" "+sample, e.Headers["x-sample-out"], sample)
+				}
+			}
+		})
+	}
+}
+
+// wantJSON compares one JSON text with what came out.
+func wantJSON(t *testing.T, what string, found []string, expected string) {
+	t.Helper()
+	var a, b any
+	if len(found) != 1 {
+		t.Errorf("%s: found %q, expected one value", what, found)
+		return
+	}
+	if err := json.Unmarshal([]byte(found[0]), &a); err != nil {
+		t.Errorf("%s: found %q: %v", what, found[0], err)
+		return
+	}
+	if err := json.Unmarshal([]byte(expected), &b); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(a, b) {
+		t.Errorf("%s: found %s", what, found[0])
+	}
+}
