@@ -192,22 +192,26 @@ func crash(value any) error { return &panicError{value: value, stack: debug.Stac
 
 // finish fills the outcome when the handler is over.
 func (s *Session) finish(body []byte, err error) {
+	var failed *wire.Error
+	if err != nil {
+		failed = wireError(err) // unlocked: an Error method may use the PDK
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	was := s.state
 	s.end()
-	if err == nil && s.failure != nil {
-		err = s.failure
+	if failed == nil && s.failure != nil {
+		failed = wireError(s.failure)
 	}
 	switch {
 	case was == exited:
-		if err != nil {
-			s.host.Log(levelWarn, "the handler failed after its exit, which stands: "+err.Error())
+		if failed != nil {
+			s.host.Log(levelWarn, "the handler failed after its exit, which stands: "+failed.Message)
 		}
 	case was == cancelled:
 		s.out.Err = &wire.Error{Code: wire.CodeCancelled, Message: "nobody waits for the outcome"}
-	case err != nil:
-		s.out.Err = wireError(err)
+	case failed != nil:
+		s.out.Err = failed
 	default:
 		s.fill()
 		if s.out.Err == nil {
@@ -237,9 +241,11 @@ const (
 	maxMessage = 4 << 10
 )
 
-// wireError is the error of a failed outcome. An error of the PDK keeps its code.
-func wireError(err error) *wire.Error {
-	e := &wire.Error{Code: wire.CodeHandlerError, Message: cut(err.Error(), maxMessage)}
+// wireError is the error of a failed outcome. An error of the PDK keeps its code. The methods of a plugin's error may panic, above all those of
+// a nil pointer in a variable of type error: fmt survives that, and so must the rest.
+func wireError(err error) (e *wire.Error) {
+	e = &wire.Error{Code: wire.CodeHandlerError, Message: cut(fmt.Sprint(err), maxMessage)}
+	defer func() { _ = recover() }()
 	var pe *pdk.Error
 	var crashed *panicError
 	switch {

@@ -2,6 +2,7 @@ package local
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"sync"
@@ -151,6 +152,10 @@ func TestOutcomeOfFailures(t *testing.T) {
 		"goexit":            {func(*pdk.PDK) error { runtime.Goexit(); return nil }, wire.CodeHandlerError, true},
 		"error of the PDK":  {func(k *pdk.PDK) error { return k.ServiceRequest.SetMethod("x") }, wire.CodeBadArgument, false},
 		"read out of phase": {func(k *pdk.PDK) error { k.Response.GetStatus(); return nil }, wire.CodeWrongPhase, false},
+		"nil in an error":   {func(*pdk.PDK) error { var e *fragile; return e }, wire.CodeHandlerError, false},
+		"error that panics": {func(*pdk.PDK) error { return &fragile{} }, wire.CodeHandlerError, false},
+		"panic with such":   {func(*pdk.PDK) error { panic(&fragile{}) }, wire.CodeHandlerError, true},
+		"cause that panics": {func(*pdk.PDK) error { return fmt.Errorf("outer: %w", error(&fragile{})) }, wire.CodeHandlerError, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newTester()
@@ -179,6 +184,36 @@ func TestOutcomeOfFailures(t *testing.T) {
 				t.Errorf("a failed outcome carries %d operations", len(out.Ops))
 			}
 		})
+	}
+}
+
+// fragile is an error of a plugin that panics whatever one asks of it.
+type fragile struct{ inner error }
+
+func (e *fragile) Error() string { return e.inner.Error() }
+func (e *fragile) Unwrap() error { return e.inner.(interface{ Unwrap() error }).Unwrap() }
+
+// curious is an error that uses the PDK to say what it is.
+type curious struct{ k *pdk.PDK }
+
+func (e curious) Error() string { return "failed at " + e.k.Request.GetPath() }
+
+func TestErrorThatUsesThePDK(t *testing.T) {
+	r := newTester()
+	if out := r.run(pdk.PhaseAccess, func(k *pdk.PDK) error { return curious{k} }); out.Err == nil || !strings.HasPrefix(out.Err.Message, "failed at /") {
+		t.Errorf("outcome %+v", out.Err)
+	}
+}
+
+// An exit stands, too, when the error after it cannot be put into words.
+func TestFragileErrorAfterAnExit(t *testing.T) {
+	r := newTester()
+	out := r.run(pdk.PhaseAccess, func(k *pdk.PDK) error {
+		_ = k.Response.Exit(403, nil, nil)
+		return &fragile{}
+	})
+	if out.Err != nil || len(out.Ops) != 1 || out.Ops[0].Status != 403 {
+		t.Errorf("outcome %+v", out)
 	}
 }
 
