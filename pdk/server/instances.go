@@ -58,14 +58,17 @@ type instances struct {
 
 // acquire finds an instance and keeps it open until its release; nil when there is none.
 func (t *instances) acquire(id uint64) *instance {
-	table := t.table.Load()
-	if table == nil {
-		return nil
+	for {
+		table := t.table.Load()
+		if table == nil {
+			return nil
+		}
+		in := (*table)[id]
+		if in == nil || in.acquire() {
+			return in
+		}
+		// It was closed, which happens after it has left the table: another one may be in its place.
 	}
-	if in := (*table)[id]; in != nil && in.acquire() {
-		return in
-	}
-	return nil
 }
 
 // put adds an instance and lets go of the one it replaces.
@@ -131,12 +134,19 @@ func (s *Server) configure(id uint64, h *hosted, config []byte) error {
 		return err
 	}
 	if handlers.Configure != nil {
-		if err := contain("Configure", handlers.Configure); err != nil {
+		err := contain("Configure", func() error {
+			err := handlers.Configure()
 			var faults *schema.Error
-			if errors.As(err, &faults) {
+			switch {
+			case err == nil:
+				return nil
+			case errors.As(err, &faults):
 				return faults
 			}
-			return fmt.Errorf("Configure: %w", err)
+			return fmt.Errorf("Configure: %v", err) // not wrapped: its methods are the plugin's, and nothing contains them outside
+		})
+		if err != nil {
+			return err
 		}
 	}
 	s.instances.put(&instance{id: id, plugin: h.plugin.Name, handlers: handlers})

@@ -50,7 +50,7 @@ func TestCall(t *testing.T) {
 
 func TestFailuresFailOneCall(t *testing.T) { // lessons 1, 4, 7
 	carriers(t, func(t *testing.T, f *fixture) {
-		kinds := []string{"panic first", "panic between", "error", "goexit"}
+		kinds := []string{"panic first", "panic between", "error", "goexit", "nil in an error"}
 		for i, do := range kinds {
 			f.probe(uint64(i+1), do, "m")
 		}

@@ -45,12 +45,20 @@ func (p *probe) Configure() error {
 	switch p.Do {
 	case "refuse":
 		return errors.New("refused by Configure")
+	case "fragile":
+		return fragile{}
 	case "panic in Configure":
 		panic("in Configure")
 	}
 	p.open = true
 	return nil
 }
+
+// fragile is an error whose methods panic.
+type fragile struct{}
+
+func (fragile) Error() string { panic("in Error") }
+func (fragile) Unwrap() error { panic("in Unwrap") }
 
 func (p *probe) Close() { closes.Add(1) }
 
@@ -68,6 +76,9 @@ func (p *probe) Access(k *pdk.PDK) error {
 	case "error":
 		_ = k.ServiceRequest.SetHeader("X-Mark", p.Mark)
 		return errors.New("no")
+	case "nil in an error":
+		var none *fragile
+		return none
 	case "goexit":
 		runtime.Goexit()
 	case "wait":

@@ -326,6 +326,7 @@ func TestConfigureErrors(t *testing.T) {
 		`{"mrak":"a"}`:                {"mrak", "did you mean"},
 		`{"do":"refuse"}`:             {"", "refused by Configure"},
 		`{"do":"panic in Configure"}`: {"", "panicked: in Configure"},
+		`{"do":"fragile"}`:            {"", "Configure"},
 		`[`:                           {"", "JSON"},
 	} {
 		out, err := configure("probe", config)
