@@ -61,6 +61,7 @@ func (a *attached) end(t *testing.T, s syscall.Signal) int {
 // A server that somebody else runs: it may come after the gateway, go in order or by force, and come back; each time every route gets its own
 // configuration. The gateway never ends it.
 func TestAttached(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ lang, network, carrier string }{
 		{"go", "unix", "msgpack"}, {"go", "tcp", "msgpack"}, {"go", "tcp", "grpc"}, {"python", "unix", "msgpack"}, {"python", "unix", "grpc"}, {"js", "unix", "msgpack"}, {"js", "unix", "grpc"},
 	} {

@@ -7,10 +7,13 @@ package examples
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -44,6 +47,10 @@ func testMain(m *testing.M) (code int) {
 	if err := errors.Join(setUp(), checkLanguages()); err != nil {
 		return failMain(err)
 	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil { // they wait more than they work
+		return failMain(err)
+	}
 	code = m.Run()
 	if err := leftovers(); err != nil {
 		return failMain(err)
@@ -66,7 +73,8 @@ func setUp() error {
 	bin, race := filepath.Join(built.temp, "bin"), filepath.Join(built.temp, "race")
 	built.plain, built.goExamples, built.native = filepath.Join(bin, "outrigger"), filepath.Join(bin, "go"), filepath.Join(bin, "nativehello")
 	built.host, built.goTests = filepath.Join(race, "outrigger"), filepath.Join(race, "go")
-	err = build(bin, "./host/cmd/outrigger", "./examples/go", "./examples/internal/nativehello")
+	// The flags are those of make build and of go test -race: most of the work is done already.
+	err = build(bin, "-trimpath", "-ldflags=-s -w", "./host/cmd/outrigger", "./examples/go", "./examples/internal/nativehello")
 	if err == nil {
 		err = build(race, "-race", "./host/cmd/outrigger", "./examples/internal/testplugins/go")
 	}

@@ -46,6 +46,7 @@ func TestFailMode(t *testing.T) {
 // Plugins that authenticate: the consumer is set for what follows, a failure is never an open door, and a plugin that does not say that it
 // authenticates is not believed where it may fail open.
 func TestAuthentication(t *testing.T) {
+	t.Parallel()
 	for _, carrier := range carriers {
 		t.Run(carrier, func(t *testing.T) {
 			t.Parallel()
@@ -120,36 +121,43 @@ func TestOverload(t *testing.T) {
 	t.Parallel()
 	up := echoUpstream(t)
 	for _, carrier := range carriers {
-		s := testServer("python", carrier).with("timeout", "15s", "max_in_flight", 2)
-		g := launch{settings: settings{"plugin_servers": []server{s}}, entities: routes(up.URL, route("/slow", "{name: fault-async-python, config: {do: sleep, ms: 1000}}"), route("/quick", "{name: fault-python}"))}.start(t)
-		results := make(chan int, 6)
-		before := time.Now()
-		for range cap(results) {
-			go func() {
-				a, err := g.do("GET", "/slow", nil)
-				if err != nil {
-					t.Errorf("the gateway did not answer: %v", err)
-					results <- 0
-					return
-				}
-				results <- a.status
-			}()
-		}
-		count := map[int]int{}
-		for range cap(results) {
-			count[<-results]++
-		}
-		if count[200] == 0 || count[500] == 0 || count[200]+count[500] != cap(results) {
-			t.Errorf("%s: found the statuses %v, expected 200 for some and 500 for the others", carrier, count)
-		}
-		if took := time.Since(before); took > 10*time.Second {
-			t.Errorf("%s: shedding took %v", carrier, took)
-		}
-		eventually(t, patience, "calls to be taken again", func() (bool, string) {
-			a := g.get(t, "/quick") // the log phase of the slow requests may still be in flight
-			return a.status == 200, a.String()
+		t.Run(carrier, func(t *testing.T) {
+			t.Parallel()
+			testOverload(t, up.URL, carrier)
 		})
 	}
+}
+
+func testOverload(t *testing.T, upstream, carrier string) {
+	s := testServer("python", carrier).with("timeout", "15s", "max_in_flight", 2)
+	g := launch{settings: settings{"plugin_servers": []server{s}}, entities: routes(upstream, route("/slow", "{name: fault-async-python, config: {do: sleep, ms: 1000}}"), route("/quick", "{name: fault-python}"))}.start(t)
+	results := make(chan int, 6)
+	before := time.Now()
+	for range cap(results) {
+		go func() {
+			a, err := g.do("GET", "/slow", nil)
+			if err != nil {
+				t.Errorf("the gateway did not answer: %v", err)
+				results <- 0
+				return
+			}
+			results <- a.status
+		}()
+	}
+	count := map[int]int{}
+	for range cap(results) {
+		count[<-results]++
+	}
+	if count[200] == 0 || count[500] == 0 || count[200]+count[500] != cap(results) {
+		t.Errorf("%s: found the statuses %v, expected 200 for some and 500 for the others", carrier, count)
+	}
+	if took := time.Since(before); took > 10*time.Second {
+		t.Errorf("%s: shedding took %v", carrier, took)
+	}
+	eventually(t, patience, "calls to be taken again", func() (bool, string) {
+		a := g.get(t, "/quick") // the log phase of the slow requests may still be in flight
+		return a.status == 200, a.String()
+	})
 }
 
 // Values keep their types through ctx.shared from one language to another and back.

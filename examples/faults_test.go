@@ -29,11 +29,11 @@ var faults = []struct {
 	{do: "raise-after-write", closed: 500, open: 200},
 	{do: "raise-odd", closed: 500, open: 200},
 	{do: "raise-loud", closed: 500, open: 200},
-	{do: "sleep", config: ", ms: 4000", record: ", timeout: 200", closed: 500, open: 200, within: 3 * time.Second},
+	{do: "sleep", config: ", ms: 2500", record: ", timeout: 200", closed: 500, open: 200, within: 2 * time.Second},
 	{do: "exit", closed: 418, open: 418},
 	{do: "exit-swallowed", closed: 418, open: 418},
 	{do: "exit-raise", closed: 418, open: 418},
-	{do: "exit-sleep", config: ", ms: 4000", closed: 418, open: 418, within: 3 * time.Second},
+	{do: "exit-sleep", config: ", ms: 2500", closed: 418, open: 418, within: 2 * time.Second},
 }
 
 // faultPath is the route of a fault.
@@ -64,6 +64,7 @@ func patient(carrier string) []server {
 
 // However a handler ends, the client gets the answer of the fail mode, nothing that the handler wrote stays, and the next request is served.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	for _, carrier := range carriers {
 		t.Run(carrier, func(t *testing.T) {
 			t.Parallel()
@@ -134,7 +135,7 @@ func testFaults(t *testing.T, g *gateway, plugin string) {
 // A deadline holds for each phase; handlers of one server that wait do not wait for each other, and do not hold up quick ones.
 func TestSlowHandlers(t *testing.T) {
 	up := echoUpstream(t)
-	const sleep = 600 * time.Millisecond
+	const sleep = 500 * time.Millisecond
 	var list []string
 	for _, p := range faultPlugins {
 		list = append(list, route("/"+p.plugin+"/slow", fmt.Sprintf("{name: %s, config: {do: sleep, ms: %d}}", p.plugin, sleep.Milliseconds())), route("/"+p.plugin+"/quick", fmt.Sprintf("{name: %s}", p.plugin)))
@@ -177,6 +178,7 @@ func TestSlowHandlers(t *testing.T) {
 
 // Faults in the other phases.
 func TestFaultsByPhase(t *testing.T) {
+	t.Parallel()
 	for _, carrier := range carriers {
 		t.Run(carrier, func(t *testing.T) {
 			t.Parallel()
@@ -284,7 +286,7 @@ func TestRejectedPromises(t *testing.T) {
 			t.Parallel()
 			var list []string
 			for _, plugin := range []string{"fault-js", "fault-async-js"} {
-				list = append(list, route("/"+plugin+"/reject-later", fmt.Sprintf("{name: %s, config: {do: reject-later, ms: 5000}}", plugin)),
+				list = append(list, route("/"+plugin+"/reject-later", fmt.Sprintf("{name: %s, config: {do: reject-later, ms: 2500}}", plugin)),
 					route("/"+plugin+"/reject-after", fmt.Sprintf("{name: %s, config: {do: reject-after}}", plugin)))
 			}
 			g := launch{settings: settings{"plugin_servers": []server{testServer("js", carrier).with("timeout", "15s")}}, entities: routes(up.URL, list...)}.start(t)
@@ -292,7 +294,7 @@ func TestRejectedPromises(t *testing.T) {
 			for _, plugin := range []string{"fault-js", "fault-async-js"} {
 				before := time.Now()
 				a := g.get(t, "/"+plugin+"/reject-later").want(t, 500)
-				if took := time.Since(before); took > 4*time.Second {
+				if took := time.Since(before); took > 2*time.Second {
 					t.Errorf("%s: the failure took %v to be seen", plugin, took)
 				}
 				a.wantHeader(t, "X-Fault")

@@ -48,6 +48,7 @@ func readShipped(t *testing.T, name string, pairs ...string) string {
 }
 
 func TestShipped(t *testing.T) {
+	t.Parallel()
 	for _, carrier := range carriers {
 		t.Run(carrier, func(t *testing.T) {
 			t.Parallel()
