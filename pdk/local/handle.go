@@ -89,16 +89,25 @@ func (s *Session) keep(values []string) []string {
 	return s.values[from:len(s.values):len(s.values)]
 }
 
+// maxAsk is how large the arguments of a question may be, in bytes, so that it fits on a lane: the host closes a lane that brings more, with all
+// the calls on it.
+const maxAsk = wire.MaxAskBytes - 64
+
 // ask puts a question to the host. The session is locked when ask is called and when it returns; in between it is not. An error means that the
 // answer must not be used.
 func (h *handle) ask(s *Session, fn int, args ...any) (wire.Answer, error) {
 	a := wire.Ask{Fn: wire.AskFn(pdk.Functions[fn].Ask)}
+	size := 0
 	for _, arg := range args {
 		raw, err := encodeValue(arg)
 		if err != nil {
 			return wire.Answer{}, argError(fn, err)
 		}
 		a.Args = append(a.Args, raw)
+		size += len(raw)
+	}
+	if size > maxAsk {
+		return wire.Answer{}, argError(fn, fmt.Errorf("the arguments have %d bytes; at most %d are allowed", size, maxAsk))
 	}
 	answer, asked := h.askUnlocked(s, s.host, &a)
 	switch {

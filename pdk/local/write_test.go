@@ -481,6 +481,16 @@ func TestLoading(t *testing.T) {
 		_, err := k.Client.LoadCredential("keyauth_credentials", "k")
 		wantKind(t, err, pdk.ErrHost)
 	})
+	asked := len(r.host.asked)
+	r.access(t, func(k *pdk.PDK) {
+		_, err := k.Client.LoadCredential("keyauth_credentials", strings.Repeat("k", wire.MaxAskBytes))
+		wantKind(t, err, pdk.ErrArg)
+		_, err = k.Client.LoadConsumer(strings.Repeat("c", wire.MaxAskBytes), true)
+		wantKind(t, err, pdk.ErrArg)
+	})
+	if len(r.host.asked) != asked {
+		t.Error("a question was put that does not fit on a lane")
+	}
 }
 
 func TestRouter(t *testing.T) {

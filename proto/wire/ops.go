@@ -41,4 +41,7 @@ const (
 	MaxItems = 1 << 17
 	// MaxDepth is the deepest nesting of a free value.
 	MaxDepth = 64
+	// MaxAsks and MaxAskBytes bound the asks of one call that wait for their answers, the latter their bodies.
+	MaxAsks     = 256
+	MaxAskBytes = 1 << 20
 )

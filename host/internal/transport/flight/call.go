@@ -30,9 +30,15 @@ type Call[O, A any] struct {
 	linked     bool
 	err        *transport.Error
 	outcome    O
-	asks       []A
-	askBytes   int
+	asks       []question[A]
+	askBytes   int // of asks
 	gather     wire.Gather
+}
+
+// question is an ask that waits, with its size.
+type question[A any] struct {
+	ask  A
+	size int
 }
 
 func (c *Call[O, A]) signal() { signal(c.ready) }
@@ -91,12 +97,14 @@ func (t *Table[O, A]) takeAsk(c *Call[O, A]) (a A, ok bool) {
 	if c.ended.Load() || len(c.asks) == 0 {
 		return a, false
 	}
-	a, c.asks = c.asks[0], c.asks[1:]
+	q := c.asks[0]
+	c.asks[0] = question[A]{} // what the list holds on to is what waits
+	c.asks, c.askBytes = c.asks[1:], c.askBytes-q.size
 	if len(c.asks) == 0 {
-		c.asks, c.askBytes = nil, 0
+		c.asks = nil
 		c.asked.Store(false)
 	}
-	return a, true
+	return q.ask, true
 }
 
 // find returns the call in flight with an id; nil when it is no longer in flight. It is an error when there never was one.
@@ -132,10 +140,10 @@ func (t *Table[O, A]) Ask(id uint32, a A, size int) error {
 	if c == nil {
 		return err
 	}
-	if c.askBytes += size; len(c.asks) == maxAsks || c.askBytes > maxAskBytes {
-		return fmt.Errorf("asks of call %d: more than %d, or more than %d bytes, wait for their answer", id, maxAsks, maxAskBytes)
+	if c.askBytes += size; len(c.asks) == wire.MaxAsks || c.askBytes > wire.MaxAskBytes {
+		return fmt.Errorf("asks of call %d: more than %d, or more than %d bytes, wait for their answer", id, wire.MaxAsks, wire.MaxAskBytes)
 	}
-	c.asks = append(c.asks, a)
+	c.asks = append(c.asks, question[A]{a, size})
 	c.asked.Store(true)
 	c.signal()
 	return nil

@@ -123,6 +123,32 @@ func TestGrownTableFindsEverybody(t *testing.T) {
 	}
 }
 
+// The bounds are of the asks that wait: a handler that keeps one ahead may ask for ever.
+func TestAnsweredAsksDoNotCount(t *testing.T) {
+	tab := NewTable[string, string](0, 0)
+	c := begin(t, tab, time.Time{})
+	defer tab.End(c)
+	const size = wire.MaxAskBytes / 3
+	ask := func(q string) {
+		t.Helper()
+		if err := tab.Ask(c.ID, q, size); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask("0")
+	for i := range 3 * wire.MaxAsks {
+		ask(fmt.Sprint(i + 1))
+		if ev := tab.Wait(c); !ev.IsAsk || ev.Ask != fmt.Sprint(i) {
+			t.Fatalf("got %+v, want ask %d", ev, i)
+		}
+	}
+	ask("one")
+	ask("two")
+	if err := tab.Ask(c.ID, "too much", size); err == nil {
+		t.Error("more than the bytes allowed wait")
+	}
+}
+
 func TestUsedCallsAreClean(t *testing.T) {
 	tab := NewTable[string, string](0, 10)
 	a := begin(t, tab, time.Time{})

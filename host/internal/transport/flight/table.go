@@ -19,9 +19,6 @@ import (
 const (
 	firstTable = 256 // slots; a power of two
 	lastTable  = 1 << 20
-	// maxAsks and maxAskBytes bound the asks of one call that wait for their answer.
-	maxAsks     = 256
-	maxAskBytes = 1 << 20
 	// sweepGap is the shortest time between two sweeps: how late a deadline may be noticed.
 	sweepGap = int64(time.Millisecond)
 	never    = int64(math.MaxInt64)
