@@ -18,6 +18,16 @@ type lane struct {
 	busy      atomic.Bool
 }
 
+// dead says whether the lane has ended. A set may hold it for a while longer, and it looks idle.
+func (l *lane) dead() bool {
+	select {
+	case <-l.Done():
+		return true
+	default:
+		return false
+	}
+}
+
 // laneSet is what calls choose from. It is never changed: a change is a new set.
 type laneSet struct {
 	lanes     []*lane
@@ -26,7 +36,7 @@ type laneSet struct {
 }
 
 // pick returns the least loaded lane, the ones that answer before the ones whose oldest call is overdue. Lanes of equal load take
-// turns.
+// turns. A dead lane is picked when there is no other.
 func (s *laneSet) pick() *lane {
 	if len(s.lanes) == 1 {
 		return s.lanes[0]
@@ -38,24 +48,41 @@ func (s *laneSet) pick() *lane {
 	first := int(s.turn.Add(1))
 	for i := range s.lanes {
 		l := s.lanes[(first+i)%len(s.lanes)]
+		if l.dead() {
+			continue
+		}
 		load, late := l.InFlight(), overdue(l, now)
 		if best == nil || bestLate && !late || bestLate == late && load < bestLoad {
 			best, bestLoad, bestLate = l, load, late
 		}
 	}
+	if best == nil {
+		return s.lanes[0]
+	}
 	return best
 }
 
-// claim takes a free lane for one call; nil when none is free. Lanes whose calls may overlap are always free.
+// claim takes a free lane for one call; nil when none is free. Lanes whose calls may overlap are always free. A dead lane is taken
+// when there is no other: it says at once why it ended.
 func (s *laneSet) claim() *lane {
 	first := int(s.turn.Add(1))
+	var dead *lane
+	alive := false
 	for i := range s.lanes {
 		l := s.lanes[(first+i)%len(s.lanes)]
+		if l.dead() {
+			dead = l
+			continue
+		}
+		alive = true
 		if !l.exclusive || l.busy.CompareAndSwap(false, true) {
 			return l
 		}
 	}
-	return nil
+	if alive {
+		return nil
+	}
+	return dead
 }
 
 func overdue(l *lane, now time.Time) bool {

@@ -18,10 +18,18 @@ type stubLane struct {
 	oldest         time.Time
 	started        chan struct{}
 	let            chan struct{} // nil: at once
+	done           chan struct{} // closed: dead
 }
 
-func (l *stubLane) InFlight() int     { return l.load }
-func (l *stubLane) Oldest() time.Time { return l.oldest }
+func deadLane() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}
+
+func (l *stubLane) InFlight() int         { return l.load }
+func (l *stubLane) Oldest() time.Time     { return l.oldest }
+func (l *stubLane) Done() <-chan struct{} { return l.done }
 func (l *stubLane) Call(*wire.Call, time.Time, transport.Asker, *wire.Outcome) error {
 	if l.let != nil {
 		l.started <- struct{}{}
@@ -49,6 +57,8 @@ func TestPick(t *testing.T) {
 		"not overdue":           {[]*stubLane{{load: 1, oldest: late}, {load: 50, oldest: time.Now()}}, 1},
 		"all overdue":           {[]*stubLane{{load: 3, oldest: late}, {load: 2, oldest: late}}, 1},
 		"idle has no old calls": {[]*stubLane{{load: 1, oldest: time.Now()}, {}}, 1},
+		"not dead":              {[]*stubLane{{done: deadLane()}, {load: 5, oldest: late}, {done: deadLane()}}, 1},
+		"all dead":              {[]*stubLane{{done: deadLane()}, {done: deadLane()}}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			set := setOf(false, c.stubs...)
@@ -177,6 +187,25 @@ func TestExclusiveLanesTakeOneCall(t *testing.T) {
 	}
 	close(one.let)
 	running.Wait()
+}
+
+// A lane that has just died takes no call as long as another one lives, however busy that is.
+func TestDeadLanesAreNotClaimed(t *testing.T) {
+	dead, alive := &stubLane{done: deadLane()}, &stubLane{}
+	set := setOf(true, dead, alive)
+	for range 4 {
+		if l := set.claim(); l != set.lanes[1] {
+			t.Fatalf("claimed lane %d, want 1", slices.Index(set.lanes, l))
+		}
+		if l := set.claim(); l != nil {
+			t.Fatalf("claimed lane %d, want none: the one that lives is busy", slices.Index(set.lanes, l))
+		}
+		set.lanes[1].busy.Store(false)
+	}
+	alive.done = deadLane()
+	if set.claim() == nil {
+		t.Error("nobody says that all lanes are dead")
+	}
 }
 
 // Shutdown waits for the calls in flight, but not longer than its drain timeout.
