@@ -96,6 +96,7 @@ func appendOpHead(dst []byte, op *Op, args int) []byte {
 // DecodeOutcome reads the body of an outcome. Everything that o held is replaced; only the memory of o.Ops itself is used again,
 // what an Op points to is never. Strings and bytes are views of body and bulk, which must not change any more. Bulk is what was
 // gathered from the chunks of the call. An operation with an unknown code keeps its code and loses its arguments.
+// An error makes a failed outcome, whatever the status says: who contradicts himself must not be let through.
 func DecodeOutcome(body, bulk []byte, o *Outcome) error {
 	ops := o.Ops[:0]
 	*o = Outcome{}
@@ -129,13 +130,11 @@ func DecodeOutcome(body, bulk []byte, o *Outcome) error {
 		return err
 	}
 	o.Ops = ops
-	if failed {
-		if o.Err == nil {
-			o.Err = &Error{Code: CodeHandlerError, Message: "the handler failed and did not say how"}
-		}
+	if failed && o.Err == nil {
+		o.Err = &Error{Code: CodeHandlerError, Message: "the handler failed and did not say how"}
+	}
+	if o.Err != nil {
 		o.Ops, o.Body, o.HasBody = ops[:0], nil, false
-	} else {
-		o.Err = nil
 	}
 	return nil
 }

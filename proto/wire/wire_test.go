@@ -445,3 +445,12 @@ func BenchmarkDecodeOutcome(b *testing.B) {
 		}
 	}
 }
+
+// Who says "done" and gives an error must not be let through.
+func TestErrorMakesAFailedOutcome(t *testing.T) {
+	body := []byte("\x94\x00\x91\xa4oops\x91\x91\x08\xc4\x01x") // [0, ["oops"], [[8]], bin]
+	var o wire.Outcome
+	if err := wire.DecodeOutcome(body, nil, &o); err != nil || o.Err == nil || o.Err.Code != "oops" || len(o.Ops) != 0 || o.HasBody {
+		t.Errorf("got %+v, %v", o, err)
+	}
+}

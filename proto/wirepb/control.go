@@ -54,6 +54,9 @@ func AskOf(m *pluginv1.Ask) (wire.Ask, error) {
 	if m.GetFunction() > math.MaxUint16 {
 		return wire.Ask{}, bad("ask", "function %d", m.GetFunction())
 	}
+	if n := len(m.GetArgs()); n > wire.MaxItems {
+		return wire.Ask{}, bad("ask", "%d arguments, at most %d are allowed", n, wire.MaxItems)
+	}
 	a := wire.Ask{Fn: wire.AskFn(m.GetFunction())}
 	for _, arg := range m.GetArgs() {
 		v, err := value("argument", arg)

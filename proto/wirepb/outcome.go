@@ -69,7 +69,11 @@ func OutcomeOf(m *pluginv1.Outcome, bulk []byte, o *wire.Outcome) error {
 	if n := len(m.GetOperations()); n > wire.MaxOps {
 		return bad("outcome", "%d operations, at most %d are allowed", n, wire.MaxOps)
 	}
+	items := 0
 	for _, om := range m.GetOperations() {
+		if items += 1 + len(om.GetValues()) + 2*len(om.GetHeaders()); items > wire.MaxItems {
+			return bad("outcome", "more than %d elements", wire.MaxItems)
+		}
 		op, err := operationOf(om, &r)
 		if err != nil {
 			return err
@@ -80,10 +84,10 @@ func OutcomeOf(m *pluginv1.Outcome, bulk []byte, o *wire.Outcome) error {
 	if err := r.done("outcome"); err != nil {
 		return err
 	}
-	if m.GetFailed() {
-		if o.Err = failureOf(m.GetError()); o.Err == nil {
-			o.Err = &wire.Error{Code: wire.CodeHandlerError, Message: "the handler failed and did not say how"}
-		}
+	if o.Err = failureOf(m.GetError()); m.GetFailed() && o.Err == nil {
+		o.Err = &wire.Error{Code: wire.CodeHandlerError, Message: "the handler failed and did not say how"}
+	}
+	if o.Err != nil {
 		return nil
 	}
 	o.Ops, o.Body, o.HasBody = ops, body, has

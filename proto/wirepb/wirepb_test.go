@@ -184,6 +184,8 @@ func TestBadMessagesAreRefused(t *testing.T) {
 		"chunks nobody names":    wirepb.OutcomeOf(&pluginv1.Outcome{}, []byte("1"), &o),
 		"operation code 0":       wirepb.OutcomeOf(&pluginv1.Outcome{Operations: []*pluginv1.Operation{{}}}, nil, &o),
 		"too many operations":    wirepb.OutcomeOf(&pluginv1.Outcome{Operations: make([]*pluginv1.Operation, wire.MaxOps+1)}, nil, &o),
+		"too many values":        wirepb.OutcomeOf(&pluginv1.Outcome{Operations: []*pluginv1.Operation{{Code: 1, Values: make([][]byte, wire.MaxItems)}}}, nil, &o),
+		"too many headers":       wirepb.OutcomeOf(&pluginv1.Outcome{Operations: []*pluginv1.Operation{{Code: 25, Headers: make([]*pluginv1.Header, wire.MaxItems/2)}}}, nil, &o),
 		"value is no value":      wirepb.OutcomeOf(&pluginv1.Outcome{Operations: []*pluginv1.Operation{{Code: 50, Value: []byte{0xc1}}}}, nil, &o),
 		"consumer is no map":     wirepb.OutcomeOf(&pluginv1.Outcome{Operations: []*pluginv1.Operation{{Code: 40, Value: []byte{0x01}}}}, nil, &o),
 		"slot never set":         wirepb.CallOf(&pluginv1.Call{Route: &slot}, nil, nil, &c),
@@ -198,11 +200,23 @@ func TestBadMessagesAreRefused(t *testing.T) {
 	if _, err := wirepb.AskOf(&pluginv1.Ask{Args: [][]byte{{0xdc}}}); err == nil {
 		t.Error("ask: no error")
 	}
+	if _, err := wirepb.AskOf(&pluginv1.Ask{Args: make([][]byte, wire.MaxItems+1)}); err == nil {
+		t.Error("ask of many arguments: no error")
+	}
 	if _, _, err := wirepb.EntityOf(&pluginv1.Entity{Slot: 4096, Document: []byte{0x80}}); err == nil {
 		t.Error("entity: no error")
 	}
 	if _, err := wirepb.AnswerOf(&pluginv1.Answer{Value: []byte{0xc1}}, nil); err == nil {
 		t.Error("answer: no error")
+	}
+}
+
+// TestErrorMakesAFailedOutcome: who says "done" and gives an error must not be let through.
+func TestErrorMakesAFailedOutcome(t *testing.T) {
+	var o wire.Outcome
+	m := &pluginv1.Outcome{Error: &pluginv1.Error{Code: "handler_error"}, Operations: []*pluginv1.Operation{{Code: 8}}, Body: &pluginv1.Blob{}}
+	if err := wirepb.OutcomeOf(m, nil, &o); err != nil || o.Err == nil || len(o.Ops) != 0 || o.HasBody {
+		t.Errorf("got %+v, %v", o, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package grpc_test
 
 import (
 	"context"
+	"encoding/binary"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	gogrpc "google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/transport"
 	"github.com/outrigger-gateway/outrigger/host/internal/transport/grpc"
@@ -162,5 +164,75 @@ func TestNonsense(t *testing.T) {
 				t.Errorf("the server was told %q", code)
 			}
 		})
+	}
+}
+
+// TestLargestOutcome: what a server may send at most arrives, and harms no lane.
+func TestLargestOutcome(t *testing.T) {
+	transporttest.NoLeaks(t)
+	value := make([]byte, wire.MaxFrame-64)
+	copy(value, []byte{0xc6, 0, 0, 0, 0}) // bin
+	m := &pluginv1.Outcome{Operations: []*pluginv1.Operation{{Code: 50, Name: []byte("k"), Value: value}}}
+	value = append(value, make([]byte, wire.MaxFrame-proto.Size(m))...)
+	binary.BigEndian.PutUint32(value[1:], uint32(len(value)-5))
+	m.Operations[0].Value = value
+	if n := proto.Size(m); n != wire.MaxFrame {
+		t.Fatalf("the outcome has %d bytes", n)
+	}
+	cc := transporttest.ConnectTo(t, &server{dispatch: func(st serverStream) error {
+		if err := st.Send(hello(1)); err != nil {
+			return err
+		}
+		for {
+			r, err := st.Recv()
+			if err != nil {
+				return nil
+			}
+			if r.GetCall() != nil {
+				if err := st.Send(&pluginv1.DispatchResponse{CallId: r.CallId, Message: &pluginv1.DispatchResponse_Outcome{Outcome: m}}); err != nil {
+					return err
+				}
+			}
+		}
+	}})
+	l, err := grpc.Open(context.Background(), cc, transport.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close("done", "")
+	var out wire.Outcome
+	if err := l.Call(transporttest.SampleCall(1), transporttest.Soon(), nil, &out); err != nil || len(out.Ops) != 1 || len(out.Ops[0].Value) != len(value) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestEmptyArgumentsCount: questions of nothing but empty arguments take memory, too.
+func TestEmptyArgumentsCount(t *testing.T) {
+	transporttest.NoLeaks(t)
+	cc := transporttest.ConnectTo(t, &server{dispatch: func(st serverStream) error {
+		if err := st.Send(hello(1)); err != nil {
+			return err
+		}
+		for {
+			r, err := st.Recv()
+			if err != nil {
+				return nil
+			}
+			if r.GetCall() != nil {
+				ask := &pluginv1.Ask{Function: 5, Args: make([][]byte, wire.MaxAskBytes)}
+				if err := st.Send(&pluginv1.DispatchResponse{CallId: r.CallId, Message: &pluginv1.DispatchResponse_Ask{Ask: ask}}); err != nil {
+					return err
+				}
+			}
+		}
+	}})
+	l, err := grpc.Open(context.Background(), cc, transport.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close("done", "")
+	var out wire.Outcome
+	if err := l.Call(transporttest.SampleCall(1), transporttest.Soon(), nil, &out); transporttest.KindOf(err) != transport.Closed || !strings.Contains(err.Error(), "wait for their answer") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/transport"
 	"github.com/outrigger-gateway/outrigger/host/internal/transport/flight"
@@ -27,6 +28,8 @@ const (
 	farewell = 250 * time.Millisecond
 	// batch is how much of a large body one sender queues before it lets others in.
 	batch = 128 << 10
+	// envelope is room for what a message has around an outcome of wire.MaxFrame bytes.
+	envelope = 1 << 10
 )
 
 type (
@@ -78,7 +81,7 @@ func Open(ctx context.Context, cc *grpc.ClientConn, o transport.Options) (transp
 }
 
 func open(ctx context.Context, end context.CancelFunc, cc *grpc.ClientConn, o transport.Options) (*lane, error) {
-	st, err := pluginv1.NewPluginServerClient(cc).Dispatch(ctx, grpc.MaxCallRecvMsgSize(wire.MaxFrame), grpc.MaxCallSendMsgSize(2*wire.MaxFrame))
+	st, err := pluginv1.NewPluginServerClient(cc).Dispatch(ctx, grpc.MaxCallRecvMsgSize(wire.MaxFrame+envelope), grpc.MaxCallSendMsgSize(2*wire.MaxFrame))
 	if err != nil {
 		return nil, err
 	}
@@ -373,11 +376,7 @@ func (l *lane) deliver(m *pluginv1.DispatchResponse) error {
 	case *pluginv1.DispatchResponse_Chunk:
 		return l.table.Chunk(id, m.Chunk)
 	case *pluginv1.DispatchResponse_Ask:
-		size := 0
-		for _, arg := range m.Ask.GetArgs() {
-			size += len(arg)
-		}
-		return l.table.Ask(id, m.Ask, size)
+		return l.table.Ask(id, m.Ask, proto.Size(m.Ask))
 	case *pluginv1.DispatchResponse_Log:
 		line := wirepb.LogOf(m.Log)
 		rec := transport.LogRecord{Level: line.Level, Message: line.Message}
