@@ -49,7 +49,11 @@ func exampleServer(lang, carrier string) server {
 
 // testServer hosts the plugins below internal/testplugins of one language.
 func testServer(lang, carrier string) server {
-	return pluginServer(lang, carrier, built.goTests, filepath.Join(built.repo, "examples/internal/testplugins", lang))
+	s := pluginServer(lang, carrier, built.goTests, filepath.Join(built.repo, "examples/internal/testplugins", lang))
+	if lang == "go" {
+		return s.with("env", map[string]string{"GORACE": raceOptions})
+	}
+	return s
 }
 
 func pluginServer(lang, carrier, goBinary, dir string) server {
@@ -200,8 +204,11 @@ func (l launch) files(t testing.TB) (*gateway, []string) {
 
 // environment is what every process of the tests gets.
 func environment(dir string) []string {
-	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + dir, "GORACE=halt_on_error=0 exitcode=66"}
+	return []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + dir, "GORACE=" + raceOptions}
 }
+
+// raceOptions make a program with the race detector go on after a race, tell it by its exit code, and end without waiting a second.
+const raceOptions = "halt_on_error=0 exitcode=66 atexit_sleep_ms=0"
 
 func write(t testing.TB, path, text string) {
 	t.Helper()
