@@ -140,9 +140,15 @@ func ops(list ...wire.Op) remote {
 func TestRemoteFailures(t *testing.T) {
 	good, bad := setHeader("X-Good", "1"), setHeader("X Bad", "1")
 	for name, r := range map[string]remote{
-		"deadline":                 func(*wire.Call, wire.Asker, *wire.Outcome) error { return &transport.Error{Kind: transport.Timeout, Msg: "deadline"} },
-		"closed lane":              func(*wire.Call, wire.Asker, *wire.Outcome) error { return &transport.Error{Kind: transport.Closed, Msg: "closed"} },
-		"overloaded":               func(*wire.Call, wire.Asker, *wire.Outcome) error { return &transport.Error{Kind: transport.Overloaded, Msg: "busy"} },
+		"deadline": func(*wire.Call, wire.Asker, *wire.Outcome) error {
+			return &transport.Error{Kind: transport.Timeout, Msg: "deadline"}
+		},
+		"closed lane": func(*wire.Call, wire.Asker, *wire.Outcome) error {
+			return &transport.Error{Kind: transport.Closed, Msg: "closed"}
+		},
+		"overloaded": func(*wire.Call, wire.Asker, *wire.Outcome) error {
+			return &transport.Error{Kind: transport.Overloaded, Msg: "busy"}
+		},
 		"any other error":          func(*wire.Call, wire.Asker, *wire.Outcome) error { return errors.New("odd") },
 		"operation refused":        ops(good, bad),
 		"operation unknown":        ops(good, wire.Op{Code: 9999}),

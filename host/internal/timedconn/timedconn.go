@@ -19,6 +19,12 @@ type Conn struct {
 	readAt, writeAt time.Time
 }
 
+// Rearm takes the read deadline away, which may have passed while nobody read. The next read sets a new one.
+func (c *Conn) Rearm() error {
+	c.readAt = time.Time{}
+	return c.SetReadDeadline(time.Time{})
+}
+
 func (c *Conn) Read(p []byte) (int, error) {
 	if now := time.Now(); c.ReadTimeout > 0 && now.Sub(c.readAt) > c.ReadTimeout/8 {
 		c.readAt = now

@@ -7,11 +7,13 @@ import (
 	"io"
 	"net"
 	"net/http/httputil"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/bytesx"
 	"github.com/outrigger-gateway/outrigger/host/internal/timedconn"
 )
 
@@ -35,10 +37,12 @@ type conn struct {
 
 	requests  int
 	idleSince time.Time
+	spent     bool // a request was not sent whole
 }
 
-// get takes an idle connection or dials a new one. Connections that were idle for a while are first asked whether the peer has closed them.
-func (p *pool) get() (c *conn, reused bool, err error) {
+// get takes an idle connection or dials a new one. Connections that were idle for a while, or are for a request that can be sent only
+// once, are first asked whether the peer has closed them.
+func (p *pool) get(once bool) (c *conn, reused bool, err error) {
 	for {
 		p.mu.Lock()
 		p.used = true
@@ -51,7 +55,7 @@ func (p *pool) get() (c *conn, reused bool, err error) {
 		p.idle[n-1] = nil
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		if time.Since(c.idleSince) < 50*time.Millisecond || alive(c.net.Conn) {
+		if !once && time.Since(c.idleSince) < 50*time.Millisecond || c.net.Rearm() == nil && alive(c.net.Conn) {
 			return c, true, nil
 		}
 		c.close()
@@ -119,29 +123,48 @@ const maxInterim = 100
 // exchange sends one request and reads the response head, and the body when it is small. sent tells whether a byte may have reached the peer.
 func (c *conn) exchange(req *fasthttp.Request, resp *fasthttp.Response) (sent bool, err error) {
 	before := c.net.Written
-	err = req.Write(c.bw)
-	if err == nil {
+	if err = req.Write(c.bw); err == nil {
 		err = c.bw.Flush()
 	}
-	if err != nil {
-		c.bw.Reset(&c.net)
-		if c.net.WriteErr == nil && !isTimeout(err) {
-			return c.net.Written > before, &Error{Kind: KindBody, Err: err} // reading the client's body failed
+	switch {
+	case err == nil:
+		err = c.readHead(req, resp)
+	case c.net.WriteErr == nil:
+		return c.net.Written > before, &Error{Kind: KindBody, Err: err} // reading the client's body failed
+	default:
+		if c.earlyAnswer(req, resp) != nil {
+			return c.net.Written > before, c.classify(err)
 		}
-		// The peer may have answered and closed before it had read everything.
-		if rerr := c.readHead(req, resp); rerr == nil {
-			resp.SetConnectionClose()
-			return true, c.attachBody(req, resp)
-		}
-		return c.net.Written > before, c.classify(err)
+		err = nil
 	}
-	if err := c.readHead(req, resp); err != nil {
+	if err != nil {
 		return true, c.classify(err)
 	}
 	if err := c.attachBody(req, resp); err != nil {
-		return true, c.classify(err)
+		failed := c.classify(err)
+		failed.Answered = true
+		return true, failed
 	}
 	return true, nil
+}
+
+// earlyAnswer reads the response head of a peer that took no more of the request: it may have answered before it had read everything. The
+// connection is of no use afterwards.
+func (c *conn) earlyAnswer(req *fasthttp.Request, resp *fasthttp.Response) error {
+	c.spent = true
+	patience := c.net.ReadTimeout
+	if isTimeout(c.net.WriteErr) { // the time is up: only what is there already counts
+		c.net.ReadTimeout = 10 * time.Millisecond
+		if err := c.net.Rearm(); err != nil {
+			return err
+		}
+	}
+	err := c.readHead(req, resp)
+	c.net.ReadTimeout = patience
+	if rerr := c.net.Rearm(); err == nil {
+		err = rerr
+	}
+	return err
 }
 
 func (c *conn) readHead(req *fasthttp.Request, resp *fasthttp.Response) error {
@@ -163,7 +186,7 @@ func (c *conn) readHead(req *fasthttp.Request, resp *fasthttp.Response) error {
 
 // attachBody reads a small body, or hands the connection to a stream. Without a body the connection goes back at once.
 func (c *conn) attachBody(req *fasthttp.Request, resp *fasthttp.Response) error {
-	keep := !resp.ConnectionClose() && !req.ConnectionClose()
+	keep := !c.spent && !resp.ConnectionClose() && !req.ConnectionClose() && !closes(&resp.Header)
 	length := resp.Header.ContentLength()
 	switch {
 	case resp.SkipBody || length == 0:
@@ -191,6 +214,20 @@ func (c *conn) attachBody(req *fasthttp.Request, resp *fasthttp.Response) error 
 		c.close()
 	}
 	return nil
+}
+
+// closes reports whether the peer says that it closes the connection in other words than the "close" that the codec knows.
+func closes(h *fasthttp.ResponseHeader) bool {
+	for k, v := range h.All() {
+		if len(k) == len("connection") && strings.EqualFold(bytesx.View(k), "connection") {
+			for token := range strings.SplitSeq(bytesx.View(v), ",") {
+				if strings.EqualFold(strings.TrimSpace(token), "close") {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // Body holds the stream of a response. Whoever wants to wrap the stream replaces the ReadCloser in it: fasthttp closes a stream that is

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,7 +27,10 @@ type Target struct {
 }
 
 // Address is host:port.
-func (t *Target) Address() string { return net.JoinHostPort(t.Host, strconv.Itoa(t.Port)) }
+func (t *Target) Address() string { return net.JoinHostPort(t.name(), strconv.Itoa(t.Port)) }
+
+// name is the host without the brackets of an IPv6 address.
+func (t *Target) name() string { return strings.Trim(t.Host, "[]") }
 
 // Options bound the kept connections.
 type Options struct {
@@ -77,10 +81,12 @@ const (
 	KindBody                    // the client's body could not be read
 )
 
-// Error is a request that got no response.
+// Error is a request that got no response, or none whose small body was complete.
 type Error struct {
 	Kind Kind
 	Err  error
+	// Answered: the response head had come, so that the request must not be sent again.
+	Answered bool
 }
 
 func (e *Error) Error() string { return e.Err.Error() }
@@ -95,8 +101,9 @@ func (t *Transport) RoundTrip(target *Target, req *fasthttp.Request, resp *fasth
 		return err
 	}
 	stream := req.IsBodyStream()
+	once := stream || !idempotent(req)
 	for try := 0; ; try++ {
-		c, reused, err := p.get()
+		c, reused, err := p.get(once)
 		if err != nil {
 			if try < retries && retryableConnect(err) {
 				continue
@@ -108,20 +115,28 @@ func (t *Transport) RoundTrip(target *Target, req *fasthttp.Request, resp *fasth
 			return nil
 		}
 		c.close()
-		if reused && !stream && idempotent(req) && staleError(err) {
-			retries++ // the peer had closed an idle connection: that was no try
-		}
-		if try >= retries || stream || sent && !idempotent(req) {
+		if stream || answered(err) {
 			return err
 		}
-		resp.Reset()
-		resp.Header.DisableNormalizing()
+		if reused && !once && staleError(err) {
+			retries++ // the peer had closed an idle connection: that was no try
+		}
+		if try >= retries || sent && once {
+			return err
+		}
+		resp.ResetBody() // the head is replaced by the next one that is read
 	}
 }
 
 func retryableConnect(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && (e.Kind == KindConnect || e.Kind == KindTimeout)
+}
+
+// answered reports whether the upstream began to answer.
+func answered(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && (e.Answered || e.Kind == KindBody)
 }
 
 // staleError recognises a kept connection that the peer had closed meanwhile.
@@ -203,7 +218,7 @@ func (t *Transport) dial(target *Target) (net.Conn, error) {
 	defer cancel()
 	c, err := t.dialer.DialContext(ctx, "tcp", target.Address())
 	if err == nil && target.TLS {
-		tc := tls.Client(c, &tls.Config{ServerName: target.Host, InsecureSkipVerify: !target.TLSVerify, NextProtos: []string{"http/1.1"}}) //nolint:gosec // tls_verify is the service's choice
+		tc := tls.Client(c, &tls.Config{ServerName: target.name(), InsecureSkipVerify: !target.TLSVerify, NextProtos: []string{"http/1.1"}}) //nolint:gosec // tls_verify is the service's choice
 		if err = tc.HandshakeContext(ctx); err != nil {
 			_ = c.Close()
 		}
@@ -214,10 +229,10 @@ func (t *Transport) dial(target *Target) (net.Conn, error) {
 	}
 	var dns *net.DNSError
 	switch {
-	case isTimeout(err):
-		return nil, &Error{Kind: KindTimeout, Err: err}
 	case errors.As(err, &dns):
 		return nil, &Error{Kind: KindResolve, Err: err}
+	case isTimeout(err):
+		return nil, &Error{Kind: KindTimeout, Err: err}
 	}
 	return nil, &Error{Kind: KindConnect, Err: err}
 }
@@ -235,7 +250,7 @@ func (c *conn) classify(err error) *Error {
 		return e
 	case isTimeout(err), c.net.ReadErr != nil && isTimeout(c.net.ReadErr):
 		return &Error{Kind: KindTimeout, Err: err}
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		err = errors.New("upstream closed the connection before the response was complete")
 	}
 	return &Error{Kind: KindBadResponse, Err: err}
