@@ -12,6 +12,15 @@ import (
 // the fail mode, and afterwards every one of five instances has its own configuration again.
 func TestCrash(t *testing.T) {
 	t.Parallel()
+	for _, carrier := range carriers {
+		t.Run(carrier, func(t *testing.T) {
+			t.Parallel()
+			testCrash(t, carrier)
+		})
+	}
+}
+
+func testCrash(t *testing.T, carrier string) {
 	up := echoUpstream(t)
 	const instances = 5
 	var list []string
@@ -20,7 +29,7 @@ func TestCrash(t *testing.T) {
 			list = append(list, route(fmt.Sprintf("/%s/%d", l.name, i), fmt.Sprintf("{name: hello-%s, config: {greeting: %s-%d}}", l.name, l.name, i)))
 		}
 	}
-	g := launch{settings: settings{"plugin_servers": exampleServers("msgpack")}, entities: routes(up.URL, list...)}.start(t)
+	g := launch{settings: settings{"plugin_servers": exampleServers(carrier)}, entities: routes(up.URL, list...)}.start(t)
 
 	var killed atomic.Value // name of the language whose server may be down
 	killed.Store("")

@@ -1,12 +1,9 @@
 package examples
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -185,58 +182,5 @@ func testNoPlugins(t *testing.T, g *gateway) {
 		if strings.HasPrefix(name, "x-hello") || strings.HasPrefix(name, "x-rewritten") {
 			t.Errorf("upstream header %s on a route without plugins", name)
 		}
-	}
-}
-
-// Digests of bodies that are empty, larger than a chunk, and announced or not; and the rewrite phase of a plugin that is configured globally.
-func TestDigestGlobal(t *testing.T) {
-	t.Parallel()
-	big := make([]byte, 3<<20)
-	random := rand.NewChaCha8([32]byte{1})
-	_, _ = random.Read(big)
-	up := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/empty":
-			w.WriteHeader(http.StatusOK)
-		case "/none":
-			w.WriteHeader(http.StatusNoContent)
-		case "/big":
-			w.Header().Set("Content-Length", fmt.Sprint(len(big)))
-			_, _ = w.Write(big)
-		case "/chunked":
-			for rest := big; len(rest) > 0; {
-				n := min(len(rest), 100_000)
-				_, _ = w.Write(rest[:n])
-				rest = rest[n:]
-				w.(http.Flusher).Flush()
-			}
-		default:
-			echoHandler(w, r)
-		}
-	})
-	entities := routes(up.URL, route("/")) + "plugins:\n"
-	for _, l := range languages {
-		entities += "- name: digest-" + l.name + "\n"
-	}
-	for _, carrier := range carriers {
-		t.Run(carrier, func(t *testing.T) {
-			t.Parallel()
-			g := launch{settings: settings{"plugin_servers": exampleServers(carrier)}, entities: entities}.start(t)
-			for path, body := range map[string][]byte{"/empty": nil, "/big": big, "/chunked": big} {
-				a := g.get(t, path).want(t, 200)
-				if !bytes.Equal(a.body, body) {
-					t.Errorf("%s: %d bytes came, expected the %d of the upstream", path, len(a.body), len(body))
-				}
-				for _, l := range languages {
-					a.wantHeader(t, "X-Digest-"+l.suffix, fmt.Sprintf("sha256=%x", sha256.Sum256(body)))
-				}
-			}
-			a := g.get(t, "/none").want(t, 204)
-			e := g.get(t, "/echo").want(t, 200).echo(t)
-			for _, l := range languages {
-				a.wantHeader(t, "X-Digest-"+l.suffix, fmt.Sprintf("sha256=%x", sha256.Sum256(nil)))
-				e.wantUpstream(t, "X-Rewritten-"+l.suffix, "1")
-			}
-		})
 	}
 }

@@ -139,3 +139,33 @@ func testKilled(t *testing.T, carrier, stopped string) {
 		t.Errorf("found %v in the directory of the gateway, expected its two files; %v", entries, err)
 	}
 }
+
+// As in a container: the gateway is process 1 of its namespace, and so the parent that plugin servers must not take for a lost one.
+func TestProcessOne(t *testing.T) {
+	t.Parallel()
+	for name, s := range map[string]syscall.Signal{"terminated": syscall.SIGTERM, "killed": syscall.SIGKILL} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			up := echoUpstream(t)
+			g := launch{alone: true, settings: settings{"plugin_servers": exampleServers("msgpack")}, entities: stamped(up.URL)}.start(t)
+			pids := allPIDs(t, g)
+			for range 3 {
+				a := g.get(t, "/stamp").want(t, 200)
+				for _, l := range languages {
+					a.wantHeader(t, "X-Stamp-"+l.suffix, l.name)
+				}
+			}
+			g.signal(t, s)
+			if code := g.exit(t); s == syscall.SIGTERM && code != 0 {
+				t.Errorf("the gateway ended with code %d, expected 0", code)
+			}
+			eventually(t, 2*time.Second, "the processes to go", func() (bool, string) {
+				left := running(pids)
+				return len(left) == 0, fmt.Sprint(left)
+			})
+			if err := os.RemoveAll(g.dir); err != nil { // with process 1 the kernel kills the reaper, too: nobody is left to clean up
+				t.Error(err)
+			}
+		})
+	}
+}

@@ -2,10 +2,14 @@
 package main
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +25,8 @@ func main() {
 		}},
 		pdk.Plugin{Name: "login-go", Version: "0.1.0", Priority: 1100, Authenticates: true, New: func() any { return &login{Do: "nothing"} }},
 		pdk.Plugin{Name: "sneak-go", Version: "0.1.0", Priority: 1100, New: func() any { return &login{Do: "nothing"} }},
+		pdk.Plugin{Name: "body-go", Version: "0.1.0", Priority: 1000, New: func() any { return &body{} }},
+		pdk.Plugin{Name: "need-go", Version: "0.1.0", Priority: 1000, Needs: pdk.NeedRequestBody, New: func() any { return &body{} }},
 		pdk.Plugin{Name: "sample-go", Version: "0.1.0", Priority: 990, New: func() any { return &sample{} }},
 		pdk.Plugin{Name: "relay-go", Version: "0.1.0", Priority: 980, New: func() any { return &relay{} }},
 		pdk.Plugin{Name: "show-go", Version: "0.1.0", Priority: 970, New: func() any { return &show{} }},
@@ -78,6 +84,13 @@ func (b *behaviour) act(k *pdk.PDK, phase string) error {
 		return mark(k, phase)
 	case "exit", "exit-swallowed", "exit-raise", "exit-sleep":
 		return b.exit(k, phase)
+	case "log":
+		for _, write := range []func(...any){k.Log.Debug, k.Log.Info, k.Log.Notice, k.Log.Warn, k.Log.Err, k.Log.Crit, k.Log.Alert, k.Log.Emerg} {
+			write("a line ", 1, " é\xff\nof two")
+		}
+	case "print":
+		fmt.Println("printed to stdout")
+		fmt.Fprint(os.Stderr, "printed \xff to stderr\n")
 	case "die":
 		os.Exit(3)
 	}
@@ -138,6 +151,27 @@ func (l *login) Access(k *pdk.PDK) error {
 		panic("boom")
 	}
 	return k.ServiceRequest.SetHeader("X-Who", consumer.Username)
+}
+
+// body looks at the request body.
+type body struct{}
+
+func (*body) Access(k *pdk.PDK) error {
+	b, err := k.Request.GetRawBody()
+	if err != nil {
+		return err
+	}
+	if err := k.ServiceRequest.SetHeader("X-Body", fmt.Sprintf("%x %d", sha256.Sum256(b), len(b))); err != nil {
+		return err
+	}
+	if text, ok := k.Request.GetHeader("X-Replace"); ok {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return err
+		}
+		return k.ServiceRequest.SetRawBody(bytes.Repeat([]byte("r"), n))
+	}
+	return nil
 }
 
 // sample puts the JSON of a header into ctx.shared.

@@ -1,4 +1,6 @@
 // Plugins that misbehave as the tests of the whole gateway ask for. See README.md beside this directory.
+import { createHash } from "node:crypto";
+import { writeSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { definePlugin } from "../../../../sdk-js/dist/index.js";
 
@@ -42,6 +44,15 @@ function act(kong, config, phase) {
     case "exit-raise":
     case "exit-sleep":
       return swallow(kong, config, phase);
+    case "log":
+      for (const level of ["debug", "info", "notice", "warn", "err", "crit", "alert", "emerg"]) {
+        kong.log[level]("a line ", 1, " é\udcff\nof two");
+      }
+      return 0;
+    case "print":
+      console.log("printed to stdout");
+      writeSync(2, Buffer.from("printed \xff to stderr\n", "latin1"));
+      return 0;
     case "die":
       return process.exit(3);
     case "reject-later":
@@ -150,6 +161,16 @@ class Login {
   }
 }
 
+/** Looks at the request body. */
+class Body {
+  async access(kong) {
+    const body = await kong.request.getRawBody();
+    kong.service.request.setHeader("X-Body", `${createHash("sha256").update(body).digest("hex")} ${body.length}`);
+    const size = kong.request.getHeader("X-Replace");
+    if (size !== null) kong.service.request.setRawBody(Buffer.alloc(Number(size), "r"));
+  }
+}
+
 /** Puts the JSON of a header into ctx.shared. */
 class Sample {
   access(kong) {
@@ -185,6 +206,8 @@ export default [
   definePlugin({ ...common, name: "fault-response-js", schema: behaviour("response"), instance: FaultResponse }),
   definePlugin({ ...common, name: "login-js", priority: 1100, authenticates: true, schema: login, instance: Login }),
   definePlugin({ ...common, name: "sneak-js", priority: 1100, schema: login, instance: Login }),
+  definePlugin({ ...common, name: "body-js", instance: Body }),
+  definePlugin({ ...common, name: "need-js", needs: ["request_body"], instance: Body }),
   definePlugin({ ...common, name: "sample-js", priority: 990, instance: Sample }),
   definePlugin({ ...common, name: "relay-js", priority: 980, instance: Relay }),
   definePlugin({ ...common, name: "show-js", priority: 970, instance: Show }),

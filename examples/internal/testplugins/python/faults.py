@@ -1,6 +1,7 @@
 """Plugins that misbehave as the tests of the whole gateway ask for. See README.md beside this directory."""
 
 import asyncio
+import hashlib
 import json
 import os
 import time
@@ -56,6 +57,13 @@ def act(kong: outrigger.PDK | outrigger.AsyncPDK, config: Behaviour, phase: str)
             kong.response.exit(418, "exited")
         case "exit-swallowed" | "exit-raise" | "exit-sleep":
             return swallow(kong, config, phase)
+        case "log":
+            log = kong.log
+            for write in (log.debug, log.info, log.notice, log.warn, log.err, log.crit, log.alert, log.emerg):
+                write("a line ", 1, " é\udcff\nof two")
+        case "print":
+            print("printed to stdout", flush=True)
+            os.write(2, b"printed \xff to stderr\n")
         case "die":
             os._exit(3)
     return 0
@@ -212,6 +220,28 @@ class Sneak(outrigger.Plugin):
 
     def access(self, kong: outrigger.PDK) -> None:
         authenticate(kong, self.config)
+
+
+class Body(outrigger.Plugin):
+    """Looks at the request body."""
+
+    name = "body-python"
+    version = "0.1.0"
+    priority = 1000
+
+    def access(self, kong: outrigger.PDK) -> None:
+        body = kong.request.get_raw_body()
+        kong.service.request.set_header("X-Body", f"{hashlib.sha256(body).hexdigest()} {len(body)}")
+        size = kong.request.get_header("X-Replace")
+        if size is not None:
+            kong.service.request.set_raw_body(b"r" * int(size))
+
+
+class Need(Body):
+    """The same; the body travels with the call when it is small."""
+
+    name = "need-python"
+    needs = ("request_body",)
 
 
 class Sample(outrigger.Plugin):
