@@ -19,7 +19,7 @@ import (
 
 // dispatch serves one stream, which is one lane of carrier grpc.
 func (s *Server) dispatch(stream pluginv1.PluginServer_DispatchServer) error {
-	out := &streamWriter{stream: stream, quit: make(chan struct{})}
+	out := newStreamWriter(stream)
 	l := newLane(s, out)
 	if !s.join(l, out.close) {
 		return status.Error(codes.Unavailable, "the plugin server is shutting down")
@@ -44,7 +44,8 @@ func (s *Server) dispatch(stream pluginv1.PluginServer_DispatchServer) error {
 			return st.Err()
 		}
 		s.logger.Error("a lane is closed because of a bad frame", "error", err)
-		out.send(0, goAway(wire.CodeBadFrame, err.Error()))
+		go out.close(wire.CodeBadFrame, err.Error())
+		<-out.quit
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
 }
@@ -151,8 +152,14 @@ type streamWriter struct {
 	stream pluginv1.PluginServer_DispatchServer
 	dead   bool
 
-	once sync.Once
-	quit chan struct{} // closed when this side ends the lane
+	quit chan struct{} // closed by end
+	end  func()        // ends the lane from this side, and with it a send that waits
+}
+
+func newStreamWriter(stream pluginv1.PluginServer_DispatchServer) *streamWriter {
+	w := &streamWriter{stream: stream, quit: make(chan struct{})}
+	w.end = sync.OnceFunc(func() { close(w.quit) })
+	return w
 }
 
 func (w *streamWriter) send(id uint32, m *pluginv1.DispatchResponse) {
@@ -164,12 +171,12 @@ func (w *streamWriter) send(id uint32, m *pluginv1.DispatchResponse) {
 	}
 }
 
-// close says goaway and ends the lane.
+// close says goaway and ends the lane, at the latest after farewell: a host that does not read holds up nobody.
 func (w *streamWriter) close(code, message string) {
-	w.once.Do(func() {
-		w.send(0, goAway(code, message))
-		close(w.quit)
-	})
+	timer := time.AfterFunc(farewell, w.end)
+	defer timer.Stop()
+	w.send(0, goAway(code, message))
+	w.end()
 }
 
 // outcome implements carrier.

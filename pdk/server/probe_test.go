@@ -76,6 +76,10 @@ func (p *probe) Access(k *pdk.PDK) error {
 	case "error":
 		_ = k.ServiceRequest.SetHeader("X-Mark", p.Mark)
 		return errors.New("no")
+	case "shout":
+		for range 64 {
+			k.Log.Err(strings.Repeat("x", 32<<10))
+		}
 	case "nil in an error":
 		var none *fragile
 		return none
