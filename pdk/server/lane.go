@@ -103,7 +103,8 @@ func (l *lane) answer(id uint32, a wire.Answer) {
 	}
 }
 
-// cancel seals a call. For the reader.
+// cancel seals a call. For the reader. The session hears of it before whoever waits for an answer, so that a question of a cancelled call ends
+// as every other PDK function of it.
 func (l *lane) cancel(id uint32) {
 	l.mu.Lock()
 	r := l.calls[id]
@@ -111,11 +112,13 @@ func (l *lane) cancel(id uint32) {
 		l.mu.Unlock()
 		return
 	}
-	l.detachLocked(r)
 	r.pinned = true
 	l.mu.Unlock()
 	r.session.Cancel()
 	l.mu.Lock()
+	if !r.detached {
+		l.detachLocked(r)
+	}
 	r.pinned = false
 	over := r.over
 	l.mu.Unlock()
@@ -138,8 +141,8 @@ func (l *lane) die() {
 	}
 }
 
-// detach takes a run out of the calls in flight, which is the right to send its outcome. It reports false when another has done so, and whether
-// other calls are in flight.
+// detach takes a run out of the calls in flight, which is the right to send its outcome. It reports false when another has done so, or when the
+// reader is cancelling it, and whether other calls are in flight.
 func (l *lane) detach(r *run) (mine, others bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -147,7 +150,7 @@ func (l *lane) detach(r *run) (mine, others bool) {
 		return false, false
 	}
 	l.detachLocked(r)
-	return true, len(l.calls) > 0
+	return !r.pinned, len(l.calls) > 0
 }
 
 func (l *lane) detachLocked(r *run) {
