@@ -57,6 +57,8 @@ type Answer struct {
 	Formatted  bool
 	Message    string
 	HasMessage bool
+	// Transport: it is about the HTTP messages, not about what they say. The format falls back to error_default_type.
+	Transport bool
 }
 
 // Upstream holds what plugins want of the request to the service beside the facts.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
@@ -21,6 +22,13 @@ func (r *request) writeBody() {
 		resp.SetBodyRaw(r.ex.NewBody) // closes the upstream's stream
 	}
 	r.closeAfterUnreadBody()
+	if r.clientCloses() {
+		r.ctx.SetConnectionClose()
+	}
+	if r.bodyless() {
+		r.finish()
+		return
+	}
 	chain := r.ex.Chain(pdk.PhaseBodyFilter)
 	if len(chain) > 0 && r.ex.Upstream.BufferBody && resp.IsBodyStream() {
 		if _, err := r.ResponseBody(); err != nil {
@@ -42,6 +50,67 @@ func (r *request) writeBody() {
 		resp.Header.SetContentLength(-1)
 	}
 	stream.ReadCloser = &trackedBody{ReadCloser: stream.ReadCloser, r: r}
+	if resp.Header.ContentLength() < 0 && !r.ctx.Request.Header.IsHTTP11() {
+		r.writeUntilClose()
+	}
+}
+
+// bodyless settles whether this response may carry a body, which the client's method and the final status say: the upstream may have been sent
+// another method, and plugins may have changed the status. Without a body no filter runs.
+func (r *request) bodyless() bool {
+	resp := &r.ctx.Response
+	status := resp.StatusCode()
+	head := r.ctx.Request.Header.IsHead()
+	none := head || status < 200 || status == http.StatusNoContent || status == http.StatusNotModified
+	if !none {
+		if resp.SkipBody && !resp.IsBodyStream() {
+			resp.Header.SetContentLength(len(resp.Body())) // the length of a body that did not come
+		}
+		resp.SkipBody = false
+		return false
+	}
+	if head && !r.ex.HasNewBody && len(r.ex.Chain(pdk.PhaseBodyFilter)) > 0 {
+		resp.Header.SetContentLength(-1) // nobody knows what the filters would have made of the body
+	}
+	resp.SkipBody = true
+	if resp.IsBodyStream() || !head {
+		resp.SetBodyRaw(nil) // closes the stream
+	}
+	if status < 200 {
+		r.ctx.SetConnectionClose() // the client may wait for another response
+	}
+	return true
+}
+
+// writeUntilClose sends a stream of unknown length to a client of HTTP/1.0, which knows no chunks: its end is the end of the connection.
+func (r *request) writeUntilClose() {
+	ctx := r.ctx
+	ctx.HijackSetNoResponse(true)
+	ctx.Hijack(func(c net.Conn) {
+		h := &ctx.Response.Header
+		h.Del("Transfer-Encoding")
+		h.SetContentLength(-2) // sets Connection: close
+		_, err := c.Write(h.Header())
+		if err == nil {
+			_, err = io.Copy(c, ctx.Response.BodyStream())
+		}
+		if cerr := ctx.Response.CloseBodyStream(); err == nil {
+			err = cerr
+		}
+		if tcp, ok := unwrapped(ctx.Conn()).(*net.TCPConn); ok && err != nil {
+			_ = tcp.SetLinger(0) // a reset tells the client that something is missing
+		}
+	})
+}
+
+// clientCloses reports whether the client wants the connection closed, in whatever spelling: fasthttp knows only a lone "close".
+func (r *request) clientCloses() bool {
+	for _, l := range r.lines {
+		if len(l.name) == len("connection") && fold(l.name, "connection") && hasToken(l.value, []byte("close")) {
+			return true
+		}
+	}
+	return false
 }
 
 // closeAfterUnreadBody ends the client's connection when a request body is left in it: the next request could not be found behind it.
@@ -64,9 +133,12 @@ const prefetched = 8 << 10
 // clientBody is what is left of the request body.
 type clientBody struct {
 	r      io.Reader // nil: there is no body, or it was taken into memory
-	size   int       // as declared; -1: chunked
-	prefix []byte    // read already, comes first
-	left   int64     // bytes that may still come; negative: no limit
+	conn   *clientConn
+	size   int    // as declared; -1: chunked
+	got    int64  // bytes that came
+	err    error  // sticky
+	prefix []byte // read already, comes first
+	left   int64  // bytes that may still come; negative: no limit
 	eof    bool
 	over   bool // more came than may
 }
@@ -79,14 +151,26 @@ func (b *clientBody) Read(p []byte) (int, error) {
 		b.prefix = b.prefix[n:]
 		return n, nil
 	}
+	if b.err != nil {
+		return 0, b.err
+	}
 	n, err := b.r.Read(p)
-	b.eof = b.eof || err == io.EOF
+	b.got += int64(n)
+	if err == io.EOF {
+		// fasthttp calls a body complete when the client has gone in the middle of it.
+		if b.size >= 0 && b.got < int64(b.size) || b.size < 0 && b.conn.ended() {
+			err = io.ErrUnexpectedEOF
+		} else {
+			b.eof = true
+		}
+	}
 	if b.left >= 0 {
 		if b.left -= int64(n); b.left < 0 {
 			b.over = true
-			return 0, errBodyTooLarge
+			n, err = 0, errBodyTooLarge
 		}
 	}
+	b.err = err
 	return n, err
 }
 
@@ -98,7 +182,7 @@ func (r *request) bufferFailed(err error) {
 		status = http.StatusInternalServerError
 	}
 	r.proxy.opts.Logger.Error("response body cannot be buffered", "request_id", string(r.id[:]), "error", err.Error())
-	r.ex.Fail(status, "")
+	r.failHere(status)
 	r.answer()
 	r.writeHeaders()
 }
@@ -137,6 +221,14 @@ func (r *request) filterMemory(chain []*plan.Instance) {
 type trackedBody struct {
 	io.ReadCloser
 	r *request
+}
+
+func (t *trackedBody) Read(p []byte) (int, error) {
+	n, err := t.ReadCloser.Read(p)
+	if err != nil && err != io.EOF && t.r != nil {
+		t.r.proxy.opts.Logger.Error("response cut off", "request_id", string(t.r.id[:]), "error", err.Error())
+	}
+	return n, err
 }
 
 func (t *trackedBody) Close() error {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -22,18 +23,21 @@ func (r *request) upstreamFailed(err error) {
 	}
 	switch e.Kind {
 	case upstream.KindTimeout:
-		r.ex.Fail(http.StatusGatewayTimeout, "")
+		r.failHere(http.StatusGatewayTimeout)
 	case upstream.KindResolve:
 		r.ex.Fail(http.StatusServiceUnavailable, "name resolution failed")
 	case upstream.KindBody:
 		status := http.StatusBadRequest
-		if r.clientBody.over {
+		var timeout net.Error
+		switch {
+		case r.clientBody.over:
 			status = http.StatusRequestEntityTooLarge
+		case errors.As(e.Err, &timeout) && timeout.Timeout():
+			status = http.StatusRequestTimeout
 		}
-		r.ctx.SetConnectionClose()
-		r.ex.Fail(status, "")
+		r.failHere(status)
 	default:
-		r.ex.Fail(http.StatusBadGateway, "")
+		r.failHere(http.StatusBadGateway)
 	}
 }
 
@@ -72,7 +76,6 @@ func (r *request) answer() {
 	r.responseBody, r.bufferedBody = nil, false
 	r.ex.NewBody, r.ex.HasNewBody = nil, false
 	a.Given = false // so that a filter that answers is seen
-	r.answered = true
 }
 
 // format is one of the shapes of an error body.
@@ -85,40 +88,59 @@ const (
 	formatXML
 )
 
-// errorFormat negotiates: an explicit content type, else Accept with its qualities, else JSON.
+// errorFormat negotiates: an explicit content type, else Accept with its qualities, else JSON. For errors about the HTTP messages the request's
+// own content type and error_default_type come before JSON.
 func (r *request) errorFormat(explicit string) format {
 	if explicit != "" {
-		return formatOf(explicit)
+		f, _ := formatOf(explicit)
+		return f
+	}
+	accept := r.header("accept")
+	if accept == "" && r.ex.Answer.Transport {
+		f, known := formatOf(r.header("content-type"))
+		if !known {
+			f, _ = formatOf(r.proxy.opts.ErrorDefaultType)
+		}
+		return f
 	}
 	best, quality := formatJSON, 0.0
-	for entry := range strings.SplitSeq(r.header("accept"), ",") {
+	for entry := range strings.SplitSeq(accept, ",") {
 		media, params, _ := strings.Cut(entry, ";")
-		q := 1.0
-		for p := range strings.SplitSeq(params, ";") {
-			if v, ok := strings.CutPrefix(strings.TrimSpace(p), "q="); ok {
-				if f, err := strconv.ParseFloat(v, 64); err == nil {
-					q = f
-				}
-			}
-		}
-		if media = strings.TrimSpace(media); media != "" && q > quality {
-			best, quality = formatOf(media), q
+		f, known := formatOf(media)
+		if q := qualityOf(params); known && q > quality {
+			best, quality = f, q
 		}
 	}
 	return best
 }
 
-func formatOf(media string) format {
+// qualityOf is the q of the parameters of a media range; 1 when there is none that is a number.
+func qualityOf(params string) float64 {
+	for p := range strings.SplitSeq(params, ";") {
+		name, value, _ := strings.Cut(p, "=")
+		if strings.EqualFold(strings.TrimSpace(name), "q") {
+			if q, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err == nil {
+				return q
+			}
+		}
+	}
+	return 1
+}
+
+// formatOf is the format of a media type or range; known is false, with JSON, for types in which no error is written.
+func formatOf(media string) (f format, known bool) {
 	media, _, _ = strings.Cut(strings.ToLower(media), ";")
 	switch strings.TrimSpace(media) {
 	case "text/html", "application/xhtml+xml":
-		return formatHTML
+		return formatHTML, true
 	case "text/xml", "application/xml":
-		return formatXML
+		return formatXML, true
 	case "text/plain", "text/*":
-		return formatPlain
+		return formatPlain, true
+	case "application/json", "application/*", "*/*":
+		return formatJSON, true
 	}
-	return formatJSON
+	return formatJSON, false
 }
 
 // errorBody renders spec/gateway.md 4.3.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"net/http"
@@ -39,36 +40,43 @@ func (r *request) upstreamTarget() *upstream.Target {
 func (r *request) writeUpstream(out *fasthttp.Request, target *upstream.Target) {
 	h := &out.Header
 	h.DisableNormalizing()
+	h.DisableSpecialHeader() // every line is written as it is added
 	h.SetNoDefaultContentType(true)
-	h.SetMethodBytes(r.ctx.Request.Header.Method())
-	if r.ex.Dirty&exchange.DirtyMethod != 0 {
-		h.SetMethod(r.ex.Facts.Request.Method)
-	}
+	h.SetMethod(r.method())
 	r.scratch = r.appendURI(r.scratch[:0])
 	h.SetRequestURIBytes(r.scratch)
-	r.copyRequestHeaders(h)
 	r.setHost(h, target)
+	r.copyRequestHeaders(h)
 	r.setForwarded(h)
 	h.Add("Connection", "keep-alive")
 	if r.proxy.opts.HeadersUpstream {
 		h.AddBytesV("X-Kong-Request-Id", r.id[:])
 	}
+	length := -1
 	switch {
 	case r.ex.Upstream.HasBody:
 		out.SetBodyRaw(r.ex.Upstream.Body)
-		h.SetContentLength(len(r.ex.Upstream.Body))
+		length = len(r.ex.Upstream.Body)
 	case r.hasBody && len(r.body) > 0:
 		out.SetBodyRaw(r.body)
+		length = len(r.body)
 	case r.clientBody.r != nil:
 		out.SetBodyStream(&r.clientBody, r.clientBody.size)
+		length = r.clientBody.size
+	case !h.IsGet() && !h.IsHead():
+		length = 0
+	}
+	if length >= 0 {
+		r.scratch = strconv.AppendInt(r.scratch[:0], int64(length), 10)
+		h.AddBytesV("Content-Length", r.scratch)
 	}
 }
 
 // copyRequestHeaders copies what may pass: no hop-by-hop headers, none that the gateway sets itself, and no identity headers that a client
 // made up.
 func (r *request) copyRequestHeaders(h *fasthttp.RequestHeader) {
-	in := &r.ctx.Request.Header
-	nominated := []byte(r.header("connection")) // empty for most requests: no copy
+	r.scratch = appendList(r.scratch[:0], r, "connection")
+	nominated := r.scratch // empty for most requests
 	if r.ex.Dirty&exchange.DirtyRequestHeaders != 0 {
 		for _, f := range r.ex.Facts.Request.Headers {
 			if passUpstream([]byte(f.Name), nominated) {
@@ -76,14 +84,21 @@ func (r *request) copyRequestHeaders(h *fasthttp.RequestHeader) {
 			}
 		}
 	} else {
-		for k, v := range in.All() {
-			if passUpstream(k, nominated) && !identity(k) {
-				h.AddBytesKV(k, v)
+		for _, l := range r.lines {
+			if passUpstream(l.name, nominated) && !identity(l.name) {
+				h.AddBytesKV(l.name, l.value)
 			}
 		}
 	}
-	if te := r.header("te"); te != "" && hasToken([]byte(te), []byte("trailers")) {
-		h.Set("TE", "trailers")
+	for i := 0; ; i++ {
+		te, ok := headerView{r}.HeaderValue("te", i)
+		if !ok {
+			return
+		}
+		if hasToken([]byte(te), []byte("trailers")) {
+			h.Add("TE", "trailers")
+			return
+		}
 	}
 }
 
@@ -191,14 +206,13 @@ func hasToken(list, token []byte) bool {
 }
 
 func (r *request) setHost(h *fasthttp.RequestHeader, t *upstream.Target) {
-	if r.ex.Dirty&exchange.DirtyRequestHeaders != 0 {
-		// A plugin that wrote Host wins over everything.
-		for _, f := range r.ex.Facts.Request.Headers {
-			if strings.EqualFold(f.Name, "Host") && f.Value != string(r.ctx.Request.Header.Host()) {
-				h.SetHost(f.Value)
-				return
-			}
-		}
+	if host := r.ex.Upstream.Host; host != "" { // a plugin's word counts more than anything
+		h.Add("Host", host)
+		return
+	}
+	name := t.Host
+	if strings.IndexByte(name, ':') >= 0 && name[0] != '[' {
+		name = "[" + name + "]"
 	}
 	switch {
 	case r.ex.Route.PreserveHost:
@@ -206,11 +220,11 @@ func (r *request) setHost(h *fasthttp.RequestHeader, t *upstream.Target) {
 		if len(host) == 0 {
 			host = r.ctx.Request.Header.Host()
 		}
-		h.SetHostBytes(host)
+		h.AddBytesV("Host", host)
 	case t.TLS && t.Port == 443 || !t.TLS && t.Port == 80:
-		h.SetHost(t.Host)
+		h.Add("Host", name)
 	default:
-		h.SetHost(t.Host + ":" + strconv.Itoa(t.Port))
+		h.Add("Host", name+":"+strconv.Itoa(t.Port))
 	}
 }
 
@@ -231,12 +245,17 @@ func (r *request) setForwarded(h *fasthttp.RequestHeader) {
 	h.Add("X-Forwarded-Host", cmp.Or(w.host, r.host))
 	r.scratch = strconv.AppendInt(r.scratch[:0], int64(cmp.Or(w.port, r.listenPort())), 10)
 	h.AddBytesV("X-Forwarded-Port", r.scratch)
-	h.Add("X-Forwarded-Path", cmp.Or(w.path, bytesx.View(r.target.path)))
+	h.Add("X-Forwarded-Path", cmp.Or(w.path, bytesx.View(r.target.path), "/"))
 	if prefix := cmp.Or(w.prefix, r.match.Prefix); prefix != "" {
 		h.Add("X-Forwarded-Prefix", prefix)
 	}
 	r.scratch = appendList(r.scratch[:0], r, "via")
-	h.AddBytesV("Via", append(r.scratch, r.proxy.via...))
+	via := r.proxy.via
+	if !r.ctx.Request.Header.IsHTTP11() {
+		via = r.proxy.via10
+	}
+	r.scratch = append(r.scratch, via...)
+	h.AddBytesV("Via", r.scratch)
 }
 
 // appendList appends the values of a request header, each followed by a comma; name is in lower case.
@@ -245,6 +264,9 @@ func appendList(dst []byte, r *request, name string) []byte {
 		v, ok := headerView{r}.HeaderValue(name, i)
 		if !ok {
 			return dst
+		}
+		if v == "" {
+			continue
 		}
 		dst = append(append(dst, v...), ", "...)
 	}
@@ -256,12 +278,13 @@ func (r *request) dropHopHeaders() {
 	var nominated []byte
 	for k, v := range h.All() {
 		if len(k) == len("connection") && fold(k, "connection") {
-			nominated = v
+			nominated = append(append(nominated, v...), ',')
 		}
 	}
 	drop := r.scratch[:0]
 	for k := range h.All() {
-		if responseHop(k) || len(nominated) > 0 && hasToken(nominated, k) {
+		r.hasDate = r.hasDate || len(k) == len("date") && fold(k, "date")
+		if responseHop(k) || len(nominated) > 0 && !framing(k) && hasToken(nominated, k) {
 			drop = append(append(drop, k...), 0)
 		}
 	}
@@ -271,6 +294,11 @@ func (r *request) dropHopHeaders() {
 		drop = drop[i+1:]
 	}
 	h.ResetConnectionClose()
+}
+
+// framing names the headers that say where the body ends: whatever else is said of them, they are needed here.
+func framing(name []byte) bool {
+	return len(name) == 14 && fold(name, "content-length") || len(name) == 17 && fold(name, "transfer-encoding")
 }
 
 func responseHop(name []byte) bool {
@@ -290,6 +318,9 @@ func (r *request) writeHeaders() {
 	h := &r.ctx.Response.Header
 	if r.ex.Dirty&exchange.DirtyResponse != 0 {
 		r.writeFacts(h)
+	}
+	if r.upgrade && h.StatusCode() == http.StatusUpgradeRequired {
+		h.Add("Connection", "Upgrade")
 	}
 	o := &r.proxy.opts
 	proxied := r.ex.Facts.Response.Source == wire.SourceService && r.ex.Facts.HasServiceResponse
@@ -343,7 +374,7 @@ func (r *request) debugHeaders(h *fasthttp.ResponseHeader) {
 func (r *request) writeFacts(h *fasthttp.ResponseHeader) {
 	f := &r.ex.Facts
 	length := h.ContentLength()
-	h.Reset()
+	r.resetKeepingDate(h)
 	r.prepareHeader(h)
 	h.SetStatusCode(f.Response.Status)
 	kept := false
@@ -351,13 +382,14 @@ func (r *request) writeFacts(h *fasthttp.ResponseHeader) {
 		switch {
 		case strings.EqualFold(line.Name, "Content-Length"):
 			kept = true
-		case strings.EqualFold(line.Name, "Connection"), strings.EqualFold(line.Name, "Transfer-Encoding"), strings.EqualFold(line.Name, "Keep-Alive"):
+		case strings.EqualFold(line.Name, "Connection"), strings.EqualFold(line.Name, "Transfer-Encoding"), strings.EqualFold(line.Name, "Keep-Alive"),
+			strings.EqualFold(line.Name, "Trailer"):
 			// not a plugin's to set
 		default:
 			h.Add(line.Name, line.Value)
 		}
 	}
-	if !kept && r.ctx.Response.IsBodyStream() {
+	if !kept && (r.ctx.Response.IsBodyStream() || r.ctx.Response.SkipBody) {
 		length = -1
 	}
 	h.SetContentLength(length)
@@ -367,6 +399,31 @@ func (r *request) writeFacts(h *fasthttp.ResponseHeader) {
 func (r *request) prepareHeader(h *fasthttp.ResponseHeader) {
 	h.DisableNormalizing()
 	h.SetNoDefaultContentType(true)
+}
+
+// resetKeepingDate empties the head but for the upstream's Date, which fasthttp lets nobody set. Without one, fasthttp adds the time of now.
+func (r *request) resetKeepingDate(h *fasthttp.ResponseHeader) {
+	if !r.hasDate || r.ex.Facts.Response.Source != wire.SourceService {
+		h.Reset()
+		return
+	}
+	var date []byte
+	for k, v := range h.All() {
+		if len(k) == len("date") && fold(k, "date") {
+			date = v
+		}
+	}
+	r.scratch = append(append(append(r.scratch[:0], "HTTP/1.1 200 OK\r\nDate: "...), date...), "\r\n\r\n"...)
+	if r.headReader == nil {
+		r.headReader = bufio.NewReaderSize(nil, 256)
+	}
+	r.headSource.Reset(r.scratch)
+	r.headReader.Reset(&r.headSource)
+	if err := h.Read(r.headReader); err != nil { // a date of hundreds of bytes
+		h.Reset()
+	}
+	h.SetContentLength(0)
+	h.ResetConnectionClose()
 }
 
 // resetResponse throws away what a failed upstream left.
@@ -388,12 +445,17 @@ func (r *request) wantsHTTPS(route *entity.Route) bool {
 	return !r.peer.trusted || strings.ToLower(first(r.header("x-forwarded-proto"))) != "https"
 }
 
+// upgradeRequired answers 426 and names the protocol to use.
+func (r *request) upgradeRequired(message, protocol string) {
+	r.ex.Fail(http.StatusUpgradeRequired, message)
+	r.ex.Answer.Headers = []wire.Header{{Name: "Upgrade", Value: protocol}}
+	r.upgrade = true
+}
+
 // httpsRequired answers a plain request for an https route.
 func (r *request) httpsRequired(route *entity.Route) {
 	if route.HTTPSRedirectStatusCode == http.StatusUpgradeRequired || route.HTTPSRedirectStatusCode == 0 {
-		r.ex.Fail(http.StatusUpgradeRequired, "Please use HTTPS protocol")
-		// Connection: Upgrade is hop-by-hop and needs no entry here: clients look at Upgrade.
-		r.ex.Answer.Headers = []wire.Header{{Name: "Upgrade", Value: "TLS/1.2, HTTP/1.1"}}
+		r.upgradeRequired("Please use HTTPS protocol", "TLS/1.2, HTTP/1.1")
 		return
 	}
 	host := r.host
@@ -420,7 +482,7 @@ func parseHeaders(dst []wire.Header, block string) []wire.Header {
 		}
 		line = strings.TrimSuffix(line, "\r")
 		i := strings.IndexByte(line, ':')
-		if i <= 0 || identity([]byte(line[:i])) {
+		if i <= 0 || line[0] == ' ' || line[0] == '\t' || identity([]byte(line[:i])) {
 			continue
 		}
 		dst = append(dst, wire.Header{Name: line[:i], Value: strings.Trim(line[i+1:], " \t")})

@@ -15,6 +15,8 @@ import (
 type logQueue struct {
 	queue   chan logged
 	workers sync.WaitGroup
+	closing sync.RWMutex // guards closed; held for reading while something is pushed
+	closed  bool
 	dropped atomic.Uint64
 	logger  *slog.Logger
 }
@@ -39,6 +41,13 @@ func newLogQueue(d *dispatch.Dispatcher, logger *slog.Logger, size, workers int)
 
 // push queues a detached exchange, or drops it.
 func (q *logQueue) push(ex *exchange.Exchange, gen *generation.Generation) {
+	q.closing.RLock()
+	defer q.closing.RUnlock()
+	if q.closed { // a request that the shutdown did not wait for
+		q.dropped.Add(1)
+		gen.Release()
+		return
+	}
 	select {
 	case q.queue <- logged{ex, gen}:
 	default:
@@ -49,8 +58,13 @@ func (q *logQueue) push(ex *exchange.Exchange, gen *generation.Generation) {
 	}
 }
 
-// close runs what is queued and ends. Nothing may be pushed any more.
+// close runs what is queued and ends. What is pushed later is dropped.
 func (q *logQueue) close() {
-	close(q.queue)
+	q.closing.Lock()
+	if !q.closed {
+		q.closed = true
+		close(q.queue)
+	}
+	q.closing.Unlock()
 	q.workers.Wait()
 }

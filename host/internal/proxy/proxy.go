@@ -51,7 +51,8 @@ type Options struct {
 type Proxy struct {
 	opts Options
 	logs *logQueue
-	via  string
+	// via is what Via says of a message of HTTP/1.1, via10 of HTTP/1.0.
+	via, via10 string
 	// realIPHeader is opts.RealIPHeader in lower case.
 	realIPHeader string
 	// InFlight is the number of requests being served.
@@ -60,7 +61,7 @@ type Proxy struct {
 
 // New makes a proxy. Close ends its log queue.
 func New(o Options) *Proxy {
-	p := &Proxy{opts: o, via: "1.1 outrigger/" + o.Version, realIPHeader: strings.ToLower(o.RealIPHeader)}
+	p := &Proxy{opts: o, via: "1.1 outrigger/" + o.Version, via10: "1.0 outrigger/" + o.Version, realIPHeader: strings.ToLower(o.RealIPHeader)}
 	p.logs = newLogQueue(o.Dispatcher, o.Logger, o.LogQueue, o.LogWorkers)
 	return p
 }

@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"bufio"
 	"bytes"
 	"io"
+	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,9 +32,10 @@ type request struct {
 	start, upstreamStart, upstreamEnd time.Time
 
 	id       [32]byte
-	target   target // of the request line
-	path     string // normalised; a view of the request
-	host     string // lower case; a view of the request
+	lines    []headerLine // of the head as received; views of the request
+	target   target       // of the request line
+	path     string       // normalised; a view of the request
+	host     string       // lower case; a view of the request
 	hostPort int
 	match    router.Match
 	peer     peer
@@ -44,9 +47,12 @@ type request struct {
 	responseBody []byte // the upstream's body in memory
 	bufferedBody bool
 
-	scratch  []byte
-	answered bool // the gateway answered itself
-	finished bool
+	scratch    []byte
+	headReader *bufio.Reader
+	headSource bytes.Reader
+	hasDate    bool // the upstream's response says when it was made
+	upgrade    bool // the answer names a protocol to upgrade to
+	finished   bool
 }
 
 var requests = sync.Pool{New: func() any { return new(request) }}
@@ -64,13 +70,15 @@ func acquire(p *Proxy, ctx *fasthttp.RequestCtx, gen *generation.Generation) *re
 	r.ex.Plan = gen.Plans.Global
 	r.ex.Latencies.Proxy = -1
 	r.ex.Facts.StartTime = r.start.UnixMilli()
+	r.readHead()
 	if ctx.Request.IsBodyStream() {
 		if n := ctx.Request.Header.ContentLength(); n != 0 {
 			r.clientBody = clientBody{r: ctx.RequestBodyStream(), size: n, left: -1}
+			r.clientBody.conn, _ = ctx.Conn().(*clientConn)
 			if limit := p.opts.MaxRequestBody; limit > 0 {
 				r.clientBody.left = limit
 				if int64(n) > limit {
-					r.ex.Fail(fasthttp.StatusRequestEntityTooLarge, "")
+					r.failHere(http.StatusRequestEntityTooLarge)
 				}
 			}
 		}
@@ -78,10 +86,59 @@ func acquire(p *Proxy, ctx *fasthttp.RequestCtx, gen *generation.Generation) *re
 	return r
 }
 
+// headerLine is one line of the request head. The codec joins cookies, keeps only the last of some headers and adds trailers to them; plugins
+// and upstream see every line as it came.
+type headerLine struct{ name, value []byte }
+
+// readHead takes the head apart, and fails the exchange for what fasthttp lets through but nobody should pass on.
+func (r *request) readHead() {
+	host, valid := len(r.target.host) > 0 || !r.ctx.Request.Header.IsHTTP11(), true
+	r.lines = r.lines[:0]
+	for rest := r.ctx.Request.Header.RawHeaders(); len(rest) > 0; {
+		line := rest
+		if i := bytes.IndexByte(rest, '\n'); i >= 0 {
+			line, rest = rest[:i], rest[i+1:]
+		} else {
+			rest = nil
+		}
+		if line = bytes.TrimSuffix(line, []byte{'\r'}); len(line) == 0 {
+			continue
+		}
+		i := bytes.IndexByte(line, ':')
+		if i <= 0 || bytes.IndexByte(line[:i], ' ') >= 0 || line[0] == '\t' {
+			valid = false // a folded line, or a name with a blank in it
+			continue
+		}
+		name := line[:i]
+		host = host || len(name) == len("host") && fold(name, "host")
+		r.lines = append(r.lines, headerLine{name, bytes.Trim(line[i+1:], " \t")})
+	}
+	switch {
+	case !host || !valid:
+		r.failHere(http.StatusBadRequest)
+	case r.ctx.IsConnect():
+		r.failHere(http.StatusMethodNotAllowed)
+	}
+}
+
+// failHere answers for what went wrong with the HTTP messages themselves.
+func (r *request) failHere(status int) {
+	r.ex.Fail(status, "")
+	r.ex.Answer.Transport = true
+}
+
+// method is the method as it is now.
+func (r *request) method() string {
+	if r.ex.Dirty&exchange.DirtyMethod != 0 {
+		return r.ex.Facts.Request.Method
+	}
+	return bytesx.View(r.ctx.Request.Header.Method())
+}
+
 // route finds the route, or fails the exchange as spec/gateway.md 2.7 says.
 func (r *request) route() {
 	req := router.Request{
-		Method: bytesx.View(r.ctx.Request.Header.Method()), Scheme: r.scheme(), Host: r.host, HostPort: r.hostPort,
+		Method: r.method(), Scheme: r.scheme(), Host: r.host, HostPort: r.hostPort,
 		ListenPort: r.listenPort(), Path: r.path, TLS: r.ctx.IsTLS(), Headers: headerView{r},
 	}
 	if !r.gen.Router.Match(&req, &r.match) {
@@ -105,6 +162,10 @@ func (r *request) arrived(buffered bool) {
 	r.ex.Facts.ServiceResponse.Status = r.ctx.Response.StatusCode()
 	r.dropHopHeaders()
 	r.ex.ResponseArrived(buffered)
+	if !r.hasDate { // RFC 9110 section 6.6.1: a gateway adds it, which takes a head of our own
+		r.ex.NeedResponse()
+		r.ex.Dirty |= exchange.DirtyResponse
+	}
 }
 
 // LoadRequest implements exchange.Live: every string is a part of one immutable copy of the message head.
@@ -200,6 +261,7 @@ func (r *request) RequestBody() ([]byte, error) {
 	}
 	b, err := io.ReadAll(io.LimitReader(&r.clientBody, int64(limit)+1))
 	if err != nil {
+		r.clientBody.prefix = b // whoever goes on gets the same bytes and the same error
 		return nil, &wire.Error{Code: wire.CodeHostError, Message: "reading the request body: " + err.Error()}
 	}
 	if len(b) > limit {
@@ -272,7 +334,8 @@ func (r *request) finish() {
 	clear(match.Captures.Named[:cap(match.Captures.Named)])
 	match.Route, match.MatchedPath, match.Prefix = nil, "", ""
 	ex := r.ex
-	*r = request{ex: ex, match: match, scratch: r.scratch[:0]}
+	clear(r.lines)
+	*r = request{ex: ex, lines: r.lines[:0], match: match, scratch: r.scratch[:0], headReader: r.headReader}
 	requests.Put(r)
 	gen.Release()
 	p.inFlight.Add(-1)
@@ -294,10 +357,10 @@ func (v headerView) HeaderValue(name string, i int) (string, bool) {
 		}
 		return "", false
 	}
-	for k, value := range v.r.ctx.Request.Header.All() {
-		if len(k) == len(name) && fold(k, name) {
+	for _, l := range v.r.lines {
+		if len(l.name) == len(name) && fold(l.name, name) {
 			if i == 0 {
-				return bytesx.View(value), true
+				return bytesx.View(l.value), true
 			}
 			i--
 		}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -29,17 +30,18 @@ type Server struct {
 	http  fasthttp.Server
 	serve sync.WaitGroup
 	mu    sync.Mutex
-	errs  []error
+	conns map[*clientConn]struct{}
 }
 
 // NewServer makes a server; Serve starts it.
 func NewServer(p *Proxy, o ServerOptions) *Server {
-	s := &Server{proxy: p, opts: o}
+	s := &Server{proxy: p, opts: o, conns: map[*clientConn]struct{}{}}
 	s.http = fasthttp.Server{
 		Handler:                       p.Handle,
 		ErrorHandler:                  p.badRequest,
 		NoDefaultServerHeader:         true,
 		NoDefaultContentType:          true,
+		NoDefaultDate:                 true, // the upstream's is forwarded: see keepDate
 		DisableHeaderNamesNormalizing: true,
 		DisablePreParseMultipartForm:  true,
 		StreamRequestBody:             true,
@@ -55,11 +57,8 @@ func NewServer(p *Proxy, o ServerOptions) *Server {
 // Serve accepts connections from ln until Shutdown. It returns at once.
 func (s *Server) Serve(ln net.Listener) {
 	s.serve.Go(func() {
-		err := s.http.Serve(&timedListener{Listener: ln, opts: s.opts})
+		err := s.http.Serve(&timedListener{Listener: ln, server: s})
 		if err != nil && !errors.Is(err, net.ErrClosed) {
-			s.mu.Lock()
-			s.errs = append(s.errs, err)
-			s.mu.Unlock()
 			s.proxy.opts.Logger.Error("listener failed", "address", ln.Addr().String(), "error", err.Error())
 		}
 	})
@@ -67,9 +66,21 @@ func (s *Server) Serve(ln net.Listener) {
 
 // Shutdown closes the listeners and waits for the requests in flight, at most until ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.closeSilent()
 	err := s.http.ShutdownWithContext(ctx)
 	s.serve.Wait()
 	return err
+}
+
+// closeSilent closes the connections on which nothing was ever sent. fasthttp counts them as busy for five seconds.
+func (s *Server) closeSilent() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		if !c.spoke.Load() {
+			_ = c.Conn.Conn.Close()
+		}
+	}
 }
 
 // badRequest answers what fasthttp could not parse.
@@ -87,7 +98,9 @@ func (p *Proxy) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	}
 	var id [32]byte
 	newRequestID(&id)
-	contentType, body := errorBody(formatOf(p.opts.ErrorDefaultType), defaultMessage(status), string(id[:]))
+	format, _ := formatOf(p.opts.ErrorDefaultType)
+	contentType, body := errorBody(format, defaultMessage(status), string(id[:]))
+	ctx.Response.Header.Reset()
 	ctx.Response.Header.DisableNormalizing()
 	ctx.SetStatusCode(status)
 	ctx.SetContentType(contentType)
@@ -109,16 +122,54 @@ func (q quiet) Printf(format string, args ...any) {
 	q.logger.Debug("http", "message", format, "args", args)
 }
 
-// timedListener bounds the gaps between reads and writes of the connections that it accepts.
+// timedListener makes client connections of what it accepts.
 type timedListener struct {
 	net.Listener
-	opts ServerOptions
+	server *Server
 }
 
 func (l *timedListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
+	nc, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return &timedconn.Conn{Conn: c, ReadTimeout: l.opts.ReadTimeout, WriteTimeout: l.opts.WriteTimeout}, nil
+	s := l.server
+	c := &clientConn{Conn: timedconn.Conn{Conn: nc, ReadTimeout: s.opts.ReadTimeout, WriteTimeout: s.opts.WriteTimeout}, server: s}
+	s.mu.Lock()
+	s.conns[c] = struct{}{}
+	s.mu.Unlock()
+	return c, nil
+}
+
+// clientConn is a connection of a client, with bounded gaps between reads and writes.
+type clientConn struct {
+	timedconn.Conn
+	server *Server
+	spoke  atomic.Bool // something was read
+}
+
+func (c *clientConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 && !c.spoke.Load() {
+		c.spoke.Store(true)
+	}
+	return n, err
+}
+
+func (c *clientConn) Close() error {
+	c.server.mu.Lock()
+	delete(c.server.conns, c)
+	c.server.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// ended reports whether the client has closed its side, or the connection broke.
+func (c *clientConn) ended() bool { return c != nil && c.ReadErr != nil }
+
+// unwrapped is the connection of the operating system.
+func unwrapped(c net.Conn) net.Conn {
+	if cc, ok := c.(*clientConn); ok {
+		return cc.Conn.Conn
+	}
+	return c
 }
