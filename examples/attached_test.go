@@ -92,7 +92,7 @@ func testAttached(t *testing.T, lang, network, carrier string) {
 	for i := range 3 {
 		list = append(list, route(fmt.Sprintf("/%d", i), fmt.Sprintf("{name: hello-%s, config: {greeting: number %d}}", lang, i)))
 	}
-	s := server{"name": "own", "address": address, "carrier": carrier, "start_timeout": "1s", "timeout": "10s"}
+	s := server{"name": "own", "address": address, "carrier": carrier, "start_timeout": "2s", "timeout": "10s"}
 	g := launch{late: true, settings: settings{"plugin_servers": []server{s}}, entities: routes(up.URL, list...)}.start(t)
 	g.get(t, "/0").want(t, 503)
 

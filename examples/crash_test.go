@@ -2,6 +2,7 @@ package examples
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -97,6 +98,46 @@ func testCrash(t *testing.T, carrier string) {
 		t.Error("no request was served")
 	}
 	t.Logf("%d requests were served, %d got the fail mode's answer", served.Load(), failed.Load())
+}
+
+// A server with two processes: each is given every configuration, and when one is killed the other serves on. Only what was in flight on the dead
+// one may fail.
+func TestTwoProcesses(t *testing.T) {
+	t.Parallel()
+	up := echoUpstream(t)
+	var servers []server
+	var list []string
+	for _, l := range languages {
+		servers = append(servers, exampleServer(l.name, "msgpack").with("processes", 2))
+		list = append(list, route("/"+l.name, fmt.Sprintf("{name: hello-%s, config: {greeting: %s}}", l.name, l.name)))
+	}
+	g := launch{settings: settings{"plugin_servers": servers}, entities: routes(up.URL, list...)}.start(t)
+	for _, l := range languages {
+		pids := g.serverPIDs(t, l.name)
+		if len(pids) != 2 {
+			t.Fatalf("%s has the processes %v, expected two", l.name, pids)
+		}
+		for _, pid := range pids {
+			mark := g.log.mark()
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			g.log.waitFields(t, mark, "msg", "plugin server is down", "server", l.name)
+			for range 20 {
+				g.get(t, "/"+l.name).want(t, 200).wantHeader(t, "X-Hello-"+l.suffix, l.name+", world")
+			}
+			g.log.wait(t, mark, "the restart of "+l.name, func(n line) bool {
+				return n.has("msg", "plugin server is ready", "server", l.name) && n["pid"] != nil
+			})
+		}
+		again := g.serverPIDs(t, l.name)
+		if len(again) != 2 || slices.Contains(pids, again[0]) || slices.Contains(pids, again[1]) {
+			t.Errorf("%s has the processes %v, expected two that are not of %v", l.name, again, pids)
+		}
+		for range 20 {
+			g.get(t, "/"+l.name).want(t, 200).wantHeader(t, "X-Hello-"+l.suffix, l.name+", world")
+		}
+	}
 }
 
 // A server that cannot live is tried again with growing waits. The host does not spin, and the routes stay closed.

@@ -6,7 +6,6 @@
 package examples
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -44,7 +43,7 @@ func testMain(m *testing.M) (code int) {
 	}
 	built.temp = temp
 	defer os.RemoveAll(temp)
-	if err := errors.Join(setUp(), checkLanguages()); err != nil {
+	if err := setUp(); err != nil {
 		return failMain(err)
 	}
 	flag.Parse()
@@ -70,6 +69,9 @@ func setUp() error {
 		return err
 	}
 	built.repo = filepath.Dir(here)
+	if err := checkLanguages(); err != nil {
+		return err
+	}
 	bin, race := filepath.Join(built.temp, "bin"), filepath.Join(built.temp, "race")
 	built.plain, built.goExamples, built.native = filepath.Join(bin, "outrigger"), filepath.Join(bin, "go"), filepath.Join(bin, "nativehello")
 	built.host, built.goTests = filepath.Join(race, "outrigger"), filepath.Join(race, "go")
