@@ -102,7 +102,7 @@ func (h *handle) log(fn int, args []any) {
 	}
 }
 
-// appendText writes an argument of a log function: text and bytes as they are, nil as "nil", floats in the shortest form.
+// appendText writes an argument of a log function: text and bytes as they are, nil as "nil", floats as in JSON.
 func appendText(b []byte, v any) []byte {
 	switch t := v.(type) {
 	case nil:
@@ -120,12 +120,35 @@ func appendText(b []byte, v any) []byte {
 	case uint64:
 		return strconv.AppendUint(b, t, 10)
 	case float64:
-		if t == math.Trunc(t) && math.Abs(t) < 1e15 {
-			return strconv.AppendInt(b, int64(t), 10)
-		}
-		return strconv.AppendFloat(b, t, 'g', -1, 64)
+		return appendNumber(b, t, 64)
+	case float32:
+		return appendNumber(b, float64(t), 32)
 	}
 	return fmt.Append(b, v)
+}
+
+// appendNumber writes a float as in JSON, by the rules of ECMAScript, which is what the PDK does in every language.
+func appendNumber(b []byte, f float64, bits int) []byte {
+	abs := math.Abs(f)
+	switch {
+	case math.IsNaN(f):
+		return append(b, "NaN"...)
+	case math.IsInf(f, 0):
+		if f < 0 {
+			b = append(b, '-')
+		}
+		return append(b, "Infinity"...)
+	case abs == 0:
+		return append(b, '0')
+	case abs >= 1e-6 && abs < 1e21:
+		return strconv.AppendFloat(b, f, 'f', -1, bits)
+	}
+	b = strconv.AppendFloat(b, f, 'e', -1, bits)
+	if n := len(b); b[n-4] == 'e' && b[n-2] == '0' { // 1e-07
+		b[n-2] = b[n-1]
+		b = b[:n-1]
+	}
+	return b
 }
 
 // Modes of log.set_serialize_value.

@@ -134,6 +134,7 @@ func (h *handle) ResponseClearHeader(name string) error {
 		return err
 	}
 	defer s.mu.Unlock()
+	name = responseName(name)
 	if err := CheckHeaderName(name); err != nil {
 		return argError(pdk.FnResponseClearHeader, err)
 	}

@@ -152,7 +152,7 @@ func queryArg(query, name string) (pdk.QueryValue, bool) {
 		if !ok {
 			break
 		}
-		if n == name || DecodeQuery(n) == name && name != "" {
+		if DecodeQuery(n) == name {
 			return pdk.QueryValue{Text: DecodeQuery(v), Bare: bare}, true
 		}
 		query = rest

@@ -26,9 +26,6 @@ func (e *ValueError) Error() string {
 func AppendValue(dst []byte, v any) ([]byte, error) { return appendValue(dst, v, 0) }
 
 func appendValue(dst []byte, v any, depth int) ([]byte, error) {
-	if depth > MaxDepth {
-		return dst, &ValueError{Msg: fmt.Sprintf("nested deeper than %d, or a cycle", MaxDepth)}
-	}
 	switch v := v.(type) {
 	case nil:
 		return appendNil(dst), nil
@@ -74,6 +71,9 @@ func appendValue(dst []byte, v any, depth int) ([]byte, error) {
 		if v == nil {
 			return appendNil(dst), nil
 		}
+		if depth >= MaxDepth {
+			return dst, tooDeep()
+		}
 		dst = appendArray(dst, len(v))
 		for _, s := range v {
 			dst = appendStr(dst, s)
@@ -88,6 +88,9 @@ func appendValue(dst []byte, v any, depth int) ([]byte, error) {
 		if v == nil {
 			return appendNil(dst), nil
 		}
+		if depth >= MaxDepth {
+			return dst, tooDeep()
+		}
 		dst = appendMap(dst, len(v))
 		for _, k := range slices.Sorted(maps.Keys(v)) {
 			dst = appendStr(appendStr(dst, k), v[k])
@@ -101,7 +104,15 @@ func appendFloat(dst []byte, f float64) []byte {
 	return binary.BigEndian.AppendUint64(append(dst, mpFloat64), math.Float64bits(f))
 }
 
+// tooDeep refuses what a reader would refuse: more than MaxDepth lists and maps inside one another.
+func tooDeep() error {
+	return &ValueError{Msg: fmt.Sprintf("nested deeper than %d, or a cycle", MaxDepth)}
+}
+
 func appendList(dst []byte, list []any, depth int) ([]byte, error) {
+	if depth >= MaxDepth {
+		return dst, tooDeep()
+	}
 	dst = appendArray(dst, len(list))
 	for i, e := range list {
 		var err error
@@ -113,6 +124,9 @@ func appendList(dst []byte, list []any, depth int) ([]byte, error) {
 }
 
 func appendDict(dst []byte, m map[string]any, depth int) ([]byte, error) {
+	if depth >= MaxDepth {
+		return dst, tooDeep()
+	}
 	dst = appendMap(dst, len(m))
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		dst = appendStr(dst, k)
