@@ -1,0 +1,138 @@
+package host_test
+
+import (
+	"encoding/json"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/outrigger-gateway/outrigger"
+
+// layer says what the packages at a path may import beside the standard library. A path ending in "/..." means the package and
+// everything below it.
+type layer struct {
+	path string
+	ours []string // of this module
+	mods []string // beginnings of the paths of other modules
+}
+
+var (
+	grpcMods = []string{"google.golang.org/grpc", "google.golang.org/protobuf"}
+	pdkWire  = []string{"pdk", "pdk/local", "proto/wire"}
+)
+
+// layers is who imports whom, from the bottom to the top. The first line that fits a package counts. A new edge is a decision about
+// the architecture: think twice before a line here grows.
+var layers = []layer{
+	// The contract. What a plugin is linked with is small, and nothing of it knows the host.
+	{"proto/wire", nil, nil},
+	{"proto/gen/...", nil, grpcMods},
+	{"proto/wirepb", []string{"proto/wire", "proto/gen/..."}, nil},
+	{"proto/goplugin", nil, grpcMods},
+	{"proto/pdkdef", nil, []string{"go.yaml.in/yaml/"}},
+	{"proto/cmd/pdkgen", []string{"proto/pdkdef"}, nil},
+	{"pdk", nil, nil},
+	{"pdk/schema", nil, nil},
+	{"pdk/local", []string{"pdk", "proto/wire"}, nil},
+	{"pdk/pdktest", slices.Concat(pdkWire, []string{"pdk/schema"}), nil},
+	{"pdk/server", []string{"pdk", "pdk/local", "pdk/schema", "proto/..."}, append([]string{"golang.org/x/sys/"}, grpcMods...)},
+	{"plugins/...", []string{"pdk", "plugins/..."}, nil},
+
+	// The host. Only those that touch HTTP know fasthttp.
+	{"host/internal/bytesx", nil, nil},
+	{"host/internal/telemetry", nil, nil},
+	{"host/internal/timedconn", nil, nil},
+	{"host/internal/entity", nil, nil},
+	{"host/internal/router", internal("entity"), nil},
+	{"host/internal/config", internal("entity", "router"), []string{"github.com/google/uuid", "github.com/santhosh-tekuri/jsonschema/", "go.yaml.in/yaml/"}},
+	{"host/internal/plan", append(internal("entity"), "pdk", "proto/wire"), nil},
+	{"host/internal/exchange", append(internal("entity", "plan"), pdkWire...), nil},
+	{"host/internal/generation", append(append(internal("entity", "router", "plan"), pdkWire...), "pdk/schema"), nil},
+	{"host/internal/dispatch", append(internal("exchange", "plan"), pdkWire...), nil},
+	{"host/internal/transport/...", append(internal("transport/..."), "proto/wire", "proto/wirepb", "proto/gen/..."), grpcMods},
+	{"host/internal/pluginserver/reaper", nil, nil},
+	{"host/internal/pluginserver", append(internal("entity", "telemetry", "transport/...", "pluginserver/reaper"), "proto/..."), append([]string{"github.com/hashicorp/", "golang.org/x/sys/"}, grpcMods...)},
+	{"host/internal/upstream", internal("bytesx", "timedconn"), []string{"github.com/valyala/fasthttp", "golang.org/x/sys/"}},
+	{"host/internal/echo", nil, []string{"github.com/valyala/fasthttp"}},
+	{"host/internal/proxy", append(internal("bytesx", "timedconn", "entity", "router", "plan", "exchange", "generation", "dispatch", "upstream"), pdkWire...), []string{"github.com/valyala/fasthttp"}},
+	{"host", append(internal("..."), pdkWire...), []string{"github.com/google/uuid"}},
+	{"host/cmd/outrigger", []string{"host", "plugins"}, nil},
+}
+
+func internal(names ...string) []string {
+	paths := make([]string, 0, len(names)+4)
+	for _, name := range names {
+		paths = append(paths, "host/internal/"+name)
+	}
+	return paths
+}
+
+func fits(pattern, path string) bool {
+	below, ok := strings.CutSuffix(pattern, "/...")
+	return pattern == path || ok && (path == below || strings.HasPrefix(path, below+"/"))
+}
+
+// TestLayers holds the import graph to the table above.
+func TestLayers(t *testing.T) {
+	cmd := exec.Command("go", "list", "-json=ImportPath,Standard,Imports", "-deps", "./host/...", "./pdk/...", "./plugins/...", "./proto/...")
+	cmd.Dir = ".."
+	list, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	type pkg struct {
+		ImportPath string
+		Standard   bool
+		Imports    []string
+	}
+	standard := map[string]bool{"C": true, "unsafe": true}
+	var ours []pkg
+	for d := json.NewDecoder(list); ; {
+		var p pkg
+		if err := d.Decode(&p); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal("reading the output of go list: ", err)
+		}
+		standard[p.ImportPath] = p.Standard
+		if strings.HasPrefix(p.ImportPath, module+"/") {
+			ours = append(ours, p)
+		}
+	}
+	if err := cmd.Wait(); err != nil || len(ours) < len(layers) {
+		t.Fatalf("go list: %v, %d packages of ours", err, len(ours))
+	}
+	used := map[string]bool{}
+	for _, p := range ours {
+		path := strings.TrimPrefix(p.ImportPath, module+"/")
+		i := slices.IndexFunc(layers, func(l layer) bool { return fits(l.path, path) })
+		if i < 0 {
+			t.Errorf("package %s has no layer: say in the table what it may import", path)
+			continue
+		}
+		used[layers[i].path] = true
+		for _, imported := range p.Imports {
+			if !standard[imported] && !layers[i].allows(imported) {
+				t.Errorf("package %s imports %s, which its layer does not allow", path, imported)
+			}
+		}
+	}
+	for _, l := range layers {
+		if !used[l.path] {
+			t.Errorf("no package is in layer %s", l.path)
+		}
+	}
+}
+
+func (l layer) allows(imported string) bool {
+	if path, ok := strings.CutPrefix(imported, module+"/"); ok {
+		return slices.ContainsFunc(l.ours, func(p string) bool { return fits(p, path) })
+	}
+	return slices.ContainsFunc(l.mods, func(m string) bool { return strings.HasPrefix(imported, m) })
+}
