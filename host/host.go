@@ -64,11 +64,13 @@ type Host struct {
 	addresses   []string
 	echoAddress string
 
+	// reloading is held from reading the entities until they are live, so that what was read last wins.
 	reloading sync.Mutex
 	// rebuild is signalled when a plugin server that nobody had seen before becomes ready.
 	rebuild chan struct{}
 	tasks   sync.WaitGroup
 	stop    chan struct{}
+	ending  sync.Once // closes stop
 }
 
 // New reads the settings. Nothing is started.
@@ -137,6 +139,17 @@ func (h *Host) Logger() *slog.Logger { return h.logger }
 
 // Reload reads the entities again. Any error keeps the current generation.
 func (h *Host) Reload(ctx context.Context) error {
+	h.reloading.Lock()
+	defer h.reloading.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // a shutdown does not wait for plugin servers that are slow to take a configuration
+		select {
+		case <-h.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	set, err := h.load()
 	if err != nil {
 		return err
@@ -151,12 +164,10 @@ func (h *Host) Reload(ctx context.Context) error {
 
 // Shutdown accepts no more requests, waits for those in flight, at most drain_timeout, and ends everything. It may be called again.
 func (h *Host) Shutdown(ctx context.Context) error {
-	select {
-	case <-h.stop:
-	default:
-		close(h.stop)
-	}
+	h.ending.Do(func() { close(h.stop) })
 	h.tasks.Wait()
+	h.reloading.Lock() // a reload under way ends first: nothing may become live behind the last generation
+	defer h.reloading.Unlock()
 	drain, cancel := context.WithTimeout(ctx, h.settings.DrainTimeout)
 	defer cancel()
 	var errs []error
@@ -201,8 +212,11 @@ func (h *Host) load() (*entity.Set, error) {
 
 // apply compiles a set and makes it the current generation.
 func (h *Host) apply(ctx context.Context, set *entity.Set) error {
-	h.reloading.Lock()
-	defer h.reloading.Unlock()
+	select {
+	case <-h.stop:
+		return errors.New("the gateway is shutting down")
+	default:
+	}
 	catalog, err := h.builder.Catalog(set)
 	if err != nil {
 		return err
@@ -220,32 +234,35 @@ func (h *Host) apply(ctx context.Context, set *entity.Set) error {
 
 // startServers starts the plugin servers. One that does not come up is tried again in the background, and its routes answer by fail mode.
 func (h *Host) startServers(ctx context.Context) error {
-	h.servers = &servers{policies: map[string]generation.Policy{}, logger: h.logger}
+	s := &servers{policies: map[string]generation.Policy{}, logger: h.logger}
 	var configs []pluginserver.Config
 	for i := range h.settings.PluginServers {
 		c := &h.settings.PluginServers[i]
 		cfg, err := serverConfig(c, h.settings.DrainTimeout)
 		if err != nil {
-			h.servers = nil
 			return err
 		}
 		configs = append(configs, cfg)
-		h.servers.policies[c.Name] = policyOf(c)
+		s.policies[c.Name] = policyOf(c)
+	}
+	// The builder is there before the first server, which may log in the name of an instance at once.
+	var err error
+	if h.builder, err = generation.NewBuilder(h.opts.Plugins, s); err != nil {
+		return err
 	}
 	all, err := pluginserver.Start(ctx, configs, pluginserver.Options{
 		RunDir: h.settings.RunDir, Hello: h.hello(), Logger: h.logger, Reaper: h.opts.Reaper,
 		OnPluginLog: h.serverLine, OnState: h.serverState,
 	})
 	if all == nil {
-		h.servers = nil
 		return err
 	}
 	if err != nil {
 		h.logger.Error("plugin servers are not ready; they are tried again", "error", err.Error())
 	}
-	h.servers.all = all
-	h.builder, err = generation.NewBuilder(h.opts.Plugins, h.servers)
-	return err
+	s.all = all
+	h.servers = s
+	return nil
 }
 
 func (h *Host) hello() wire.HostHello {
@@ -375,7 +392,7 @@ func (h *Host) listen() error {
 
 // Hints are lines for somebody who tries the examples: they are printed when the embedded echo upstream is on.
 func (h *Host) Hints() []string {
-	if h.echoAddress == "" {
+	if h.echoAddress == "" || len(h.addresses) == 0 {
 		return nil
 	}
 	base := "curl -i http://" + h.addresses[0]

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -39,6 +40,9 @@ func run(args []string, out, errOut io.Writer) int {
 	command := "help"
 	if len(args) > 0 {
 		command, args = args[0], args[1:]
+	}
+	if (command == "run" || command == "check") && (slices.Contains(args, "--help") || slices.Contains(args, "-h")) {
+		return help(nil, out, errOut)
 	}
 	switch command {
 	case "run":
@@ -85,6 +89,13 @@ func serve(args []string, out, errOut io.Writer) int {
 	defer cancel(nil)
 	started := make(chan error, 1)
 	go func() { started <- h.Start(starting) }()
+	reloads := make(chan struct{}, 1) // one waits while another is under way: it reads what is new
+	go func() {
+		for range reloads {
+			reload(h)
+		}
+	}()
+	defer close(reloads)
 	for running := false; ; {
 		select {
 		case err := <-started:
@@ -99,7 +110,10 @@ func serve(args []string, out, errOut io.Writer) int {
 		case s := <-signals:
 			switch {
 			case s == syscall.SIGHUP && running:
-				reload(h)
+				select {
+				case reloads <- struct{}{}:
+				default:
+				}
 			case s == syscall.SIGHUP: // the configuration is being read anyway
 			case !running:
 				cancel(errors.New("interrupted by " + s.String()))

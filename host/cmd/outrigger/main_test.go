@@ -1,0 +1,73 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/outrigger-gateway/outrigger/host"
+)
+
+// write makes a file in a directory of the test.
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestCommands(t *testing.T) {
+	good := write(t, "gateway.yaml", "_format_version: \"3.0\"\nservices: [{name: s, url: \"http://127.0.0.1:1\", routes: [{name: r, paths: [/]}]}]\nplugins: [{name: key-auth, route: r}]\n")
+	bad := write(t, "gateway.yaml", "_format_version: \"3.0\"\nservices: [{name: s, url: \"http://127.0.0.1:1\", routes: [{name: r, paths: [orders]}]}]\n")
+	badPlugin := write(t, "gateway.yaml", "_format_version: \"3.0\"\nplugins: [{name: key-auth, config: {key_names: 7}}]\n")
+	settings := write(t, "outrigger.yaml", "nonsense: 1\n")
+	for _, c := range []struct {
+		args     []string
+		code     int
+		out, err string
+	}{
+		{nil, exitOK, "Usage:", ""},
+		{[]string{"help"}, exitOK, "Usage:", ""},
+		{[]string{"--help"}, exitOK, "Usage:", ""},
+		{[]string{"run", "--help"}, exitOK, "Usage:", ""},
+		{[]string{"check", "-h"}, exitOK, "Usage:", ""},
+		{[]string{"help", "settings"}, exitOK, "OUTRIGGER_PROXY_LISTEN", ""},
+		{[]string{"help", "nonsense"}, exitUsage, "", `unknown topic "nonsense"`},
+		{[]string{"version"}, exitOK, "outrigger " + host.Version + " (go", ""},
+		{[]string{"nonsense"}, exitUsage, "", `unknown command "nonsense"`},
+		{[]string{"run", "file"}, exitUsage, "", `found "file", expected a flag`},
+		{[]string{"run", "--confg", "x"}, exitUsage, "", "unknown flag --confg; did you mean --config?"},
+		{[]string{"check", "--config"}, exitUsage, "", "--config needs a value"},
+		{[]string{"check", "--config", "a", "--config=b"}, exitUsage, "", "--config is given twice"},
+		{[]string{"check", "--config", good}, exitOK, "the configuration is valid: 1 services, 1 routes, 0 consumers, 1 plugins, 0 plugin servers", ""},
+		{[]string{"check", "--config=" + good}, exitOK, "the configuration is valid", ""},
+		{[]string{"check"}, exitOK, "0 services", ""},
+		{[]string{"check", "--config", bad}, exitFailed, "", "gateway.yaml:2:"},
+		{[]string{"check", "--config", badPlugin}, exitFailed, "", "key_names"},
+		{[]string{"check", "--config", "/no/such/file"}, exitFailed, "", "/no/such/file"},
+		{[]string{"check", "--settings", settings}, exitFailed, "", "nonsense"},
+		{[]string{"run", "--config", bad}, exitFailed, "", "gateway.yaml:2:"},
+	} {
+		var out, errOut bytes.Buffer
+		code := run(c.args, &out, &errOut)
+		if code != c.code || !strings.Contains(out.String(), c.out) || !strings.Contains(errOut.String(), c.err) || c.err == "" && errOut.Len() > 0 {
+			t.Errorf("outrigger %s: exit %d, want %d\n%s%s", strings.Join(c.args, " "), code, c.code, out.String(), errOut.String())
+		}
+	}
+}
+
+func TestParseFlags(t *testing.T) {
+	settings := []host.Setting{{Name: "proxy_listen", Flag: "listen", Type: "list"}, {Name: "allow_debug_header", Flag: "allow-debug-header", Type: "on or off"}}
+	got, err := parseFlags([]string{"--listen=127.0.0.1:1", "--allow-debug-header", "--settings", "f"}, settings)
+	if err != nil || got["proxy_listen"] != "127.0.0.1:1" || got["allow_debug_header"] != "on" || got["settings"] != "f" {
+		t.Errorf("%v %v", got, err)
+	}
+	got, err = parseFlags([]string{"--allow_debug_header", "off", "--proxy_listen", ""}, settings)
+	if err != nil || got["allow_debug_header"] != "off" || len(got) != 2 {
+		t.Errorf("%v %v", got, err)
+	}
+}
