@@ -551,6 +551,51 @@ func TestMutualTLS(t *testing.T) {
 	}
 }
 
+// The host speaks TLS to data planes on TCP alone.
+func TestNoTLSOnAUnixDataPlane(t *testing.T) {
+	dir := shortDir(t)
+	authority(t, dir)
+	socket := filepath.Join(dir, "d.sock")
+	cert, err := mutualTLS(filepath.Join(dir, "server.pem"), filepath.Join(dir, "server.key"), filepath.Join(dir, "ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(probePlugin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := Listeners{TLS: cert}
+	if l.Control, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	if l.Data, err = listenUnix(socket); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx, l) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	b := wire.AppendGreeting(nil, s.token)
+	b = append(b, wire.AppendFrame(nil, 0, wire.TypeHello, wire.AppendHostHello(nil, &plainHello))...)
+	if _, err := conn.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	if f, _, err := wire.NewReader(conn).Next(); err != nil || f.Type != wire.TypeHello {
+		t.Errorf("found %v, %v", f, err)
+	}
+}
+
 // authority writes a CA with a certificate for the server and one for the host.
 func authority(t *testing.T, dir string) *x509.CertPool {
 	t.Helper()

@@ -19,7 +19,7 @@ import (
 type Listeners struct {
 	Control net.Listener // gRPC, required
 	Data    net.Listener // carrier msgpack; nil: the server offers carrier grpc alone
-	TLS     *tls.Config  // nil: none; for both
+	TLS     *tls.Config  // nil: none; for both, but not for a data plane on a unix socket: its owner alone reaches it
 }
 
 // drainTime is how long running handlers may take when the server ends.
@@ -47,7 +47,7 @@ func (s *Server) Serve(ctx context.Context, l Listeners) error {
 	}
 	if l.Data != nil {
 		planes = append(planes, &pluginv1.DataPlane{Carrier: "msgpack", Network: l.Data.Addr().Network(), Address: reachable(l.Data.Addr()), Token: s.token})
-		if l.TLS != nil {
+		if l.TLS != nil && l.Data.Addr().Network() != "unix" {
 			l.Data = tls.NewListener(l.Data, l.TLS)
 		}
 	}
