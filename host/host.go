@@ -221,6 +221,9 @@ func (h *Host) apply(ctx context.Context, set *entity.Set) error {
 	if err != nil {
 		return err
 	}
+	if current := h.generations.Current(); current != nil {
+		catalog = current.Known(catalog)
+	}
 	if err := config.ResolvePlugins(set, catalog); err != nil {
 		return err
 	}

@@ -85,6 +85,24 @@ func (g *Generation) Waiting() bool {
 	return false
 }
 
+// Known is a catalog for the generation that follows g: without the stand-ins that g does not have. At the first start a plugin that nobody has
+// offered may come later; a reload that names one is more likely a mistake, and is refused.
+func (g *Generation) Known(catalog []entity.Manifest) []entity.Manifest {
+	waiting := map[string]bool{}
+	for _, in := range g.instances {
+		if in.Unavailable != "" {
+			waiting[in.Record.Name] = true
+		}
+	}
+	known := make([]entity.Manifest, 0, len(catalog))
+	for _, m := range catalog {
+		if m.Server != placeholderServer || waiting[m.Name] {
+			known = append(known, m)
+		}
+	}
+	return known
+}
+
 // Release gives the generation back after a request. The last one of a replaced generation lets its instances go.
 func (g *Generation) Release() {
 	// A request that took a generation just when it was replaced counts from 0 to 1 and back: the instances go once all the same.

@@ -151,6 +151,14 @@ func TestUnknownPlugins(t *testing.T) {
 	if !g.Waiting() || !strings.Contains(in.Unavailable, `server "py" (still starting)`) || !in.Phases.Has(pdk.PhaseAccess) {
 		t.Errorf("stand-in: waiting %v, reason %q, phases %v", g.Waiting(), in.Unavailable, in.Phases)
 	}
+	// What follows may go on waiting for that plugin, and for no other one.
+	catalog, err := b.Catalog(&entity.Set{Plugins: []*entity.Plugin{{Name: "later"}, {Name: "latest"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if known := g.Known(catalog); len(catalog) != 2 || len(known) != 1 || known[0].Name != "later" {
+		t.Errorf("of the stand-ins %v those of %v are known, expected the one that is in use", catalog, known)
+	}
 	s.pending, s.manifests = nil, []entity.Manifest{manifest("later", false)}
 	if g := mustBuild(t, b, "{name: later}"); g.Waiting() {
 		t.Error("still waiting although the server is there")
