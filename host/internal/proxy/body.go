@@ -125,6 +125,7 @@ func (r *request) closeAfterUnreadBody() {
 		}
 	}
 	r.ctx.SetConnectionClose()
+	leaveUnread(r.ctx.Conn())
 }
 
 // prefetched is how much of a body of known length fasthttp has read before it calls the handler.

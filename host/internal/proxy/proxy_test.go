@@ -197,6 +197,21 @@ func TestUnreadBodyDoesNotBecomeARequest(t *testing.T) {
 	rs[1].want(t, 403, "no")
 }
 
+// A client that sends all of its body before it reads must still see the answer to a request that nobody wanted to read.
+func TestAnswerToAnUnreadBodyArrives(t *testing.T) {
+	deny := &access{func(k *pdk.PDK) error { return k.Response.Exit(403, "no", nil) }}
+	g := start(t, echo, plain+"plugins: [{name: deny}]\n", []pdk.Plugin{plugin("deny", 1, deny)})
+	const size = 16 << 20
+	head := fmt.Sprintf("POST /api HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", size)
+	rs := g.raw(head+strings.Repeat("x", size), 1)
+	rs[0].want(t, 403, "no")
+	chunked := "POST /api HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Repeat("10000\r\n"+strings.Repeat("x", 0x10000)+"\r\n", size>>16) + "0\r\n\r\n"
+	rs = g.raw(chunked, 1)
+	rs[0].want(t, 403, "no")
+	rs = g.raw("GET /api HTTP/1.1\r\nHost: x\r\nX-Long: "+strings.Repeat("x", 4<<20)+"\r\n\r\n", 1)
+	rs[0].want(t, 431, "")
+}
+
 func TestClientMaxBodySize(t *testing.T) {
 	g := start(t, echo, plain, nil, func(o *Options) { o.MaxRequestBody = 10 })
 	g.do("POST", "/api", strings.NewReader("0123456789")).want(t, 200, "0123456789")

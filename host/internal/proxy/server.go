@@ -106,6 +106,7 @@ func (p *Proxy) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	ctx.SetContentType(contentType)
 	ctx.SetBody(body)
 	ctx.SetConnectionClose()
+	leaveUnread(ctx.Conn())
 	if p.opts.ServerTokens {
 		ctx.Response.Header.SetServer("outrigger/" + p.opts.Version)
 	}
@@ -146,6 +147,7 @@ type clientConn struct {
 	timedconn.Conn
 	server *Server
 	spoke  atomic.Bool // something was read
+	unread atomic.Bool // a part of the last request was not
 }
 
 func (c *clientConn) Read(p []byte) (int, error) {
@@ -160,6 +162,9 @@ func (c *clientConn) Close() error {
 	c.server.mu.Lock()
 	delete(c.server.conns, c)
 	c.server.mu.Unlock()
+	if c.unread.Swap(false) {
+		linger(c.Conn.Conn)
+	}
 	return c.Conn.Close()
 }
 
