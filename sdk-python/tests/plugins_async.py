@@ -78,6 +78,18 @@ class Probe(outrigger.Plugin):
         names = await asyncio.gather(*(kong.client.load_consumer(name, True) for name in ("a", "b", "c")))
         kong.response.set_header("X-Names", ",".join("-" if one is None else one.username for one in names))
 
+    async def do_ask_threads(self, kong: outrigger.AsyncPDK) -> None:
+        names = [f"n{i}" for i in range(int(str(kong.request.get_query_arg("n"))))]
+        found = await asyncio.gather(*(kong.client.load_consumer(name, True) for name in names))
+        pairs = (f"{name}={'-' if one is None else one.username}" for name, one in zip(names, found, strict=True))
+        kong.response.set_header("X-Found", ",".join(sorted(pairs)))
+
+    async def do_flood(self, kong: outrigger.AsyncPDK) -> None:
+        if kong.request.get_query_arg("values"):
+            kong.response.set_header("X-A", ["1"] * (1 << 17))
+        for _ in range(8193):
+            kong.response.clear_header("X-A")
+
     async def do_ask_error(self, kong: outrigger.AsyncPDK) -> None:
         try:
             await kong.request.get_raw_body()

@@ -91,14 +91,20 @@ class Probe(outrigger.Plugin):
 
         def ask(name: str) -> None:
             consumer = kong.client.load_consumer(name, True)
-            found.append("-" if consumer is None else consumer.username)
+            found.append(f"{name}={'-' if consumer is None else consumer.username}")
 
-        threads = [threading.Thread(target=ask, args=(f"n{i}",)) for i in range(4)]
+        threads = [threading.Thread(target=ask, args=(f"n{i}",)) for i in range(int(str(kong.request.get_query_arg("n"))))]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         kong.response.set_header("X-Found", ",".join(sorted(found)))
+
+    def do_flood(self, kong: outrigger.PDK) -> None:
+        if kong.request.get_query_arg("values"):
+            kong.response.set_header("X-A", ["1"] * (1 << 17))
+        for _ in range(8193):
+            kong.response.clear_header("X-A")
 
     def do_exit(self, kong: outrigger.PDK) -> None:
         kong.response.set_header("X-Before", "1")

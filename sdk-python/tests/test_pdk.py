@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -382,6 +383,20 @@ class TestNodeAndRouter:
 
 
 class TestServiceRequest:
+    def test_numbers_of_subclasses(self) -> None:
+        class Ratio(float):
+            def __repr__(self) -> str:
+                return f"Ratio({float(self)})"
+
+        result = send(lambda k: (k.service.request.set_header("X-A", HTTPStatus.OK), k.service.request.set_query({"a": Ratio(0.5)})))
+        assert result.upstream is not None
+        assert result.upstream.headers.get("x-a") == "200"
+        assert result.upstream.raw_query == "a=0.5"
+
+    def test_letters_that_only_look_like_ascii(self) -> None:
+        assert access(lambda k: k.request.get_header("\u212aey"), headers=[("key", "1")]) is None
+        assert access(lambda k: k.request.get_headers().get("\u212aey"), headers=[("key", "1")]) is None
+
     def upstream(self, handler: Callable[[outrigger.PDK], Any], **options: Any) -> Any:
         seen = send(handler, **options).upstream
         assert seen is not None

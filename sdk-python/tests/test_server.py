@@ -167,6 +167,26 @@ class TestAsks:
             lane.answer(call_id, b"x" * call_id)
             assert set_headers(pending.outcome())["X-Length"] == str(call_id)
 
+    def test_one_at_a_time(self, lane: AnyLane) -> None:
+        """However many a handler puts at once: else an answer could go to another ask, and the host ends lanes of which too many wait."""
+        call_id, pending = lane.start(do("ask_threads", b"/?n=300"))
+        for i in range(300):
+            kind, (function, name, _) = pending.next()
+            assert (kind, function) == ("ask", 4)
+            if i % 50 == 0:
+                lane.call(do("mark"))
+                assert pending.events.empty()
+            lane.answer(call_id, {"id": "x", "username": name})
+        pairs = set_headers(pending.outcome())["X-Found"].split(",")
+        assert pairs == sorted(f"n{i}=n{i}" for i in range(300))
+
+    def test_cancelled_with_others_behind(self, lane: AnyLane) -> None:
+        call_id, pending = lane.start(do("ask_threads", b"/?n=5"))
+        assert pending.next()[0] == "ask"
+        lane.cancel(call_id)
+        assert set_headers(lane.call(do("mark"))) == {"X-Mark": "one"}
+        assert pending.events.empty()
+
     def test_cancelled_ask(self, lane: AnyLane) -> None:
         call_id, pending = lane.start(do("body"))
         assert pending.next() == ("ask", [1])
@@ -174,6 +194,14 @@ class TestAsks:
         lane.answer(call_id, b"late")
         assert set_headers(lane.call(do("mark"))) == {"X-Mark": "one"}
         assert pending.events.empty()
+
+
+class TestSizes:
+    @pytest.mark.parametrize("target", [b"/", b"/?values=1"])
+    def test_more_operations_than_a_host_takes(self, lane: AnyLane, target: bytes) -> None:
+        outcome = lane.call(do("flood", target))
+        assert (outcome[0], outcome[1][0]) == (1, "too_large")
+        assert set_headers(lane.call(do("mark"))) == {"X-Mark": "one"}
 
 
 class TestExits:
@@ -465,12 +493,12 @@ class TestProcess:
         with PluginServer(HERE / "plugins_sync.py") as server, server.lane() as lane:
             assert server.configure("probe", 1) == []
             for _ in range(3):
-                call_id, pending = lane.start(do("ask_threads"))
+                call_id, pending = lane.start(do("ask_threads", b"/?n=4"))
                 for _ in range(4):
                     kind, (function, name, _) = pending.next()
                     assert (kind, function) == ("ask", 4)
                     lane.answer(call_id, {"id": "x", "username": name})
-                assert set_headers(pending.outcome()) == {"X-Found": "n0,n1,n2,n3"}
+                assert set_headers(pending.outcome()) == {"X-Found": "n0=n0,n1=n1,n2=n2,n3=n3"}
 
     def test_context_variables_stay_apart(self) -> None:
         with PluginServer(HERE / "plugins_async.py") as server, server.lane() as lane:

@@ -142,8 +142,9 @@ class TestVectors:
     def test_answer(self, case: dict[str, Any]) -> None:
         lane = Lane(1)
         (call,) = lane.feed(frame(CALL, case["call"], pack(call_fields(1))))
-        waiter = lane.state.new_waiter(call, None)
-        assert waiter is not None
+        registered = lane.state.new_waiter(call, b"", None)
+        assert registered is not None
+        waiter, _ = registered
         lane.feed(bytes.fromhex(case["hex"]))
         answer = waiter.wait()
         error, value = self.placed(case)
@@ -218,8 +219,9 @@ class TestVectors:
                 found.append([call.wire.instance, call.wire.phase, request.method, request.port, client.ip, call.request_headers().flat])
             else:
                 (call,) = lane.feed(frame(CALL, 7, pack(call_fields(1))))
-                waiter = lane.state.new_waiter(call, None)
-                assert waiter is not None
+                registered = lane.state.new_waiter(call, b"", None)
+                assert registered is not None
+                waiter, _ = registered
                 lane.feed(bytes.fromhex(text))
                 answer = waiter.wait()
                 found.append((answer.error, answer.value))

@@ -36,12 +36,19 @@ known_keys: dict[str, str] = {}
 
 _MAX_KEYS = 4096
 
+_FOLDED = {ord(c): ord(c.lower()) for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"} | {ord("_"): ord("-")}
+
+
+def _fold(name: str) -> str:
+    # Names are ASCII: another letter whose lower case is an ASCII one is another letter.
+    return name.lower().replace("_", "-") if name.isascii() else name.translate(_FOLDED)
+
 
 def header_key(name: str) -> str:
     """The form in which header names are compared: lower case, ``_`` as ``-``."""
     key = known_keys.get(name)
     if key is None:
-        key = name.lower().replace("_", "-")
+        key = _fold(name)
         if len(known_keys) < _MAX_KEYS:
             known_keys[name] = key
     return key
@@ -53,7 +60,7 @@ class MultiMap:
     __slots__ = ("_names", "_truncated", "_values")
 
     def __init__(self, pairs: Sequence[tuple[str, str]] = (), *, truncated: bool = False) -> None:
-        self._names = [header_key(name) for name, _ in pairs]
+        self._names = [_fold(name) for name, _ in pairs]  # not kept in known_keys: a peer chose them
         self._values = [value for _, value in pairs]
         self._truncated = truncated
 

@@ -12,7 +12,8 @@ from .._values import Consumer, Credential, consumer_of, credential_of
 from .reads import Reads
 from .serialize import serialize_over
 from .state import LOCK
-from .text import text_of
+from .text import bytes_of, text_of
+from .values import BadArgument
 from .wire import Answer
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
@@ -22,6 +23,15 @@ _LOAD_CREDENTIAL = FUNCTIONS["client.load_credential"].phases
 _SERIALIZE = FUNCTIONS["log.serialize"].phases
 _REQUEST_BODY = FUNCTIONS["request.get_raw_body"].phases
 _RESPONSE_BODY = FUNCTIONS["service.response.get_raw_body"].phases
+
+
+_MAX_NAME = 32 << 10
+"""Most bytes of an id or a key that is asked for; a host closes lanes for asks of a megabyte."""
+
+
+def _bytes(body: Any) -> bytes | None:
+    """A body that may have come as text."""
+    return bytes_of(body) if isinstance(body, str) else body
 
 
 class Asks(Reads):
@@ -35,6 +45,8 @@ class Asks(Reads):
 
     def _answered_bytes(self, function: str, answer: Answer) -> bytes:
         value = self._answered(function, answer)
+        if value is None:
+            return b""
         if isinstance(value, str):
             return value.encode("utf-8", "surrogateescape")
         if not isinstance(value, bytes):
@@ -47,10 +59,21 @@ class Asks(Reads):
             raise HostError(f"answer is a {type(value).__name__}; expected a map", function=function)
         return cast("Mapping[str, Any] | None", value)
 
+    def _name(self, function: str, name: str, value: object) -> str:
+        """A text that travels in an ask."""
+        text = self._text(function, name, value)
+        try:
+            size = len(bytes_of(text))
+        except BadArgument as err:
+            self.bad_argument(function, err)
+        if size > _MAX_NAME:
+            raise ArgError(f"{name} has {size} bytes; at most {_MAX_NAME} are allowed", function=function)
+        return text
+
     def _known_request_body(self) -> bytes | None:
         if not self.bit & _REQUEST_BODY:
             self.refuse("request.get_raw_body")
-        return self.wire.request_body if self._request_body is None else self._request_body
+        return _bytes(self.wire.request_body) if self._request_body is None else self._request_body
 
     def request_get_raw_body(self) -> bytes:
         body = self._known_request_body()
@@ -70,7 +93,7 @@ class Asks(Reads):
     def _known_response_body(self) -> bytes | None:
         if not self.bit & _RESPONSE_BODY:
             self.refuse("service.response.get_raw_body")
-        return self.wire.response_body if self._response_body is None else self._response_body
+        return _bytes(self.wire.response_body) if self._response_body is None else self._response_body
 
     def service_response_get_raw_body(self) -> bytes:
         body = self._known_response_body()
@@ -106,7 +129,7 @@ class Asks(Reads):
         function = "client.load_consumer"
         if not self.bit & _LOAD_CONSUMER:
             self.refuse(function)
-        self._text(function, "id", id)
+        self._name(function, "id", id)
         if not id:
             raise ArgError("id is empty", function=function)
         if not by_username and not _UUID(id):
@@ -129,9 +152,9 @@ class Asks(Reads):
         function = "client.load_credential"
         if not self.bit & _LOAD_CREDENTIAL:
             self.refuse(function)
-        if not self._text(function, "kind", kind):
+        if not self._name(function, "kind", kind):
             raise ArgError("kind is empty; expected the name of a collection, such as keyauth_credentials", function=function)
-        return [kind, self._text(function, "key", key)]
+        return [kind, self._name(function, "key", key)]
 
     def client_load_credential(self, kind: str, key: str) -> Credential | None:
         args = self._credential_args(kind, key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NoReturn, cast
 
@@ -46,6 +47,9 @@ _plain_response_names: set[str] = set()
 """Names that response.set_header has checked and that are sent as they are; again, plugins mostly use constants."""
 
 _MAX_PLAIN_NAMES = 4096
+
+_not_text = re.compile("[\ud800-\udfff]")
+"""What stands for bytes that are not UTF-8, which JSON has no place for."""
 
 
 def _mask(function: str) -> int:
@@ -129,7 +133,7 @@ class Call(Asks):
             values = header_values(check_header_name(name), value)
         except BadArgument as err:
             self.bad_argument("service.request.set_header", err)
-        self.record(_REQUEST_WRITE, "service.request.set_header", _set_request_header(name, values))
+        self.record(_REQUEST_WRITE, "service.request.set_header", [1, name, values])
 
     def service_request_add_header(self, name: str, value: HeaderValue) -> None:
         if not self.bit & _REQUEST_WRITE:
@@ -157,7 +161,7 @@ class Call(Asks):
             lines = header_map(headers)
         except BadArgument as err:
             self.bad_argument("service.request.set_headers", err)
-        self._record_all(_REQUEST_WRITE, "service.request.set_headers", [_set_request_header(name, values) for name, values in lines])
+        self._record_all(_REQUEST_WRITE, "service.request.set_headers", [[1, name, values] for name, values in lines])
 
     def service_request_set_raw_body(self, body: bytes) -> None:
         if not self.bit & _REQUEST_WRITE:
@@ -277,7 +281,7 @@ class Call(Asks):
             self.refuse("response.error")
         try:
             checked = check_status(status, 400)
-            raw = None if not message else bytes_of(check_text("message", message))
+            raw = None if message is None else bytes_of(check_text("message", message)) or None
             cleared, flat = self._exit_headers("response.error", headers)
         except BadArgument as err:
             self.bad_argument("response.error", err)
@@ -403,12 +407,6 @@ class Call(Asks):
         self.record(_SERIALIZE_VALUE, function, [60, key, copy, mode])
 
 
-def _set_request_header(name: str, values: list[bytes]) -> list[Any]:
-    if len(values) > 1 and name.lower() == "host":  # a request has one Host: the last wins
-        values = values[-1:]
-    return [1, name, values]
-
-
 def _response_name(name: object) -> str:
     checked = check_header_name(name)
     return checked.replace("_", "-") if "_" in checked else checked
@@ -430,4 +428,4 @@ def _exit_body(body: Any) -> tuple[bytes | None, bool]:
         text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as err:
         raise BadArgument(f"body has no JSON form: {err}") from None
-    return bytes_of(text), True
+    return _not_text.sub("\ufffd", text).encode(), True

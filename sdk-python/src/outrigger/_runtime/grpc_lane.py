@@ -14,7 +14,23 @@ from .. import _version
 from .._gen.proto import plugin_pb2 as pb
 from .lane import LaneState, too_large
 from .values import Malformed, decode_value, encode_value
-from .wire import BAD_FRAME, CHUNK_SIZE, MAX_FRAME, NIL, VERSION, Answer, BadFrame, Ended, Gathered, HostHello, Outcome, WireCall, log_bytes
+from .wire import (
+    BAD_FRAME,
+    CHUNK_SIZE,
+    MAX_FRAME,
+    NIL,
+    TOO_LARGE,
+    VERSION,
+    Answer,
+    BadFrame,
+    Ended,
+    Gathered,
+    HostHello,
+    Outcome,
+    WireCall,
+    check_size,
+    log_bytes,
+)
 
 _raw = msgspec.msgpack.Encoder().encode
 
@@ -63,13 +79,17 @@ class GrpcCarrier:
             message.failed = True
             message.error.CopyFrom(pb.Error(code=code, message=_utf8(text), detail=_utf8(detail)))
         else:
+            try:
+                check_size(outcome.operations)
+            except OverflowError as err:
+                return self.outcome(call_id, Outcome(error=(TOO_LARGE, f"the outcome cannot be sent: {err}", "")))
             for operation in outcome.operations:
                 _operation(message.operations.add(), operation, call_id, chunks)
             if outcome.body is not None:
                 message.body.CopyFrom(_blob(outcome.body, call_id, chunks))
         if message.ByteSize() > MAX_FRAME:
             return self.outcome(
-                call_id, Outcome(error=("bad_data", f"outcome has {message.ByteSize()} bytes; expected at most {MAX_FRAME}", ""))
+                call_id, Outcome(error=(TOO_LARGE, f"outcome has {message.ByteSize()} bytes; expected at most {MAX_FRAME}", ""))
             )
         return [*chunks, pb.DispatchResponse(call_id=call_id, outcome=message)]
 

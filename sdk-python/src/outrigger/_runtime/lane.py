@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -43,9 +44,10 @@ LOST = "the lane was lost"
 class Waiter:
     """Waits for one answer, on a thread or in an event loop."""
 
-    __slots__ = ("_arrived", "_future", "_lock", "answer")
+    __slots__ = ("_future", "_lock", "answer", "message")
 
-    def __init__(self, future: asyncio.Future[Answer] | None = None) -> None:
+    def __init__(self, message: Any, future: asyncio.Future[Answer] | None = None) -> None:
+        self.message = message
         self.answer = Answer(error=("host_error", "the lane was lost before the host answered"))
         self._future = future
         self._lock = threading.Lock() if future is None else None
@@ -88,7 +90,7 @@ def _resolve(future: asyncio.Future[Answer], answer: Answer) -> None:
 class LaneState:
     """State of one lane and its reaction to every message of the host. One thread at a time feeds it.
 
-    Calls that are ready to run gather in ``ready``. ``refuse`` sends the outcome of a call that cannot run.
+    Calls that are ready to run gather in ``ready``. ``refuse`` sends the outcome of a call that cannot run, ``send`` the next ask of one.
     """
 
     def __init__(self, registry: Registry, port: Port) -> None:
@@ -100,6 +102,7 @@ class LaneState:
         self.ready: list[Call] = []
         self.watched = False
         self.refuse: Callable[[int, Outcome], None] = _nothing
+        self.send: Callable[[Any], None] = _no_carrier
         self._gathered: dict[int, Gathered] = {}
         self.waiters: dict[Call, deque[Waiter]] = {}
         self._lock = threading.Lock()  # guards waiters
@@ -171,6 +174,9 @@ class LaneState:
         with self._lock:
             waiting = self.waiters.get(call)
             waiter = waiting.popleft() if waiting else None
+            following = waiting[0].message if waiting else None
+        if following is not None:
+            self.send(following)
         if waiter is not None:
             waiter.set(answer)
 
@@ -199,9 +205,13 @@ class LaneState:
 
     # Asks.
 
-    def new_waiter(self, call: Call, future: asyncio.Future[Answer] | None) -> Waiter | None:
-        """Registers an ask; None when the call is sealed."""
-        waiter = Waiter(future)
+    def new_waiter(self, call: Call, message: Any, future: asyncio.Future[Answer] | None) -> tuple[Waiter, bool] | None:
+        """Registers an ask; None when the call is sealed.
+
+        The second says whether its message is to be sent now: one ask of a call is on its way at a time, so that answers find their asks
+        whichever thread sends first, and so that no handler asks more at once than the host takes. The others follow with the answers.
+        """
+        waiter = Waiter(message, future)
         with self._lock:
             if call.bit == 0:
                 return None
@@ -209,7 +219,7 @@ class LaneState:
             if waiting is None:
                 waiting = self.waiters[call] = deque()
             waiting.append(waiter)
-        return waiter
+            return waiter, len(waiting) == 1
 
     def wake(self, call: Call) -> None:
         """Ends the asks of a sealed call."""
@@ -317,3 +327,7 @@ def _starts_map(document: bytes) -> bool:
 
 def _nothing(call_id: int, outcome: Outcome) -> None:
     raise NotImplementedError(f"nothing sends the outcome of call {call_id}: {outcome}")
+
+
+def _no_carrier(message: Any) -> None:
+    raise NotImplementedError(f"nothing sends {message!r}")

@@ -26,6 +26,7 @@ class EventLane(asyncio.Protocol):
     def __init__(self, registry: Registry, runner: LoopRunner) -> None:
         self.state = LaneState(registry, self)
         self.state.refuse = self._refuse
+        self.state.send = self._send_one
         self._runner = runner
         self._framer = Framer()
         self._transport: asyncio.Transport | None = None
@@ -134,6 +135,9 @@ class EventLane(asyncio.Protocol):
         else:
             self._runner.call(self._send, messages)
 
+    def _send_one(self, frame: bytes) -> None:
+        self._send([frame])
+
     def _refuse(self, call_id: int, outcome: Ended) -> None:
         self._send(outcome_frames(call_id, outcome))
 
@@ -150,16 +154,21 @@ class EventLane(asyncio.Protocol):
 
     def ask(self, call: Call, function: int, args: list[Any]) -> Answer:
         """Asks from a thread of the handler's own."""
-        waiter = self.state.new_waiter(call, None)
-        if waiter is None:
+        message = encode_ask(call.call_id, function, args)
+        registered = self.state.new_waiter(call, message, None)
+        if registered is None:
             return sealed_answer(call)
-        self._emit([encode_ask(call.call_id, function, args)])
-        return waiter.wait()
+        if registered[1]:
+            self._emit([message])
+        return registered[0].wait()
 
     async def ask_async(self, call: Call, function: int, args: list[Any]) -> Answer:
         """Asks the host and waits."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        if self.state.new_waiter(call, future) is None:
+        message = encode_ask(call.call_id, function, args)
+        registered = self.state.new_waiter(call, message, future)
+        if registered is None:
             return sealed_answer(call)
-        self._emit([encode_ask(call.call_id, function, args)])
+        if registered[1]:
+            self._emit([message])
         return await future

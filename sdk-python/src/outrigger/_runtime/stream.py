@@ -14,6 +14,7 @@ from .wire import (
     BAD_DATA,
     BAD_FRAME,
     MAGIC,
+    TOO_LARGE,
     VERSION,
     BadFrame,
     Ended,
@@ -75,7 +76,8 @@ def outcome_frames(call_id: int, outcome: Ended) -> list[bytes]:
     try:
         return encode_outcome(call_id, outcome)
     except (OverflowError, TypeError, ValueError) as err:
-        return encode_outcome(call_id, Outcome(error=(BAD_DATA, f"the outcome cannot be sent: {err}", "")))
+        code = TOO_LARGE if isinstance(err, OverflowError) else BAD_DATA
+        return encode_outcome(call_id, Outcome(error=(code, f"the outcome cannot be sent: {err}", "")))
 
 
 class MsgpackMessages:

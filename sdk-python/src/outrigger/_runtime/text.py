@@ -38,13 +38,23 @@ def bytes_of(text: str) -> bytes:
 
 
 def number_text(value: float) -> str:
-    """A number as the PDK writes it: an integral float without its fraction."""
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise BadArgument(f"number is {value}; expected a finite one")
-        if value.is_integer() and abs(value) < 1e15:
-            return str(int(value))
-    return repr(value)
+    """A number as the PDK writes it, the same in every language: as in JSON, by the rules of ECMAScript."""
+    if not isinstance(value, float):
+        return int.__repr__(value)
+    if not math.isfinite(value):
+        raise BadArgument(f"number is {value}; expected a finite one")
+    if not value:
+        return "0"
+    shortest = float.__repr__(value)
+    mantissa, _, exponent = shortest.partition("e")
+    if not exponent:
+        return shortest.removesuffix(".0")
+    sign, digits, power = mantissa[: mantissa.startswith("-")], mantissa.lstrip("-").replace(".", ""), int(exponent)
+    if 0 < power < 21:
+        return sign + digits.ljust(power + 1, "0")
+    if -7 < power < 0:
+        return f"{sign}0.{digits.rjust(len(digits) - power - 1, '0')}"
+    return f"{mantissa}e{power:+d}"
 
 
 def scalar_text(value: object) -> str | None:
@@ -184,7 +194,7 @@ def query_arg(raw: str, wanted: str) -> QueryValue | None:
         name, equals, value = piece.partition("=")
         if not name:
             continue
-        if name == wanted or _decoded(name) == wanted:
+        if _decoded(name) == wanted:
             return _decoded(value) if equals else True
         count += 1
         if count == DEFAULT_MAX:
@@ -197,7 +207,7 @@ def encode_query(args: QueryMap) -> bytes:
     if not isinstance(args, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may ignore types
         raise BadArgument(f"args is a {type(args).__name__}; expected a mapping of names to values")
     pieces: list[str] = []
-    for name in sorted(check_text("query argument name", name) for name in args):
+    for name in sorted((check_text("query argument name", name) for name in args), key=bytes_of):
         value = args[name]
         items = cast("Sequence[object]", value) if isinstance(value, (list, tuple)) else (value,)
         key = quote(bytes_of(name), safe="")
@@ -226,8 +236,10 @@ def _log_piece(arg: object) -> str:
         return "nil"
     if isinstance(arg, bool):
         return "true" if arg else "false"
-    if isinstance(arg, float) and math.isfinite(arg):
-        return number_text(arg)
+    if isinstance(arg, float):
+        if math.isfinite(arg):
+            return number_text(arg)
+        return "NaN" if math.isnan(arg) else "Infinity" if arg > 0 else "-Infinity"
     if isinstance(arg, (bytes, bytearray)):
         return bytes(arg).decode("utf-8", "surrogateescape")
     return str(arg)
@@ -304,9 +316,11 @@ def apply_to_request(lines: HeaderLines, operation: list[Any]) -> HeaderLines:
     code = operation[0]
     if code == 1:
         values = operation[2]
+        if len(values) > 1 and header_key(operation[1]) == "host":  # a request has one Host: the last wins
+            values = values[-1:]
         return lines.with_set(operation[1], values) if values else lines.without(operation[1])
     if code == 2:
-        if header_key(operation[1]) == "host":  # a request has one Host: the last wins
+        if header_key(operation[1]) == "host":
             return lines.with_set(operation[1], operation[2][-1:])
         return lines.with_added(operation[1], operation[2])
     if code == 3:

@@ -147,6 +147,7 @@ class ThreadLane:
     def __init__(self, registry: Registry, carrier: Carrier, workers: Workers, loop: LoopRunner) -> None:
         self.state = LaneState(registry, self)
         self.state.refuse = self._refuse
+        self.state.send = self._send
         self._carrier = carrier
         self._workers = workers
         self._loop = loop
@@ -295,6 +296,9 @@ class ThreadLane:
     def _reply(self, call: Call, outcome: Ended) -> None:
         self.state.forget(call)
         self._carrier.write(self._carrier.outcome(call.call_id, outcome))
+
+    def _send(self, message: Any) -> None:
+        self._carrier.write([message])
 
     def _refuse(self, call_id: int, outcome: Ended) -> None:
         self._refused += self._carrier.outcome(call_id, outcome)
@@ -451,26 +455,28 @@ class ThreadLane:
 
     def ask(self, call: Call, function: int, args: list[Any]) -> Answer:
         """Asks the host and blocks. A leader gives up the lead first, since somebody has to read the answer."""
-        waiter = self.state.new_waiter(call, None)
-        if waiter is None:
-            return sealed_answer(call)
-        step: Step = call.step
         message = self._carrier.ask(call.call_id, function, args)
+        registered = self.state.new_waiter(call, message, None)
+        if registered is None:
+            return sealed_answer(call)
+        waiter, now = registered
+        messages = [message] if now else []
+        step: Step = call.step
         lead = call.runner
-        if isinstance(lead, _Lead) and lead.thread == get_ident() and self._hand_over(lead, message):
+        if isinstance(lead, _Lead) and lead.thread == get_ident() and self._hand_over(lead, messages):
             step.slow, step.quick = True, 0
-        else:
-            self._carrier.write([message])
+        elif messages:
+            self._carrier.write(messages)
         return waiter.wait()
 
-    def _hand_over(self, lead: _Lead, message: Any) -> bool:
+    def _hand_over(self, lead: _Lead, messages: list[Any]) -> bool:
         try:
             lead.claim.pop()
         except IndexError:
             return False
         vacant = _Lead(lead.queue, lead.timed)
         out, lead.out = lead.out, []
-        out.append(message)
+        out += messages
         with self._lock:
             self._vacant = vacant
             standby = self._standby
@@ -483,9 +489,12 @@ class ThreadLane:
     async def ask_async(self, call: Call, function: int, args: list[Any]) -> Answer:
         """Asks the host and waits, in the event loop."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        if self.state.new_waiter(call, future) is None:
+        message = self._carrier.ask(call.call_id, function, args)
+        registered = self.state.new_waiter(call, message, future)
+        if registered is None:
             return sealed_answer(call)
-        self._emit(call, [self._carrier.ask(call.call_id, function, args)], False)
+        if registered[1]:
+            self._emit(call, [message], False)
         return await future
 
 

@@ -33,12 +33,10 @@ def plain(value: Any, depth: int = 0) -> Any:
     """Copies a value into the types of the wire: None, bool, int, float, str, bytes, list and dict with str keys.
 
     Raises:
-        BadArgument: it holds something else, an integer beyond 64 bits, or is nested more than 64 deep.
+        BadArgument: it holds something else, an integer beyond 64 bits, or more than 64 lists and dicts inside one another.
     """
     if type(value) in _SCALARS:
         return value if type(value) is not str or value.isascii() else _sendable(value)
-    if depth > _MAX_DEPTH:
-        raise BadArgument(f"value is nested more than {_MAX_DEPTH} deep")
     if isinstance(value, bool):
         return bool(value)
     if isinstance(value, int):
@@ -51,6 +49,8 @@ def plain(value: Any, depth: int = 0) -> Any:
         return _sendable(str.__str__(value))
     if isinstance(value, (bytes, bytearray)):
         return bytes(value)
+    if depth >= _MAX_DEPTH and isinstance(value, (list, tuple, Mapping)):
+        raise BadArgument(f"value is nested more than {_MAX_DEPTH} deep")
     if isinstance(value, (list, tuple)):
         return [plain(item, depth + 1) for item in cast("list[Any]", value)]
     if isinstance(value, Mapping):

@@ -304,6 +304,26 @@ def frame(kind: int, call_id: int, body: bytes) -> bytes:
 
 _DONE = _encode([0, None, [], None])
 
+MAX_OPERATIONS = 8192
+MAX_ELEMENTS = 1 << 17
+
+
+def check_size(operations: Sequence[list[Any]]) -> None:
+    """Refuses what a host would close the lane for.
+
+    Raises:
+        OverflowError: there are more operations, or lists in them, than an outcome may have.
+    """
+    if len(operations) > MAX_OPERATIONS:
+        raise OverflowError(f"the handler made {len(operations)} operations; expected at most {MAX_OPERATIONS}")
+    elements = sum(
+        8 + sum(len(cast("list[Any]", part)) for part in operation[2:] if operation[0] < 40 and isinstance(part, list))
+        for operation in operations
+    )
+    if elements > MAX_ELEMENTS:
+        raise OverflowError(f"the operations have about {elements} elements; expected at most {MAX_ELEMENTS}")
+
+
 _BODY_AT = {7: 1, 24: 1, 25: 2}
 """Where operations hold a body."""
 
@@ -312,7 +332,7 @@ def encode_outcome(call_id: int, outcome: Ended) -> list[bytes]:
     """Frames of an outcome: chunks of its large bytes, then itself.
 
     Raises:
-        OverflowError: it is larger than a frame may be.
+        OverflowError: it is larger than a frame may be, or has more operations than an outcome may have.
     """
     if outcome.error is not None:
         code, message, detail = outcome.error
@@ -322,10 +342,11 @@ def encode_outcome(call_id: int, outcome: Ended) -> list[bytes]:
         return [pack_header(len(_DONE), call_id, OUTCOME, 0, 0, 0) + _DONE]
     chunks: list[bytes] = []
     operations = outcome.operations
-    if outcome.body is None or len(outcome.body) <= CHUNK_SIZE:
+    if len(operations) <= MAX_OPERATIONS and (outcome.body is None or len(outcome.body) <= CHUNK_SIZE):
         body = encode_value([0, None, operations, outcome.body])
-        if len(body) <= CHUNK_SIZE:
+        if len(body) <= CHUNK_SIZE:  # which holds fewer elements than are allowed
             return [pack_header(len(body), call_id, OUTCOME, 0, 0, 0) + body]
+    check_size(operations)
     for i, operation in enumerate(operations):
         at = _BODY_AT.get(operation[0])
         if at is not None and operation[at] is not None and len(operation[at]) > CHUNK_SIZE:
