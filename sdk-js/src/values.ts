@@ -26,7 +26,8 @@ export type ExitBody = string | Uint8Array | object | null | undefined;
 
 /** Lower case, and `_` as `-`: the form in which header names are compared. */
 export function foldName(name: string): string {
-  return name.toLowerCase().replaceAll("_", "-");
+  // Names are ASCII: another letter whose lower case is an ASCII one is another letter.
+  return name.replace(/[A-Z_]/g, (c) => (c === "_" ? "-" : c.toLowerCase()));
 }
 
 /** Ordered name-value pairs, immutable. */

@@ -362,3 +362,90 @@ test("1000 calls of read and write functions ask nothing", async () => {
   });
   assert.deepEqual([asks, ops.length], [[], 500]);
 });
+
+test("a handler may return a thenable of any make", async () => {
+  const then = "then"; // not a literal key: the linter takes those for mistakes
+  const thenable = (settle: (done: () => void) => void): unknown => ({ [then]: settle });
+  const settlesTwice = thenable((done) => {
+    done();
+    done();
+  });
+  assert.equal((await run(() => settlesTwice)).outcome.error, null);
+  const throws = thenable(() => {
+    throw new Error("odd");
+  });
+  assert.equal((await run(() => throws)).outcome.error?.message, "odd");
+  const hidden = Object.defineProperty({}, then, {
+    get() {
+      throw new Error("hidden");
+    },
+  });
+  assert.equal((await run(() => hidden)).outcome.error?.message, "hidden");
+});
+
+test("whatever a handler throws fails it alone", async () => {
+  const broken = (key: string): Error =>
+    Object.defineProperty(new Error("x"), key, {
+      get() {
+        throw new Error("in the getter");
+      },
+    });
+  const shapes = [
+    Object.assign(new Error("x"), { message: { a: 1 } }),
+    Object.assign(new Error("x"), { message: undefined, name: 5 }),
+    ...["message", "code", "stack", "name"].map(broken),
+    Object.create(null),
+    Symbol("s"),
+    undefined,
+    new Proxy(new Error("x"), {
+      get() {
+        throw new Error("in the proxy");
+      },
+    }),
+  ];
+  for (const shape of shapes) {
+    const { outcome } = await run(() => {
+      throw shape;
+    });
+    assert.equal(outcome.error?.code, "handler_error");
+    assert.equal(typeof outcome.error.message, "string");
+  }
+});
+
+test("bodies of body_filter: text keeps its bytes, and bytes are those that were returned", async () => {
+  const text = await run(() => "a\udcff", { phase: 5, chunk: new Uint8Array(1) });
+  assert.deepEqual(text.outcome.body && [...text.outcome.body], [0x61, 0xff]);
+  const reused = new Uint8Array(100_000).fill(1);
+  const { outcome } = await run(() => reused, { phase: 5, chunk: new Uint8Array(1) });
+  reused.fill(2);
+  assert.equal(outcome.body?.[50_000], 1);
+});
+
+test("JSON bodies: what has no JSON form is refused", async () => {
+  const cycle: unknown[] = [];
+  cycle.push(cycle);
+  const refused = [{ a: Number.NaN }, [Number.POSITIVE_INFINITY], { a: new Uint8Array(1) }, [Buffer.from("a")], cycle];
+  for (const body of refused) {
+    const { outcome } = await run((k) => k.response.exit(200, body as object));
+    assert.equal(outcome.error?.code, "bad_argument");
+  }
+  const { ops } = await run((k) =>
+    k.response.exit(200, { "\udcff\\udcff": ["\ud83d\ude00", "\\udcff", 2n ** 60n, "\ud800"] }),
+  );
+  assert(ops[0]?.kind === "exit" && ops[0].body !== null);
+  const expected = `{"\ufffd\\\\udcff":["\u{1f600}","\\\\udcff",1152921504606846976,"\ufffd"]}`;
+  assert.equal(Buffer.from(ops[0].body).toString(), expected);
+});
+
+test("a question with more than the host takes is refused", async () => {
+  const { outcome, asks } = await run((k) => k.client.loadConsumer("x".repeat(1 << 20), true));
+  assert.equal(outcome.error?.code, "bad_argument");
+  assert.deepEqual(asks, []);
+});
+
+test("letters that only look like ASCII name no header", async () => {
+  const found = await read((k) => [k.request.getHeader("\u212aey"), k.request.getHeaders().get("\u212aey")], {
+    request: { headers: [["key", "1"]] },
+  });
+  assert.deepEqual(found, [null, null]);
+});

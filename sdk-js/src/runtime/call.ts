@@ -227,8 +227,8 @@ export class Call extends ResponseCall implements Backend {
   }
 
   #log(fn: PdkFunction, args: readonly unknown[]): void {
-    if (fn.level < this.host.node.logLevel) return;
     this.check(fn);
+    if (fn.level < this.host.node.logLevel) return;
     this.host.log(this.id, fn.level, logText(args));
   }
 

@@ -2,6 +2,7 @@ import { functions as F, type PdkFunction } from "../gen/functions.js";
 import type { ExitBody, HeaderMap, HeaderValue, MultiMap } from "../values.js";
 import { RequestCall } from "./call_request.js";
 import { addLines, kindOf, type Line, responseName, sameName, setLines } from "./headers.js";
+import { jsonText } from "./json.js";
 import { LEVEL_WARN, logText } from "./log_text.js";
 import { firstValue, headerMap, LineOverlay } from "./overlay.js";
 import { encodeText } from "./text.js";
@@ -150,13 +151,12 @@ export class ResponseCall extends RequestCall {
         `body is ${kindOf(body)}; expected null, text, bytes, or an object or array that is sent as JSON`,
       );
     }
-    let text: string | undefined;
+    let text: string;
     try {
-      text = JSON.stringify(body);
+      text = jsonText(body);
     } catch (cause) {
       throw this.argError(fn, `body has no JSON form: ${logText([cause])}`, cause);
     }
-    if (text === undefined) throw this.argError(fn, "body has no JSON form");
     return { bytes: this.sizedBody(fn, encodeText(text)), json: true };
   }
 

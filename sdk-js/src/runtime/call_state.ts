@@ -1,10 +1,12 @@
 import { ArgError, DataError, HostError, type PDKError, PhaseError, pdkErrorOf } from "../errors.js";
 import type { PdkFunction } from "../gen/functions.js";
 import type { Entity } from "./entity.js";
+import { CHUNK_SIZE } from "./frame.js";
 import { cut, describeThrown } from "./log_text.js";
 import { encodeValue } from "./msgpack_write.js";
 import type { Node } from "./node.js";
 import { type Answer, DONE, failed, NO_OPS, type Op, type Outcome } from "./ops.js";
+import { encodeText } from "./text.js";
 import type { CallView } from "./view.js";
 
 /** Names of the phases by their code on the wire. */
@@ -44,6 +46,9 @@ export function ownerOf(thrown: unknown): CallState | undefined {
 /** Most operations of one outcome, and most values in them, that the host takes. */
 const MAX_OPS = 8192;
 const MAX_VALUES = 1 << 16;
+
+/** Most bytes of the arguments of a question. */
+const MAX_ASK = 64 << 10;
 
 type State = "open" | "exited" | "cancelled" | "failed" | "ended";
 
@@ -130,6 +135,8 @@ export class CallState {
   /** Puts a question to the host, after the answer to the one before. Nothing that arrives after the end of the call is given out. */
   protected ask(fn: PdkFunction, ...args: readonly unknown[]): Promise<unknown> {
     const encoded = args.map(encodeValue);
+    const size = encoded.reduce((sum, arg) => sum + arg.length, 0);
+    if (size > MAX_ASK) throw this.argError(fn, `arguments have ${size} bytes; at most ${MAX_ASK} are allowed`);
     const put = (): Promise<Answer> => {
       this.check(fn);
       return this.host.ask(this, fn.ask, encoded);
@@ -222,8 +229,9 @@ export class CallState {
 const BODY_FILTER = 5;
 
 function bodyOf(returned: unknown): Uint8Array | null {
-  if (returned instanceof Uint8Array) return returned;
-  return typeof returned === "string" ? Buffer.from(returned) : null;
+  // A large one leaves in chunks, later: by then the plugin may have written other bytes into its buffer.
+  if (returned instanceof Uint8Array) return returned.length > CHUNK_SIZE ? new Uint8Array(returned) : returned;
+  return typeof returned === "string" ? encodeText(returned) : null;
 }
 
 function ignore(): void {}
@@ -237,6 +245,14 @@ const PDK_CODES: readonly unknown[] = ["bad_argument", "wrong_phase", "bad_data"
 /** The failed outcome of something thrown. An error of the PDK keeps its code. */
 export function failureOf(thrown: unknown): Outcome {
   const { message, detail } = describeThrown(thrown);
-  const code = thrown instanceof Error ? (thrown as Error & { code?: unknown }).code : undefined;
+  const code = codeOf(thrown);
   return failed(PDK_CODES.includes(code) ? String(code) : "handler_error", cut(message), detail);
+}
+
+function codeOf(thrown: unknown): unknown {
+  try {
+    return thrown instanceof Error ? (thrown as Error & { code?: unknown }).code : undefined;
+  } catch {
+    return undefined; // a getter that throws
+  }
 }

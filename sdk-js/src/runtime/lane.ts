@@ -90,14 +90,17 @@ export class Lane implements CallHost {
     }
     const call = new Call(id, view, this, this.#entities);
     let returned: unknown;
+    let waits: boolean;
     try {
       returned =
         view.phase === BODY_FILTER ? filter(instance, handler, call) : handler.call(instance.object, new PDK(call));
+      waits = isThenable(returned); // which may throw, too
     } catch (thrown) {
       this.#end(id, call.endThrown(thrown), thrown);
       return;
     }
-    if (isThenable(returned)) this.#wait(call, instance, returned);
+    // A thenable of another make may settle twice or throw; a promise made of it does neither.
+    if (waits) this.#wait(call, instance, Promise.resolve(returned));
     else this.#end(id, call.end(returned));
   }
 
@@ -105,7 +108,7 @@ export class Lane implements CallHost {
     throw new BadFrame(this.#node === null ? "the first frame is not hello" : `call ${id} is in flight already`);
   }
 
-  #wait(call: Call, instance: Instance, promise: PromiseLike<unknown>): void {
+  #wait(call: Call, instance: Instance, promise: Promise<unknown>): void {
     this.#calls.set(call.id, call);
     this.#instances.enter(instance);
     const over = (outcome: Outcome | null, thrown?: unknown): void => {
@@ -242,7 +245,7 @@ function noHandler(view: CallView, instance: Instance | undefined): Outcome {
   return failed(WireCode.wrongPhase, `plugin ${instance.plugin.name} does not handle phase ${view.phase}`);
 }
 
-function isThenable(value: unknown): value is PromiseLike<unknown> {
+function isThenable(value: unknown): boolean {
   return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }
 

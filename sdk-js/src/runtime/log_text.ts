@@ -28,10 +28,13 @@ function textOf(value: unknown): string {
 
 /** What was thrown, in one line, and its stack trace if it has one. */
 export function describeThrown(thrown: unknown): { message: string; detail: string } {
-  if (thrown instanceof Error) {
-    return { message: thrown.message === "" ? thrown.name : thrown.message, detail: stackOf(thrown) };
+  try {
+    if (!(thrown instanceof Error)) return { message: `thrown: ${logText([thrown])}`, detail: "" };
+    const message = logText([thrown.message]); // which may be of any kind
+    return { message: message === "" ? logText([thrown.name]) : message, detail: stackOf(thrown) };
+  } catch {
+    return { message: "thrown: something whose text cannot be made", detail: "" };
   }
-  return { message: `thrown: ${logText([thrown])}`, detail: "" };
 }
 
 const MAX_DETAIL = 16 << 10;

@@ -1,3 +1,4 @@
+import { jsonText } from "./json.js";
 import { decodeValue } from "./msgpack_read.js";
 import type { Op } from "./ops.js";
 import { decodeText } from "./text.js";
@@ -15,14 +16,11 @@ export function serializeOver(entry: string, ops: readonly Op[]): string {
     changed ??= JSON.parse(entry) as Entry;
     setSerialized(changed, op.key, decodeValue(op.value), op.mode);
   }
-  return changed === null ? entry : JSON.stringify(changed, jsonValue);
+  return changed === null ? entry : jsonText(changed, textOf);
 }
 
-/** JSON has no bytes and no integers of 64 bits: bytes become text, large integers lose digits. */
-function jsonValue(_key: string, value: unknown): unknown {
-  if (typeof value === "bigint") return Number(value);
-  if (value instanceof Uint8Array) return decodeText(Buffer.from(value), 0, value.length);
-  return value;
+function textOf(bytes: Uint8Array): string {
+  return decodeText(Buffer.from(bytes), 0, bytes.length);
 }
 
 /**
