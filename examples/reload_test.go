@@ -3,9 +3,11 @@ package examples
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 )
 
@@ -105,4 +107,51 @@ func TestReloadUnderLoad(t *testing.T) {
 			return requests.Load() > before+2*workers || t.Failed(), fmt.Sprint(requests.Load()-before, " requests")
 		})
 	}
+}
+
+// A reload while a plugin server is down: what is known of it is enough to take the new configuration, which it gets when it is back. Of a server that
+// never came nothing is known, and a plugin that it may offer is refused.
+func TestReloadWhileDown(t *testing.T) {
+	t.Parallel()
+	dir, err := os.MkdirTemp(built.temp, "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := "unix://" + filepath.Join(dir, "p.sock")
+	up := echoUpstream(t)
+	servers := []server{
+		{"name": "python", "address": address, "timeout": "10s"},
+		{"name": "never", "address": "unix://" + filepath.Join(dir, "never.sock"), "start_timeout": "1s"},
+	}
+	entities := func(greeting string) string {
+		return routes(up.URL, route("/hello", "{name: hello-python, config: {greeting: "+greeting+"}}"))
+	}
+	python := attach(t, "python", address)
+	g := launch{late: true, settings: settings{"plugin_servers": servers}, entities: entities("one")}.start(t)
+	eventually(t, patience, "the attached server", func() (bool, string) {
+		a := g.get(t, "/hello")
+		return a.status == 200 && a.header.Get("X-Hello-Python") == "one, world", a.String()
+	})
+	mark := g.log.mark()
+	python.end(t, syscall.SIGKILL)
+	g.log.waitFields(t, mark, "msg", "plugin server is not ready", "server", "python")
+	g.reload(t, entities("two"))
+	g.get(t, "/hello").want(t, 500)
+
+	bad := g.hup(t, entities("[three]"))
+	if bad.text("msg") != reloadRefused || !strings.Contains(bad.text("error"), "gateway.yaml:6:") {
+		t.Errorf("a wrong configuration was taken while the server was down: %v", bad)
+	}
+	unknown := g.hup(t, routes(up.URL, route("/hello", "{name: hello-pyhton}")))
+	if unknown.text("msg") != reloadRefused || !strings.Contains(unknown.text("error"), "hello-pyhton") {
+		t.Errorf("a plugin that nobody has offered was taken by a reload: %v", unknown)
+	}
+	g.get(t, "/hello").want(t, 500)
+
+	attach(t, "python", address)
+	eventually(t, patience, "the new configuration on the new process", func() (bool, string) {
+		a := g.get(t, "/hello")
+		return a.status == 200, a.String()
+	})
+	g.get(t, "/hello").want(t, 200).wantHeader(t, "X-Hello-Python", "two, world")
 }

@@ -169,7 +169,12 @@ func (*body) Access(k *pdk.PDK) error {
 		if err != nil {
 			return err
 		}
-		return k.ServiceRequest.SetRawBody(bytes.Repeat([]byte("r"), n))
+		if err := k.ServiceRequest.SetRawBody(bytes.Repeat([]byte("r"), n)); err != nil {
+			return err
+		}
+	}
+	if _, ok := k.Request.GetHeader("X-Raise"); ok {
+		panic("boom")
 	}
 	return nil
 }

@@ -168,6 +168,7 @@ class Body {
     kong.service.request.setHeader("X-Body", `${createHash("sha256").update(body).digest("hex")} ${body.length}`);
     const size = kong.request.getHeader("X-Replace");
     if (size !== null) kong.service.request.setRawBody(Buffer.alloc(Number(size), "r"));
+    if (kong.request.getHeader("X-Raise") !== null) throw new Error("boom");
   }
 }
 

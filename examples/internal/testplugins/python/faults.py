@@ -235,6 +235,8 @@ class Body(outrigger.Plugin):
         size = kong.request.get_header("X-Replace")
         if size is not None:
             kong.service.request.set_raw_body(b"r" * int(size))
+        if kong.request.get_header("X-Raise") is not None:
+            raise RuntimeError("boom")
 
 
 class Need(Body):
