@@ -382,6 +382,12 @@ class TestNodeAndRouter:
         refused(PhaseError, lambda k: k.router.get_route(), "rewrite")
 
 
+class TestAsks:
+    def test_arguments_that_no_host_takes(self) -> None:
+        assert "bytes" in refused(ArgError, lambda k: k.client.load_consumer("x" * (1 << 20), True))
+        assert "bytes" in refused(ArgError, lambda k: k.client.load_credential("k", "x" * (1 << 20)))
+
+
 class TestServiceRequest:
     def test_numbers_of_subclasses(self) -> None:
         class Ratio(float):

@@ -47,8 +47,8 @@ export function ownerOf(thrown: unknown): CallState | undefined {
 const MAX_OPS = 8192;
 const MAX_VALUES = 1 << 16;
 
-/** Most bytes of the arguments of a question. */
-const MAX_ASK = 64 << 10;
+/** Most bytes of the arguments of a question: the host closes a lane that brings more. */
+const MAX_ASK = (1 << 20) - 64;
 
 type State = "open" | "exited" | "cancelled" | "failed" | "ended";
 

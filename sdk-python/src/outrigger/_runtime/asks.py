@@ -13,7 +13,7 @@ from .reads import Reads
 from .serialize import serialize_over
 from .state import LOCK
 from .text import bytes_of, text_of
-from .values import BadArgument
+from .values import BadArgument, encode_value
 from .wire import Answer
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
@@ -25,8 +25,8 @@ _REQUEST_BODY = FUNCTIONS["request.get_raw_body"].phases
 _RESPONSE_BODY = FUNCTIONS["service.response.get_raw_body"].phases
 
 
-_MAX_NAME = 32 << 10
-"""Most bytes of an id or a key that is asked for; a host closes lanes for asks of a megabyte."""
+_MAX_ASK = (1 << 20) - 64
+"""Most bytes of the arguments of an ask: the host closes a lane that brings more."""
 
 
 def _bytes(body: Any) -> bytes | None:
@@ -63,12 +63,17 @@ class Asks(Reads):
         """A text that travels in an ask."""
         text = self._text(function, name, value)
         try:
-            size = len(bytes_of(text))
+            bytes_of(text)
         except BadArgument as err:
             self.bad_argument(function, err)
-        if size > _MAX_NAME:
-            raise ArgError(f"{name} has {size} bytes; at most {_MAX_NAME} are allowed", function=function)
         return text
+
+    def _bounded(self, function: str, args: list[Any]) -> list[Any]:
+        """Arguments of an ask that the host takes."""
+        size = sum(len(encode_value(arg)) for arg in args)
+        if size > _MAX_ASK:
+            raise ArgError(f"the arguments have {size} bytes; at most {_MAX_ASK} are allowed", function=function)
+        return args
 
     def _known_request_body(self) -> bytes | None:
         if not self.bit & _REQUEST_BODY:
@@ -134,7 +139,7 @@ class Asks(Reads):
             raise ArgError("id is empty", function=function)
         if not by_username and not _UUID(id):
             raise ArgError(f"id {id!r} is not a UUID; set by_username to look for a username", function=function)
-        return [id, bool(by_username)]
+        return self._bounded(function, [id, bool(by_username)])
 
     def client_load_consumer(self, id: str, by_username: bool = False) -> Consumer | None:  # noqa: A002
         args = self._consumer_args(id, by_username)
@@ -154,7 +159,7 @@ class Asks(Reads):
             self.refuse(function)
         if not self._name(function, "kind", kind):
             raise ArgError("kind is empty; expected the name of a collection, such as keyauth_credentials", function=function)
-        return [kind, self._name(function, "key", key)]
+        return self._bounded(function, [kind, self._name(function, "key", key)])
 
     def client_load_credential(self, kind: str, key: str) -> Credential | None:
         args = self._credential_args(kind, key)
