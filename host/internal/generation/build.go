@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -262,7 +263,14 @@ func (b *Builder) newInstance(r *entity.Plugin, m *entity.Manifest) *plan.Instan
 	return in
 }
 
-func makeNative(in *plan.Instance, p pdk.Plugin, cfg []byte) error {
+// makeNative makes the instance of a native plugin. What the plugin's own code does is contained: a panic refuses the configuration, and its
+// error is kept as text, so that nobody calls the plugin's code again by looking into it.
+func makeNative(in *plan.Instance, p pdk.Plugin, cfg []byte) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("the plugin panicked: %v\n%s", v, debug.Stack())
+		}
+	}()
 	value := p.New()
 	if err := schema.Decode(value, cfg); err != nil {
 		return err
@@ -273,7 +281,7 @@ func makeNative(in *plan.Instance, p pdk.Plugin, cfg []byte) error {
 	}
 	if h.Configure != nil {
 		if err := h.Configure(); err != nil {
-			return err
+			return errors.New(err.Error())
 		}
 	}
 	in.Native = &h

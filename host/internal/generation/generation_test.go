@@ -212,6 +212,9 @@ type closer struct {
 
 func (c *closer) Access(*pdk.PDK) error { return nil }
 func (c *closer) Configure() error {
+	if c.V < -1 {
+		panic(fmt.Sprintf("no way: %d", c.V))
+	}
 	if c.V < 0 {
 		return fmt.Errorf("v is %d", c.V)
 	}
@@ -224,6 +227,9 @@ func TestNativeInstances(t *testing.T) {
 	b := newTestBuilder(t, &fakeServers{}, pdk.Plugin{Name: "n", Version: "1", New: func() any { return &closer{closed: &closed} }})
 	if _, err := build(b, "{name: n, config: {v: -1}}"); err == nil || !strings.Contains(err.Error(), "v is -1") {
 		t.Errorf("error %v, expected what Configure said", err)
+	}
+	if _, err := build(b, "{name: n, config: {v: -2}}"); err == nil || !strings.Contains(err.Error(), "no way: -2") {
+		t.Errorf("error %v, expected the panic of Configure", err)
 	}
 	var h Holder
 	h.Swap(mustBuild(t, b, "{name: n}"))
