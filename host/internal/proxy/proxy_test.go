@@ -248,7 +248,6 @@ type (
 	rewrite      struct{ f func(*pdk.PDK) error }
 	response     struct{ f func(*pdk.PDK) error }
 	headerFilter struct{ f func(*pdk.PDK) error }
-	logging      struct{ f func(*pdk.PDK) error }
 	bodyFilter   struct {
 		f func(*pdk.PDK, []byte, bool) ([]byte, error)
 	}
@@ -258,7 +257,6 @@ func (h access) Access(k *pdk.PDK) error             { return h.f(k) }
 func (h rewrite) Rewrite(k *pdk.PDK) error           { return h.f(k) }
 func (h response) Response(k *pdk.PDK) error         { return h.f(k) }
 func (h headerFilter) HeaderFilter(k *pdk.PDK) error { return h.f(k) }
-func (h logging) Log(k *pdk.PDK) error               { return h.f(k) }
 func (h bodyFilter) BodyFilter(k *pdk.PDK, chunk []byte, last bool) ([]byte, error) {
 	return h.f(k, chunk, last)
 }
