@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"text/tabwriter"
 
 	"github.com/outrigger-gateway/outrigger/host"
 )
@@ -41,14 +40,18 @@ func help(args []string, out, errOut io.Writer) int {
 
 func printSettings(out io.Writer) {
 	fmt.Fprintln(out, "A flag wins over a variable, a variable over the settings file, the file over the default.")
-	fmt.Fprintln(out)
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SETTING\tFLAG\tVARIABLE\tTYPE\tDEFAULT\tMEANING")
 	for _, s := range host.Settings() {
-		fmt.Fprintf(w, "%s\t--%s\t%s\t%s\t%s\t%s\n", s.Name, s.Flag, s.Env, s.Type, s.Default, s.Doc)
+		fmt.Fprintf(out, "\n%s (%s%s)\n    %s\n    --%s, %s\n", s.Name, s.Type, unless(s.Default), s.Doc, s.Flag, s.Env)
 		for _, f := range s.Fields {
-			fmt.Fprintf(w, "  %s\t\t\t%s\t%s\t%s\n", f.Name, f.Type, f.Default, f.Doc)
+			fmt.Fprintf(out, "    %s (%s%s)\n        %s\n", f.Name, f.Type, unless(f.Default), f.Doc)
 		}
 	}
-	_ = w.Flush()
+}
+
+// unless names a default if there is one.
+func unless(value string) string {
+	if value == "" {
+		return ""
+	}
+	return "; default " + value
 }
