@@ -154,6 +154,10 @@ func (h *Host) Reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if set.Blank && h.settings.DeclarativeConfig != "" {
+		// Most likely a file that is being written: taking it would drop every route.
+		return fmt.Errorf("config %s: found a file without content, expected at least _format_version: \"3.0\", which alone is an empty configuration", h.settings.DeclarativeConfig)
+	}
 	if err := h.apply(ctx, set); err != nil {
 		return err
 	}

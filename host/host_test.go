@@ -85,8 +85,21 @@ func TestReload(t *testing.T) {
 	if err := h.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "nonsense") {
 		t.Errorf("error %v", err)
 	}
+	if err := os.Truncate(h.settings.DeclarativeConfig, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "_format_version") {
+		t.Errorf("a file without content: error %v", err)
+	}
 	if status, _ := get("/b"); status != 503 {
 		t.Errorf("/b after refused reloads: %d", status)
+	}
+	set("")
+	if err := h.Reload(t.Context()); err != nil {
+		t.Errorf("an empty configuration: %v", err)
+	}
+	if status, _ := get("/b"); status != 404 {
+		t.Errorf("/b without routes: %d", status)
 	}
 }
 

@@ -26,6 +26,7 @@ type Set struct {
 	KeyAuths       []*KeyAuthCredential
 	Plugins        []*Plugin
 	Hash           string // of the content, 32 hex digits
+	Blank          bool   // the document held nothing at all, not even a _format_version
 }
 
 // Service is where requests are sent to.
