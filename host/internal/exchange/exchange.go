@@ -132,25 +132,26 @@ func (e *Exchange) NeedResponse() {
 	}
 }
 
-// ResponseArrived says that the live message now holds the upstream's response. Headers that plugins set before are added to it; replace
-// makes them replace the upstream's instead, as Kong does when it buffers.
-func (e *Exchange) ResponseArrived(replace bool) {
+// ResponseArrived says that the live message now holds the upstream's response. Headers that plugins set before are added to it; when the
+// response is buffered they are added only where the upstream has none of that name, as in Kong (spec/pdk.md 1.6).
+func (e *Exchange) ResponseArrived(buffered bool) {
 	e.pending = append(e.pending[:0], e.Facts.Response.Headers...)
-	pending := e.pending
 	e.Facts.HasResponse, e.Facts.HasServiceResponse = true, true
 	e.responseLoaded = false
-	if len(pending) == 0 {
+	if len(e.pending) == 0 {
 		e.Dirty &^= DirtyResponse
 		return
 	}
 	e.NeedResponse()
-	for _, h := range pending {
-		if replace {
-			e.Facts.Response.Headers = RemoveHeader(e.Facts.Response.Headers, h.Name)
-		}
+	if buffered {
+		e.pending = slices.DeleteFunc(e.pending, func(h wire.Header) bool { return hasHeader(e.Facts.Response.Headers, h.Name) })
 	}
-	e.Facts.Response.Headers = append(e.Facts.Response.Headers, pending...)
+	e.Facts.Response.Headers = append(e.Facts.Response.Headers, e.pending...)
 	e.Dirty |= DirtyResponse
+}
+
+func hasHeader(hs []wire.Header, name string) bool {
+	return slices.ContainsFunc(hs, func(h wire.Header) bool { return strings.EqualFold(h.Name, name) })
 }
 
 // Answered turns the answer into the response: headers set before stay, unless the answer has headers of the same name.

@@ -148,19 +148,19 @@ func TestApplyBoundsShared(t *testing.T) {
 }
 
 func TestResponseHeadersSetBeforeTheResponse(t *testing.T) {
-	for _, replace := range []bool{false, true} {
+	for _, buffered := range []bool{false, true} {
 		e, l := begin()
 		if err := e.Apply(access, []wire.Op{{Code: pdk.OpResponseSetHeader, Name: "X-Same", Values: []string{"plugin"}}, {Code: pdk.OpResponseSetStatus, Status: 201}}); err != nil {
 			t.Fatal(err)
 		}
-		e.ResponseArrived(replace)
+		e.ResponseArrived(buffered)
 		got := ""
 		for _, h := range e.Facts.Response.Headers {
 			got += h.Name + "=" + h.Value + " "
 		}
-		want := map[bool]string{false: "X-Same=upstream X-Up=1 X-Same=plugin ", true: "X-Up=1 X-Same=plugin "}[replace]
+		want := map[bool]string{false: "X-Same=upstream X-Up=1 X-Same=plugin ", true: "X-Same=upstream X-Up=1 "}[buffered]
 		if got != want || e.Facts.Response.Status != 200 || len(e.Facts.ServiceResponse.Headers) != 2 {
-			t.Errorf("replace %t: %s, status %d, upstream's %v", replace, got, e.Facts.Response.Status, e.Facts.ServiceResponse.Headers)
+			t.Errorf("buffered %t: %s, status %d, upstream's %v", buffered, got, e.Facts.Response.Status, e.Facts.ServiceResponse.Headers)
 		}
 		if l.responses != 1 {
 			t.Errorf("loaded %d times", l.responses)
