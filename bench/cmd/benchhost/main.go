@@ -25,6 +25,7 @@ func main() {
 	if host.RunReaper() {
 		return
 	}
+	host.PaceCollector()
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400) // as command outrigger
 	}

@@ -19,6 +19,7 @@ func main() {
 	if host.RunReaper() {
 		return
 	}
+	host.PaceCollector()
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -30,9 +29,7 @@ func main() {
 	if host.RunReaper() {
 		return
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400) // the live heap is small: collecting it less often is worth some megabytes
-	}
+	host.PaceCollector()
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
