@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -26,9 +25,6 @@ func main() {
 		return
 	}
 	host.PaceCollector()
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400) // as command outrigger
-	}
 	settings := flag.String("settings", "", "outrigger.yaml")
 	config := flag.String("config", "", "gateway.yaml")
 	names := flag.String("native", "", "plugins of the bench that run natively, names with commas")
