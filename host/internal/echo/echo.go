@@ -17,6 +17,9 @@ import (
 type Server struct {
 	http  fasthttp.Server
 	serve sync.WaitGroup
+
+	mu        sync.Mutex
+	listeners []net.Listener
 }
 
 // New makes an echo upstream.
@@ -28,12 +31,20 @@ func New() *Server {
 
 // Serve answers connections from ln until Shutdown. It returns at once.
 func (s *Server) Serve(ln net.Listener) {
+	s.mu.Lock()
+	s.listeners = append(s.listeners, ln)
+	s.mu.Unlock()
 	s.serve.Go(func() { _ = s.http.Serve(ln) }) // it fails only when the listener is closed
 }
 
 // Shutdown closes the listener and waits for the requests in flight.
 func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.http.ShutdownWithContext(ctx)
+	s.mu.Lock()
+	for _, ln := range s.listeners {
+		_ = ln.Close() // fasthttp does not know of one whose Serve has only just begun
+	}
+	s.mu.Unlock()
 	s.serve.Wait()
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
 	"github.com/outrigger-gateway/outrigger/pdk"
 )
 
@@ -362,4 +364,21 @@ func TestLogQueueAfterClose(t *testing.T) {
 	g.proxy.Close()
 	g.get("/api").want(t, 200, "")
 	eventually(t, "the dropped log phase", func() bool { return g.proxy.LogsDropped() == 1 })
+}
+
+// A shutdown right behind Serve finds a server that does not accept yet; it must end all the same.
+func TestShutdownRightAfterServe(t *testing.T) {
+	p := New(Options{Logger: slog.New(slog.DiscardHandler), Dispatcher: &dispatch.Dispatcher{}})
+	defer p.Close()
+	for range 200 {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := NewServer(p, ServerOptions{MaxHeaderBytes: 4096})
+		s.Serve(ln)
+		if err := s.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

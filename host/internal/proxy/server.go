@@ -29,8 +29,10 @@ type Server struct {
 	opts  ServerOptions
 	http  fasthttp.Server
 	serve sync.WaitGroup
-	mu    sync.Mutex
-	conns map[*clientConn]struct{}
+
+	mu        sync.Mutex // guards the rest
+	listeners []net.Listener
+	conns     map[*clientConn]struct{}
 }
 
 // NewServer makes a server; Serve starts it.
@@ -56,6 +58,9 @@ func NewServer(p *Proxy, o ServerOptions) *Server {
 
 // Serve accepts connections from ln until Shutdown. It returns at once.
 func (s *Server) Serve(ln net.Listener) {
+	s.mu.Lock()
+	s.listeners = append(s.listeners, ln)
+	s.mu.Unlock()
 	s.serve.Go(func() {
 		err := s.http.Serve(&timedListener{Listener: ln, server: s})
 		if err != nil && !errors.Is(err, net.ErrClosed) {
@@ -68,6 +73,11 @@ func (s *Server) Serve(ln net.Listener) {
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.closeSilent()
 	err := s.http.ShutdownWithContext(ctx)
+	s.mu.Lock()
+	for _, ln := range s.listeners {
+		_ = ln.Close() // fasthttp does not know of one whose Serve has only just begun
+	}
+	s.mu.Unlock()
 	s.serve.Wait()
 	return err
 }
