@@ -33,7 +33,11 @@ func Dial(ctx context.Context, network, address string, tlsConf *tls.Config, o t
 	peer := "plugin server at " + network + " " + address
 	conn, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
-		return nil, &transport.Error{Kind: transport.Closed, Msg: "opening a lane to the " + peer, Err: err}
+		kind := transport.Closed
+		if ctx.Err() != nil { // net has words of its own for it
+			kind, err = transport.Timeout, fmt.Errorf("no connection in time: %w", context.Cause(ctx))
+		}
+		return nil, &transport.Error{Kind: kind, Msg: "opening a lane to the " + peer, Err: err}
 	}
 	// The context is gone, or its deadline passed: whatever the connection waits for ends.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })

@@ -3,6 +3,7 @@ package msgpack_test
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"maps"
 	"math/rand/v2"
@@ -135,6 +136,15 @@ func TestDialFails(t *testing.T) {
 		network, address := transporttest.Listen(t, func(*transporttest.Session) {})
 		_, err := msgpack.Dial(context.Background(), network, address, nil, transport.Options{Token: []byte("guess")})
 		if transporttest.KindOf(err) != transport.Closed || !strings.Contains(err.Error(), "wrong token or version") {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("cancelled before it connects", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		address := listen(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
+		_, err := msgpack.Dial(ctx, "unix", address, nil, transport.Options{})
+		if transporttest.KindOf(err) != transport.Timeout || !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), context.Canceled.Error()) {
 			t.Errorf("got %v", err)
 		}
 	})
