@@ -211,14 +211,19 @@ func QueryMap(query string) map[string]any {
 		if bare {
 			value = true
 		}
-		switch name := DecodeQuery(n); old := m[name].(type) {
-		case nil:
-			m[name] = value
-		case []any:
-			m[name] = append(old, value)
-		default:
-			m[name] = []any{old, value}
-		}
+		AddRepeated(m, DecodeQuery(n), value)
 	}
 	return m
+}
+
+// AddRepeated adds a value that is not nil to a map of a log entry: the values of a repeated name become a list.
+func AddRepeated(m map[string]any, name string, value any) {
+	switch old := m[name].(type) {
+	case nil:
+		m[name] = value
+	case []any:
+		m[name] = append(old, value)
+	default:
+		m[name] = []any{old, value}
+	}
 }

@@ -83,14 +83,7 @@ func headerMap(hs []wire.Header) map[string]any {
 		if name == "authorization" || name == "proxy-authorization" {
 			value = "REDACTED"
 		}
-		switch old := m[name].(type) {
-		case nil:
-			m[name] = value
-		case []any:
-			m[name] = append(old, value)
-		default:
-			m[name] = []any{old, value}
-		}
+		local.AddRepeated(m, name, value)
 	}
 	return m
 }

@@ -20,7 +20,6 @@ type ServerOptions struct {
 	MaxHeaderBytes int           // of a request head
 	ReadTimeout    time.Duration // gap between two reads, of one request or between two
 	WriteTimeout   time.Duration // gap between two writes
-	MaxConns       int           // client connections at once; 0: no bound
 }
 
 // Server accepts connections for a proxy.
@@ -50,7 +49,6 @@ func NewServer(p *Proxy, o ServerOptions) *Server {
 		CloseOnShutdown:               true,
 		ReadBufferSize:                o.MaxHeaderBytes,
 		WriteBufferSize:               16 << 10,
-		Concurrency:                   o.MaxConns,
 		Logger:                        quiet{p.opts.Logger},
 	}
 	return s
