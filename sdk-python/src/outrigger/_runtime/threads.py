@@ -346,7 +346,8 @@ class ThreadLane:
                 self._dozing = False
                 quiet = 0
             else:
-                self._doorbell.acquire(timeout=look)
+                if self._doorbell.acquire(timeout=look):
+                    seen = None  # rung before the look was over: the handler's time starts anew
                 self._alert -= self._alert > 0
             if self._closed:
                 with self._lock:
@@ -403,15 +404,14 @@ class ThreadLane:
         call.runner = None
         wall, cpu = perf_counter_ns(), thread_time_ns()
         outcome = run(call, step)
-        waits = _waits(perf_counter_ns() - wall, thread_time_ns() - cpu)
-        if outcome is not None:
-            self._reply(call, outcome)
-        if waits:
+        if _waits(perf_counter_ns() - wall, thread_time_ns() - cpu):
             step.quick = 0
         elif not step.always_slow:
             step.quick += 1
             if step.quick >= QUICK_RUNS:
                 step.slow, step.quick = False, 0
+        if outcome is not None:
+            self._reply(call, outcome)
 
     # The port of the calls.
 
@@ -462,10 +462,10 @@ class ThreadLane:
         waiter, now = registered
         messages = [message] if now else []
         step: Step = call.step
+        step.slow, step.quick = True, 0  # who asks waits; before the question leaves, so that the next call already finds it
         lead = call.runner
-        if isinstance(lead, _Lead) and lead.thread == get_ident() and self._hand_over(lead, messages):
-            step.slow, step.quick = True, 0
-        elif messages:
+        handed_over = isinstance(lead, _Lead) and lead.thread == get_ident() and self._hand_over(lead, messages)
+        if messages and not handed_over:
             self._carrier.write(messages)
         return waiter.wait()
 
