@@ -29,6 +29,7 @@ class Probe(outrigger.Plugin):
         super().__init__(config)
         self.kept: list[Any] = []
         self.gates: dict[str, asyncio.Event] = {}
+        self.meetings: dict[int, asyncio.Barrier] = {}
 
     async def configure(self) -> None:
         await asyncio.sleep(0)
@@ -53,6 +54,13 @@ class Probe(outrigger.Plugin):
         await asyncio.sleep(0)
         raise ValueError("after a call")
 
+    async def do_raise_between(self, kong: outrigger.AsyncPDK) -> None:
+        kong.response.set_header("X-Lost", "1")
+        await asyncio.sleep(0)
+        if kong.request.get_method():
+            raise ValueError("between")
+        kong.response.set_header("X-Lost", "2")
+
     async def do_system_exit(self, kong: outrigger.AsyncPDK) -> None:
         sys.exit(3)
 
@@ -60,6 +68,12 @@ class Probe(outrigger.Plugin):
         async with asyncio.timeout(10):
             await asyncio.sleep(float(kong.request.get_query_arg("s") or 0.3))  # type: ignore[arg-type]
         kong.response.set_header("X-Slept", "1")
+
+    async def do_meet(self, kong: outrigger.AsyncPDK) -> None:
+        size = int(str(kong.request.get_query_arg("n")))
+        async with asyncio.timeout(20):
+            await self.meetings.setdefault(size, asyncio.Barrier(size)).wait()
+        kong.response.set_header("X-Met", size)
 
     async def do_gate(self, kong: outrigger.AsyncPDK) -> None:
         name = str(kong.request.get_query_arg("gate"))

@@ -28,6 +28,8 @@ class Probe(outrigger.Plugin):
     config: ProbeConfig
     kept: list[Any] = []  # noqa: RUF012 - shared by all instances on purpose
     gates: dict[str, threading.Event] = {}  # noqa: RUF012
+    meetings: dict[int, threading.Barrier] = {}  # noqa: RUF012
+    lock = threading.Lock()
 
     def configure(self) -> None:
         if self.config.mark == "refuse":
@@ -50,6 +52,12 @@ class Probe(outrigger.Plugin):
         kong.response.set_header("X-Lost", "1")
         raise ValueError("after a call")
 
+    def do_raise_between(self, kong: outrigger.PDK) -> None:
+        kong.response.set_header("X-Lost", "1")
+        if kong.request.get_method():
+            raise ValueError("between")
+        kong.response.set_header("X-Lost", "2")
+
     def do_system_exit(self, kong: outrigger.PDK) -> None:
         sys.exit(3)
 
@@ -57,10 +65,20 @@ class Probe(outrigger.Plugin):
         time.sleep(float(kong.request.get_query_arg("s") or 0.3))  # type: ignore[arg-type]
         kong.response.set_header("X-Slept", "1")
 
+    def do_meet(self, kong: outrigger.PDK) -> None:
+        size = int(str(kong.request.get_query_arg("n")))
+        with self.lock:
+            meeting = self.meetings.setdefault(size, threading.Barrier(size))
+        meeting.wait(20)
+        kong.response.set_header("X-Met", size)
+
     def do_compute(self, kong: outrigger.PDK) -> None:
-        until = time.perf_counter() + 0.05
-        while time.perf_counter() < until:
-            pass
+        name = str(kong.request.get_query_arg("gate"))
+        gate = self.gates.setdefault(name, threading.Event())
+        until = time.monotonic() + 20
+        while not gate.is_set():
+            assert time.monotonic() < until
+        kong.response.set_header("X-Gate", name)
 
     def do_gate(self, kong: outrigger.PDK) -> None:
         name = str(kong.request.get_query_arg("gate"))
@@ -182,6 +200,7 @@ class Waiter(outrigger.Plugin):
     name = "waiter"
     version = "1"
     blocking = True
+    meeting = threading.Barrier(16)
 
     def access(self, kong: outrigger.PDK) -> None:
-        time.sleep(0.05)
+        self.meeting.wait(20)

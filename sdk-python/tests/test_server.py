@@ -72,8 +72,10 @@ class TestCalls:
     def test_handler_runs(self, lane: AnyLane) -> None:
         assert lane.call(do("mark")) == [0, None, [[21, "X-Mark", [b"one"]]], None]
 
-    @pytest.mark.parametrize(("action", "text"), [("raise", "before any call"), ("raise_after", "after a call")])
-    def test_raising_fails_one_call(self, lane: AnyLane, action: str, text: str) -> None:  # lessons 1, 4, 7
+    @pytest.mark.parametrize(
+        ("action", "text"), [("raise", "before any call"), ("raise_after", "after a call"), ("raise_between", "between")]
+    )
+    def test_lesson_01_handler_that_raises_fails_one_call(self, lane: AnyLane, action: str, text: str) -> None:
         status, error, operations, body = lane.call(do(action))
         assert (status, operations, body) == (1, [], None)
         assert error[:2] == ["handler_error", f"ValueError: {text}"]
@@ -85,17 +87,14 @@ class TestCalls:
         assert server.process.poll() is None
         assert set_headers(lane.call(do("mark"))) == {"X-Mark": "one"}
 
-    def test_slow_handlers_overlap(self, lane: AnyLane) -> None:  # lesson 2
-        started = time.monotonic()
-        slow = [lane.start(do("sleep", b"/?s=0.3"))[1] for _ in range(4)]
-        quick = [lane.start(do("mark"))[1] for _ in range(20)]
-        for pending in quick:
-            assert set_headers(pending.outcome()) == {"X-Mark": "one"}
-        between = time.monotonic() - started
+    def test_lesson_02_slow_handlers_overlap(self, lane: AnyLane) -> None:
+        """Four handlers wait until all four run: one after the other they would wait for ever. Quick ones do not wait for them."""
+        slow = [lane.start(do("meet", b"/?n=4"))[1] for _ in range(3)]
+        for _ in range(20):
+            assert set_headers(lane.call(do("mark"))) == {"X-Mark": "one"}
+        slow.append(lane.start(do("meet", b"/?n=4"))[1])
         for pending in slow:
-            assert set_headers(pending.outcome()) == {"X-Slept": "1"}
-        assert between < 0.25
-        assert time.monotonic() - started < 0.75
+            assert set_headers(pending.outcome()) == {"X-Met": "4"}
 
     def test_blocked_handlers_wait_for_others(self, lane: AnyLane) -> None:
         """Handlers that wait for a later call of the same lane: nothing may wait in line behind them."""
@@ -322,7 +321,7 @@ class TestControl:
         assert not server.control.Drain(pb.DrainRequest(timeout_ms=50), timeout=SECONDS).drained
         answer = threading.Timer(0.1, lane.answer, (call_id, b"x"))
         answer.start()
-        drained = server.control.Drain(pb.DrainRequest(timeout_ms=5000), timeout=SECONDS)
+        drained = server.control.Drain(pb.DrainRequest(timeout_ms=int(SECONDS * 1000)), timeout=2 * SECONDS)
         answer.join()
         pending.outcome()
         assert drained.drained
@@ -408,7 +407,7 @@ class TestProcess:
                 lane.call(do("mark"))
             os.close(server.lifeline)
             server.lifeline = os.open(os.devnull, os.O_RDONLY)
-            assert server.process.wait(2) == 0
+            assert server.process.wait(SECONDS) == 0  # the two seconds are the whole gateway's test
             assert os.listdir(server.run_dir.name) == []  # noqa: PTH208
 
     def test_runs_as_a_child_of_another_parent(self, tmp_path: Path) -> None:  # lesson 14
@@ -469,24 +468,22 @@ class TestProcess:
                 assert set_headers(pending.outcome()) == {"X-Async": "5"}
 
     def test_waiting_plugin_overlaps(self) -> None:
+        """A plugin that declares that it waits has the workers from the first call on: 16 handlers wait for each other."""
         with PluginServer(HERE / "plugins_sync.py") as server, server.lane() as lane:
             assert server.configure("waiter", 1) == []
-            started = time.monotonic()
             pending = [lane.start(call_fields(1))[1] for _ in range(16)]
             for one in pending:
                 assert one.outcome()[0] == 0
-            assert time.monotonic() - started < 0.4
 
     def test_computing_handler_does_not_starve_others(self) -> None:
+        """A handler computes until a later call tells it to end."""
         with PluginServer(HERE / "plugins_sync.py") as server, server.lane() as lane:
             assert server.configure("probe", 1) == []
-            lane.call(do("mark"))
-            started = time.monotonic()
-            _, heavy = lane.start(do("compute"))
+            _, heavy = lane.start(do("compute", b"/?gate=heavy"))
             for _ in range(5):
                 lane.call(do("mark"))
-            assert time.monotonic() - started < 0.2
-            assert heavy.outcome()[0] == 0
+            lane.call(do("open", b"/?gate=heavy"))
+            assert set_headers(heavy.outcome()) == {"X-Gate": "heavy"}
 
     def test_threads_that_ask_and_the_lead(self) -> None:
         """Threads of one handler ask while the handler waits for them."""
