@@ -59,7 +59,8 @@ var layers = []layer{
 	{"host/internal/echo", nil, []string{"github.com/valyala/fasthttp"}},
 	{"host/internal/proxy", append(internal("bytesx", "timedconn", "entity", "router", "plan", "exchange", "generation", "dispatch", "upstream"), pdkWire...), []string{"github.com/valyala/fasthttp"}},
 	{"host", append(internal("..."), pdkWire...), []string{"github.com/google/uuid"}},
-	{"host/cmd/outrigger", []string{"host", "plugins"}, nil},
+	{"host/internal/authoring/...", nil, nil},
+	{"host/cmd/outrigger", []string{"host", "host/internal/authoring", "plugins"}, nil},
 }
 
 func internal(names ...string) []string {
