@@ -27,9 +27,21 @@ import { HostDriver, headerOf } from "./host_driver.js";
 interface Config {
   name: string;
   ms?: number;
+  /** The handler waits for the gate. */
+  gated?: boolean;
 }
 
 const closed: string[] = [];
+let gate: Promise<void> = Promise.resolve();
+
+/** Shuts the gate; the function opens it. */
+function shut(): () => void {
+  let open = (): void => {};
+  gate = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return open;
+}
 
 class Named {
   constructor(readonly config: Config) {
@@ -42,6 +54,7 @@ class Named {
     closed.push(this.config.name);
   }
   async access(kong: PDK): Promise<void> {
+    if (this.config.gated) await gate;
     if (this.config.ms) await new Promise((resolve) => setTimeout(resolve, this.config.ms));
     kong.service.request.setHeader("x-name", this.config.name);
   }
@@ -146,7 +159,7 @@ test("Describe tells plugins, schema and data planes", async (t) => {
 test("Configure makes, refuses and replaces instances; Release closes them when their calls are done", async (t) => {
   const served = await serve(t);
   const host = await openLane(t, served);
-  assert.deepEqual((await configureNamed(served, 2n ** 40n, { name: "one", ms: 30 })).errors, []);
+  assert.deepEqual((await configureNamed(served, 2n ** 40n, { name: "one", gated: true })).errors, []);
   assert.deepEqual(
     (await configureNamed(served, 5n, { name: "bad" })).errors.map(({ path, message }) => [path, message]),
     [["name", 'found "bad"; expected a better name']],
@@ -170,9 +183,13 @@ test("Configure makes, refuses and replaces instances; Release closes them when 
   assert.match(noJson.errors[0]?.message ?? "", /no JSON/);
 
   closed.length = 0;
+  const open = shut();
   const running = host.call({ instance: 2 ** 40 });
+  await host.call({ instance: 99 }); // the call before has begun
   await configureNamed(served, 2n ** 40n, { name: "two" });
   assert.equal(headerOf(await host.call({ instance: 2 ** 40 })), "two");
+  assert.deepEqual(closed, []); // its call still runs
+  open();
   assert.equal(headerOf(await running), "one");
   await served.call(release, { instanceIds: [2n ** 40n, 77n] });
   assert.deepEqual(closed, ["one", "two"]);
@@ -194,11 +211,14 @@ test("five instances keep their own configuration", async (t) => {
 test("Drain waits for running calls, at most for its time", async (t) => {
   const served = await serve(t);
   const host = await openLane(t, served);
-  await configureNamed(served, 1n, { name: "slow", ms: 150 });
+  await configureNamed(served, 1n, { name: "gated", gated: true });
+  const open = shut();
   const call = host.call();
-  await host.call({ instance: 99 }); // the slow call has begun
+  await host.call({ instance: 99 }); // the call before has begun
   assert.equal((await served.call<DrainResponse>(drain, { timeoutMs: 10 })).drained, false);
-  assert.equal((await served.call<DrainResponse>(drain, { timeoutMs: 5000 })).drained, true);
+  const drained = served.call<DrainResponse>(drain, { timeoutMs: 20_000 });
+  open();
+  assert.equal((await drained).drained, true);
   assert.equal((await call).status, 0);
 });
 
