@@ -22,7 +22,7 @@ run: build python js ## gateway on 127.0.0.1:8000 with the examples, an echo ups
 	exec $(BIN)/outrigger run --settings examples/outrigger.yaml --config examples/gateway.yaml
 
 .PHONY: build
-build: ## bin/outrigger and the Go example plugin server
+build: kits ## bin/outrigger with the SDK packages inside, and the Go example plugin server
 	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/outrigger ./host/cmd/outrigger
 	go build -trimpath -ldflags '-s -w' -o $(BIN)/examples-go ./examples/go
 
@@ -48,6 +48,26 @@ sdk-js/dist/.ready: sdk-js/node_modules/.ready $(shell find sdk-js/src sdk-js/ts
 
 examples/js/node_modules/.ready: examples/js/package-lock.json sdk-js/dist/.ready
 	cd examples/js && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+# The packages that `outrigger plugin new` installs from: embedded by host/internal/authoring. Each is made again when its sources changed.
+KITS := host/internal/authoring/kits
+
+.PHONY: kits
+kits: $(KITS)/.wheel $(KITS)/.tarball $(KITS)/.module ## SDK packages that bin/outrigger carries
+
+$(KITS)/.wheel: $(VENV)/.ready $(shell find sdk-python/src sdk-python/README.md -type f -not -name '*.pyc' 2>/dev/null)
+	rm -f $(KITS)/*.whl
+	cd sdk-python && ../$(PY) -m hatchling build --target wheel --directory ../$(KITS)
+	touch $@
+
+$(KITS)/.tarball: sdk-js/dist/.ready sdk-js/package.json sdk-js/README.md $(wildcard sdk-js/bin/*)
+	rm -f $(KITS)/*.tgz
+	cd sdk-js && npm pack --silent --pack-destination ../$(KITS)
+	touch $@
+
+$(KITS)/.module: go.mod go.sum LICENSE $(shell find pdk proto host/internal/authoring/modulekit -name '*.go' -not -name '*_test.go' 2>/dev/null)
+	go run ./host/internal/authoring/modulekit $(KITS)/outrigger-go.zip
 	touch $@
 
 .PHONY: test
@@ -95,3 +115,4 @@ ci: test ## what .ci/run runs
 .PHONY: clean
 clean: ## remove what the other targets made
 	rm -rf $(BIN) build $(VENV) sdk-js/node_modules sdk-js/dist examples/js/node_modules
+	rm -f $(KITS)/*.whl $(KITS)/*.tgz $(KITS)/*.zip $(KITS)/.wheel $(KITS)/.tarball $(KITS)/.module
