@@ -7,16 +7,26 @@ import "context"
 // PDK is the handle that a handler gets: one field per namespace. It is valid until the handler returns; any use after that, or after
 // an exit, fails with ErrPhase. Several goroutines of one handler may use it at once.
 type PDK struct {
-	Client          Client          // Who is calling.
-	CtxShared       CtxShared       // Values that all plugins share for the life of one request.
-	IP              IP              // Trust in addresses.
-	Log             Log             // Lines in the gateway's log, each with plugin, instance and request id.
-	Node            Node            // This gateway node.
-	Request         Request         // The request of the client, as it arrived.
-	Response        Response        // The response that the client will get.
-	Router          Router          // What the router chose.
-	ServiceRequest  ServiceRequest  // The request that goes to the upstream service.
-	ServiceResponse ServiceResponse // The response of the upstream service, as it sent it.
+	Cache           Cache            // Values that the instances of one plugin share across requests, in the memory of this node.
+	Client          Client           // Who is calling.
+	ClientTLS       ClientTLS        // The TLS connection of the client.
+	Cluster         Cluster          // The cluster that this node belongs to.
+	CtxPlugin       CtxPlugin        // Values that one plugin instance keeps for the life of one request.
+	CtxShared       CtxShared        // Values that all plugins share for the life of one request.
+	IP              IP               // Trust in addresses.
+	Log             Log              // Lines in the gateway's log, each with plugin, instance and request id.
+	Nginx           Nginx            // What Kong reads from nginx, answered by this gateway.
+	Node            Node             // This gateway node.
+	Plugin          PluginNamespace  // The running plugin instance.
+	Request         Request          // The request of the client, as it arrived.
+	Response        Response         // The response that the client will get.
+	Router          Router           // What the router chose.
+	Service         ServiceNamespace // Where the request goes, and how.
+	ServiceRequest  ServiceRequest   // The request that goes to the upstream service.
+	ServiceResponse ServiceResponse  // The response of the upstream service, as it sent it.
+	Telemetry       Telemetry        // Records for observability that are not lines of text.
+	Tracing         Tracing          // Spans of the work that a handler does, children of the span of the plugin call.
+	Vault           Vault            // Secrets that are not in the configuration.
 
 	backend Backend
 }
@@ -24,16 +34,26 @@ type PDK struct {
 // Init binds the handle to what answers it. Hosts and plugin servers call it once, before a handler sees the handle.
 func (k *PDK) Init(b Backend) {
 	k.backend = b
+	k.Cache.pdk = k
 	k.Client.pdk = k
+	k.ClientTLS.pdk = k
+	k.Cluster.pdk = k
+	k.CtxPlugin.pdk = k
 	k.CtxShared.pdk = k
 	k.IP.pdk = k
 	k.Log.pdk = k
+	k.Nginx.pdk = k
 	k.Node.pdk = k
+	k.Plugin.pdk = k
 	k.Request.pdk = k
 	k.Response.pdk = k
 	k.Router.pdk = k
+	k.Service.pdk = k
 	k.ServiceRequest.pdk = k
 	k.ServiceResponse.pdk = k
+	k.Telemetry.pdk = k
+	k.Tracing.pdk = k
+	k.Vault.pdk = k
 }
 
 // Backend gives the PDK functions their meaning: one method per function, documented there. It must not keep the list of a variadic parameter; what the
@@ -44,15 +64,33 @@ type Backend interface {
 	// Err is the error of a function without an error result.
 	Err() error
 
+	CacheGet(key string) (any, error)
+	CacheSet(key string, value any, ttl float64) error
+	CacheDelete(key string) error
+
 	ClientGetIP() string
 	ClientGetForwardedIP() string
 	ClientGetPort() int
 	ClientGetForwardedPort() (int, bool)
 	ClientGetCredential() *Credential
 	ClientGetConsumer() *Consumer
+	ClientGetProtocol(allowTerminated bool) (string, error)
 	ClientLoadConsumer(id string, byUsername bool) (*Consumer, error)
 	ClientLoadCredential(kind, key string) (*Credential, error)
 	ClientAuthenticate(consumer *Consumer, credential *Credential) error
+	ClientGetConsumerGroup() *ConsumerGroup
+	ClientGetConsumerGroups() []*ConsumerGroup
+	ClientSetAuthenticatedConsumerGroup(group *ConsumerGroup) error
+	ClientSetAuthenticatedConsumerGroups(groups []*ConsumerGroup, mode string) error
+	ClientAuthenticateConsumerGroupByConsumerID(consumerId string) ([]*ConsumerGroup, error)
+
+	ClientTLSGetFullClientCertificateChain() (string, bool, error)
+	ClientTLSSetClientVerify(result string) error
+
+	ClusterGetID() (string, bool)
+
+	CtxPluginGet(key string) any
+	CtxPluginSet(key string, value any) error
 
 	CtxSharedGet(key string) any
 	CtxSharedSet(key string, value any) error
@@ -67,11 +105,26 @@ type Backend interface {
 	LogCrit(args ...any)
 	LogAlert(args ...any)
 	LogEmerg(args ...any)
+	LogDeprecation(message, after, removal string)
+	LogInspect(args ...any)
 	LogSetSerializeValue(key string, value any, mode string) error
 	LogSerialize() (string, error)
 
+	NginxGetSubsystem() string
+	NginxGetTLS1VersionStr() (string, bool)
+	NginxReqStartTime() float64
+	NginxGetVar(name string) (string, bool, error)
+	NginxGetStatistics() (map[string]any, error)
+	NginxGetCtx(key string) any
+	NginxSetCtx(key string, value any) error
+
 	NodeGetID() string
 	NodeGetHostname() string
+	NodeGetVersion() string
+	NodeGetMemoryStats(unit string, scale int) (map[string]any, error)
+	NodeGetConfiguration() (map[string]any, error)
+
+	PluginGetID() string
 
 	RequestGetScheme() string
 	RequestGetHost() string
@@ -92,6 +145,7 @@ type Backend interface {
 	RequestGetHeader(name string) (string, bool)
 	RequestGetHeaders(maxHeaders int) (MultiMap, error)
 	RequestGetRawBody() ([]byte, error)
+	RequestGetBody(mimetype string, maxArgs int) (Body, error)
 	RequestGetStartTime() int
 	RequestGetURICaptures() Captures
 
@@ -104,6 +158,7 @@ type Backend interface {
 	ResponseAddHeader(name string, values ...string) error
 	ResponseClearHeader(name string) error
 	ResponseSetHeaders(headers map[string][]string) error
+	ResponseGetRawBody() ([]byte, error)
 	ResponseSetRawBody(body []byte) error
 	ResponseExit(status int, body any, headers map[string][]string) error
 	ResponseError(status int, message string, headers map[string][]string) error
@@ -111,20 +166,43 @@ type Backend interface {
 	RouterGetRoute() *Route
 	RouterGetService() *Service
 
+	ServiceSetUpstream(name string) error
+	ServiceSetTarget(host string, port int) error
+	ServiceSetRetries(retries int) error
+	ServiceSetTimeouts(connectTimeout, writeTimeout, readTimeout int) error
+	ServiceSetFallbackTargets(targets []string) error
+	ServiceSetTLSVerify(verify bool) error
+	ServiceSetTLSVerifyDepth(depth int) error
+	ServiceSetTLSCertKey(certificates, key string) error
+	ServiceSetTLSVerifyStore(certificates string) error
+
 	ServiceRequestEnableBuffering() error
 	ServiceRequestSetScheme(scheme string) error
 	ServiceRequestSetPath(path string) error
 	ServiceRequestSetRawQuery(query string) error
 	ServiceRequestSetQuery(args map[string][]QueryValue) error
+	ServiceRequestClearQueryArg(name string) error
 	ServiceRequestSetMethod(method string) error
 	ServiceRequestSetHeader(name string, values ...string) error
 	ServiceRequestAddHeader(name string, values ...string) error
 	ServiceRequestClearHeader(name string) error
 	ServiceRequestSetHeaders(headers map[string][]string) error
 	ServiceRequestSetRawBody(body []byte) error
+	ServiceRequestSetBody(value any, mimetype string) error
 
 	ServiceResponseGetStatus() (int, bool)
 	ServiceResponseGetHeader(name string) (string, bool)
 	ServiceResponseGetHeaders(maxHeaders int) (MultiMap, error)
 	ServiceResponseGetRawBody() ([]byte, error)
+	ServiceResponseGetBody(mimetype string, maxArgs int) (Body, error)
+
+	TelemetryLog(pluginName string, config map[string]any, messageType, message string, attributes map[string]any) error
+
+	TracingStartSpan(name string, attributes map[string]any) *Span
+	TracingActiveSpan() *Span
+
+	VaultIsReference(text string) bool
+	VaultParseReference(text string) (Reference, error)
+	VaultGet(text string) (string, error)
+	VaultUpdate(options map[string]any) (map[string]any, error)
 }

@@ -58,6 +58,19 @@ func (n Client) GetConsumer() *Consumer {
 	return n.pdk.backend.ClientGetConsumer()
 }
 
+// GetProtocol returns the protocol by which the request reached the route. A route with one protocol answers
+// that one.
+//
+//   - allowTerminated: believe the X-Forwarded-Proto of a trusted peer that ended TLS
+//   - result: http or https; also tcp, tls, grpc and the like when that is the route's only protocol
+//
+// It fails with ErrData when no route matched, or there are several X-Forwarded-Proto headers; with ErrPhase
+// in another phase. Class read, answered from the facts of the call. Phases: access, response, header_filter,
+// body_filter, log.
+func (n Client) GetProtocol(allowTerminated bool) (string, error) {
+	return n.pdk.backend.ClientGetProtocol(allowTerminated)
+}
+
 // LoadConsumer finds a consumer by its id or its username.
 //
 //   - id: a UUID; a username too, if byUsername is true
@@ -93,4 +106,61 @@ func (n Client) LoadCredential(kind, key string) (*Credential, error) {
 // when the handler ends well. Phases: access.
 func (n Client) Authenticate(consumer *Consumer, credential *Credential) error {
 	return n.pdk.backend.ClientAuthenticate(consumer, credential)
+}
+
+// GetConsumerGroup returns the first consumer group that the request was authenticated for.
+//
+//   - result: nil when there is none
+//
+// In another phase it returns the zero value, and the handler fails with ErrPhase. Class read, answered from
+// the facts of the call. Phases: access, response, header_filter, body_filter, log.
+func (n Client) GetConsumerGroup() *ConsumerGroup {
+	return n.pdk.backend.ClientGetConsumerGroup()
+}
+
+// GetConsumerGroups returns the consumer groups that the request was authenticated for. They are not those
+// that the consumer belongs to by the configuration.
+//
+//   - result: in the order in which they were set
+//
+// In another phase it returns the zero value, and the handler fails with ErrPhase. Class read, answered from
+// the facts of the call. Phases: access, response, header_filter, body_filter, log.
+func (n Client) GetConsumerGroups() []*ConsumerGroup {
+	return n.pdk.backend.ClientGetConsumerGroups()
+}
+
+// SetAuthenticatedConsumerGroup sets one consumer group, as Client.SetAuthenticatedConsumerGroups does with a
+// list of one.
+//
+//   - group: nil clears the groups
+//
+// It fails with ErrArg when the group has no id; with ErrPhase in another phase. Class write, recorded and
+// applied when the handler ends well. Phases: access.
+func (n Client) SetAuthenticatedConsumerGroup(group *ConsumerGroup) error {
+	return n.pdk.backend.ClientSetAuthenticatedConsumerGroup(group)
+}
+
+// SetAuthenticatedConsumerGroups sets the consumer groups of the request. The plugins that follow are chosen
+// for them.
+//
+//   - groups: at most 100, each with its id; an empty list clears the groups
+//   - mode: write (instead of the groups that are set) or append (behind them); "": write
+//
+// It fails with ErrArg when a group has no id, there are more than 100 of them, or the mode is unknown; with
+// ErrPhase in another phase. Class write, recorded and applied when the handler ends well. Phases: access.
+func (n Client) SetAuthenticatedConsumerGroups(groups []*ConsumerGroup, mode string) error {
+	return n.pdk.backend.ClientSetAuthenticatedConsumerGroups(groups, mode)
+}
+
+// AuthenticateConsumerGroupByConsumerID finds the consumer groups that a consumer belongs to by the
+// configuration, and sets them as Client.SetAuthenticatedConsumerGroups does.
+//
+//   - consumerId: a UUID
+//   - result: empty when the consumer belongs to none
+//
+// It fails with ErrArg when consumer_id is no UUID; with ErrData when there is no such consumer; with ErrHost
+// when the host cannot look it up; with ErrPhase in another phase. Class ask, one round trip to the host.
+// Phases: access.
+func (n Client) AuthenticateConsumerGroupByConsumerID(consumerId string) ([]*ConsumerGroup, error) {
+	return n.pdk.backend.ClientAuthenticateConsumerGroupByConsumerID(consumerId)
 }

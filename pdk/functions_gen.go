@@ -4,47 +4,87 @@ package pdk
 
 // Numbers of the operations on the wire.
 const (
-	OpClientAuthenticate            = 40 // client.authenticate
-	OpCtxSharedSet                  = 50 // ctx.shared.set
-	OpLogSetSerializeValue          = 60 // log.set_serialize_value
-	OpResponseSetStatus             = 20 // response.set_status
-	OpResponseSetHeader             = 21 // response.set_header
-	OpResponseAddHeader             = 22 // response.add_header
-	OpResponseClearHeader           = 23 // response.clear_header
-	OpResponseSetRawBody            = 24 // response.set_raw_body
-	OpResponseExit                  = 25 // response.exit
-	OpResponseError                 = 26 // response.error
-	OpServiceRequestEnableBuffering = 8  // service.request.enable_buffering
-	OpServiceRequestSetScheme       = 9  // service.request.set_scheme
-	OpServiceRequestSetPath         = 5  // service.request.set_path
-	OpServiceRequestSetRawQuery     = 6  // service.request.set_raw_query
-	OpServiceRequestSetMethod       = 4  // service.request.set_method
-	OpServiceRequestSetHeader       = 1  // service.request.set_header
-	OpServiceRequestAddHeader       = 2  // service.request.add_header
-	OpServiceRequestClearHeader     = 3  // service.request.clear_header
-	OpServiceRequestSetRawBody      = 7  // service.request.set_raw_body
+	OpCacheSet                             = 92 // cache.set
+	OpCacheDelete                          = 93 // cache.delete
+	OpClientAuthenticate                   = 40 // client.authenticate
+	OpClientSetAuthenticatedConsumerGroups = 41 // client.set_authenticated_consumer_groups
+	OpClientTLSSetClientVerify             = 42 // client.tls.set_client_verify
+	OpCtxPluginSet                         = 51 // ctx.plugin.set
+	OpCtxSharedSet                         = 50 // ctx.shared.set
+	OpLogSetSerializeValue                 = 60 // log.set_serialize_value
+	OpResponseSetStatus                    = 20 // response.set_status
+	OpResponseSetHeader                    = 21 // response.set_header
+	OpResponseAddHeader                    = 22 // response.add_header
+	OpResponseClearHeader                  = 23 // response.clear_header
+	OpResponseSetRawBody                   = 24 // response.set_raw_body
+	OpResponseExit                         = 25 // response.exit
+	OpResponseError                        = 26 // response.error
+	OpServiceSetUpstream                   = 70 // service.set_upstream
+	OpServiceSetTarget                     = 71 // service.set_target
+	OpServiceSetRetries                    = 72 // service.set_retries
+	OpServiceSetTimeouts                   = 73 // service.set_timeouts
+	OpServiceSetFallbackTargets            = 74 // service.set_fallback_targets
+	OpServiceSetTLSVerify                  = 75 // service.set_tls_verify
+	OpServiceSetTLSVerifyDepth             = 76 // service.set_tls_verify_depth
+	OpServiceSetTLSCertKey                 = 77 // service.set_tls_cert_key
+	OpServiceSetTLSVerifyStore             = 78 // service.set_tls_verify_store
+	OpServiceRequestEnableBuffering        = 8  // service.request.enable_buffering
+	OpServiceRequestSetScheme              = 9  // service.request.set_scheme
+	OpServiceRequestSetPath                = 5  // service.request.set_path
+	OpServiceRequestSetRawQuery            = 6  // service.request.set_raw_query
+	OpServiceRequestSetMethod              = 4  // service.request.set_method
+	OpServiceRequestSetHeader              = 1  // service.request.set_header
+	OpServiceRequestAddHeader              = 2  // service.request.add_header
+	OpServiceRequestClearHeader            = 3  // service.request.clear_header
+	OpServiceRequestSetRawBody             = 7  // service.request.set_raw_body
+	OpTelemetryLog                         = 91 // telemetry.log
+	OpTracingStartSpan                     = 90 // tracing.start_span
 )
 
 // Numbers of the questions on the wire.
 const (
-	AskClientLoadConsumer        = 4 // client.load_consumer
-	AskClientLoadCredential      = 5 // client.load_credential
-	AskLogSerialize              = 3 // log.serialize
-	AskRequestGetRawBody         = 1 // request.get_raw_body
-	AskServiceResponseGetRawBody = 2 // service.response.get_raw_body
+	AskCacheGet                                    = 15 // cache.get
+	AskClientLoadConsumer                          = 4  // client.load_consumer
+	AskClientLoadCredential                        = 5  // client.load_credential
+	AskClientAuthenticateConsumerGroupByConsumerID = 6  // client.authenticate_consumer_group_by_consumer_id
+	AskClientTLSGetFullClientCertificateChain      = 8  // client.tls.get_full_client_certificate_chain
+	AskLogSerialize                                = 3  // log.serialize
+	AskNginxGetVar                                 = 12 // nginx.get_var
+	AskNginxGetStatistics                          = 11 // nginx.get_statistics
+	AskNodeGetMemoryStats                          = 9  // node.get_memory_stats
+	AskNodeGetConfiguration                        = 10 // node.get_configuration
+	AskRequestGetRawBody                           = 1  // request.get_raw_body
+	AskServiceSetUpstream                          = 7  // service.set_upstream
+	AskServiceResponseGetRawBody                   = 2  // service.response.get_raw_body
+	AskVaultGet                                    = 13 // vault.get
+	AskVaultUpdate                                 = 14 // vault.update
 )
 
 // Places of the functions in Functions.
 const (
-	FnClientGetIP = iota
+	FnCacheGet = iota
+	FnCacheSet
+	FnCacheDelete
+	FnClientGetIP
 	FnClientGetForwardedIP
 	FnClientGetPort
 	FnClientGetForwardedPort
 	FnClientGetCredential
 	FnClientGetConsumer
+	FnClientGetProtocol
 	FnClientLoadConsumer
 	FnClientLoadCredential
 	FnClientAuthenticate
+	FnClientGetConsumerGroup
+	FnClientGetConsumerGroups
+	FnClientSetAuthenticatedConsumerGroup
+	FnClientSetAuthenticatedConsumerGroups
+	FnClientAuthenticateConsumerGroupByConsumerID
+	FnClientTLSGetFullClientCertificateChain
+	FnClientTLSSetClientVerify
+	FnClusterGetID
+	FnCtxPluginGet
+	FnCtxPluginSet
 	FnCtxSharedGet
 	FnCtxSharedSet
 	FnIPIsTrusted
@@ -56,10 +96,23 @@ const (
 	FnLogCrit
 	FnLogAlert
 	FnLogEmerg
+	FnLogDeprecation
+	FnLogInspect
 	FnLogSetSerializeValue
 	FnLogSerialize
+	FnNginxGetSubsystem
+	FnNginxGetTLS1VersionStr
+	FnNginxReqStartTime
+	FnNginxGetVar
+	FnNginxGetStatistics
+	FnNginxGetCtx
+	FnNginxSetCtx
 	FnNodeGetID
 	FnNodeGetHostname
+	FnNodeGetVersion
+	FnNodeGetMemoryStats
+	FnNodeGetConfiguration
+	FnPluginGetID
 	FnRequestGetScheme
 	FnRequestGetHost
 	FnRequestGetPort
@@ -79,6 +132,7 @@ const (
 	FnRequestGetHeader
 	FnRequestGetHeaders
 	FnRequestGetRawBody
+	FnRequestGetBody
 	FnRequestGetStartTime
 	FnRequestGetURICaptures
 	FnResponseGetStatus
@@ -90,26 +144,46 @@ const (
 	FnResponseAddHeader
 	FnResponseClearHeader
 	FnResponseSetHeaders
+	FnResponseGetRawBody
 	FnResponseSetRawBody
 	FnResponseExit
 	FnResponseError
 	FnRouterGetRoute
 	FnRouterGetService
+	FnServiceSetUpstream
+	FnServiceSetTarget
+	FnServiceSetRetries
+	FnServiceSetTimeouts
+	FnServiceSetFallbackTargets
+	FnServiceSetTLSVerify
+	FnServiceSetTLSVerifyDepth
+	FnServiceSetTLSCertKey
+	FnServiceSetTLSVerifyStore
 	FnServiceRequestEnableBuffering
 	FnServiceRequestSetScheme
 	FnServiceRequestSetPath
 	FnServiceRequestSetRawQuery
 	FnServiceRequestSetQuery
+	FnServiceRequestClearQueryArg
 	FnServiceRequestSetMethod
 	FnServiceRequestSetHeader
 	FnServiceRequestAddHeader
 	FnServiceRequestClearHeader
 	FnServiceRequestSetHeaders
 	FnServiceRequestSetRawBody
+	FnServiceRequestSetBody
 	FnServiceResponseGetStatus
 	FnServiceResponseGetHeader
 	FnServiceResponseGetHeaders
 	FnServiceResponseGetRawBody
+	FnServiceResponseGetBody
+	FnTelemetryLog
+	FnTracingStartSpan
+	FnTracingActiveSpan
+	FnVaultIsReference
+	FnVaultParseReference
+	FnVaultGet
+	FnVaultUpdate
 
 	// FunctionCount is the number of functions.
 	FunctionCount
@@ -117,78 +191,126 @@ const (
 
 // Functions is the table of PDK functions. Nobody changes it.
 var Functions = [FunctionCount]Function{
-	FnClientGetIP:                   {Name: "client.get_ip", Class: ClassRead, Phases: everyPhase},
-	FnClientGetForwardedIP:          {Name: "client.get_forwarded_ip", Class: ClassRead, Phases: everyPhase},
-	FnClientGetPort:                 {Name: "client.get_port", Class: ClassRead, Phases: everyPhase},
-	FnClientGetForwardedPort:        {Name: "client.get_forwarded_port", Class: ClassRead, Phases: everyPhase},
-	FnClientGetCredential:           {Name: "client.get_credential", Class: ClassRead, Phases: PhaseAccess | PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
-	FnClientGetConsumer:             {Name: "client.get_consumer", Class: ClassRead, Phases: PhaseAccess | PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
-	FnClientLoadConsumer:            {Name: "client.load_consumer", Class: ClassAsk, Phases: PhaseAccess | PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog, Ask: AskClientLoadConsumer},
-	FnClientLoadCredential:          {Name: "client.load_credential", Class: ClassAsk, Phases: PhaseAccess, Ask: AskClientLoadCredential},
-	FnClientAuthenticate:            {Name: "client.authenticate", Class: ClassWrite, Phases: PhaseAccess, Op: OpClientAuthenticate},
-	FnCtxSharedGet:                  {Name: "ctx.shared.get", Class: ClassRead, Phases: everyPhase},
-	FnCtxSharedSet:                  {Name: "ctx.shared.set", Class: ClassWrite, Phases: everyPhase, Op: OpCtxSharedSet},
-	FnIPIsTrusted:                   {Name: "ip.is_trusted", Class: ClassRead, Phases: everyPhase},
-	FnLogDebug:                      {Name: "log.debug", Class: ClassNotice, Phases: everyPhase},
-	FnLogInfo:                       {Name: "log.info", Class: ClassNotice, Phases: everyPhase, Level: 1},
-	FnLogNotice:                     {Name: "log.notice", Class: ClassNotice, Phases: everyPhase, Level: 2},
-	FnLogWarn:                       {Name: "log.warn", Class: ClassNotice, Phases: everyPhase, Level: 3},
-	FnLogErr:                        {Name: "log.err", Class: ClassNotice, Phases: everyPhase, Level: 4},
-	FnLogCrit:                       {Name: "log.crit", Class: ClassNotice, Phases: everyPhase, Level: 5},
-	FnLogAlert:                      {Name: "log.alert", Class: ClassNotice, Phases: everyPhase, Level: 6},
-	FnLogEmerg:                      {Name: "log.emerg", Class: ClassNotice, Phases: everyPhase, Level: 7},
-	FnLogSetSerializeValue:          {Name: "log.set_serialize_value", Class: ClassWrite, Phases: everyPhase, Op: OpLogSetSerializeValue},
-	FnLogSerialize:                  {Name: "log.serialize", Class: ClassAsk, Phases: PhaseLog, Ask: AskLogSerialize},
-	FnNodeGetID:                     {Name: "node.get_id", Class: ClassRead, Phases: everyPhase},
-	FnNodeGetHostname:               {Name: "node.get_hostname", Class: ClassRead, Phases: everyPhase},
-	FnRequestGetScheme:              {Name: "request.get_scheme", Class: ClassRead, Phases: everyPhase},
-	FnRequestGetHost:                {Name: "request.get_host", Class: ClassRead, Phases: everyPhase},
-	FnRequestGetPort:                {Name: "request.get_port", Class: ClassRead, Phases: everyPhase},
-	FnRequestGetForwardedScheme:     {Name: "request.get_forwarded_scheme", Class: ClassRead, Phases: everyPhase},
-	FnRequestGetForwardedHost:       {Name: "request.get_forwarded_host", Class: ClassRead, Phases: everyPhase},
-	FnRequestGetForwardedPort:       {Name: "request.get_forwarded_port", Class: ClassRead, Phases: everyPhase},
-	FnRequestGetForwardedPath:       {Name: "request.get_forwarded_path", Class: ClassRead, Phases: everyPhase},
-	FnRequestGetForwardedPrefix:     {Name: "request.get_forwarded_prefix", Class: ClassRead, Phases: everyPhase},
-	FnRequestGetHTTPVersion:         {Name: "request.get_http_version", Class: ClassRead, Phases: everyPhase},
-	FnRequestGetMethod:              {Name: "request.get_method", Class: ClassRead, Phases: everyPhase},
-	FnRequestGetPath:                {Name: "request.get_path", Class: ClassRead, Phases: everyPhase},
-	FnRequestGetRawPath:             {Name: "request.get_raw_path", Class: ClassRead, Phases: everyPhase},
-	FnRequestGetPathWithQuery:       {Name: "request.get_path_with_query", Class: ClassRead, Phases: everyPhase},
-	FnRequestGetRawQuery:            {Name: "request.get_raw_query", Class: ClassRead, Phases: everyPhase},
-	FnRequestGetQueryArg:            {Name: "request.get_query_arg", Class: ClassRead, Phases: everyPhase},
-	FnRequestGetQuery:               {Name: "request.get_query", Class: ClassRead, Phases: everyPhase},
-	FnRequestGetHeader:              {Name: "request.get_header", Class: ClassRead, Phases: everyPhase},
-	FnRequestGetHeaders:             {Name: "request.get_headers", Class: ClassRead, Phases: everyPhase},
-	FnRequestGetRawBody:             {Name: "request.get_raw_body", Class: ClassAsk, Phases: PhaseRewrite | PhaseAccess, Ask: AskRequestGetRawBody},
-	FnRequestGetStartTime:           {Name: "request.get_start_time", Class: ClassRead, Phases: everyPhase},
-	FnRequestGetURICaptures:         {Name: "request.get_uri_captures", Class: ClassRead, Phases: PhaseAccess | PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
-	FnResponseGetStatus:             {Name: "response.get_status", Class: ClassRead, Phases: PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
-	FnResponseGetHeader:             {Name: "response.get_header", Class: ClassRead, Phases: PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
-	FnResponseGetHeaders:            {Name: "response.get_headers", Class: ClassRead, Phases: PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
-	FnResponseGetSource:             {Name: "response.get_source", Class: ClassRead, Phases: PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
-	FnResponseSetStatus:             {Name: "response.set_status", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess | PhaseResponse | PhaseHeaderFilter, Op: OpResponseSetStatus},
-	FnResponseSetHeader:             {Name: "response.set_header", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess | PhaseResponse | PhaseHeaderFilter, Op: OpResponseSetHeader},
-	FnResponseAddHeader:             {Name: "response.add_header", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess | PhaseResponse | PhaseHeaderFilter, Op: OpResponseAddHeader},
-	FnResponseClearHeader:           {Name: "response.clear_header", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess | PhaseResponse | PhaseHeaderFilter, Op: OpResponseClearHeader},
-	FnResponseSetHeaders:            {Name: "response.set_headers", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess | PhaseResponse | PhaseHeaderFilter},
-	FnResponseSetRawBody:            {Name: "response.set_raw_body", Class: ClassWrite, Phases: PhaseResponse, Op: OpResponseSetRawBody},
-	FnResponseExit:                  {Name: "response.exit", Class: ClassExit, Phases: PhaseRewrite | PhaseAccess | PhaseResponse | PhaseHeaderFilter, Op: OpResponseExit},
-	FnResponseError:                 {Name: "response.error", Class: ClassExit, Phases: PhaseRewrite | PhaseAccess | PhaseResponse | PhaseHeaderFilter, Op: OpResponseError},
-	FnRouterGetRoute:                {Name: "router.get_route", Class: ClassRead, Phases: PhaseAccess | PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
-	FnRouterGetService:              {Name: "router.get_service", Class: ClassRead, Phases: PhaseAccess | PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
-	FnServiceRequestEnableBuffering: {Name: "service.request.enable_buffering", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess | PhaseResponse | PhaseHeaderFilter, Op: OpServiceRequestEnableBuffering},
-	FnServiceRequestSetScheme:       {Name: "service.request.set_scheme", Class: ClassWrite, Phases: PhaseAccess, Op: OpServiceRequestSetScheme},
-	FnServiceRequestSetPath:         {Name: "service.request.set_path", Class: ClassWrite, Phases: PhaseAccess, Op: OpServiceRequestSetPath},
-	FnServiceRequestSetRawQuery:     {Name: "service.request.set_raw_query", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess, Op: OpServiceRequestSetRawQuery},
-	FnServiceRequestSetQuery:        {Name: "service.request.set_query", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess},
-	FnServiceRequestSetMethod:       {Name: "service.request.set_method", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess, Op: OpServiceRequestSetMethod},
-	FnServiceRequestSetHeader:       {Name: "service.request.set_header", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess, Op: OpServiceRequestSetHeader},
-	FnServiceRequestAddHeader:       {Name: "service.request.add_header", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess, Op: OpServiceRequestAddHeader},
-	FnServiceRequestClearHeader:     {Name: "service.request.clear_header", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess, Op: OpServiceRequestClearHeader},
-	FnServiceRequestSetHeaders:      {Name: "service.request.set_headers", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess},
-	FnServiceRequestSetRawBody:      {Name: "service.request.set_raw_body", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess, Op: OpServiceRequestSetRawBody},
-	FnServiceResponseGetStatus:      {Name: "service.response.get_status", Class: ClassRead, Phases: PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
-	FnServiceResponseGetHeader:      {Name: "service.response.get_header", Class: ClassRead, Phases: PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
-	FnServiceResponseGetHeaders:     {Name: "service.response.get_headers", Class: ClassRead, Phases: PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
-	FnServiceResponseGetRawBody:     {Name: "service.response.get_raw_body", Class: ClassAsk, Phases: PhaseResponse, Ask: AskServiceResponseGetRawBody},
+	FnCacheGet:                                    {Name: "cache.get", Class: ClassAsk, Phases: everyPhase, Ask: AskCacheGet},
+	FnCacheSet:                                    {Name: "cache.set", Class: ClassWrite, Phases: everyPhase, Op: OpCacheSet},
+	FnCacheDelete:                                 {Name: "cache.delete", Class: ClassWrite, Phases: everyPhase, Op: OpCacheDelete},
+	FnClientGetIP:                                 {Name: "client.get_ip", Class: ClassRead, Phases: everyPhase},
+	FnClientGetForwardedIP:                        {Name: "client.get_forwarded_ip", Class: ClassRead, Phases: everyPhase},
+	FnClientGetPort:                               {Name: "client.get_port", Class: ClassRead, Phases: everyPhase},
+	FnClientGetForwardedPort:                      {Name: "client.get_forwarded_port", Class: ClassRead, Phases: everyPhase},
+	FnClientGetCredential:                         {Name: "client.get_credential", Class: ClassRead, Phases: PhaseAccess | PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
+	FnClientGetConsumer:                           {Name: "client.get_consumer", Class: ClassRead, Phases: PhaseAccess | PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
+	FnClientGetProtocol:                           {Name: "client.get_protocol", Class: ClassRead, Phases: PhaseAccess | PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
+	FnClientLoadConsumer:                          {Name: "client.load_consumer", Class: ClassAsk, Phases: PhaseAccess | PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog, Ask: AskClientLoadConsumer},
+	FnClientLoadCredential:                        {Name: "client.load_credential", Class: ClassAsk, Phases: PhaseAccess, Ask: AskClientLoadCredential},
+	FnClientAuthenticate:                          {Name: "client.authenticate", Class: ClassWrite, Phases: PhaseAccess, Op: OpClientAuthenticate},
+	FnClientGetConsumerGroup:                      {Name: "client.get_consumer_group", Class: ClassRead, Phases: PhaseAccess | PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
+	FnClientGetConsumerGroups:                     {Name: "client.get_consumer_groups", Class: ClassRead, Phases: PhaseAccess | PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
+	FnClientSetAuthenticatedConsumerGroup:         {Name: "client.set_authenticated_consumer_group", Class: ClassWrite, Phases: PhaseAccess},
+	FnClientSetAuthenticatedConsumerGroups:        {Name: "client.set_authenticated_consumer_groups", Class: ClassWrite, Phases: PhaseAccess, Op: OpClientSetAuthenticatedConsumerGroups},
+	FnClientAuthenticateConsumerGroupByConsumerID: {Name: "client.authenticate_consumer_group_by_consumer_id", Class: ClassAsk, Phases: PhaseAccess, Ask: AskClientAuthenticateConsumerGroupByConsumerID},
+	FnClientTLSGetFullClientCertificateChain:      {Name: "client.tls.get_full_client_certificate_chain", Class: ClassAsk, Phases: PhaseRewrite | PhaseAccess | PhaseResponse | PhaseHeaderFilter | PhaseLog, Ask: AskClientTLSGetFullClientCertificateChain},
+	FnClientTLSSetClientVerify:                    {Name: "client.tls.set_client_verify", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess | PhaseResponse, Op: OpClientTLSSetClientVerify},
+	FnClusterGetID:                                {Name: "cluster.get_id", Class: ClassRead, Phases: everyPhase},
+	FnCtxPluginGet:                                {Name: "ctx.plugin.get", Class: ClassRead, Phases: everyPhase},
+	FnCtxPluginSet:                                {Name: "ctx.plugin.set", Class: ClassWrite, Phases: everyPhase, Op: OpCtxPluginSet},
+	FnCtxSharedGet:                                {Name: "ctx.shared.get", Class: ClassRead, Phases: everyPhase},
+	FnCtxSharedSet:                                {Name: "ctx.shared.set", Class: ClassWrite, Phases: everyPhase, Op: OpCtxSharedSet},
+	FnIPIsTrusted:                                 {Name: "ip.is_trusted", Class: ClassRead, Phases: everyPhase},
+	FnLogDebug:                                    {Name: "log.debug", Class: ClassNotice, Phases: everyPhase},
+	FnLogInfo:                                     {Name: "log.info", Class: ClassNotice, Phases: everyPhase, Level: 1},
+	FnLogNotice:                                   {Name: "log.notice", Class: ClassNotice, Phases: everyPhase, Level: 2},
+	FnLogWarn:                                     {Name: "log.warn", Class: ClassNotice, Phases: everyPhase, Level: 3},
+	FnLogErr:                                      {Name: "log.err", Class: ClassNotice, Phases: everyPhase, Level: 4},
+	FnLogCrit:                                     {Name: "log.crit", Class: ClassNotice, Phases: everyPhase, Level: 5},
+	FnLogAlert:                                    {Name: "log.alert", Class: ClassNotice, Phases: everyPhase, Level: 6},
+	FnLogEmerg:                                    {Name: "log.emerg", Class: ClassNotice, Phases: everyPhase, Level: 7},
+	FnLogDeprecation:                              {Name: "log.deprecation", Class: ClassNotice, Phases: everyPhase, Level: 3},
+	FnLogInspect:                                  {Name: "log.inspect", Class: ClassNotice, Phases: everyPhase, Level: 2},
+	FnLogSetSerializeValue:                        {Name: "log.set_serialize_value", Class: ClassWrite, Phases: everyPhase, Op: OpLogSetSerializeValue},
+	FnLogSerialize:                                {Name: "log.serialize", Class: ClassAsk, Phases: PhaseLog, Ask: AskLogSerialize},
+	FnNginxGetSubsystem:                           {Name: "nginx.get_subsystem", Class: ClassRead, Phases: everyPhase},
+	FnNginxGetTLS1VersionStr:                      {Name: "nginx.get_tls1_version_str", Class: ClassRead, Phases: everyPhase},
+	FnNginxReqStartTime:                           {Name: "nginx.req_start_time", Class: ClassRead, Phases: everyPhase},
+	FnNginxGetVar:                                 {Name: "nginx.get_var", Class: ClassAsk, Phases: everyPhase, Ask: AskNginxGetVar},
+	FnNginxGetStatistics:                          {Name: "nginx.get_statistics", Class: ClassAsk, Phases: everyPhase, Ask: AskNginxGetStatistics},
+	FnNginxGetCtx:                                 {Name: "nginx.get_ctx", Class: ClassRead, Phases: everyPhase},
+	FnNginxSetCtx:                                 {Name: "nginx.set_ctx", Class: ClassWrite, Phases: everyPhase},
+	FnNodeGetID:                                   {Name: "node.get_id", Class: ClassRead, Phases: everyPhase},
+	FnNodeGetHostname:                             {Name: "node.get_hostname", Class: ClassRead, Phases: everyPhase},
+	FnNodeGetVersion:                              {Name: "node.get_version", Class: ClassRead, Phases: everyPhase},
+	FnNodeGetMemoryStats:                          {Name: "node.get_memory_stats", Class: ClassAsk, Phases: everyPhase, Ask: AskNodeGetMemoryStats},
+	FnNodeGetConfiguration:                        {Name: "node.get_configuration", Class: ClassAsk, Phases: everyPhase, Ask: AskNodeGetConfiguration},
+	FnPluginGetID:                                 {Name: "plugin.get_id", Class: ClassRead, Phases: everyPhase},
+	FnRequestGetScheme:                            {Name: "request.get_scheme", Class: ClassRead, Phases: everyPhase},
+	FnRequestGetHost:                              {Name: "request.get_host", Class: ClassRead, Phases: everyPhase},
+	FnRequestGetPort:                              {Name: "request.get_port", Class: ClassRead, Phases: everyPhase},
+	FnRequestGetForwardedScheme:                   {Name: "request.get_forwarded_scheme", Class: ClassRead, Phases: everyPhase},
+	FnRequestGetForwardedHost:                     {Name: "request.get_forwarded_host", Class: ClassRead, Phases: everyPhase},
+	FnRequestGetForwardedPort:                     {Name: "request.get_forwarded_port", Class: ClassRead, Phases: everyPhase},
+	FnRequestGetForwardedPath:                     {Name: "request.get_forwarded_path", Class: ClassRead, Phases: everyPhase},
+	FnRequestGetForwardedPrefix:                   {Name: "request.get_forwarded_prefix", Class: ClassRead, Phases: everyPhase},
+	FnRequestGetHTTPVersion:                       {Name: "request.get_http_version", Class: ClassRead, Phases: everyPhase},
+	FnRequestGetMethod:                            {Name: "request.get_method", Class: ClassRead, Phases: everyPhase},
+	FnRequestGetPath:                              {Name: "request.get_path", Class: ClassRead, Phases: everyPhase},
+	FnRequestGetRawPath:                           {Name: "request.get_raw_path", Class: ClassRead, Phases: everyPhase},
+	FnRequestGetPathWithQuery:                     {Name: "request.get_path_with_query", Class: ClassRead, Phases: everyPhase},
+	FnRequestGetRawQuery:                          {Name: "request.get_raw_query", Class: ClassRead, Phases: everyPhase},
+	FnRequestGetQueryArg:                          {Name: "request.get_query_arg", Class: ClassRead, Phases: everyPhase},
+	FnRequestGetQuery:                             {Name: "request.get_query", Class: ClassRead, Phases: everyPhase},
+	FnRequestGetHeader:                            {Name: "request.get_header", Class: ClassRead, Phases: everyPhase},
+	FnRequestGetHeaders:                           {Name: "request.get_headers", Class: ClassRead, Phases: everyPhase},
+	FnRequestGetRawBody:                           {Name: "request.get_raw_body", Class: ClassAsk, Phases: PhaseRewrite | PhaseAccess, Ask: AskRequestGetRawBody},
+	FnRequestGetBody:                              {Name: "request.get_body", Class: ClassAsk, Phases: PhaseRewrite | PhaseAccess, Ask: AskRequestGetRawBody},
+	FnRequestGetStartTime:                         {Name: "request.get_start_time", Class: ClassRead, Phases: everyPhase},
+	FnRequestGetURICaptures:                       {Name: "request.get_uri_captures", Class: ClassRead, Phases: PhaseAccess | PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
+	FnResponseGetStatus:                           {Name: "response.get_status", Class: ClassRead, Phases: PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
+	FnResponseGetHeader:                           {Name: "response.get_header", Class: ClassRead, Phases: PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
+	FnResponseGetHeaders:                          {Name: "response.get_headers", Class: ClassRead, Phases: PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
+	FnResponseGetSource:                           {Name: "response.get_source", Class: ClassRead, Phases: PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
+	FnResponseSetStatus:                           {Name: "response.set_status", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess | PhaseResponse | PhaseHeaderFilter, Op: OpResponseSetStatus},
+	FnResponseSetHeader:                           {Name: "response.set_header", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess | PhaseResponse | PhaseHeaderFilter, Op: OpResponseSetHeader},
+	FnResponseAddHeader:                           {Name: "response.add_header", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess | PhaseResponse | PhaseHeaderFilter, Op: OpResponseAddHeader},
+	FnResponseClearHeader:                         {Name: "response.clear_header", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess | PhaseResponse | PhaseHeaderFilter, Op: OpResponseClearHeader},
+	FnResponseSetHeaders:                          {Name: "response.set_headers", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess | PhaseResponse | PhaseHeaderFilter},
+	FnResponseGetRawBody:                          {Name: "response.get_raw_body", Class: ClassAsk, Phases: PhaseResponse, Ask: AskServiceResponseGetRawBody},
+	FnResponseSetRawBody:                          {Name: "response.set_raw_body", Class: ClassWrite, Phases: PhaseResponse, Op: OpResponseSetRawBody},
+	FnResponseExit:                                {Name: "response.exit", Class: ClassExit, Phases: PhaseRewrite | PhaseAccess | PhaseResponse | PhaseHeaderFilter, Op: OpResponseExit},
+	FnResponseError:                               {Name: "response.error", Class: ClassExit, Phases: PhaseRewrite | PhaseAccess | PhaseResponse | PhaseHeaderFilter, Op: OpResponseError},
+	FnRouterGetRoute:                              {Name: "router.get_route", Class: ClassRead, Phases: PhaseAccess | PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
+	FnRouterGetService:                            {Name: "router.get_service", Class: ClassRead, Phases: PhaseAccess | PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
+	FnServiceSetUpstream:                          {Name: "service.set_upstream", Class: ClassAsk, Phases: PhaseAccess, Op: OpServiceSetUpstream, Ask: AskServiceSetUpstream},
+	FnServiceSetTarget:                            {Name: "service.set_target", Class: ClassWrite, Phases: PhaseAccess, Op: OpServiceSetTarget},
+	FnServiceSetRetries:                           {Name: "service.set_retries", Class: ClassWrite, Phases: PhaseAccess, Op: OpServiceSetRetries},
+	FnServiceSetTimeouts:                          {Name: "service.set_timeouts", Class: ClassWrite, Phases: PhaseAccess, Op: OpServiceSetTimeouts},
+	FnServiceSetFallbackTargets:                   {Name: "service.set_fallback_targets", Class: ClassWrite, Phases: PhaseAccess, Op: OpServiceSetFallbackTargets},
+	FnServiceSetTLSVerify:                         {Name: "service.set_tls_verify", Class: ClassWrite, Phases: PhaseAccess, Op: OpServiceSetTLSVerify},
+	FnServiceSetTLSVerifyDepth:                    {Name: "service.set_tls_verify_depth", Class: ClassWrite, Phases: PhaseAccess, Op: OpServiceSetTLSVerifyDepth},
+	FnServiceSetTLSCertKey:                        {Name: "service.set_tls_cert_key", Class: ClassWrite, Phases: PhaseAccess, Op: OpServiceSetTLSCertKey},
+	FnServiceSetTLSVerifyStore:                    {Name: "service.set_tls_verify_store", Class: ClassWrite, Phases: PhaseAccess, Op: OpServiceSetTLSVerifyStore},
+	FnServiceRequestEnableBuffering:               {Name: "service.request.enable_buffering", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess | PhaseResponse | PhaseHeaderFilter, Op: OpServiceRequestEnableBuffering},
+	FnServiceRequestSetScheme:                     {Name: "service.request.set_scheme", Class: ClassWrite, Phases: PhaseAccess, Op: OpServiceRequestSetScheme},
+	FnServiceRequestSetPath:                       {Name: "service.request.set_path", Class: ClassWrite, Phases: PhaseAccess, Op: OpServiceRequestSetPath},
+	FnServiceRequestSetRawQuery:                   {Name: "service.request.set_raw_query", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess, Op: OpServiceRequestSetRawQuery},
+	FnServiceRequestSetQuery:                      {Name: "service.request.set_query", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess},
+	FnServiceRequestClearQueryArg:                 {Name: "service.request.clear_query_arg", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess},
+	FnServiceRequestSetMethod:                     {Name: "service.request.set_method", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess, Op: OpServiceRequestSetMethod},
+	FnServiceRequestSetHeader:                     {Name: "service.request.set_header", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess, Op: OpServiceRequestSetHeader},
+	FnServiceRequestAddHeader:                     {Name: "service.request.add_header", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess, Op: OpServiceRequestAddHeader},
+	FnServiceRequestClearHeader:                   {Name: "service.request.clear_header", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess, Op: OpServiceRequestClearHeader},
+	FnServiceRequestSetHeaders:                    {Name: "service.request.set_headers", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess},
+	FnServiceRequestSetRawBody:                    {Name: "service.request.set_raw_body", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess, Op: OpServiceRequestSetRawBody},
+	FnServiceRequestSetBody:                       {Name: "service.request.set_body", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess},
+	FnServiceResponseGetStatus:                    {Name: "service.response.get_status", Class: ClassRead, Phases: PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
+	FnServiceResponseGetHeader:                    {Name: "service.response.get_header", Class: ClassRead, Phases: PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
+	FnServiceResponseGetHeaders:                   {Name: "service.response.get_headers", Class: ClassRead, Phases: PhaseResponse | PhaseHeaderFilter | PhaseBodyFilter | PhaseLog},
+	FnServiceResponseGetRawBody:                   {Name: "service.response.get_raw_body", Class: ClassAsk, Phases: PhaseResponse, Ask: AskServiceResponseGetRawBody},
+	FnServiceResponseGetBody:                      {Name: "service.response.get_body", Class: ClassAsk, Phases: PhaseResponse, Ask: AskServiceResponseGetRawBody},
+	FnTelemetryLog:                                {Name: "telemetry.log", Class: ClassWrite, Phases: everyPhase, Op: OpTelemetryLog},
+	FnTracingStartSpan:                            {Name: "tracing.start_span", Class: ClassNotice, Phases: everyPhase, Op: OpTracingStartSpan},
+	FnTracingActiveSpan:                           {Name: "tracing.active_span", Class: ClassRead, Phases: everyPhase},
+	FnVaultIsReference:                            {Name: "vault.is_reference", Class: ClassRead, Phases: everyPhase},
+	FnVaultParseReference:                         {Name: "vault.parse_reference", Class: ClassRead, Phases: everyPhase},
+	FnVaultGet:                                    {Name: "vault.get", Class: ClassAsk, Phases: everyPhase, Ask: AskVaultGet},
+	FnVaultUpdate:                                 {Name: "vault.update", Class: ClassAsk, Phases: everyPhase, Ask: AskVaultUpdate},
 }

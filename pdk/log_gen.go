@@ -79,6 +79,28 @@ func (n Log) Emerg(args ...any) {
 	n.pdk.backend.LogEmerg(borrowed(args)...)
 }
 
+// Deprecation writes a line at level warn: the message, and " (deprecated after A, scheduled for removal in
+// R)" with what is said of the two versions.
+//
+//   - message: what is deprecated and what to use instead
+//   - after: version since which it is deprecated; empty when it is not said; "":
+//   - removal: version that will remove it; empty when it is not said; "":
+//
+// Class notice, sent to the host one way. Phases: all.
+func (n Log) Deprecation(message, after, removal string) {
+	n.pdk.backend.LogDeprecation(message, after, removal)
+}
+
+// Inspect writes a line at level notice that shows values in full.
+//
+//   - args: each as JSON with two blanks of indent, keys sorted, joined by a line feed; what has no JSON form
+//     as Log.Notice writes it
+//
+// Class notice, sent to the host one way. Phases: all.
+func (n Log) Inspect(args ...any) {
+	n.pdk.backend.LogInspect(borrowed(args)...)
+}
+
 // SetSerializeValue changes the entry that Log.Serialize answers and log plugins send.
 //
 //   - key: path in the entry: dots descend, \. is a dot

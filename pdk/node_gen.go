@@ -20,3 +20,34 @@ func (n Node) GetID() string {
 func (n Node) GetHostname() string {
 	return n.pdk.backend.NodeGetHostname()
 }
+
+// GetVersion returns the version of the gateway.
+//
+//   - result: such as 0.2.0
+//
+// Class read, answered from the facts of the call. Phases: all.
+func (n Node) GetVersion() string {
+	return n.pdk.backend.NodeGetVersion()
+}
+
+// GetMemoryStats returns how much memory the gateway process uses.
+//
+//   - unit: b, k, m or g; case does not matter; "": b
+//   - scale: digits behind the point, 0 to 10; -1: 2
+//   - result: under process: resident, heap, heap_in_use, stacks and total, in bytes as numbers for unit b,
+//     else as text such as "12.34 MiB"
+//
+// It fails with ErrArg when unit or scale is another; with ErrHost when the host cannot answer. Class ask,
+// one round trip to the host. Phases: all.
+func (n Node) GetMemoryStats(unit string, scale int) (map[string]any, error) {
+	return n.pdk.backend.NodeGetMemoryStats(unit, scale)
+}
+
+// GetConfiguration returns the gateway's static settings.
+//
+//   - result: by name, secrets left out
+//
+// It fails with ErrHost when the host cannot answer. Class ask, one round trip to the host. Phases: all.
+func (n Node) GetConfiguration() (map[string]any, error) {
+	return n.pdk.backend.NodeGetConfiguration()
+}

@@ -184,6 +184,23 @@ func (n Request) GetRawBody() ([]byte, error) {
 	return n.pdk.backend.RequestGetRawBody()
 }
 
+// GetBody returns the request body, parsed: application/x-www-form-urlencoded, application/json and what
+// begins so, multipart/form-data. Asks for the body as Request.GetRawBody does.
+//
+//   - mimetype: media type instead of that of Content-Type; parameters such as boundary are used; "": left
+//     out
+//   - maxArgs: form fields that are read, 1 to 1000; -1: 100
+//   - result: form: text, true for a name without an equals sign, a list for a repeated name; multipart:
+//     text, a list for a repeated name; JSON: a map or a list
+//
+// It fails with ErrArg when maxArgs is outside 1 to 1000; with ErrData when there is no content type, it is
+// another, the body is no such text, or it is larger than the limit max_body; with ErrHost when the client
+// went away before the end of the body; with ErrPhase in another phase. Class ask, one round trip to the
+// host. Phases: rewrite, access. Source: RFC 8259, RFC 7578.
+func (n Request) GetBody(mimetype string, maxArgs int) (Body, error) {
+	return n.pdk.backend.RequestGetBody(mimetype, maxArgs)
+}
+
 // GetStartTime returns when the gateway began with the request.
 //
 //   - result: milliseconds since the epoch

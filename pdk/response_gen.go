@@ -103,6 +103,18 @@ func (n Response) SetHeaders(headers map[string][]string) error {
 	return n.pdk.backend.ResponseSetHeaders(headers)
 }
 
+// GetRawBody returns the body that the client would get now; a Response.SetRawBody of this or an earlier
+// plugin is seen. Asking for it has the host buffer it.
+//
+//   - result: at most max_body
+//
+// It fails with ErrData when the body is larger than the limit max_body, or there is no body of an upstream;
+// with ErrHost when the upstream broke off before the end of the body; with ErrPhase in another phase. Class
+// ask, one round trip to the host. Phases: response.
+func (n Response) GetRawBody() ([]byte, error) {
+	return n.pdk.backend.ResponseGetRawBody()
+}
+
 // SetRawBody replaces the body and recomputes Content-Length. Content-Encoding is left alone.
 //
 //   - body: at most max_body

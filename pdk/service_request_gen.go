@@ -56,6 +56,17 @@ func (n ServiceRequest) SetQuery(args map[string][]QueryValue) error {
 	return n.pdk.backend.ServiceRequestSetQuery(args)
 }
 
+// ClearQueryArg removes every argument of a name from the query and keeps the order of the others. A blank
+// that was written + becomes %20.
+//
+//   - name: case matters
+//
+// It fails with ErrArg when the name is empty; with ErrPhase in another phase. Class write, recorded and
+// applied when the handler ends well. Phases: rewrite, access. Source: RFC 3986 section 3.4.
+func (n ServiceRequest) ClearQueryArg(name string) error {
+	return n.pdk.backend.ServiceRequestClearQueryArg(name)
+}
+
 // SetMethod replaces the method.
 //
 //   - method: upper case: GET, HEAD, PUT, POST, DELETE, OPTIONS, MKCOL, COPY, MOVE, PROPFIND, PROPPATCH,
@@ -117,4 +128,21 @@ func (n ServiceRequest) SetHeaders(headers map[string][]string) error {
 // write, recorded and applied when the handler ends well. Phases: rewrite, access.
 func (n ServiceRequest) SetRawBody(body []byte) error {
 	return n.pdk.backend.ServiceRequestSetRawBody(body)
+}
+
+// SetBody replaces the body by a map written in a media type, and sets Content-Type. Keys are sorted.
+// Multipart takes its boundary from the media type, or from the request's Content-Type, or makes one of the
+// content.
+//
+//   - value: a map; JSON also takes a list. Form values are text, numbers, true for a bare name, false for
+//     none, or lists of these; multipart values text, bytes, numbers or booleans
+//   - mimetype: application/json, application/x-www-form-urlencoded or multipart/form-data; left out: that of
+//     the request's Content-Type; "": left out
+//
+// It fails with ErrArg when value or media type is another, or the body would be larger than the limit
+// max_body; with ErrData when no media type is given and the request has no Content-Type; with ErrPhase in
+// another phase. Class write, recorded and applied when the handler ends well. Phases: rewrite, access.
+// Source: RFC 8259, RFC 7578.
+func (n ServiceRequest) SetBody(value any, mimetype string) error {
+	return n.pdk.backend.ServiceRequestSetBody(value, mimetype)
 }

@@ -47,3 +47,18 @@ func (n ServiceResponse) GetHeaders(maxHeaders int) (MultiMap, error) {
 func (n ServiceResponse) GetRawBody() ([]byte, error) {
 	return n.pdk.backend.ServiceResponseGetRawBody()
 }
+
+// GetBody returns the body that the upstream sent, parsed like Request.GetBody. Asking for it has the host
+// buffer it.
+//
+//   - mimetype: media type instead of that of Content-Type; "": left out
+//   - maxArgs: form fields that are read, 1 to 1000; -1: 100
+//   - result: as of Request.GetBody
+//
+// It fails with ErrArg when maxArgs is outside 1 to 1000; with ErrData when there is no content type, it is
+// another, the body is no such text, or it is larger than the limit max_body; with ErrHost when the upstream
+// broke off before the end of the body; with ErrPhase in another phase. Class ask, one round trip to the
+// host. Phases: response. Source: RFC 8259, RFC 7578.
+func (n ServiceResponse) GetBody(mimetype string, maxArgs int) (Body, error) {
+	return n.pdk.backend.ServiceResponseGetBody(mimetype, maxArgs)
+}

@@ -228,6 +228,27 @@ type Consumer struct {
 	UpdatedAt int64    `json:"updated_at"` // seconds since the epoch
 }
 
+// ConsumerGroup is a set of consumers.
+type ConsumerGroup struct {
+	ID   string `json:"id"` // a UUID
+	Name string `json:"name,omitempty"`
+}
+
+// Body is a parsed body.
+type Body struct {
+	Value any    // map[string]any or []any; values as encoding/json gives them, integers as int64
+	MIME  string // media type by which it was parsed, without parameters
+}
+
+// Reference is a reference to a secret in its parts: in braces, vault://name/resource/key?option=value#version.
+type Reference struct {
+	Name     string            `json:"name"`     // of the vault
+	Resource string            `json:"resource"` // the secret
+	Key      string            `json:"key"`      // a field of it; "" for all of it
+	Config   map[string]string `json:"config"`   // options; empty when there are none
+	Version  int               `json:"version"`  // 0: the current one
+}
+
 // Credential is what a consumer authenticated with. Its JSON form, which is also the form on the wire, is one flat object: id, consumer_id
 // and the other fields side by side.
 type Credential struct {

@@ -13,6 +13,7 @@ import (
 // handle is what a plugin holds: it answers for its session as long as the session's serial is its own. It implements pdk.Backend; the methods
 // are in the files named after the namespaces.
 type handle struct {
+	pdk.Backend // the functions that follow in the next change
 	pdk      pdk.PDK
 	session  *Session
 	serial   uint64

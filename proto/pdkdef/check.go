@@ -16,8 +16,8 @@ var variadic = []Type{"log_args", "header_values"}
 
 // taken lists the names of types beside which the classes of the namespaces stand.
 var taken = strings.Fields(`
-AsyncPDK Backend Captures Class Consumer Credential Error ExitBody Function Handlers HeaderMap HeaderValue MultiMap Need PDK Pair Phase Plugin
-Query QueryArg QueryMap QueryParam QueryValue Ref Route Service
+AsyncPDK Backend Body Captures Class Consumer ConsumerGroup ConsumerGroups Credential Error ExitBody Function Handlers HeaderMap HeaderValue MultiMap Need PDK
+Pair Phase Plugin Query QueryArg QueryMap QueryParam QueryValue Ref Reference Route Service Span
 `)
 
 // checker holds what must be unique over the whole definition.
@@ -41,8 +41,8 @@ func check(def *Definition) []Problem {
 			c.failf(ns.Pos, "namespace %s is declared at %s already", ns.Name, first.Pos)
 		}
 		spaces[ns.Name] = ns
-		if name := ns.GoName(); name != "" && classes[name] {
-			c.failf(ns.Pos, "namespace %s: the class name %s is taken; give another with go", ns.Name, name)
+		if name := ns.ClassName(); name != "" && classes[name] {
+			c.failf(ns.Pos, "namespace %s: the class name %s is taken; give another with class", ns.Name, name)
 		} else {
 			classes[name] = true
 		}
@@ -74,19 +74,16 @@ func (c *checker) function(f *Function) {
 	}
 	c.number(f, "op", f.Op, c.ops)
 	c.number(f, "ask", f.Ask, c.asks)
+	c.via(f)
 
-	switch f.Class {
-	case Read, Ask:
-		if f.Returns == nil {
-			fail("class %s answers something; returns is missing", f.Class)
-		}
-	default:
-		if f.Returns != nil {
-			c.failf(f.Returns.Pos, "function %s: class %s answers nothing; leave returns out", f.FullName(), f.Class)
-		}
+	switch {
+	case f.Class == Read && f.Returns == nil:
+		fail("class read answers something; returns is missing")
+	case f.Returns != nil && (f.Class == Write || f.Class == Exit):
+		c.failf(f.Returns.Pos, "function %s: class %s answers nothing; leave returns out", f.FullName(), f.Class)
 	}
-	if f.Op != 0 && f.Class != Write && f.Class != Exit {
-		fail("op goes with class write or exit, the class is %s", f.Class)
+	if f.Op != 0 && f.Class == Read {
+		fail("op goes with what is recorded, the class is read")
 	}
 	if f.Op == 0 && f.Class == Exit {
 		fail("class exit needs an op")
@@ -118,6 +115,22 @@ func (c *checker) number(f *Function, key string, n int, taken map[int]*Function
 		return
 	}
 	taken[n] = f
+}
+
+// via gives a function the question of another one.
+func (c *checker) via(f *Function) {
+	if f.Via == "" {
+		return
+	}
+	other := c.def.Lookup(f.Via)
+	switch {
+	case f.Ask != 0:
+		c.failf(f.Pos, "function %s: it has a question of its own, ask %d; leave via out", f.FullName(), f.Ask)
+	case other == nil || other.Class != Ask || other.Via != "":
+		c.failf(f.Pos, "function %s: via %q is no function of class ask with a question of its own", f.FullName(), f.Via)
+	default:
+		f.Ask = other.Ask
+	}
 }
 
 func (c *checker) params(f *Function) {

@@ -45,14 +45,14 @@ type Type string
 
 var (
 	paramTypes = []string{
-		"string", "int", "float", "bool", "bytes", "any", "log_args", "header_values", "header_map", "query_map", "exit_body",
-		"route", "service", "consumer", "credential",
+		"string", "int", "float", "bool", "bytes", "any", "map", "strings", "log_args", "header_values", "header_map", "query_map", "exit_body",
+		"route", "service", "consumer", "credential", "consumer_group", "consumer_groups",
 	}
 	returnTypes = []string{
-		"string", "int", "float", "bool", "bytes", "any", "multi_map", "query", "query_value", "captures",
-		"route", "service", "consumer", "credential",
+		"string", "int", "float", "bool", "bytes", "any", "map", "multi_map", "query", "query_value", "captures",
+		"route", "service", "consumer", "credential", "consumer_group", "consumer_groups", "body", "reference", "span",
 	}
-	neverNull = []string{"multi_map", "query", "captures"} // they have an empty value of their own
+	neverNull = []string{"map", "multi_map", "query", "captures", "consumer_groups", "body", "reference"} // they have an empty value of their own
 )
 
 // Definition is the whole PDK, namespaces in order of name.
@@ -65,6 +65,7 @@ type Namespace struct {
 	Name      string // service.request
 	Doc       string
 	Go        string // the Go name where the rule gives a bad one; else ""
+	Class     string // name of its class when another type has the Go name; else ""
 	Functions []*Function
 	Pos       Pos
 }
@@ -75,7 +76,8 @@ type Function struct {
 	Name      string // set_header
 	Class     Class
 	Op        int      // number of the operation on the wire; 0: none
-	Ask       int      // number of the question on the wire; 0: none
+	Ask       int      // number of the question on the wire, its own or that of Via; 0: none
+	Via       string   // function that asks the same; "" when the question is its own
 	Level     int      // of a notice: index in Levels
 	Phases    []string // every phase when the file names none
 	AnyPhase  bool     // the file names none

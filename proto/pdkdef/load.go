@@ -82,7 +82,7 @@ func (r *reader) documents(text []byte) []*Namespace {
 }
 
 func (r *reader) namespace(n *yaml.Node) *Namespace {
-	o := r.object(n, "namespace", "namespace", "doc", "go", "functions")
+	o := r.object(n, "namespace", "namespace", "doc", "go", "class", "functions")
 	if o == nil {
 		return nil
 	}
@@ -90,7 +90,7 @@ func (r *reader) namespace(n *yaml.Node) *Namespace {
 	o.what = "namespace " + ns.Name
 	o.pattern("namespace", ns.Name, namespacePattern)
 	ns.Doc = o.sentence("doc")
-	ns.Go = o.override("go")
+	ns.Go, ns.Class = o.override("go"), o.override("class")
 	functions := o.list("functions")
 	if !o.has("functions") {
 		o.failf(o.at, "%s: %q is missing", o.what, "functions")
@@ -112,11 +112,12 @@ func (r *reader) function(ns *Namespace, n *yaml.Node) *Function {
 	if f.Name != "" {
 		o.what = "function " + f.FullName()
 	}
-	o.only("name", "class", "op", "ask", "level", "phases", "params", "returns", "errors", "go", "python", "js", "doc", "source")
+	o.only("name", "class", "op", "ask", "via", "level", "phases", "params", "returns", "errors", "go", "python", "js", "doc", "source")
 	o.pattern("name", f.Name, namePattern)
 	f.Class = Class(o.oneOf("class", classes, true))
 	f.Op = o.number("op", 1, 65535)
 	f.Ask = o.number("ask", 1, 65535)
+	f.Via = o.text("via", false)
 	f.Level = o.number("level", 0, len(Levels)-1)
 	if (f.Class == Notice) != o.has("level") {
 		o.failf(o.at, "%s: %q goes with class notice, and only there", o.what, "level")

@@ -101,7 +101,7 @@ func TestLoadSaysWhatIsWrongAndWhere(t *testing.T) {
 			`a.yaml:6:38: function request.get_it: returns: a query is empty, never null`},
 		{"ask without number", head + strings.Replace(read, "class: read", "class: ask", 1),
 			`a.yaml:4:11: function request.get_it: ask goes with class ask, and only there`},
-		{"op of a read", head + read + "    op: 1\n", `a.yaml:4:11: function request.get_it: op goes with class write or exit, the class is read`},
+		{"op of a read", head + read + "    op: 1\n", `a.yaml:4:11: function request.get_it: op goes with what is recorded, the class is read`},
 		{"op out of range", head + read + "    op: 70000\n", `a.yaml:8:9: function request.get_it: "op" is 70000, expected an integer of 1 to 65535`},
 		{"level of a read", head + read + "    level: 1\n", `a.yaml:4:5: function request.get_it: "level" goes with class notice, and only there`},
 		{"an op taken", head + "  - {name: a, class: write, op: 1, doc: Sets a.}\n  - {name: b, class: write, op: 1, doc: Sets b.}\n",
@@ -118,7 +118,7 @@ func TestLoadSaysWhatIsWrongAndWhere(t *testing.T) {
 		{"a namespace twice", head + read + "---\n" + head + strings.ReplaceAll(read, "get_it", "get_that"),
 			`a.yaml:9:12: namespace request is declared at a.yaml:1:12 already`},
 		{"a class name taken", strings.Replace(head, "request", "service", 1) + read,
-			`a.yaml:1:12: namespace service: the class name Service is taken; give another with go`},
+			`a.yaml:1:12: namespace service: the class name Service is taken; give another with class`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := pdkdef.Load(fstest.MapFS{"a.yaml": {Data: []byte(test.text)}}, ".")

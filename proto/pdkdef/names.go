@@ -22,12 +22,20 @@ func LowerCamel(name string) string {
 // Snake turns service.request.set_header into service_request_set_header.
 func Snake(name string) string { return strings.ReplaceAll(name, ".", "_") }
 
-// GoName is the name of the namespace's Go type and of its field in pdk.PDK.
+// GoName is the name of the namespace's field in pdk.PDK.
 func (ns *Namespace) GoName() string {
 	if ns.Go != "" {
 		return ns.Go
 	}
 	return Camel(ns.Name)
+}
+
+// ClassName is the name of the namespace's type in every language.
+func (ns *Namespace) ClassName() string {
+	if ns.Class != "" {
+		return ns.Class
+	}
+	return ns.GoName()
 }
 
 // GoName is the name of the Go method.

@@ -195,3 +195,37 @@ export interface Credential {
   readonly consumer_id?: string;
   readonly [field: string]: unknown;
 }
+
+/** A set of consumers. */
+export interface ConsumerGroup {
+  /** A UUID. */
+  readonly id: string;
+  readonly name?: string;
+}
+
+/** Several consumer groups, in order. */
+export type ConsumerGroups = readonly ConsumerGroup[];
+
+/** A parsed body. */
+export interface Body {
+  /** An object without prototype, or an array. */
+  readonly value: unknown;
+  /** Media type by which it was parsed, without parameters. */
+  readonly mime: string;
+}
+
+/** A reference to a secret in its parts: `{vault://name/resource/key?option=value#version}`. */
+export interface Reference {
+  /** Name of the vault. */
+  readonly name: string;
+  /** The secret. */
+  readonly resource: string;
+  /** A field of it; empty for all of it. */
+  readonly key: string;
+  /** Options by name; empty when there are none. */
+  readonly config: Readonly<Record<string, string>>;
+  /** 0 for the current one. */
+  readonly version: number;
+}
+
+export { Span, type SpanEvent, type SpanStatus } from "./span.js";

@@ -21,8 +21,9 @@ var goLanguage = language{
 var goTypes = map[pdkdef.Type]string{
 	"string": "string", "int": "int", "float": "float64", "bool": "bool", "bytes": "[]byte", "any": "any",
 	"log_args": "...any", "header_values": "...string", "header_map": "map[string][]string", "query_map": "map[string][]QueryValue",
-	"exit_body": "any", "multi_map": "MultiMap", "query": "Query", "query_value": "QueryValue", "captures": "Captures",
+	"map": "map[string]any", "strings": "[]string", "exit_body": "any", "multi_map": "MultiMap", "query": "Query", "query_value": "QueryValue", "captures": "Captures",
 	"route": "*Route", "service": "*Service", "consumer": "*Consumer", "credential": "*Credential",
+	"consumer_group": "*ConsumerGroup", "consumer_groups": "[]*ConsumerGroup", "body": "Body", "reference": "Reference", "span": "*Span",
 }
 
 var goErrors = map[string]string{"bad_argument": "ErrArg", "bad_data": "ErrData", "host_error": "ErrHost"}
@@ -33,9 +34,9 @@ type (
 		Namespaces []goNamespace
 	}
 	goNamespace struct {
-		Name, GoName, Title string
-		Comment             []string
-		Functions           []goFunction
+		Name, GoName, Class, Title string
+		Comment                    []string
+		Functions                  []goFunction
 	}
 	goFunction struct {
 		Name, GoName, FullName string // request.get_header, GetHeader, RequestGetHeader
@@ -45,6 +46,7 @@ type (
 		Answers                bool
 		Row                    string // of the table
 		Op, Ask                int
+		AsksItself             bool // the question is its own
 	}
 )
 
@@ -82,15 +84,15 @@ func generateGo(templates *template.Template, def *pdkdef.Definition) ([]File, e
 
 func viewGoNamespace(def *pdkdef.Definition, ns *pdkdef.Namespace) goNamespace {
 	doc := goLanguage.say(def, nil, ns.Doc)
-	v := goNamespace{Name: ns.Name, GoName: ns.GoName(), Title: firstSentence(doc)}
-	v.Comment = wrap(fmt.Sprintf("%s is the namespace %s. %s", ns.GoName(), ns.Name, doc), goWidth, "// ", "// ")
+	v := goNamespace{Name: ns.Name, GoName: ns.GoName(), Class: ns.ClassName(), Title: firstSentence(doc)}
+	v.Comment = wrap(fmt.Sprintf("%s is the namespace %s. %s", ns.ClassName(), ns.Name, doc), goWidth, "// ", "// ")
 	for _, f := range ns.Functions {
 		v.Functions = append(v.Functions, goFunction{
 			Name: f.FullName(), GoName: f.GoName(), FullName: f.GoFullName(),
 			Comment: goComment(def, f),
 			Params:  goParams(f), Results: goResults(f), Args: goArgs(f),
 			Answers: f.Returns != nil || f.ReturnsError(),
-			Row:     goRow(f), Op: f.Op, Ask: f.Ask,
+			Row:     goRow(def, f), Op: f.Op, Ask: f.Ask, AsksItself: f.Ask != 0 && f.Via == "",
 		})
 	}
 	return v
@@ -131,7 +133,7 @@ func goArgs(f *pdkdef.Function) string {
 
 // goNullIsNil reports whether the Go type has a nil that stands for null, so that no second result is needed.
 func goNullIsNil(t pdkdef.Type) bool {
-	return t == "any" || t == "bytes" || strings.HasPrefix(goTypes[t], "*")
+	return t == "any" || t == "bytes" || strings.HasPrefix(goTypes[t], "*") || strings.HasPrefix(goTypes[t], "map") || strings.HasPrefix(goTypes[t], "[]")
 }
 
 func goResults(f *pdkdef.Function) string {
@@ -230,7 +232,7 @@ func goFailure(f *pdkdef.Function, say func(string) string) string {
 }
 
 // goRow is the function's row in the table of functions.
-func goRow(f *pdkdef.Function) string {
+func goRow(def *pdkdef.Definition, f *pdkdef.Function) string {
 	phases := "everyPhase"
 	if !f.AnyPhase {
 		var names []string
@@ -243,8 +245,11 @@ func goRow(f *pdkdef.Function) string {
 	if f.Op != 0 {
 		row += ", Op: Op" + f.GoFullName()
 	}
-	if f.Ask != 0 {
-		row += ", Ask: Ask" + f.GoFullName()
+	if asked := f; f.Ask != 0 {
+		if f.Via != "" {
+			asked = def.Lookup(f.Via)
+		}
+		row += ", Ask: Ask" + asked.GoFullName()
 	}
 	if f.Level != 0 {
 		row += fmt.Sprintf(", Level: %d", f.Level)

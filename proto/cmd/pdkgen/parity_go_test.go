@@ -19,6 +19,8 @@ func goShape(f *pdkdef.Function) string {
 		"query_map": "map[string][]pdk.QueryValue", "exit_body": "interface {}", "multi_map": "pdk.MultiMap", "query": "pdk.Query",
 		"query_value": "pdk.QueryValue", "captures": "pdk.Captures", "route": "*pdk.Route", "service": "*pdk.Service",
 		"consumer": "*pdk.Consumer", "credential": "*pdk.Credential",
+		"map": "map[string]interface {}", "strings": "[]string", "consumer_group": "*pdk.ConsumerGroup", "consumer_groups": "[]*pdk.ConsumerGroup",
+		"body": "pdk.Body", "reference": "pdk.Reference", "span": "*pdk.Span",
 	}
 	var in, out []string
 	for _, p := range f.Params {
@@ -137,7 +139,7 @@ func TestGoMethodsDelegate(t *testing.T) {
 				}
 				args = append(args, name)
 			}
-			if m[4] != m[1]+m[2] || m[5] != strings.Join(args, ", ") {
+			if m[1] != ns.ClassName() || m[4] != ns.GoName()+m[2] || m[5] != strings.Join(args, ", ") {
 				t.Errorf("%s.%s(%s) calls %s(%s)", m[1], m[2], m[3], m[4], m[5])
 			}
 		}

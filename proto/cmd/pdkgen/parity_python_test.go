@@ -73,7 +73,8 @@ func pythonShape(f *pdkdef.Function) (signature, args string) {
 		"string": "str", "int": "int", "float": "float", "bool": "bool", "bytes": "bytes", "any": "Any", "header_values": "HeaderValue",
 		"header_map": "HeaderMap", "query_map": "QueryMap", "exit_body": "ExitBody", "multi_map": "MultiMap", "query": "Query",
 		"query_value": "QueryValue", "captures": "Captures", "route": "Route", "service": "Service", "consumer": "Consumer",
-		"credential": "Credential",
+		"credential": "Credential", "map": "dict[str, Any]", "strings": "list[str]", "consumer_group": "ConsumerGroup",
+		"consumer_groups": "ConsumerGroups", "body": "Body", "reference": "Reference", "span": "Span",
 	}
 	var params, names []string
 	for _, p := range f.Params {
@@ -83,8 +84,8 @@ func pythonShape(f *pdkdef.Function) (signature, args string) {
 			s += " = " + map[bool]string{true: "True", false: "False"}[d]
 		case string:
 			s += ` = "` + d + `"`
-		case int:
-			s += fmt.Sprintf(" = %d", d)
+		case int, float64:
+			s += fmt.Sprintf(" = %v", d)
 		}
 		if p.Optional && p.Default == nil {
 			if p.Type != "exit_body" {
@@ -110,7 +111,7 @@ func pythonShape(f *pdkdef.Function) (signature, args string) {
 }
 
 func TestPythonParity(t *testing.T) {
-	def, text := load(t), readSurface(t, "sdk-python/src/outrigger/_gen/pdk.py")
+	def, text := load(t), oneLineCalls(readSurface(t, "sdk-python/src/outrigger/_gen/pdk.py"))
 	for _, handle := range []string{"PDK", "AsyncPDK"} {
 		found := pythonSurface(text, handle)
 		for _, f := range def.Functions() {
@@ -137,7 +138,7 @@ func TestPythonParity(t *testing.T) {
 
 func TestPythonBackendParity(t *testing.T) {
 	var found, want []string
-	text := readSurface(t, "sdk-python/src/outrigger/_gen/backend.py")
+	text := oneLineCalls(readSurface(t, "sdk-python/src/outrigger/_gen/backend.py"))
 	for _, m := range regexp.MustCompile(`(?m)^    (async )?def (\w+)\(`).FindAllStringSubmatch(text, -1) {
 		found = append(found, m[1]+m[2])
 	}

@@ -14,7 +14,7 @@ var (
 	tsClassLine  = regexp.MustCompile(`^export class (\w+)(?: extends (\w+))? \{`)
 	tsMethodLine = regexp.MustCompile(`^  (\w+)\((.*)\): (.*) \{$`)
 	tsCallLine   = regexp.MustCompile(`^    (?:return )?this\.call\.(\w+)\((.*)\);$`)
-	tsMember     = regexp.MustCompile(`^  readonly (\w+): (\w+);$`)
+	tsMember     = regexp.MustCompile(`^  (?:readonly (\w+): (\w+);|get (\w+)\(\): (\w+) \{)$`)
 )
 
 // typeScriptSurface walks from the class PDK and lists every function by its path.
@@ -39,7 +39,7 @@ func typeScriptSurface(text string) map[string]method {
 			found.call = m[1] + "(" + m[2] + ")"
 			at.methods[last] = found
 		} else if m := tsMember.FindStringSubmatch(line); m != nil {
-			at.children[m[1]] = m[2]
+			at.children[m[1]+m[3]] = m[2] + m[4]
 		}
 	}
 	all := map[string]method{}
@@ -63,7 +63,8 @@ func typeScriptShape(f *pdkdef.Function) (signature, args string) {
 		"string": "string", "int": "number", "float": "number", "bool": "boolean", "bytes": "Uint8Array", "any": "unknown",
 		"header_values": "HeaderValue", "header_map": "HeaderMap", "query_map": "QueryMap", "exit_body": "ExitBody", "multi_map": "MultiMap",
 		"query": "Query", "query_value": "QueryValue", "captures": "Captures", "route": "Route", "service": "Service",
-		"consumer": "Consumer", "credential": "Credential",
+		"consumer": "Consumer", "credential": "Credential", "map": "Record<string, unknown>", "strings": "readonly string[]",
+		"consumer_group": "ConsumerGroup", "consumer_groups": "ConsumerGroups", "body": "Body", "reference": "Reference", "span": "Span",
 	}
 	var params, names []string
 	for _, p := range f.Params {
@@ -72,7 +73,7 @@ func typeScriptShape(f *pdkdef.Function) (signature, args string) {
 		switch d := p.Default.(type) {
 		case string:
 			s = name + ` = "` + d + `"`
-		case int, bool:
+		case int, bool, float64:
 			s = fmt.Sprintf("%s = %v", name, d)
 		}
 		if p.Optional && p.Default == nil {
@@ -108,7 +109,7 @@ func jsBackendName(f *pdkdef.Function) string {
 }
 
 func TestTypeScriptParity(t *testing.T) {
-	found := typeScriptSurface(readSurface(t, "sdk-js/src/gen/pdk.ts"))
+	found := typeScriptSurface(oneLineCalls(readSurface(t, "sdk-js/src/gen/pdk.ts")))
 	for _, f := range load(t).Functions() {
 		path := f.Namespace.Name + "." + f.JSName()
 		signature, args := typeScriptShape(f)
@@ -128,7 +129,7 @@ func TestTypeScriptParity(t *testing.T) {
 
 func TestTypeScriptBackendParity(t *testing.T) {
 	var found, want []string
-	text := readSurface(t, "sdk-js/src/gen/backend.ts")
+	text := oneLineCalls(readSurface(t, "sdk-js/src/gen/backend.ts"))
 	for _, m := range regexp.MustCompile(`(?m)^  (\w+)\(.*\): (.*);$`).FindAllStringSubmatch(text, -1) {
 		found = append(found, m[1]+": "+m[2])
 	}

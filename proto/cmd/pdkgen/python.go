@@ -22,6 +22,7 @@ var pyLanguage = language{
 
 var pyTypes = map[pdkdef.Type]string{
 	"string": "str", "int": "int", "float": "float", "bool": "bool", "bytes": "bytes", "any": "Any", "log_args": "object",
+	"map": "dict[str, Any]", "strings": "list[str]",
 }
 
 var pyErrors = map[string]string{"bad_argument": "ArgError", "bad_data": "DataError", "host_error": "HostError"}
@@ -69,7 +70,7 @@ func generatePython(templates *template.Template, def *pdkdef.Definition) ([]Fil
 	for _, n := range root.groups() {
 		g := pyGroup{node: n}
 		if n.Space != nil {
-			g.Base, g.AsyncBase = n.Space.GoName(), n.Space.GoName()
+			g.Base, g.AsyncBase = n.Space.ClassName(), n.Space.ClassName()
 			if n.Space.HasAsk() {
 				g.AsyncBase = "Async" + g.AsyncBase
 			}
@@ -92,7 +93,7 @@ func generatePython(templates *template.Template, def *pdkdef.Definition) ([]Fil
 }
 
 func viewPyNamespace(def *pdkdef.Definition, ns *pdkdef.Namespace) pyNamespace {
-	v := pyNamespace{Name: ns.Name, Class: ns.GoName(), Base: ns.GoName(), HasAsk: ns.HasAsk()}
+	v := pyNamespace{Name: ns.Name, Class: ns.ClassName(), Base: ns.ClassName(), HasAsk: ns.HasAsk()}
 	if v.HasAsk {
 		v.Base = "_" + v.Class + "Local"
 	}

@@ -44,7 +44,7 @@ func (n *node) Class() string {
 	if len(n.Children) > 0 {
 		return pdkdef.Camel(n.Path) + "Namespaces"
 	}
-	return n.Space.GoName()
+	return n.Space.ClassName()
 }
 
 // HasAsk reports whether a function at or below the node is an ask.
@@ -97,6 +97,7 @@ var valueTypes = map[pdkdef.Type]string{
 	"header_values": "HeaderValue", "header_map": "HeaderMap", "query_map": "QueryMap", "exit_body": "ExitBody",
 	"multi_map": "MultiMap", "query": "Query", "query_value": "QueryValue", "captures": "Captures",
 	"route": "Route", "service": "Service", "consumer": "Consumer", "credential": "Credential",
+	"consumer_group": "ConsumerGroup", "consumer_groups": "ConsumerGroups", "body": "Body", "reference": "Reference", "span": "Span",
 }
 
 // usedValues lists the value types that the definition uses, sorted.

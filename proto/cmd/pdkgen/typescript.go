@@ -19,7 +19,7 @@ var tsLanguage = language{
 
 var tsTypes = map[pdkdef.Type]string{
 	"string": "string", "int": "number", "float": "number", "bool": "boolean", "bytes": "Uint8Array", "any": "unknown",
-	"log_args": "unknown[]",
+	"log_args": "unknown[]", "map": "Record<string, unknown>", "strings": "readonly string[]",
 }
 
 var tsErrors = pyErrors
@@ -55,7 +55,7 @@ func generateTypeScript(templates *template.Template, def *pdkdef.Definition) ([
 		view.Import = fit("", "import type { ", values, " } from \"../values.js\";") + "\n"
 	}
 	for _, ns := range def.Namespaces {
-		v := tsNamespace{Name: ns.Name, Class: ns.GoName(), Doc: tsComment(wrap(tsLanguage.say(def, nil, ns.Doc), tsWidth-3, "", ""), "")}
+		v := tsNamespace{Name: ns.Name, Class: ns.ClassName(), Doc: tsComment(wrap(tsLanguage.say(def, nil, ns.Doc), tsWidth-3, "", ""), "")}
 		for _, f := range ns.Functions {
 			v.Functions = append(v.Functions, tsFunction{
 				Name: f.FullName(), Method: f.JSName(), Backend: f.JSFullName(), Constant: strings.ToUpper(pdkdef.Snake(f.FullName())),
@@ -63,7 +63,7 @@ func generateTypeScript(templates *template.Template, def *pdkdef.Definition) ([
 				Doc:     tsDoc(def, f),
 				Call:    tsCall(f),
 				Row:     tsRow(f),
-				Answers: f.Returns != nil || f.Class == pdkdef.Exit,
+				Answers: f.Returns != nil || f.Class == pdkdef.Exit || f.Class == pdkdef.Ask,
 				Op:      f.Op, Ask: f.Ask,
 			})
 		}
@@ -72,7 +72,7 @@ func generateTypeScript(templates *template.Template, def *pdkdef.Definition) ([
 	for _, n := range root.groups() {
 		g := pyGroup{node: n}
 		if n.Space != nil {
-			g.Base = n.Space.GoName()
+			g.Base = n.Space.ClassName()
 		}
 		view.Groups = append(view.Groups, g)
 	}

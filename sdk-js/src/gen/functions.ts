@@ -19,7 +19,12 @@ export interface PdkFunction {
 }
 
 // Numbers of the operations on the wire.
+export const OP_CACHE_SET = 92;
+export const OP_CACHE_DELETE = 93;
 export const OP_CLIENT_AUTHENTICATE = 40;
+export const OP_CLIENT_SET_AUTHENTICATED_CONSUMER_GROUPS = 41;
+export const OP_CLIENT_TLS_SET_CLIENT_VERIFY = 42;
+export const OP_CTX_PLUGIN_SET = 51;
 export const OP_CTX_SHARED_SET = 50;
 export const OP_LOG_SET_SERIALIZE_VALUE = 60;
 export const OP_RESPONSE_SET_STATUS = 20;
@@ -29,6 +34,15 @@ export const OP_RESPONSE_CLEAR_HEADER = 23;
 export const OP_RESPONSE_SET_RAW_BODY = 24;
 export const OP_RESPONSE_EXIT = 25;
 export const OP_RESPONSE_ERROR = 26;
+export const OP_SERVICE_SET_UPSTREAM = 70;
+export const OP_SERVICE_SET_TARGET = 71;
+export const OP_SERVICE_SET_RETRIES = 72;
+export const OP_SERVICE_SET_TIMEOUTS = 73;
+export const OP_SERVICE_SET_FALLBACK_TARGETS = 74;
+export const OP_SERVICE_SET_TLS_VERIFY = 75;
+export const OP_SERVICE_SET_TLS_VERIFY_DEPTH = 76;
+export const OP_SERVICE_SET_TLS_CERT_KEY = 77;
+export const OP_SERVICE_SET_TLS_VERIFY_STORE = 78;
 export const OP_SERVICE_REQUEST_ENABLE_BUFFERING = 8;
 export const OP_SERVICE_REQUEST_SET_SCHEME = 9;
 export const OP_SERVICE_REQUEST_SET_PATH = 5;
@@ -38,25 +52,89 @@ export const OP_SERVICE_REQUEST_SET_HEADER = 1;
 export const OP_SERVICE_REQUEST_ADD_HEADER = 2;
 export const OP_SERVICE_REQUEST_CLEAR_HEADER = 3;
 export const OP_SERVICE_REQUEST_SET_RAW_BODY = 7;
+export const OP_TELEMETRY_LOG = 91;
+export const OP_TRACING_START_SPAN = 90;
 
 // Numbers of the questions on the wire.
+export const ASK_CACHE_GET = 15;
 export const ASK_CLIENT_LOAD_CONSUMER = 4;
 export const ASK_CLIENT_LOAD_CREDENTIAL = 5;
+export const ASK_CLIENT_AUTHENTICATE_CONSUMER_GROUP_BY_CONSUMER_ID = 6;
+export const ASK_CLIENT_TLS_GET_FULL_CLIENT_CERTIFICATE_CHAIN = 8;
 export const ASK_LOG_SERIALIZE = 3;
+export const ASK_NGINX_GET_VAR = 12;
+export const ASK_NGINX_GET_STATISTICS = 11;
+export const ASK_NODE_GET_MEMORY_STATS = 9;
+export const ASK_NODE_GET_CONFIGURATION = 10;
 export const ASK_REQUEST_GET_RAW_BODY = 1;
+export const ASK_REQUEST_GET_BODY = 1;
+export const ASK_RESPONSE_GET_RAW_BODY = 2;
+export const ASK_SERVICE_SET_UPSTREAM = 7;
 export const ASK_SERVICE_RESPONSE_GET_RAW_BODY = 2;
+export const ASK_SERVICE_RESPONSE_GET_BODY = 2;
+export const ASK_VAULT_GET = 13;
+export const ASK_VAULT_UPDATE = 14;
 
 /** Every function by the name of its backend method. */
 export const functions = {
+  cacheGet: { name: "cache.get", class: "ask", phases: 0x7e, op: 0, ask: 15, level: 0 },
+  cacheSet: { name: "cache.set", class: "write", phases: 0x7e, op: 92, ask: 0, level: 0 },
+  cacheDelete: { name: "cache.delete", class: "write", phases: 0x7e, op: 93, ask: 0, level: 0 },
   clientGetIp: { name: "client.get_ip", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
   clientGetForwardedIp: { name: "client.get_forwarded_ip", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
   clientGetPort: { name: "client.get_port", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
   clientGetForwardedPort: { name: "client.get_forwarded_port", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
   clientGetCredential: { name: "client.get_credential", class: "read", phases: 0x7c, op: 0, ask: 0, level: 0 },
   clientGetConsumer: { name: "client.get_consumer", class: "read", phases: 0x7c, op: 0, ask: 0, level: 0 },
+  clientGetProtocol: { name: "client.get_protocol", class: "read", phases: 0x7c, op: 0, ask: 0, level: 0 },
   clientLoadConsumer: { name: "client.load_consumer", class: "ask", phases: 0x7c, op: 0, ask: 4, level: 0 },
   clientLoadCredential: { name: "client.load_credential", class: "ask", phases: 0x04, op: 0, ask: 5, level: 0 },
   clientAuthenticate: { name: "client.authenticate", class: "write", phases: 0x04, op: 40, ask: 0, level: 0 },
+  clientGetConsumerGroup: { name: "client.get_consumer_group", class: "read", phases: 0x7c, op: 0, ask: 0, level: 0 },
+  clientGetConsumerGroups: { name: "client.get_consumer_groups", class: "read", phases: 0x7c, op: 0, ask: 0, level: 0 },
+  clientSetAuthenticatedConsumerGroup: {
+    name: "client.set_authenticated_consumer_group",
+    class: "write",
+    phases: 0x04,
+    op: 0,
+    ask: 0,
+    level: 0,
+  },
+  clientSetAuthenticatedConsumerGroups: {
+    name: "client.set_authenticated_consumer_groups",
+    class: "write",
+    phases: 0x04,
+    op: 41,
+    ask: 0,
+    level: 0,
+  },
+  clientAuthenticateConsumerGroupByConsumerId: {
+    name: "client.authenticate_consumer_group_by_consumer_id",
+    class: "ask",
+    phases: 0x04,
+    op: 0,
+    ask: 6,
+    level: 0,
+  },
+  clientTlsGetFullClientCertificateChain: {
+    name: "client.tls.get_full_client_certificate_chain",
+    class: "ask",
+    phases: 0x5e,
+    op: 0,
+    ask: 8,
+    level: 0,
+  },
+  clientTlsSetClientVerify: {
+    name: "client.tls.set_client_verify",
+    class: "write",
+    phases: 0x0e,
+    op: 42,
+    ask: 0,
+    level: 0,
+  },
+  clusterGetId: { name: "cluster.get_id", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
+  ctxPluginGet: { name: "ctx.plugin.get", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
+  ctxPluginSet: { name: "ctx.plugin.set", class: "write", phases: 0x7e, op: 51, ask: 0, level: 0 },
   ctxSharedGet: { name: "ctx.shared.get", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
   ctxSharedSet: { name: "ctx.shared.set", class: "write", phases: 0x7e, op: 50, ask: 0, level: 0 },
   ipIsTrusted: { name: "ip.is_trusted", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
@@ -68,10 +146,23 @@ export const functions = {
   logCrit: { name: "log.crit", class: "notice", phases: 0x7e, op: 0, ask: 0, level: 5 },
   logAlert: { name: "log.alert", class: "notice", phases: 0x7e, op: 0, ask: 0, level: 6 },
   logEmerg: { name: "log.emerg", class: "notice", phases: 0x7e, op: 0, ask: 0, level: 7 },
+  logDeprecation: { name: "log.deprecation", class: "notice", phases: 0x7e, op: 0, ask: 0, level: 3 },
+  logInspect: { name: "log.inspect", class: "notice", phases: 0x7e, op: 0, ask: 0, level: 2 },
   logSetSerializeValue: { name: "log.set_serialize_value", class: "write", phases: 0x7e, op: 60, ask: 0, level: 0 },
   logSerialize: { name: "log.serialize", class: "ask", phases: 0x40, op: 0, ask: 3, level: 0 },
+  nginxGetSubsystem: { name: "nginx.get_subsystem", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
+  nginxGetTls1VersionStr: { name: "nginx.get_tls1_version_str", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
+  nginxReqStartTime: { name: "nginx.req_start_time", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
+  nginxGetVar: { name: "nginx.get_var", class: "ask", phases: 0x7e, op: 0, ask: 12, level: 0 },
+  nginxGetStatistics: { name: "nginx.get_statistics", class: "ask", phases: 0x7e, op: 0, ask: 11, level: 0 },
+  nginxGetCtx: { name: "nginx.get_ctx", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
+  nginxSetCtx: { name: "nginx.set_ctx", class: "write", phases: 0x7e, op: 0, ask: 0, level: 0 },
   nodeGetId: { name: "node.get_id", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
   nodeGetHostname: { name: "node.get_hostname", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
+  nodeGetVersion: { name: "node.get_version", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
+  nodeGetMemoryStats: { name: "node.get_memory_stats", class: "ask", phases: 0x7e, op: 0, ask: 9, level: 0 },
+  nodeGetConfiguration: { name: "node.get_configuration", class: "ask", phases: 0x7e, op: 0, ask: 10, level: 0 },
+  pluginGetId: { name: "plugin.get_id", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
   requestGetScheme: { name: "request.get_scheme", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
   requestGetHost: { name: "request.get_host", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
   requestGetPort: { name: "request.get_port", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
@@ -112,6 +203,7 @@ export const functions = {
   requestGetHeader: { name: "request.get_header", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
   requestGetHeaders: { name: "request.get_headers", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
   requestGetRawBody: { name: "request.get_raw_body", class: "ask", phases: 0x06, op: 0, ask: 1, level: 0 },
+  requestGetBody: { name: "request.get_body", class: "ask", phases: 0x06, op: 0, ask: 1, level: 0 },
   requestGetStartTime: { name: "request.get_start_time", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
   requestGetUriCaptures: { name: "request.get_uri_captures", class: "read", phases: 0x7c, op: 0, ask: 0, level: 0 },
   responseGetStatus: { name: "response.get_status", class: "read", phases: 0x78, op: 0, ask: 0, level: 0 },
@@ -123,11 +215,42 @@ export const functions = {
   responseAddHeader: { name: "response.add_header", class: "write", phases: 0x1e, op: 22, ask: 0, level: 0 },
   responseClearHeader: { name: "response.clear_header", class: "write", phases: 0x1e, op: 23, ask: 0, level: 0 },
   responseSetHeaders: { name: "response.set_headers", class: "write", phases: 0x1e, op: 0, ask: 0, level: 0 },
+  responseGetRawBody: { name: "response.get_raw_body", class: "ask", phases: 0x08, op: 0, ask: 2, level: 0 },
   responseSetRawBody: { name: "response.set_raw_body", class: "write", phases: 0x08, op: 24, ask: 0, level: 0 },
   responseExit: { name: "response.exit", class: "exit", phases: 0x1e, op: 25, ask: 0, level: 0 },
   responseError: { name: "response.error", class: "exit", phases: 0x1e, op: 26, ask: 0, level: 0 },
   routerGetRoute: { name: "router.get_route", class: "read", phases: 0x7c, op: 0, ask: 0, level: 0 },
   routerGetService: { name: "router.get_service", class: "read", phases: 0x7c, op: 0, ask: 0, level: 0 },
+  serviceSetUpstream: { name: "service.set_upstream", class: "ask", phases: 0x04, op: 70, ask: 7, level: 0 },
+  serviceSetTarget: { name: "service.set_target", class: "write", phases: 0x04, op: 71, ask: 0, level: 0 },
+  serviceSetRetries: { name: "service.set_retries", class: "write", phases: 0x04, op: 72, ask: 0, level: 0 },
+  serviceSetTimeouts: { name: "service.set_timeouts", class: "write", phases: 0x04, op: 73, ask: 0, level: 0 },
+  serviceSetFallbackTargets: {
+    name: "service.set_fallback_targets",
+    class: "write",
+    phases: 0x04,
+    op: 74,
+    ask: 0,
+    level: 0,
+  },
+  serviceSetTlsVerify: { name: "service.set_tls_verify", class: "write", phases: 0x04, op: 75, ask: 0, level: 0 },
+  serviceSetTlsVerifyDepth: {
+    name: "service.set_tls_verify_depth",
+    class: "write",
+    phases: 0x04,
+    op: 76,
+    ask: 0,
+    level: 0,
+  },
+  serviceSetTlsCertKey: { name: "service.set_tls_cert_key", class: "write", phases: 0x04, op: 77, ask: 0, level: 0 },
+  serviceSetTlsVerifyStore: {
+    name: "service.set_tls_verify_store",
+    class: "write",
+    phases: 0x04,
+    op: 78,
+    ask: 0,
+    level: 0,
+  },
   serviceRequestEnableBuffering: {
     name: "service.request.enable_buffering",
     class: "write",
@@ -154,6 +277,14 @@ export const functions = {
     level: 0,
   },
   serviceRequestSetQuery: { name: "service.request.set_query", class: "write", phases: 0x06, op: 0, ask: 0, level: 0 },
+  serviceRequestClearQueryArg: {
+    name: "service.request.clear_query_arg",
+    class: "write",
+    phases: 0x06,
+    op: 0,
+    ask: 0,
+    level: 0,
+  },
   serviceRequestSetMethod: {
     name: "service.request.set_method",
     class: "write",
@@ -202,6 +333,7 @@ export const functions = {
     ask: 0,
     level: 0,
   },
+  serviceRequestSetBody: { name: "service.request.set_body", class: "write", phases: 0x06, op: 0, ask: 0, level: 0 },
   serviceResponseGetStatus: {
     name: "service.response.get_status",
     class: "read",
@@ -234,4 +366,12 @@ export const functions = {
     ask: 2,
     level: 0,
   },
+  serviceResponseGetBody: { name: "service.response.get_body", class: "ask", phases: 0x08, op: 0, ask: 2, level: 0 },
+  telemetryLog: { name: "telemetry.log", class: "write", phases: 0x7e, op: 91, ask: 0, level: 0 },
+  tracingStartSpan: { name: "tracing.start_span", class: "notice", phases: 0x7e, op: 90, ask: 0, level: 0 },
+  tracingActiveSpan: { name: "tracing.active_span", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
+  vaultIsReference: { name: "vault.is_reference", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
+  vaultParseReference: { name: "vault.parse_reference", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
+  vaultGet: { name: "vault.get", class: "ask", phases: 0x7e, op: 0, ask: 13, level: 0 },
+  vaultUpdate: { name: "vault.update", class: "ask", phases: 0x7e, op: 0, ask: 14, level: 0 },
 } as const satisfies Record<string, PdkFunction>;

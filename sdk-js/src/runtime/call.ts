@@ -16,11 +16,15 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 /** Positions in field client; docs/wire.md section 5. */
 const ClientField = { ip: 0, port: 1, forwardedIp: 2, forwardedPort: 3 };
 
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the functions that follow in the next change
+export interface Call extends Backend {}
+
 /**
  * One handler call: answers the PDK functions from the facts of the call and records what the handler writes. The namespaces of
  * the request and of the response are in the classes that it extends.
  */
-export class Call extends ResponseCall implements Backend {
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: as above
+export class Call extends ResponseCall {
   #shared: SharedOverlay | null = null;
   #identity: { consumer: Consumer | null; credential: Credential | null } | null = null;
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
+from ._span import Span as Span
+
 HeaderValue: TypeAlias = str | bytes | int | float | bool | Sequence[str | bytes]
 """What a header can be set to: one value, or a list of texts or bytes, one line each. Numbers and booleans are written as text."""
 
@@ -265,6 +267,54 @@ class Credential:
     id: str = ""
     consumer_id: str = ""
     fields: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumerGroup:
+    """A set of consumers."""
+
+    id: str
+    name: str = ""
+
+
+ConsumerGroups: TypeAlias = Sequence[ConsumerGroup]
+"""Several consumer groups, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A parsed body.
+
+    Attributes:
+        value: A dict or a list.
+        mime: Media type by which it was parsed, without parameters.
+    """
+
+    value: Any
+    mime: str
+
+
+def _no_options() -> Mapping[str, str]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A reference to a secret in its parts: ``{vault://name/resource/key?option=value#version}``.
+
+    Attributes:
+        name: Name of the vault.
+        resource: The secret.
+        key: A field of it; empty for all of it.
+        config: Options by name; empty when there are none.
+        version: 0 for the current one.
+    """
+
+    name: str
+    resource: str
+    key: str = ""
+    config: Mapping[str, str] = field(default_factory=_no_options)
+    version: int = 0
 
 
 _Entity = TypeVar("_Entity", Service, Route, Consumer)

@@ -39,7 +39,12 @@ LOG: Final = 1 << 6
 EVERY_PHASE: Final = REWRITE | ACCESS | RESPONSE | HEADER_FILTER | BODY_FILTER | LOG
 
 # Numbers of the operations on the wire.
+OP_CACHE_SET: Final = 92
+OP_CACHE_DELETE: Final = 93
 OP_CLIENT_AUTHENTICATE: Final = 40
+OP_CLIENT_SET_AUTHENTICATED_CONSUMER_GROUPS: Final = 41
+OP_CLIENT_TLS_SET_CLIENT_VERIFY: Final = 42
+OP_CTX_PLUGIN_SET: Final = 51
 OP_CTX_SHARED_SET: Final = 50
 OP_LOG_SET_SERIALIZE_VALUE: Final = 60
 OP_RESPONSE_SET_STATUS: Final = 20
@@ -49,6 +54,15 @@ OP_RESPONSE_CLEAR_HEADER: Final = 23
 OP_RESPONSE_SET_RAW_BODY: Final = 24
 OP_RESPONSE_EXIT: Final = 25
 OP_RESPONSE_ERROR: Final = 26
+OP_SERVICE_SET_UPSTREAM: Final = 70
+OP_SERVICE_SET_TARGET: Final = 71
+OP_SERVICE_SET_RETRIES: Final = 72
+OP_SERVICE_SET_TIMEOUTS: Final = 73
+OP_SERVICE_SET_FALLBACK_TARGETS: Final = 74
+OP_SERVICE_SET_TLS_VERIFY: Final = 75
+OP_SERVICE_SET_TLS_VERIFY_DEPTH: Final = 76
+OP_SERVICE_SET_TLS_CERT_KEY: Final = 77
+OP_SERVICE_SET_TLS_VERIFY_STORE: Final = 78
 OP_SERVICE_REQUEST_ENABLE_BUFFERING: Final = 8
 OP_SERVICE_REQUEST_SET_SCHEME: Final = 9
 OP_SERVICE_REQUEST_SET_PATH: Final = 5
@@ -58,14 +72,47 @@ OP_SERVICE_REQUEST_SET_HEADER: Final = 1
 OP_SERVICE_REQUEST_ADD_HEADER: Final = 2
 OP_SERVICE_REQUEST_CLEAR_HEADER: Final = 3
 OP_SERVICE_REQUEST_SET_RAW_BODY: Final = 7
+OP_TELEMETRY_LOG: Final = 91
+OP_TRACING_START_SPAN: Final = 90
 
 # Numbers of the questions on the wire.
+ASK_CACHE_GET: Final = 15
 ASK_CLIENT_LOAD_CONSUMER: Final = 4
 ASK_CLIENT_LOAD_CREDENTIAL: Final = 5
+ASK_CLIENT_AUTHENTICATE_CONSUMER_GROUP_BY_CONSUMER_ID: Final = 6
+ASK_CLIENT_TLS_GET_FULL_CLIENT_CERTIFICATE_CHAIN: Final = 8
 ASK_LOG_SERIALIZE: Final = 3
+ASK_NGINX_GET_VAR: Final = 12
+ASK_NGINX_GET_STATISTICS: Final = 11
+ASK_NODE_GET_MEMORY_STATS: Final = 9
+ASK_NODE_GET_CONFIGURATION: Final = 10
 ASK_REQUEST_GET_RAW_BODY: Final = 1
+ASK_REQUEST_GET_BODY: Final = 1
+ASK_RESPONSE_GET_RAW_BODY: Final = 2
+ASK_SERVICE_SET_UPSTREAM: Final = 7
 ASK_SERVICE_RESPONSE_GET_RAW_BODY: Final = 2
+ASK_SERVICE_RESPONSE_GET_BODY: Final = 2
+ASK_VAULT_GET: Final = 13
+ASK_VAULT_UPDATE: Final = 14
 
+CACHE_GET: Final = Function(
+    "cache.get",
+    "ask",
+    EVERY_PHASE,
+    ask=ASK_CACHE_GET,
+)
+CACHE_SET: Final = Function(
+    "cache.set",
+    "write",
+    EVERY_PHASE,
+    op=OP_CACHE_SET,
+)
+CACHE_DELETE: Final = Function(
+    "cache.delete",
+    "write",
+    EVERY_PHASE,
+    op=OP_CACHE_DELETE,
+)
 CLIENT_GET_IP: Final = Function(
     "client.get_ip",
     "read",
@@ -96,6 +143,11 @@ CLIENT_GET_CONSUMER: Final = Function(
     "read",
     ACCESS | RESPONSE | HEADER_FILTER | BODY_FILTER | LOG,
 )
+CLIENT_GET_PROTOCOL: Final = Function(
+    "client.get_protocol",
+    "read",
+    ACCESS | RESPONSE | HEADER_FILTER | BODY_FILTER | LOG,
+)
 CLIENT_LOAD_CONSUMER: Final = Function(
     "client.load_consumer",
     "ask",
@@ -113,6 +165,61 @@ CLIENT_AUTHENTICATE: Final = Function(
     "write",
     ACCESS,
     op=OP_CLIENT_AUTHENTICATE,
+)
+CLIENT_GET_CONSUMER_GROUP: Final = Function(
+    "client.get_consumer_group",
+    "read",
+    ACCESS | RESPONSE | HEADER_FILTER | BODY_FILTER | LOG,
+)
+CLIENT_GET_CONSUMER_GROUPS: Final = Function(
+    "client.get_consumer_groups",
+    "read",
+    ACCESS | RESPONSE | HEADER_FILTER | BODY_FILTER | LOG,
+)
+CLIENT_SET_AUTHENTICATED_CONSUMER_GROUP: Final = Function(
+    "client.set_authenticated_consumer_group",
+    "write",
+    ACCESS,
+)
+CLIENT_SET_AUTHENTICATED_CONSUMER_GROUPS: Final = Function(
+    "client.set_authenticated_consumer_groups",
+    "write",
+    ACCESS,
+    op=OP_CLIENT_SET_AUTHENTICATED_CONSUMER_GROUPS,
+)
+CLIENT_AUTHENTICATE_CONSUMER_GROUP_BY_CONSUMER_ID: Final = Function(
+    "client.authenticate_consumer_group_by_consumer_id",
+    "ask",
+    ACCESS,
+    ask=ASK_CLIENT_AUTHENTICATE_CONSUMER_GROUP_BY_CONSUMER_ID,
+)
+CLIENT_TLS_GET_FULL_CLIENT_CERTIFICATE_CHAIN: Final = Function(
+    "client.tls.get_full_client_certificate_chain",
+    "ask",
+    REWRITE | ACCESS | RESPONSE | HEADER_FILTER | LOG,
+    ask=ASK_CLIENT_TLS_GET_FULL_CLIENT_CERTIFICATE_CHAIN,
+)
+CLIENT_TLS_SET_CLIENT_VERIFY: Final = Function(
+    "client.tls.set_client_verify",
+    "write",
+    REWRITE | ACCESS | RESPONSE,
+    op=OP_CLIENT_TLS_SET_CLIENT_VERIFY,
+)
+CLUSTER_GET_ID: Final = Function(
+    "cluster.get_id",
+    "read",
+    EVERY_PHASE,
+)
+CTX_PLUGIN_GET: Final = Function(
+    "ctx.plugin.get",
+    "read",
+    EVERY_PHASE,
+)
+CTX_PLUGIN_SET: Final = Function(
+    "ctx.plugin.set",
+    "write",
+    EVERY_PHASE,
+    op=OP_CTX_PLUGIN_SET,
 )
 CTX_SHARED_GET: Final = Function(
     "ctx.shared.get",
@@ -177,6 +284,18 @@ LOG_EMERG: Final = Function(
     EVERY_PHASE,
     level=7,
 )
+LOG_DEPRECATION: Final = Function(
+    "log.deprecation",
+    "notice",
+    EVERY_PHASE,
+    level=3,
+)
+LOG_INSPECT: Final = Function(
+    "log.inspect",
+    "notice",
+    EVERY_PHASE,
+    level=2,
+)
 LOG_SET_SERIALIZE_VALUE: Final = Function(
     "log.set_serialize_value",
     "write",
@@ -189,6 +308,43 @@ LOG_SERIALIZE: Final = Function(
     LOG,
     ask=ASK_LOG_SERIALIZE,
 )
+NGINX_GET_SUBSYSTEM: Final = Function(
+    "nginx.get_subsystem",
+    "read",
+    EVERY_PHASE,
+)
+NGINX_GET_TLS1_VERSION_STR: Final = Function(
+    "nginx.get_tls1_version_str",
+    "read",
+    EVERY_PHASE,
+)
+NGINX_REQ_START_TIME: Final = Function(
+    "nginx.req_start_time",
+    "read",
+    EVERY_PHASE,
+)
+NGINX_GET_VAR: Final = Function(
+    "nginx.get_var",
+    "ask",
+    EVERY_PHASE,
+    ask=ASK_NGINX_GET_VAR,
+)
+NGINX_GET_STATISTICS: Final = Function(
+    "nginx.get_statistics",
+    "ask",
+    EVERY_PHASE,
+    ask=ASK_NGINX_GET_STATISTICS,
+)
+NGINX_GET_CTX: Final = Function(
+    "nginx.get_ctx",
+    "read",
+    EVERY_PHASE,
+)
+NGINX_SET_CTX: Final = Function(
+    "nginx.set_ctx",
+    "write",
+    EVERY_PHASE,
+)
 NODE_GET_ID: Final = Function(
     "node.get_id",
     "read",
@@ -196,6 +352,28 @@ NODE_GET_ID: Final = Function(
 )
 NODE_GET_HOSTNAME: Final = Function(
     "node.get_hostname",
+    "read",
+    EVERY_PHASE,
+)
+NODE_GET_VERSION: Final = Function(
+    "node.get_version",
+    "read",
+    EVERY_PHASE,
+)
+NODE_GET_MEMORY_STATS: Final = Function(
+    "node.get_memory_stats",
+    "ask",
+    EVERY_PHASE,
+    ask=ASK_NODE_GET_MEMORY_STATS,
+)
+NODE_GET_CONFIGURATION: Final = Function(
+    "node.get_configuration",
+    "ask",
+    EVERY_PHASE,
+    ask=ASK_NODE_GET_CONFIGURATION,
+)
+PLUGIN_GET_ID: Final = Function(
+    "plugin.get_id",
     "read",
     EVERY_PHASE,
 )
@@ -295,6 +473,12 @@ REQUEST_GET_RAW_BODY: Final = Function(
     REWRITE | ACCESS,
     ask=ASK_REQUEST_GET_RAW_BODY,
 )
+REQUEST_GET_BODY: Final = Function(
+    "request.get_body",
+    "ask",
+    REWRITE | ACCESS,
+    ask=ASK_REQUEST_GET_BODY,
+)
 REQUEST_GET_START_TIME: Final = Function(
     "request.get_start_time",
     "read",
@@ -354,6 +538,12 @@ RESPONSE_SET_HEADERS: Final = Function(
     "write",
     REWRITE | ACCESS | RESPONSE | HEADER_FILTER,
 )
+RESPONSE_GET_RAW_BODY: Final = Function(
+    "response.get_raw_body",
+    "ask",
+    RESPONSE,
+    ask=ASK_RESPONSE_GET_RAW_BODY,
+)
 RESPONSE_SET_RAW_BODY: Final = Function(
     "response.set_raw_body",
     "write",
@@ -382,6 +572,61 @@ ROUTER_GET_SERVICE: Final = Function(
     "read",
     ACCESS | RESPONSE | HEADER_FILTER | BODY_FILTER | LOG,
 )
+SERVICE_SET_UPSTREAM: Final = Function(
+    "service.set_upstream",
+    "ask",
+    ACCESS,
+    op=OP_SERVICE_SET_UPSTREAM,
+    ask=ASK_SERVICE_SET_UPSTREAM,
+)
+SERVICE_SET_TARGET: Final = Function(
+    "service.set_target",
+    "write",
+    ACCESS,
+    op=OP_SERVICE_SET_TARGET,
+)
+SERVICE_SET_RETRIES: Final = Function(
+    "service.set_retries",
+    "write",
+    ACCESS,
+    op=OP_SERVICE_SET_RETRIES,
+)
+SERVICE_SET_TIMEOUTS: Final = Function(
+    "service.set_timeouts",
+    "write",
+    ACCESS,
+    op=OP_SERVICE_SET_TIMEOUTS,
+)
+SERVICE_SET_FALLBACK_TARGETS: Final = Function(
+    "service.set_fallback_targets",
+    "write",
+    ACCESS,
+    op=OP_SERVICE_SET_FALLBACK_TARGETS,
+)
+SERVICE_SET_TLS_VERIFY: Final = Function(
+    "service.set_tls_verify",
+    "write",
+    ACCESS,
+    op=OP_SERVICE_SET_TLS_VERIFY,
+)
+SERVICE_SET_TLS_VERIFY_DEPTH: Final = Function(
+    "service.set_tls_verify_depth",
+    "write",
+    ACCESS,
+    op=OP_SERVICE_SET_TLS_VERIFY_DEPTH,
+)
+SERVICE_SET_TLS_CERT_KEY: Final = Function(
+    "service.set_tls_cert_key",
+    "write",
+    ACCESS,
+    op=OP_SERVICE_SET_TLS_CERT_KEY,
+)
+SERVICE_SET_TLS_VERIFY_STORE: Final = Function(
+    "service.set_tls_verify_store",
+    "write",
+    ACCESS,
+    op=OP_SERVICE_SET_TLS_VERIFY_STORE,
+)
 SERVICE_REQUEST_ENABLE_BUFFERING: Final = Function(
     "service.request.enable_buffering",
     "write",
@@ -408,6 +653,11 @@ SERVICE_REQUEST_SET_RAW_QUERY: Final = Function(
 )
 SERVICE_REQUEST_SET_QUERY: Final = Function(
     "service.request.set_query",
+    "write",
+    REWRITE | ACCESS,
+)
+SERVICE_REQUEST_CLEAR_QUERY_ARG: Final = Function(
+    "service.request.clear_query_arg",
     "write",
     REWRITE | ACCESS,
 )
@@ -446,6 +696,11 @@ SERVICE_REQUEST_SET_RAW_BODY: Final = Function(
     REWRITE | ACCESS,
     op=OP_SERVICE_REQUEST_SET_RAW_BODY,
 )
+SERVICE_REQUEST_SET_BODY: Final = Function(
+    "service.request.set_body",
+    "write",
+    REWRITE | ACCESS,
+)
 SERVICE_RESPONSE_GET_STATUS: Final = Function(
     "service.response.get_status",
     "read",
@@ -467,20 +722,79 @@ SERVICE_RESPONSE_GET_RAW_BODY: Final = Function(
     RESPONSE,
     ask=ASK_SERVICE_RESPONSE_GET_RAW_BODY,
 )
+SERVICE_RESPONSE_GET_BODY: Final = Function(
+    "service.response.get_body",
+    "ask",
+    RESPONSE,
+    ask=ASK_SERVICE_RESPONSE_GET_BODY,
+)
+TELEMETRY_LOG: Final = Function(
+    "telemetry.log",
+    "write",
+    EVERY_PHASE,
+    op=OP_TELEMETRY_LOG,
+)
+TRACING_START_SPAN: Final = Function(
+    "tracing.start_span",
+    "notice",
+    EVERY_PHASE,
+    op=OP_TRACING_START_SPAN,
+)
+TRACING_ACTIVE_SPAN: Final = Function(
+    "tracing.active_span",
+    "read",
+    EVERY_PHASE,
+)
+VAULT_IS_REFERENCE: Final = Function(
+    "vault.is_reference",
+    "read",
+    EVERY_PHASE,
+)
+VAULT_PARSE_REFERENCE: Final = Function(
+    "vault.parse_reference",
+    "read",
+    EVERY_PHASE,
+)
+VAULT_GET: Final = Function(
+    "vault.get",
+    "ask",
+    EVERY_PHASE,
+    ask=ASK_VAULT_GET,
+)
+VAULT_UPDATE: Final = Function(
+    "vault.update",
+    "ask",
+    EVERY_PHASE,
+    ask=ASK_VAULT_UPDATE,
+)
 
 FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
     {
         f.name: f
         for f in (
+            CACHE_GET,
+            CACHE_SET,
+            CACHE_DELETE,
             CLIENT_GET_IP,
             CLIENT_GET_FORWARDED_IP,
             CLIENT_GET_PORT,
             CLIENT_GET_FORWARDED_PORT,
             CLIENT_GET_CREDENTIAL,
             CLIENT_GET_CONSUMER,
+            CLIENT_GET_PROTOCOL,
             CLIENT_LOAD_CONSUMER,
             CLIENT_LOAD_CREDENTIAL,
             CLIENT_AUTHENTICATE,
+            CLIENT_GET_CONSUMER_GROUP,
+            CLIENT_GET_CONSUMER_GROUPS,
+            CLIENT_SET_AUTHENTICATED_CONSUMER_GROUP,
+            CLIENT_SET_AUTHENTICATED_CONSUMER_GROUPS,
+            CLIENT_AUTHENTICATE_CONSUMER_GROUP_BY_CONSUMER_ID,
+            CLIENT_TLS_GET_FULL_CLIENT_CERTIFICATE_CHAIN,
+            CLIENT_TLS_SET_CLIENT_VERIFY,
+            CLUSTER_GET_ID,
+            CTX_PLUGIN_GET,
+            CTX_PLUGIN_SET,
             CTX_SHARED_GET,
             CTX_SHARED_SET,
             IP_IS_TRUSTED,
@@ -492,10 +806,23 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
             LOG_CRIT,
             LOG_ALERT,
             LOG_EMERG,
+            LOG_DEPRECATION,
+            LOG_INSPECT,
             LOG_SET_SERIALIZE_VALUE,
             LOG_SERIALIZE,
+            NGINX_GET_SUBSYSTEM,
+            NGINX_GET_TLS1_VERSION_STR,
+            NGINX_REQ_START_TIME,
+            NGINX_GET_VAR,
+            NGINX_GET_STATISTICS,
+            NGINX_GET_CTX,
+            NGINX_SET_CTX,
             NODE_GET_ID,
             NODE_GET_HOSTNAME,
+            NODE_GET_VERSION,
+            NODE_GET_MEMORY_STATS,
+            NODE_GET_CONFIGURATION,
+            PLUGIN_GET_ID,
             REQUEST_GET_SCHEME,
             REQUEST_GET_HOST,
             REQUEST_GET_PORT,
@@ -515,6 +842,7 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
             REQUEST_GET_HEADER,
             REQUEST_GET_HEADERS,
             REQUEST_GET_RAW_BODY,
+            REQUEST_GET_BODY,
             REQUEST_GET_START_TIME,
             REQUEST_GET_URI_CAPTURES,
             RESPONSE_GET_STATUS,
@@ -526,26 +854,46 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
             RESPONSE_ADD_HEADER,
             RESPONSE_CLEAR_HEADER,
             RESPONSE_SET_HEADERS,
+            RESPONSE_GET_RAW_BODY,
             RESPONSE_SET_RAW_BODY,
             RESPONSE_EXIT,
             RESPONSE_ERROR,
             ROUTER_GET_ROUTE,
             ROUTER_GET_SERVICE,
+            SERVICE_SET_UPSTREAM,
+            SERVICE_SET_TARGET,
+            SERVICE_SET_RETRIES,
+            SERVICE_SET_TIMEOUTS,
+            SERVICE_SET_FALLBACK_TARGETS,
+            SERVICE_SET_TLS_VERIFY,
+            SERVICE_SET_TLS_VERIFY_DEPTH,
+            SERVICE_SET_TLS_CERT_KEY,
+            SERVICE_SET_TLS_VERIFY_STORE,
             SERVICE_REQUEST_ENABLE_BUFFERING,
             SERVICE_REQUEST_SET_SCHEME,
             SERVICE_REQUEST_SET_PATH,
             SERVICE_REQUEST_SET_RAW_QUERY,
             SERVICE_REQUEST_SET_QUERY,
+            SERVICE_REQUEST_CLEAR_QUERY_ARG,
             SERVICE_REQUEST_SET_METHOD,
             SERVICE_REQUEST_SET_HEADER,
             SERVICE_REQUEST_ADD_HEADER,
             SERVICE_REQUEST_CLEAR_HEADER,
             SERVICE_REQUEST_SET_HEADERS,
             SERVICE_REQUEST_SET_RAW_BODY,
+            SERVICE_REQUEST_SET_BODY,
             SERVICE_RESPONSE_GET_STATUS,
             SERVICE_RESPONSE_GET_HEADER,
             SERVICE_RESPONSE_GET_HEADERS,
             SERVICE_RESPONSE_GET_RAW_BODY,
+            SERVICE_RESPONSE_GET_BODY,
+            TELEMETRY_LOG,
+            TRACING_START_SPAN,
+            TRACING_ACTIVE_SPAN,
+            VAULT_IS_REFERENCE,
+            VAULT_PARSE_REFERENCE,
+            VAULT_GET,
+            VAULT_UPDATE,
         )
     }
 )

@@ -9,8 +9,11 @@ from typing import Any, Generic, NoReturn, Self, TypeVar, overload
 
 from outrigger._gen.backend import Backend
 from outrigger._values import (
+    Body,
     Captures,
     Consumer,
+    ConsumerGroup,
+    ConsumerGroups,
     Credential,
     ExitBody,
     HeaderMap,
@@ -19,8 +22,10 @@ from outrigger._values import (
     Query,
     QueryMap,
     QueryValue,
+    Reference,
     Route,
     Service,
+    Span,
 )
 
 _Namespace = TypeVar("_Namespace")
@@ -57,6 +62,96 @@ class _Handle:
 
     def __init__(self, call: Backend) -> None:
         self._call = call
+
+
+class _CacheLocal:
+    """What ``Cache`` and ``AsyncCache`` share."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Backend) -> None:
+        self._call = call
+
+    def set(self, key: str, value: Any, ttl: float = 0) -> None:
+        """Keeps a value under a key.
+
+        Args:
+            key: at most 1024 bytes
+            value: as for ctx.shared.set, at most 1 MiB; None removes the key
+            ttl: seconds until it is forgotten; 0 for as long as there is room
+
+        Raises:
+            ArgError: the key is empty or longer, the value is of another kind or larger, or ttl is negative
+                or no number
+
+        Class write, recorded and applied when the handler ends well. Phases: all.
+        """
+        self._call.cache_set(key, value, ttl)
+
+    def delete(self, key: str) -> None:
+        """Forgets the value under a key.
+
+        Args:
+            key: at most 1024 bytes; a key that is not there is fine
+
+        Raises:
+            ArgError: the key is empty or longer
+
+        Class write, recorded and applied when the handler ends well. Phases: all.
+        """
+        self._call.cache_delete(key)
+
+
+class Cache(_CacheLocal):
+    """Values that the instances of one plugin share across requests, in the memory of this node.
+
+    The host may forget any of them at any time; the setting plugin_cache_size bounds all of them together.
+    """
+
+    __slots__ = ()
+
+    def get(self, key: str) -> Any:
+        """Returns the value under a key; a cache.set of the same handler is seen.
+
+        Args:
+            key: at most 1024 bytes
+
+        Returns:
+            None when there is none or it has expired.
+
+        Raises:
+            ArgError: the key is empty or longer
+            HostError: the host cannot answer
+
+        Class ask, one round trip to the host. Phases: all.
+        """
+        return self._call.cache_get(key)
+
+
+class AsyncCache(_CacheLocal):
+    """Values that the instances of one plugin share across requests, in the memory of this node.
+
+    The host may forget any of them at any time; the setting plugin_cache_size bounds all of them together.
+    """
+
+    __slots__ = ()
+
+    async def get(self, key: str) -> Any:
+        """Returns the value under a key; a cache.set of the same handler is seen.
+
+        Args:
+            key: at most 1024 bytes
+
+        Returns:
+            None when there is none or it has expired.
+
+        Raises:
+            ArgError: the key is empty or longer
+            HostError: the host cannot answer
+
+        Class ask, one round trip to the host. Phases: all.
+        """
+        return await self._call.cache_get_async(key)
 
 
 class _ClientLocal:
@@ -131,6 +226,26 @@ class _ClientLocal:
         """
         return self._call.client_get_consumer()
 
+    def get_protocol(self, allow_terminated: bool = False) -> str:
+        """Returns the protocol by which the request reached the route.
+
+        A route with one protocol answers that one.
+
+        Args:
+            allow_terminated: believe the X-Forwarded-Proto of a trusted peer that ended TLS
+
+        Returns:
+            Http or https; also tcp, tls, grpc and the like when that is the route's only protocol.
+
+        Raises:
+            DataError: no route matched, or there are several X-Forwarded-Proto headers
+            PhaseError: in another phase
+
+        Class read, answered from the facts of the call. Phases: access, response, header_filter, body_filter,
+        log.
+        """
+        return self._call.client_get_protocol(allow_terminated)
+
     def authenticate(self, consumer: Consumer | None = None, credential: Credential | None = None) -> None:
         """Sets the consumer and the credential of the request.
 
@@ -147,6 +262,65 @@ class _ClientLocal:
         Class write, recorded and applied when the handler ends well. Phases: access.
         """
         self._call.client_authenticate(consumer, credential)
+
+    def get_consumer_group(self) -> ConsumerGroup | None:
+        """Returns the first consumer group that the request was authenticated for.
+
+        Returns:
+            None when there is none.
+
+        Raises:
+            PhaseError: in another phase
+
+        Class read, answered from the facts of the call. Phases: access, response, header_filter, body_filter,
+        log.
+        """
+        return self._call.client_get_consumer_group()
+
+    def get_consumer_groups(self) -> ConsumerGroups:
+        """Returns the consumer groups that the request was authenticated for.
+
+        They are not those that the consumer belongs to by the configuration.
+
+        Returns:
+            In the order in which they were set.
+
+        Raises:
+            PhaseError: in another phase
+
+        Class read, answered from the facts of the call. Phases: access, response, header_filter, body_filter,
+        log.
+        """
+        return self._call.client_get_consumer_groups()
+
+    def set_authenticated_consumer_group(self, group: ConsumerGroup | None = None) -> None:
+        """Sets one consumer group, as client.set_authenticated_consumer_groups does with a list of one.
+
+        Args:
+            group: None clears the groups
+
+        Raises:
+            ArgError: the group has no id
+            PhaseError: in another phase
+
+        Class write, recorded and applied when the handler ends well. Phases: access.
+        """
+        self._call.client_set_authenticated_consumer_group(group)
+
+    def set_authenticated_consumer_groups(self, groups: ConsumerGroups, mode: str = "write") -> None:
+        """Sets the consumer groups of the request. The plugins that follow are chosen for them.
+
+        Args:
+            groups: at most 100, each with its id; an empty list clears the groups
+            mode: write (instead of the groups that are set) or append (behind them)
+
+        Raises:
+            ArgError: a group has no id, there are more than 100 of them, or the mode is unknown
+            PhaseError: in another phase
+
+        Class write, recorded and applied when the handler ends well. Phases: access.
+        """
+        self._call.client_set_authenticated_consumer_groups(groups, mode)
 
 
 class Client(_ClientLocal):
@@ -192,6 +366,26 @@ class Client(_ClientLocal):
         """
         return self._call.client_load_credential(kind, key)
 
+    def authenticate_consumer_group_by_consumer_id(self, consumer_id: str) -> ConsumerGroups:
+        """Finds the consumer groups that a consumer belongs to by the configuration, and sets them as
+        client.set_authenticated_consumer_groups does.
+
+        Args:
+            consumer_id: a UUID
+
+        Returns:
+            Empty when the consumer belongs to none.
+
+        Raises:
+            ArgError: consumer_id is no UUID
+            DataError: there is no such consumer
+            HostError: the host cannot look it up
+            PhaseError: in another phase
+
+        Class ask, one round trip to the host. Phases: access.
+        """
+        return self._call.client_authenticate_consumer_group_by_consumer_id(consumer_id)
+
 
 class AsyncClient(_ClientLocal):
     """Who is calling."""
@@ -235,6 +429,150 @@ class AsyncClient(_ClientLocal):
         Class ask, one round trip to the host. Phases: access.
         """
         return await self._call.client_load_credential_async(kind, key)
+
+    async def authenticate_consumer_group_by_consumer_id(self, consumer_id: str) -> ConsumerGroups:
+        """Finds the consumer groups that a consumer belongs to by the configuration, and sets them as
+        client.set_authenticated_consumer_groups does.
+
+        Args:
+            consumer_id: a UUID
+
+        Returns:
+            Empty when the consumer belongs to none.
+
+        Raises:
+            ArgError: consumer_id is no UUID
+            DataError: there is no such consumer
+            HostError: the host cannot look it up
+            PhaseError: in another phase
+
+        Class ask, one round trip to the host. Phases: access.
+        """
+        return await self._call.client_authenticate_consumer_group_by_consumer_id_async(consumer_id)
+
+
+class _ClientTLSLocal:
+    """What ``ClientTLS`` and ``AsyncClientTLS`` share."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Backend) -> None:
+        self._call = call
+
+    def set_client_verify(self, result: str) -> None:
+        """Replaces what the log entry says about the client's certificate, request.tls.client_verify.
+
+        Args:
+            result: SUCCESS, NONE, or FAILED: with a reason behind the colon
+
+        Raises:
+            ArgError: the text is another
+            PhaseError: in another phase
+
+        Class write, recorded and applied when the handler ends well. Phases: rewrite, access, response.
+        """
+        self._call.client_tls_set_client_verify(result)
+
+
+class ClientTLS(_ClientTLSLocal):
+    """The TLS connection of the client."""
+
+    __slots__ = ()
+
+    def get_full_client_certificate_chain(self) -> str | None:
+        """Returns the certificates that the client sent.
+
+        Returns:
+            PEM, the client's own certificate first; None when the client sent no certificate.
+
+        Raises:
+            HostError: the host cannot answer
+            PhaseError: in another phase
+
+        Class ask, one round trip to the host. Phases: rewrite, access, response, header_filter, log. Source:
+        RFC 7468.
+        """
+        return self._call.client_tls_get_full_client_certificate_chain()
+
+
+class AsyncClientTLS(_ClientTLSLocal):
+    """The TLS connection of the client."""
+
+    __slots__ = ()
+
+    async def get_full_client_certificate_chain(self) -> str | None:
+        """Returns the certificates that the client sent.
+
+        Returns:
+            PEM, the client's own certificate first; None when the client sent no certificate.
+
+        Raises:
+            HostError: the host cannot answer
+            PhaseError: in another phase
+
+        Class ask, one round trip to the host. Phases: rewrite, access, response, header_filter, log. Source:
+        RFC 7468.
+        """
+        return await self._call.client_tls_get_full_client_certificate_chain_async()
+
+
+class Cluster:
+    """The cluster that this node belongs to."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Backend) -> None:
+        self._call = call
+
+    def get_id(self) -> str | None:
+        """Returns the id of the cluster, the same on all of its nodes.
+
+        Returns:
+            A UUID; None when the setting cluster_id is empty.
+
+        Class read, answered from the facts of the call. Phases: all.
+        """
+        return self._call.cluster_get_id()
+
+
+class CtxPlugin:
+    """Values that one plugin instance keeps for the life of one request.
+
+    No other plugin sees them, nor the same plugin with another configuration.
+    """
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Backend) -> None:
+        self._call = call
+
+    def get(self, key: str) -> Any:
+        """Returns the value under a key.
+
+        Args:
+            key: case matters
+
+        Returns:
+            None when there is none.
+
+        Class read, answered from the facts of the call. Phases: all.
+        """
+        return self._call.ctx_plugin_get(key)
+
+    def set(self, key: str, value: Any) -> None:
+        """Keeps a value under a key for the later phases of this instance. It is copied.
+
+        Args:
+            key: case matters
+            value: as for ctx.shared.set; None removes the key
+
+        Raises:
+            ArgError: the value is of another kind, or all keys and values of the instance together are larger
+                than the limit max_shared
+
+        Class write, recorded and applied when the handler ends well. Phases: all.
+        """
+        self._call.ctx_plugin_set(key, value)
 
 
 class CtxShared:
@@ -385,6 +723,30 @@ class _LogLocal:
         """
         self._call.log_emerg(*args)
 
+    def deprecation(self, message: str, after: str = "", removal: str = "") -> None:
+        """Writes a line at level warn: the message, and " (deprecated after A, scheduled for removal in R)"
+        with what is said of the two versions.
+
+        Args:
+            message: what is deprecated and what to use instead
+            after: version since which it is deprecated; empty when it is not said
+            removal: version that will remove it; empty when it is not said
+
+        Class notice, sent to the host one way. Phases: all.
+        """
+        self._call.log_deprecation(message, after, removal)
+
+    def inspect(self, *args: object) -> None:
+        """Writes a line at level notice that shows values in full.
+
+        Args:
+            args: each as JSON with two blanks of indent, keys sorted, joined by a line feed; what has no JSON
+                form as log.notice writes it
+
+        Class notice, sent to the host one way. Phases: all.
+        """
+        self._call.log_inspect(*args)
+
     def set_serialize_value(self, key: str, value: Any, mode: str = "set") -> None:
         r"""Changes the entry that log.serialize answers and log plugins send.
 
@@ -455,8 +817,163 @@ class AsyncLog(_LogLocal):
         return await self._call.log_serialize_async()
 
 
-class Node:
-    """This gateway node."""
+class _NginxLocal:
+    """What ``Nginx`` and ``AsyncNginx`` share."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Backend) -> None:
+        self._call = call
+
+    def get_subsystem(self) -> str:
+        """Returns the kind of traffic that the request belongs to.
+
+        Returns:
+            Http.
+
+        Class read, answered from the facts of the call. Phases: all.
+        """
+        return self._call.nginx_get_subsystem()
+
+    def get_tls1_version_str(self) -> str | None:
+        """Returns the TLS version of the connection to the client.
+
+        Returns:
+            Such as TLSv1.3; None when the client does not use TLS.
+
+        Class read, answered from the facts of the call. Phases: all. Source: RFC 8446 section 4.2.1.
+        """
+        return self._call.nginx_get_tls1_version_str()
+
+    def req_start_time(self) -> float:
+        """Returns when the gateway began with the request.
+
+        Returns:
+            Seconds since the epoch, with milliseconds.
+
+        Class read, answered from the facts of the call. Phases: all.
+        """
+        return self._call.nginx_req_start_time()
+
+    def get_ctx(self, key: str) -> Any:
+        """Returns what nginx.set_ctx keeps under a key.
+
+        All plugins see it; it lies in ctx.shared.get under nginx.ctx. and the key.
+
+        Args:
+            key: case matters
+
+        Returns:
+            None when there is none.
+
+        Class read, answered from the facts of the call. Phases: all.
+        """
+        return self._call.nginx_get_ctx(key)
+
+    def set_ctx(self, key: str, value: Any) -> None:
+        """Keeps a value under a key for all plugins of the request, as ctx.shared.set does with nginx.ctx.
+
+        in front of the key.
+
+        Args:
+            key: case matters
+            value: as for ctx.shared.set; None removes the key
+
+        Raises:
+            ArgError: the value is of another kind, or all of ctx.shared.get together is larger than the limit
+                max_shared
+
+        Class write, recorded and applied when the handler ends well. Phases: all.
+        """
+        self._call.nginx_set_ctx(key, value)
+
+
+class Nginx(_NginxLocal):
+    """What Kong reads from nginx, answered by this gateway."""
+
+    __slots__ = ()
+
+    def get_var(self, name: str) -> str | None:
+        """Returns a variable of the request by its name in nginx.
+
+        What plugins wrote in earlier handlers is seen.
+
+        Args:
+            name: as in nginx: request_method, request_uri, uri, args, query_string, is_args, scheme, https,
+                host, hostname, server_port, server_protocol, remote_addr, remote_port, realip_remote_addr,
+                realip_remote_port, request_id, request_length, request_time, msec, time_iso8601, status,
+                content_type, content_length, ssl_protocol, ssl_cipher, ssl_client_verify, upstream_uri,
+                upstream_status, arg_NAME, cookie_NAME, http_NAME, sent_http_NAME or upstream_http_NAME
+
+        Returns:
+            None when there is no such variable or it has no value.
+
+        Raises:
+            HostError: the host cannot answer
+
+        Class ask, one round trip to the host. Phases: all.
+        """
+        return self._call.nginx_get_var(name)
+
+    def get_statistics(self) -> dict[str, Any]:
+        """Returns counters of the proxy listeners.
+
+        Returns:
+            Connections_active, connections_reading, connections_writing, connections_waiting,
+            connections_accepted, connections_handled and total_requests, as integers.
+
+        Raises:
+            HostError: the host cannot answer
+
+        Class ask, one round trip to the host. Phases: all.
+        """
+        return self._call.nginx_get_statistics()
+
+
+class AsyncNginx(_NginxLocal):
+    """What Kong reads from nginx, answered by this gateway."""
+
+    __slots__ = ()
+
+    async def get_var(self, name: str) -> str | None:
+        """Returns a variable of the request by its name in nginx.
+
+        What plugins wrote in earlier handlers is seen.
+
+        Args:
+            name: as in nginx: request_method, request_uri, uri, args, query_string, is_args, scheme, https,
+                host, hostname, server_port, server_protocol, remote_addr, remote_port, realip_remote_addr,
+                realip_remote_port, request_id, request_length, request_time, msec, time_iso8601, status,
+                content_type, content_length, ssl_protocol, ssl_cipher, ssl_client_verify, upstream_uri,
+                upstream_status, arg_NAME, cookie_NAME, http_NAME, sent_http_NAME or upstream_http_NAME
+
+        Returns:
+            None when there is no such variable or it has no value.
+
+        Raises:
+            HostError: the host cannot answer
+
+        Class ask, one round trip to the host. Phases: all.
+        """
+        return await self._call.nginx_get_var_async(name)
+
+    async def get_statistics(self) -> dict[str, Any]:
+        """Returns counters of the proxy listeners.
+
+        Returns:
+            Connections_active, connections_reading, connections_writing, connections_waiting,
+            connections_accepted, connections_handled and total_requests, as integers.
+
+        Raises:
+            HostError: the host cannot answer
+
+        Class ask, one round trip to the host. Phases: all.
+        """
+        return await self._call.nginx_get_statistics_async()
+
+
+class _NodeLocal:
+    """What ``Node`` and ``AsyncNode`` share."""
 
     __slots__ = ("_call",)
 
@@ -479,6 +996,111 @@ class Node:
         Class read, answered from the facts of the call. Phases: all.
         """
         return self._call.node_get_hostname()
+
+    def get_version(self) -> str:
+        """Returns the version of the gateway.
+
+        Returns:
+            Such as 0.2.0.
+
+        Class read, answered from the facts of the call. Phases: all.
+        """
+        return self._call.node_get_version()
+
+
+class Node(_NodeLocal):
+    """This gateway node."""
+
+    __slots__ = ()
+
+    def get_memory_stats(self, unit: str = "b", scale: int = 2) -> dict[str, Any]:
+        """Returns how much memory the gateway process uses.
+
+        Args:
+            unit: b, k, m or g; case does not matter
+            scale: digits behind the point, 0 to 10
+
+        Returns:
+            Under process: resident, heap, heap_in_use, stacks and total, in bytes as numbers for unit b, else
+            as text such as "12.34 MiB".
+
+        Raises:
+            ArgError: unit or scale is another
+            HostError: the host cannot answer
+
+        Class ask, one round trip to the host. Phases: all.
+        """
+        return self._call.node_get_memory_stats(unit, scale)
+
+    def get_configuration(self) -> dict[str, Any]:
+        """Returns the gateway's static settings.
+
+        Returns:
+            By name, secrets left out.
+
+        Raises:
+            HostError: the host cannot answer
+
+        Class ask, one round trip to the host. Phases: all.
+        """
+        return self._call.node_get_configuration()
+
+
+class AsyncNode(_NodeLocal):
+    """This gateway node."""
+
+    __slots__ = ()
+
+    async def get_memory_stats(self, unit: str = "b", scale: int = 2) -> dict[str, Any]:
+        """Returns how much memory the gateway process uses.
+
+        Args:
+            unit: b, k, m or g; case does not matter
+            scale: digits behind the point, 0 to 10
+
+        Returns:
+            Under process: resident, heap, heap_in_use, stacks and total, in bytes as numbers for unit b, else
+            as text such as "12.34 MiB".
+
+        Raises:
+            ArgError: unit or scale is another
+            HostError: the host cannot answer
+
+        Class ask, one round trip to the host. Phases: all.
+        """
+        return await self._call.node_get_memory_stats_async(unit, scale)
+
+    async def get_configuration(self) -> dict[str, Any]:
+        """Returns the gateway's static settings.
+
+        Returns:
+            By name, secrets left out.
+
+        Raises:
+            HostError: the host cannot answer
+
+        Class ask, one round trip to the host. Phases: all.
+        """
+        return await self._call.node_get_configuration_async()
+
+
+class PluginNamespace:
+    """The running plugin instance."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Backend) -> None:
+        self._call = call
+
+    def get_id(self) -> str:
+        """Returns the id of the plugin configuration that runs.
+
+        Returns:
+            A UUID.
+
+        Class read, answered from the facts of the call. Phases: all.
+        """
+        return self._call.plugin_get_id()
 
 
 class _RequestLocal:
@@ -736,6 +1358,31 @@ class Request(_RequestLocal):
         """
         return self._call.request_get_raw_body()
 
+    def get_body(self, mimetype: str | None = None, max_args: int = 100) -> Body:
+        """Returns the request body, parsed: application/x-www-form-urlencoded, application/json and what
+        begins so, multipart/form-data.
+
+        Asks for the body as request.get_raw_body does.
+
+        Args:
+            mimetype: media type instead of that of Content-Type; parameters such as boundary are used
+            max_args: form fields that are read, 1 to 1000
+
+        Returns:
+            Form: text, True for a name without an equals sign, a list for a repeated name; multipart: text, a
+            list for a repeated name; JSON: a map or a list.
+
+        Raises:
+            ArgError: max_args is outside 1 to 1000
+            DataError: there is no content type, it is another, the body is no such text, or it is larger than
+                the limit max_body
+            HostError: the client went away before the end of the body
+            PhaseError: in another phase
+
+        Class ask, one round trip to the host. Phases: rewrite, access. Source: RFC 8259, RFC 7578.
+        """
+        return self._call.request_get_body(mimetype, max_args)
+
 
 class AsyncRequest(_RequestLocal):
     """The request of the client, as it arrived.
@@ -763,9 +1410,34 @@ class AsyncRequest(_RequestLocal):
         """
         return await self._call.request_get_raw_body_async()
 
+    async def get_body(self, mimetype: str | None = None, max_args: int = 100) -> Body:
+        """Returns the request body, parsed: application/x-www-form-urlencoded, application/json and what
+        begins so, multipart/form-data.
 
-class Response:
-    """The response that the client will get."""
+        Asks for the body as request.get_raw_body does.
+
+        Args:
+            mimetype: media type instead of that of Content-Type; parameters such as boundary are used
+            max_args: form fields that are read, 1 to 1000
+
+        Returns:
+            Form: text, True for a name without an equals sign, a list for a repeated name; multipart: text, a
+            list for a repeated name; JSON: a map or a list.
+
+        Raises:
+            ArgError: max_args is outside 1 to 1000
+            DataError: there is no content type, it is another, the body is no such text, or it is larger than
+                the limit max_body
+            HostError: the client went away before the end of the body
+            PhaseError: in another phase
+
+        Class ask, one round trip to the host. Phases: rewrite, access. Source: RFC 8259, RFC 7578.
+        """
+        return await self._call.request_get_body_async(mimetype, max_args)
+
+
+class _ResponseLocal:
+    """What ``Response`` and ``AsyncResponse`` share."""
 
     __slots__ = ("_call",)
 
@@ -963,6 +1635,54 @@ class Response:
         return self._call.response_error(status, message, headers)
 
 
+class Response(_ResponseLocal):
+    """The response that the client will get."""
+
+    __slots__ = ()
+
+    def get_raw_body(self) -> bytes:
+        """Returns the body that the client would get now; a response.set_raw_body of this or an earlier
+        plugin is seen.
+
+        Asking for it has the host buffer it.
+
+        Returns:
+            At most max_body.
+
+        Raises:
+            DataError: the body is larger than the limit max_body, or there is no body of an upstream
+            HostError: the upstream broke off before the end of the body
+            PhaseError: in another phase
+
+        Class ask, one round trip to the host. Phases: response.
+        """
+        return self._call.response_get_raw_body()
+
+
+class AsyncResponse(_ResponseLocal):
+    """The response that the client will get."""
+
+    __slots__ = ()
+
+    async def get_raw_body(self) -> bytes:
+        """Returns the body that the client would get now; a response.set_raw_body of this or an earlier
+        plugin is seen.
+
+        Asking for it has the host buffer it.
+
+        Returns:
+            At most max_body.
+
+        Raises:
+            DataError: the body is larger than the limit max_body, or there is no body of an upstream
+            HostError: the upstream broke off before the end of the body
+            PhaseError: in another phase
+
+        Class ask, one round trip to the host. Phases: response.
+        """
+        return await self._call.response_get_raw_body_async()
+
+
 class Router:
     """What the router chose."""
 
@@ -998,6 +1718,182 @@ class Router:
         log.
         """
         return self._call.router_get_service()
+
+
+class _ServiceNamespaceLocal:
+    """What ``ServiceNamespace`` and ``AsyncServiceNamespace`` share."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Backend) -> None:
+        self._call = call
+
+    def set_target(self, host: str, port: int) -> None:
+        """Sends the request to a host and port, past the balancing of upstreams.
+
+        The Host header follows it unless the route preserves the host or service.request.set_header set one.
+
+        Args:
+            host: a host name or an address; IPv6 with or without brackets
+            port: 0 to 65535
+
+        Raises:
+            ArgError: host or port is no such thing
+            PhaseError: in another phase
+
+        Class write, recorded and applied when the handler ends well. Phases: access.
+        """
+        self._call.service_set_target(host, port)
+
+    def set_retries(self, retries: int) -> None:
+        """Sets how often a failed try is repeated, instead of the service's retries.
+
+        Args:
+            retries: 0 to 32767; 0 is one try
+
+        Raises:
+            ArgError: the number is outside
+            PhaseError: in another phase
+
+        Class write, recorded and applied when the handler ends well. Phases: access.
+        """
+        self._call.service_set_retries(retries)
+
+    def set_timeouts(self, connect_timeout: int, write_timeout: int, read_timeout: int) -> None:
+        """Sets the timeouts of the connection to the upstream.
+
+        Args:
+            connect_timeout: milliseconds, 1 to 2147483646
+            write_timeout: milliseconds, 1 to 2147483646
+            read_timeout: milliseconds, 1 to 2147483646
+
+        Raises:
+            ArgError: a number is outside
+            PhaseError: in another phase
+
+        Class write, recorded and applied when the handler ends well. Phases: access.
+        """
+        self._call.service_set_timeouts(connect_timeout, write_timeout, read_timeout)
+
+    def set_fallback_targets(self, targets: list[str]) -> None:
+        """Says where tries behind the first one go, instead of to the same target.
+
+        It does what a retry callback does in Kong. How many tries there are is up to the retries.
+
+        Args:
+            targets: at most 16 of the form host:port, in the order in which they are tried; an empty list
+                clears them
+
+        Raises:
+            ArgError: a target is no host with a port, or there are more
+            PhaseError: in another phase
+
+        Class write, recorded and applied when the handler ends well. Phases: access.
+        """
+        self._call.service_set_fallback_targets(targets)
+
+    def set_tls_verify(self, verify: bool) -> None:
+        """Says whether the certificate of an https upstream is verified.
+
+        Args:
+            verify: False takes any certificate
+
+        Raises:
+            PhaseError: in another phase
+
+        Class write, recorded and applied when the handler ends well. Phases: access. Source: RFC 5280 section 6.
+        """
+        self._call.service_set_tls_verify(verify)
+
+    def set_tls_verify_depth(self, depth: int) -> None:
+        """Bounds the chain of certificates of an https upstream.
+
+        Args:
+            depth: most certificates between that of the upstream and a trusted one, 0 to 64
+
+        Raises:
+            ArgError: the number is outside
+            PhaseError: in another phase
+
+        Class write, recorded and applied when the handler ends well. Phases: access.
+        """
+        self._call.service_set_tls_verify_depth(depth)
+
+    def set_tls_cert_key(self, certificates: str, key: str) -> None:
+        """Sets the certificate that is shown to an https upstream.
+
+        A pair that does not fit fails the handler.
+
+        Args:
+            certificates: PEM, the own certificate first
+            key: PEM of its private key
+
+        Raises:
+            ArgError: there is no PEM block in one of them
+            PhaseError: in another phase
+
+        Class write, recorded and applied when the handler ends well. Phases: access. Source: RFC 7468.
+        """
+        self._call.service_set_tls_cert_key(certificates, key)
+
+    def set_tls_verify_store(self, certificates: str) -> None:
+        """Sets which certificates are trusted when the certificate of an https upstream is verified, instead
+        of the system's.
+
+        Args:
+            certificates: PEM of the trusted certificates
+
+        Raises:
+            ArgError: there is no PEM block in it
+            PhaseError: in another phase
+
+        Class write, recorded and applied when the handler ends well. Phases: access. Source: RFC 7468.
+        """
+        self._call.service_set_tls_verify_store(certificates)
+
+
+class ServiceNamespace(_ServiceNamespaceLocal):
+    """Where the request goes, and how."""
+
+    __slots__ = ()
+
+    def set_upstream(self, name: str) -> None:
+        """Sends the request to a target of an upstream instead of the service's host.
+
+        Args:
+            name: name of an upstream
+
+        Raises:
+            ArgError: the name is empty
+            DataError: there is no upstream of that name; nothing is changed
+            HostError: the host cannot look it up
+            PhaseError: in another phase
+
+        Class ask, one round trip to the host. Phases: access.
+        """
+        return self._call.service_set_upstream(name)
+
+
+class AsyncServiceNamespace(_ServiceNamespaceLocal):
+    """Where the request goes, and how."""
+
+    __slots__ = ()
+
+    async def set_upstream(self, name: str) -> None:
+        """Sends the request to a target of an upstream instead of the service's host.
+
+        Args:
+            name: name of an upstream
+
+        Raises:
+            ArgError: the name is empty
+            DataError: there is no upstream of that name; nothing is changed
+            HostError: the host cannot look it up
+            PhaseError: in another phase
+
+        Class ask, one round trip to the host. Phases: access.
+        """
+        return await self._call.service_set_upstream_async(name)
 
 
 class ServiceRequest:
@@ -1081,6 +1977,23 @@ class ServiceRequest:
         3986 section 3.4.
         """
         self._call.service_request_set_query(args)
+
+    def clear_query_arg(self, name: str) -> None:
+        """Removes every argument of a name from the query and keeps the order of the others.
+
+        A blank that was written + becomes %20.
+
+        Args:
+            name: case matters
+
+        Raises:
+            ArgError: the name is empty
+            PhaseError: in another phase
+
+        Class write, recorded and applied when the handler ends well. Phases: rewrite, access. Source: RFC
+        3986 section 3.4.
+        """
+        self._call.service_request_clear_query_arg(name)
 
     def set_method(self, method: str) -> None:
         """Replaces the method.
@@ -1172,6 +2085,28 @@ class ServiceRequest:
         """
         self._call.service_request_set_raw_body(body)
 
+    def set_body(self, value: Any, mimetype: str | None = None) -> None:
+        """Replaces the body by a map written in a media type, and sets Content-Type.
+
+        Keys are sorted. Multipart takes its boundary from the media type, or from the request's Content-Type,
+        or makes one of the content.
+
+        Args:
+            value: a map; JSON also takes a list. Form values are text, numbers, True for a bare name, False
+                for none, or lists of these; multipart values text, bytes, numbers or booleans
+            mimetype: application/json, application/x-www-form-urlencoded or multipart/form-data; left out:
+                that of the request's Content-Type
+
+        Raises:
+            ArgError: value or media type is another, or the body would be larger than the limit max_body
+            DataError: no media type is given and the request has no Content-Type
+            PhaseError: in another phase
+
+        Class write, recorded and applied when the handler ends well. Phases: rewrite, access. Source: RFC
+        8259, RFC 7578.
+        """
+        self._call.service_request_set_body(value, mimetype)
+
 
 class _ServiceResponseLocal:
     """What ``ServiceResponse`` and ``AsyncServiceResponse`` share."""
@@ -1249,6 +2184,29 @@ class ServiceResponse(_ServiceResponseLocal):
         """
         return self._call.service_response_get_raw_body()
 
+    def get_body(self, mimetype: str | None = None, max_args: int = 100) -> Body:
+        """Returns the body that the upstream sent, parsed like request.get_body.
+
+        Asking for it has the host buffer it.
+
+        Args:
+            mimetype: media type instead of that of Content-Type
+            max_args: form fields that are read, 1 to 1000
+
+        Returns:
+            As of request.get_body.
+
+        Raises:
+            ArgError: max_args is outside 1 to 1000
+            DataError: there is no content type, it is another, the body is no such text, or it is larger than
+                the limit max_body
+            HostError: the upstream broke off before the end of the body
+            PhaseError: in another phase
+
+        Class ask, one round trip to the host. Phases: response. Source: RFC 8259, RFC 7578.
+        """
+        return self._call.service_response_get_body(mimetype, max_args)
+
 
 class AsyncServiceResponse(_ServiceResponseLocal):
     """The response of the upstream service, as it sent it."""
@@ -1270,32 +2228,263 @@ class AsyncServiceResponse(_ServiceResponseLocal):
         """
         return await self._call.service_response_get_raw_body_async()
 
+    async def get_body(self, mimetype: str | None = None, max_args: int = 100) -> Body:
+        """Returns the body that the upstream sent, parsed like request.get_body.
 
-class CtxNamespaces:
-    """Leads to shared."""
+        Asking for it has the host buffer it.
 
-    __slots__ = ("shared",)
+        Args:
+            mimetype: media type instead of that of Content-Type
+            max_args: form fields that are read, 1 to 1000
+
+        Returns:
+            As of request.get_body.
+
+        Raises:
+            ArgError: max_args is outside 1 to 1000
+            DataError: there is no content type, it is another, the body is no such text, or it is larger than
+                the limit max_body
+            HostError: the upstream broke off before the end of the body
+            PhaseError: in another phase
+
+        Class ask, one round trip to the host. Phases: response. Source: RFC 8259, RFC 7578.
+        """
+        return await self._call.service_response_get_body_async(mimetype, max_args)
+
+
+class Telemetry:
+    """Records for observability that are not lines of text."""
+
+    __slots__ = ("_call",)
 
     def __init__(self, call: Backend) -> None:
+        self._call = call
+
+    def log(
+        self,
+        plugin_name: str,
+        config: dict[str, Any],
+        message_type: str,
+        message: str,
+        attributes: dict[str, Any] | None = None,
+    ) -> None:
+        """Emits a structured log record with the request's id, trace id and attributes.
+
+        Args:
+            plugin_name: name of the plugin that reports
+            config: its configuration; what is secret in it is left out by the host
+            message_type: what kind of record it is
+            message: one line
+            attributes: values as for ctx.shared.set
+
+        Raises:
+            ArgError: plugin_name or message_type is empty, or a value is of another kind
+            DataError: the setting telemetry_logs is off
+
+        Class write, recorded and applied when the handler ends well. Phases: all.
+        """
+        self._call.telemetry_log(plugin_name, config, message_type, message, attributes)
+
+
+class Tracing:
+    """Spans of the work that a handler does, children of the span of the plugin call."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Backend) -> None:
+        self._call = call
+
+    def start_span(self, name: str, attributes: dict[str, Any] | None = None) -> Span:
+        """Starts a span, a child of the innermost one that is not finished.
+
+        Spans reach the host with the outcome and stand in the log entry under spans; those of a handler that
+        fails are dropped. Where it may not be called the span records nothing.
+
+        Args:
+            name: what is done
+            attributes: values as for ctx.shared.set
+
+        Returns:
+            Unfinished; it ends when it is finished, or with the handler.
+
+        Class notice, sent to the host one way. Phases: all.
+        """
+        return self._call.tracing_start_span(name, attributes)
+
+    def active_span(self) -> Span | None:
+        """Returns the innermost span that this handler has started and not finished.
+
+        Returns:
+            None when there is none.
+
+        Class read, answered from the facts of the call. Phases: all.
+        """
+        return self._call.tracing_active_span()
+
+
+class _VaultLocal:
+    """What ``Vault`` and ``AsyncVault`` share."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Backend) -> None:
+        self._call = call
+
+    def is_reference(self, text: str) -> bool:
+        """Reports whether a text is a reference to a secret, which only says that it begins and ends like
+        one.
+
+        Args:
+            text: any text
+
+        Class read, answered from the facts of the call. Phases: all.
+        """
+        return self._call.vault_is_reference(text)
+
+    def parse_reference(self, text: str) -> Reference:
+        """Takes a reference apart.
+
+        Args:
+            text: a reference
+
+        Raises:
+            DataError: the text is no reference, or a part of it is missing
+
+        Class read, answered from the facts of the call. Phases: all. Source: RFC 3986 section 3.
+        """
+        return self._call.vault_parse_reference(text)
+
+
+class Vault(_VaultLocal):
+    """Secrets that are not in the configuration.
+
+    A reference is vault://env/my-secret in braces; the vault env reads environment variables.
+    """
+
+    __slots__ = ()
+
+    def get(self, text: str) -> str:
+        """Returns the secret that a reference leads to. The host keeps it for a while.
+
+        Args:
+            text: a reference
+
+        Raises:
+            DataError: the text is no reference, or there is no such vault or secret
+            HostError: the host cannot answer
+
+        Class ask, one round trip to the host. Phases: all.
+        """
+        return self._call.vault_get(text)
+
+    def update(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Reads the secrets behind the fields of a map again.
+
+        Args:
+            options: has under $refs a map from a field's name to a reference
+
+        Returns:
+            A copy in which the fields that $refs names hold fresh secrets, or the old value when there is
+            none.
+
+        Raises:
+            ArgError: $refs is no map of texts, or another value has no wire form
+            HostError: the host cannot answer
+
+        Class ask, one round trip to the host. Phases: all.
+        """
+        return self._call.vault_update(options)
+
+
+class AsyncVault(_VaultLocal):
+    """Secrets that are not in the configuration.
+
+    A reference is vault://env/my-secret in braces; the vault env reads environment variables.
+    """
+
+    __slots__ = ()
+
+    async def get(self, text: str) -> str:
+        """Returns the secret that a reference leads to. The host keeps it for a while.
+
+        Args:
+            text: a reference
+
+        Raises:
+            DataError: the text is no reference, or there is no such vault or secret
+            HostError: the host cannot answer
+
+        Class ask, one round trip to the host. Phases: all.
+        """
+        return await self._call.vault_get_async(text)
+
+    async def update(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Reads the secrets behind the fields of a map again.
+
+        Args:
+            options: has under $refs a map from a field's name to a reference
+
+        Returns:
+            A copy in which the fields that $refs names hold fresh secrets, or the old value when there is
+            none.
+
+        Raises:
+            ArgError: $refs is no map of texts, or another value has no wire form
+            HostError: the host cannot answer
+
+        Class ask, one round trip to the host. Phases: all.
+        """
+        return await self._call.vault_update_async(options)
+
+
+class ClientNamespaces(Client):
+    """Who is calling."""
+
+    __slots__ = ("tls",)
+
+    def __init__(self, call: Backend) -> None:
+        super().__init__(call)
+        self.tls = ClientTLS(call)
+
+
+class AsyncClientNamespaces(AsyncClient):
+    """Who is calling."""
+
+    __slots__ = ("tls",)
+
+    def __init__(self, call: Backend) -> None:
+        super().__init__(call)
+        self.tls = AsyncClientTLS(call)
+
+
+class CtxNamespaces:
+    """Leads to plugin and shared."""
+
+    __slots__ = ("plugin", "shared")
+
+    def __init__(self, call: Backend) -> None:
+        self.plugin = CtxPlugin(call)
         self.shared = CtxShared(call)
 
 
-class ServiceNamespaces:
-    """Leads to request and response."""
+class ServiceNamespaces(ServiceNamespace):
+    """Where the request goes, and how."""
 
     __slots__ = ("request", "response")
 
     def __init__(self, call: Backend) -> None:
+        super().__init__(call)
         self.request = ServiceRequest(call)
         self.response = ServiceResponse(call)
 
 
-class AsyncServiceNamespaces:
-    """Leads to request and response."""
+class AsyncServiceNamespaces(AsyncServiceNamespace):
+    """Where the request goes, and how."""
 
     __slots__ = ("request", "response")
 
     def __init__(self, call: Backend) -> None:
+        super().__init__(call)
         self.request = ServiceRequest(call)
         self.response = AsyncServiceResponse(call)
 
@@ -1306,16 +2495,24 @@ class PDK(_Handle):
     Several threads of one handler may use it at once.
     """
 
-    client = _Lazy(Client)
+    cache = _Lazy(Cache)
+    """Values that the instances of one plugin share across requests, in the memory of this node."""
+    client = _Lazy(ClientNamespaces)
     """Who is calling."""
+    cluster = _Lazy(Cluster)
+    """The cluster that this node belongs to."""
     ctx = _Lazy(CtxNamespaces)
-    """Leads to shared."""
+    """Leads to plugin and shared."""
     ip = _Lazy(IP)
     """Trust in addresses."""
     log = _Lazy(Log)
     """Lines in the gateway's log, each with plugin, instance and request id."""
+    nginx = _Lazy(Nginx)
+    """What Kong reads from nginx, answered by this gateway."""
     node = _Lazy(Node)
     """This gateway node."""
+    plugin = _Lazy(PluginNamespace)
+    """The running plugin instance."""
     request = _Lazy(Request)
     """The request of the client, as it arrived."""
     response = _Lazy(Response)
@@ -1323,27 +2520,47 @@ class PDK(_Handle):
     router = _Lazy(Router)
     """What the router chose."""
     service = _Lazy(ServiceNamespaces)
-    """Leads to request and response."""
+    """Where the request goes, and how."""
+    telemetry = _Lazy(Telemetry)
+    """Records for observability that are not lines of text."""
+    tracing = _Lazy(Tracing)
+    """Spans of the work that a handler does, children of the span of the plugin call."""
+    vault = _Lazy(Vault)
+    """Secrets that are not in the configuration."""
 
 
 class AsyncPDK(_Handle):
     """What an ``async def`` handler gets: ``PDK`` with coroutines for the functions that ask the host."""
 
-    client = _Lazy(AsyncClient)
+    cache = _Lazy(AsyncCache)
+    """Values that the instances of one plugin share across requests, in the memory of this node."""
+    client = _Lazy(AsyncClientNamespaces)
     """Who is calling."""
+    cluster = _Lazy(Cluster)
+    """The cluster that this node belongs to."""
     ctx = _Lazy(CtxNamespaces)
-    """Leads to shared."""
+    """Leads to plugin and shared."""
     ip = _Lazy(IP)
     """Trust in addresses."""
     log = _Lazy(AsyncLog)
     """Lines in the gateway's log, each with plugin, instance and request id."""
-    node = _Lazy(Node)
+    nginx = _Lazy(AsyncNginx)
+    """What Kong reads from nginx, answered by this gateway."""
+    node = _Lazy(AsyncNode)
     """This gateway node."""
+    plugin = _Lazy(PluginNamespace)
+    """The running plugin instance."""
     request = _Lazy(AsyncRequest)
     """The request of the client, as it arrived."""
-    response = _Lazy(Response)
+    response = _Lazy(AsyncResponse)
     """The response that the client will get."""
     router = _Lazy(Router)
     """What the router chose."""
     service = _Lazy(AsyncServiceNamespaces)
-    """Leads to request and response."""
+    """Where the request goes, and how."""
+    telemetry = _Lazy(Telemetry)
+    """Records for observability that are not lines of text."""
+    tracing = _Lazy(Tracing)
+    """Spans of the work that a handler does, children of the span of the plugin call."""
+    vault = _Lazy(AsyncVault)
+    """Secrets that are not in the configuration."""

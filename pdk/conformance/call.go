@@ -1,0 +1,197 @@
+package conformance
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/proto/vectors"
+)
+
+// Method finds the method of a function, such as service.request.set_header, on a PDK.
+func Method(k *pdk.PDK, function string) (reflect.Value, error) {
+	dot := strings.LastIndexByte(function, '.')
+	holder := reflect.ValueOf(k).Elem().FieldByNameFunc(func(name string) bool { return strings.EqualFold(name, plain(function[:max(dot, 0)])) })
+	if holder.IsValid() {
+		for i := range holder.NumMethod() {
+			if strings.EqualFold(holder.Type().Method(i).Name, plain(function[dot+1:])) {
+				return holder.Method(i), nil
+			}
+		}
+	}
+	return reflect.Value{}, fmt.Errorf("the Go PDK has no function %q", function)
+}
+
+// plain is a name without what languages write differently.
+func plain(name string) string { return strings.NewReplacer(".", "", "_", "").Replace(name) }
+
+// Make makes one call and says what came of it.
+func Make(k *pdk.PDK, c *vectors.Call) vectors.Result {
+	fault := func(err error) vectors.Result { return vectors.Result{Fault: err.Error()} }
+	method, err := Method(k, c.Fn)
+	if err != nil {
+		return fault(err)
+	}
+	args, err := Arguments(method.Type(), c.Args)
+	if err != nil {
+		return fault(err)
+	}
+	results := method.Call(args)
+	var r vectors.Result
+	n := method.Type().NumOut()
+	if n > 0 && method.Type().Out(n-1) == reflect.TypeFor[error]() {
+		err, _ := results[n-1].Interface().(error)
+		results = results[:n-1]
+		var refusal *pdk.Error
+		switch {
+		case errors.As(err, &refusal):
+			return vectors.Result{Error: refusal.Code, Function: refusal.Function}
+		case err != nil:
+			return fault(err)
+		}
+	} else {
+		r.Mute = true
+	}
+	if r.Value, err = json.Marshal(spell(results)); err != nil {
+		return fault(err)
+	}
+	return r
+}
+
+// Arguments gives a method its arguments in Go's types; optional ones that are left out have the values that say so.
+func Arguments(method reflect.Type, given []any) ([]reflect.Value, error) {
+	fixed := method.NumIn()
+	if method.IsVariadic() {
+		fixed--
+	}
+	var args []reflect.Value
+	for i := range fixed {
+		if i >= len(given) {
+			args = append(args, omitted(method.In(i)))
+			continue
+		}
+		arg, err := argument(method.In(i), given[i])
+		if err != nil {
+			return nil, fmt.Errorf("argument %d: %w", i+1, err)
+		}
+		args = append(args, arg)
+	}
+	if !method.IsVariadic() {
+		if len(given) > fixed {
+			return nil, fmt.Errorf("%d arguments; the method takes %d", len(given), fixed)
+		}
+		return args, nil
+	}
+	item := method.In(fixed).Elem()
+	for i, spelt := range Rest(given, fixed, item) {
+		arg, err := argument(item, spelt)
+		if err != nil {
+			return nil, fmt.Errorf("argument %d: %w", fixed+i+1, err)
+		}
+		args = append(args, arg)
+	}
+	return args, nil
+}
+
+// Rest are the variadic arguments: a list that stands for several texts is several arguments in Go.
+func Rest(given []any, fixed int, item reflect.Type) []any {
+	rest := given[min(fixed, len(given)):]
+	if item.Kind() == reflect.String && len(rest) == 1 {
+		if list, isList := rest[0].([]any); isList {
+			return list
+		}
+	}
+	return rest
+}
+
+// omitted is what an optional parameter gets when it is left out: -1 for a number, else the zero value.
+func omitted(want reflect.Type) reflect.Value {
+	v := reflect.New(want).Elem()
+	if want.Kind() == reflect.Int {
+		v.SetInt(-1)
+	}
+	return v
+}
+
+// argument makes a value of a type from its spelling.
+func argument(want reflect.Type, spelt any) (reflect.Value, error) {
+	value, err := vectors.Value(spelt)
+	if err != nil {
+		return reflect.Value{}, err
+	}
+	v := reflect.New(want).Elem()
+	return v, assign(v, value)
+}
+
+// assign sets v to a value, converting as an author who writes the value down in Go would.
+func assign(v reflect.Value, value any) error {
+	wrong := fmt.Errorf("%#v is no %v", value, v.Type())
+	fields, isMap := value.(map[string]any)
+	list, isList := value.([]any)
+	switch p := v.Addr().Interface().(type) {
+	case **pdk.Credential:
+		if isMap {
+			*p = pdk.CredentialOf(fields)
+			return nil
+		}
+	case *pdk.QueryValue:
+		text, isText := value.(string)
+		*p = pdk.QueryValue{Text: text, Bare: value == true}
+		if isText || p.Bare {
+			return nil
+		}
+		return wrong
+	case *[]byte:
+		b, ok := value.([]byte)
+		if *p = b; ok || value == nil {
+			return nil
+		}
+		return wrong
+	}
+	switch kind := v.Kind(); {
+	case value == nil && (kind == reflect.Pointer || kind == reflect.Map || kind == reflect.Slice || kind == reflect.Interface):
+		return nil
+	case kind == reflect.Interface:
+		v.Set(reflect.ValueOf(value))
+	case kind == reflect.Float64 && reflect.TypeOf(value) == reflect.TypeFor[int64]():
+		v.SetFloat(float64(value.(int64)))
+	case kind == reflect.Int && reflect.TypeOf(value) == reflect.TypeFor[int64]():
+		v.SetInt(value.(int64))
+	case kind == reflect.Pointer && isMap: // an entity
+		return entity(v, fields)
+	case kind == reflect.Slice && isList:
+		v.Set(reflect.MakeSlice(v.Type(), len(list), len(list)))
+		for i := range list {
+			if err := assign(v.Index(i), list[i]); err != nil {
+				return err
+			}
+		}
+	case kind == reflect.Map && isMap:
+		v.Set(reflect.MakeMap(v.Type()))
+		for key := range fields {
+			item := reflect.New(v.Type().Elem()).Elem()
+			if err := assign(item, fields[key]); err != nil {
+				return err
+			}
+			v.SetMapIndex(reflect.ValueOf(key), item)
+		}
+	case value != nil && reflect.TypeOf(value) == v.Type():
+		v.Set(reflect.ValueOf(value))
+	default:
+		return wrong
+	}
+	return nil
+}
+
+// entity fills a struct from its document.
+func entity(v reflect.Value, fields map[string]any) error {
+	doc, err := json.Marshal(fields)
+	if err == nil {
+		v.Set(reflect.New(v.Type().Elem()))
+		err = json.Unmarshal(doc, v.Interface())
+	}
+	return err
+}

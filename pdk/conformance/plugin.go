@@ -1,0 +1,115 @@
+// Package conformance is the driver of the Go PDK: a plugin that makes the calls of a vector and says what came of each. docs/conformance.md
+// says how drivers and runner talk.
+package conformance
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+
+	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/proto/vectors"
+)
+
+// Plugin is the driver.
+var Plugin = pdk.Plugin{Name: "conformance-go", Version: "0.1.0", Authenticates: true, New: func() any { return &Driver{} }}
+
+// Driver is one instance: it makes the calls of one vector.
+type Driver struct {
+	// Vector is the JSON text of the vector.
+	Vector string `json:"vector"`
+	// Socket is the path of the unix socket at which the runner takes reports, Run the name of this run there.
+	Socket string `json:"socket"`
+	Run    string `json:"run"`
+
+	program Program
+}
+
+// Program is what a driver reads of a vector.
+type Program struct {
+	Calls    []vectors.Call
+	Late     []vectors.Call
+	Returns  any
+	Together bool
+}
+
+// Configure reads the vector.
+func (d *Driver) Configure() error {
+	dec := json.NewDecoder(strings.NewReader(d.Vector))
+	dec.UseNumber()
+	if err := dec.Decode(&d.program); err != nil {
+		return fmt.Errorf("reading the vector: %w", err)
+	}
+	return nil
+}
+
+// The handlers of all phases do the same.
+
+func (d *Driver) Rewrite(k *pdk.PDK) error      { return d.handle(k) }
+func (d *Driver) Access(k *pdk.PDK) error       { return d.handle(k) }
+func (d *Driver) Response(k *pdk.PDK) error     { return d.handle(k) }
+func (d *Driver) HeaderFilter(k *pdk.PDK) error { return d.handle(k) }
+func (d *Driver) Log(k *pdk.PDK) error          { return d.handle(k) }
+
+func (d *Driver) BodyFilter(k *pdk.PDK, _ []byte, _ bool) ([]byte, error) {
+	if err := d.handle(k); err != nil || d.program.Returns == nil {
+		return nil, err
+	}
+	body, err := vectors.Value(d.program.Returns)
+	piece, ok := body.([]byte)
+	if err == nil && !ok {
+		err = fmt.Errorf("returns: found %v; expected bytes", body)
+	}
+	return piece, err
+}
+
+// report is one line to the runner.
+type report struct {
+	Run     string           `json:"run"`
+	Results []vectors.Result `json:"results"`
+}
+
+func (d *Driver) handle(k *pdk.PDK) error {
+	results := d.program.Make(k)
+	conn, err := net.Dial("unix", d.Socket)
+	if err != nil {
+		return fmt.Errorf("reporting to the runner: %w", err)
+	}
+	if err := json.NewEncoder(conn).Encode(report{d.Run, results}); err != nil || len(d.program.Late) == 0 {
+		_ = conn.Close()
+		return err
+	}
+	go func() { // the runner says when the handler is over for it
+		defer conn.Close()
+		if _, err := bufio.NewReader(conn).ReadString('\n'); err == nil {
+			_ = json.NewEncoder(conn).Encode(report{d.Run, MakeAll(k, d.program.Late)})
+		}
+	}()
+	return nil
+}
+
+// Make makes the calls of the handler: one after the other, or all at once.
+func (p *Program) Make(k *pdk.PDK) []vectors.Result {
+	if !p.Together {
+		return MakeAll(k, p.Calls)
+	}
+	results := make([]vectors.Result, len(p.Calls))
+	var wg sync.WaitGroup
+	for i := range p.Calls {
+		wg.Go(func() { results[i] = Make(k, &p.Calls[i]) })
+	}
+	wg.Wait()
+	return results
+}
+
+// MakeAll makes calls one after the other.
+func MakeAll(k *pdk.PDK, calls []vectors.Call) []vectors.Result {
+	results := []vectors.Result{}
+	for i := range calls {
+		results = append(results, Make(k, &calls[i]))
+	}
+	return results
+}
