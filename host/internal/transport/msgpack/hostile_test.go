@@ -72,17 +72,16 @@ func dial(t testing.TB, address string, o transport.Options) transport.Lane {
 	return l
 }
 
-// returnsBy runs calls that must all end with kind, no later than slack after their deadline.
+// returnsBy runs calls that must all end with kind, soon after their deadline.
 func returnsBy(t *testing.T, l transport.Lane, kind transport.ErrorKind, n int, timeout time.Duration, call func() *wire.Call) {
 	t.Helper()
-	const slack = 3 * time.Second // the machine may be busy; a hang is for ever
 	var wg sync.WaitGroup
 	for range n {
 		wg.Go(func() {
 			var out wire.Outcome
 			start := time.Now()
 			err := l.Call(call(), start.Add(timeout), nil, &out)
-			if took := time.Since(start); transporttest.KindOf(err) != kind || took > timeout+slack {
+			if took := time.Since(start); transporttest.KindOf(err) != kind || took > timeout+transporttest.Patience {
 				t.Errorf("got %v after %s", err, took)
 			}
 		})
@@ -118,7 +117,7 @@ func TestDialFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			transporttest.NoLeaks(t)
 			address := listen(t, c.serve)
-			ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+			ctx, cancel := context.WithTimeout(context.Background(), transporttest.DialTime(c.kind))
 			defer cancel()
 			_, err := msgpack.Dial(ctx, "unix", address, nil, transport.Options{})
 			if transporttest.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.want) {
@@ -170,8 +169,8 @@ func TestPeerThatNeverReads(t *testing.T) {
 	address := listen(t, func(c net.Conn) { _, _ = c.Write(helloFrame()) })
 	l := dial(t, address, transport.Options{})
 	var wg sync.WaitGroup
-	wg.Go(func() { returnsBy(t, l, transport.Timeout, 4, 700*time.Millisecond, largeCall) }) // stuck senders
-	transporttest.Eventually(t, "senders are under way", func() bool { return l.InFlight() == 4 })
+	wg.Go(func() { returnsBy(t, l, transport.Timeout, 4, 2*time.Second, largeCall) }) // stuck senders
+	transporttest.Eventually(t, "senders are under way", func() bool { return l.InFlight() > 0 })
 	returnsBy(t, l, transport.Timeout, 100, 50*time.Millisecond, smallCall)
 	returnsBy(t, l, transport.Timeout, 100, 20*time.Millisecond, smallCall)
 	wg.Wait()
@@ -180,7 +179,7 @@ func TestPeerThatNeverReads(t *testing.T) {
 	}
 	start := time.Now()
 	_ = l.Close("done", "")
-	if took := time.Since(start); took > time.Second {
+	if took := time.Since(start); took > transporttest.Patience {
 		t.Errorf("Close took %s", took)
 	}
 }
