@@ -6,13 +6,16 @@
 //
 // Who does what:
 //
-//	Servers  all servers of a host: start, plugins found, state, shutdown
-//	Server   one configured server: its instances, and Call, which picks a lane
+//	Servers  all servers of a host: start, plugins found, replacement, state, shutdown
+//	Server   one build of one configured server: its instances, and Call, which picks a lane
 //	peer     one process of a server, through all its lives: start, back-off, restart
 //	life     one life of a peer: control connection, lanes, health
 //
 // Instances belong to the Server and outlive processes: a new process gets all of them before its lanes take calls, under the ids
 // that the host chose and never uses again, so that no call can reach the configuration of another instance.
+//
+// A new build of a managed server is another Server beside the first (replace.go). Instances belong to one of the two: a request that
+// has begun with the instances of the old build ends on its processes.
 package pluginserver
 
 import (

@@ -92,7 +92,7 @@ func TestRunDir(t *testing.T) {
 }
 
 func TestBackoff(t *testing.T) {
-	w := waits{Backoff: Backoff{}.withDefaults()}
+	w := waits{Backoff: Backoff{}.withDefaults(true)}
 	want := []time.Duration{100, 200, 400, 800, 1600, 3200, 6400, 10000, 10000}
 	for i, ms := range want {
 		if got, mid := w.wait(time.Second), ms*time.Millisecond; got < mid*8/10 || got > mid*12/10 {

@@ -113,6 +113,10 @@ func (s *Server) Release(ids ...uint64) {
 	for _, id := range ids {
 		delete(s.instances, id)
 	}
+	if s.role == retired && len(s.instances) == 0 && !s.stopping {
+		go s.letGo(ids)
+		return
+	}
 	for _, p := range s.peers {
 		if l := p.life; l != nil {
 			s.later(func() { l.release(ids...) })

@@ -34,7 +34,7 @@ func TestRefusedConfiguration(t *testing.T) {
 
 func TestConfigureWhileDown(t *testing.T) {
 	w := newWorld(t)
-	w.opts.Backoff = Backoff{Min: 300 * time.Millisecond}
+	w.opts.Backoff = Backoff{Min: 2 * time.Second} // it must not be back before the test has looked
 	w.mustStart(fakeServer("s"))
 	w.mustConfigure("s", 1)
 	kill(t, w.pids("s")[0], syscall.SIGKILL)

@@ -216,7 +216,7 @@ func TestStopWaitsForCalls(t *testing.T) {
 	running.Go(func() { _ = callNow(s, patience) })
 	<-stub.started
 	stopped := make(chan struct{})
-	go func() { s.stop(t.Context(), t.Context()); close(stopped) }()
+	go func() { s.stop(t.Context()); close(stopped) }()
 	eventually(t, "no new calls", func() bool { return s.lanes.Load() == nil })
 	select {
 	case <-stopped:
@@ -230,7 +230,7 @@ func TestStopWaitsForCalls(t *testing.T) {
 	s = serverWith(t, Config{DrainTimeout: 10 * time.Millisecond}, setOf(false, stub))
 	running.Go(func() { _ = callNow(s, patience) })
 	<-stub.started
-	s.stop(t.Context(), t.Context())
+	s.stop(t.Context())
 	stub.let <- struct{}{}
 	running.Wait()
 }

@@ -42,9 +42,9 @@ type life struct {
 	ctx context.Context
 	end context.CancelCauseFunc
 
-	lanes  []*lane   // owned by run
-	opened time.Time // when the last lane was opened
-	waits  waits     // between a lane's end and the next one
+	lanes  []*lane   // guarded by the server's mu
+	opened time.Time // when the last lane was opened; guarded by the server's mu
+	waits  waits     // between a lane's end and the next one; owned by run
 	died   chan *lane
 
 	asking atomic.Bool // askAgain runs
@@ -64,7 +64,7 @@ func (p *peer) begin(ctx context.Context) (*life, error) {
 	}
 	l := &life{
 		peer: p, link: link, client: pluginv1.NewPluginServerClient(link.conn), pid: uint32(link.pid),
-		waits: waits{Backoff: s.opts.Backoff}, died: make(chan *lane, maxLanes), applied: map[uint64]applied{},
+		waits: waits{Backoff: s.backoff}, died: make(chan *lane, maxLanes), applied: map[uint64]applied{},
 	}
 	l.ctx, l.end = context.WithCancelCause(ctx)
 	if link.gone != nil {
@@ -101,30 +101,46 @@ func (l *life) raise(start context.Context) error {
 	if err := s.learn(l.desc.manifests); err != nil {
 		return err
 	}
-	if err := l.openLanes(start); err != nil {
+	lanes, err := l.openLanes(start, l.desc.lanes)
+	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	l.peer.life = l // from here on Release reaches it
 	s.mu.Unlock()
-	return l.sync(l.publish)
+	return l.publish(lanes)
 }
 
-// openLanes opens the lanes that are missing.
-func (l *life) openLanes(ctx context.Context) error {
+// openLanes opens n lanes, all or none.
+func (l *life) openLanes(ctx context.Context, n int) (lanes []*lane, err error) {
 	s := l.peer.server
-	for len(l.lanes) < l.desc.lanes {
+	for len(lanes) < n {
 		o := transport.Options{Hello: s.opts.Hello, Token: l.desc.plane.token, MaxInFlight: s.cfg.MaxInFlight, OnLog: s.onLog}
 		t, err := s.openLane(ctx, l, o)
 		if err != nil {
+			closeLanes(lanes, "closed", "another lane cannot be opened")
 			if l.desc.plane.network == "" {
-				return fmt.Errorf("open a lane on the control connection: %w", err)
+				return nil, fmt.Errorf("open a lane on the control connection: %w", err)
 			}
-			return fmt.Errorf("open a lane at %s://%s: %w", l.desc.plane.network, l.desc.plane.addr, err)
+			return nil, fmt.Errorf("open a lane at %s://%s: %w", l.desc.plane.network, l.desc.plane.addr, err)
 		}
-		n := &lane{Lane: t, exclusive: !l.desc.overlap}
-		l.lanes = append(l.lanes, n)
+		lanes = append(lanes, &lane{Lane: t, exclusive: !l.desc.overlap})
+	}
+	return lanes, nil
+}
+
+// publish lets new lanes take calls once the process has all instances. On an error the lanes are closed.
+func (l *life) publish(lanes []*lane) error {
+	err := l.sync(func() {
+		l.lanes = append(slices.Clone(l.lanes), lanes...)
 		l.opened = time.Now()
+		l.peer.setLanes(l.lanes)
+	})
+	if err != nil {
+		closeLanes(lanes, "closed", "the process is not ready for calls")
+		return err
+	}
+	for _, n := range lanes {
 		go func() {
 			<-n.Done()
 			select {
@@ -136,9 +152,6 @@ func (l *life) openLanes(ctx context.Context) error {
 	return nil
 }
 
-// publish lets the lanes take calls; the server's mu is held.
-func (l *life) publish() { l.peer.setLanes(l.lanes) }
-
 // run watches a life that takes calls until it ends, and returns why. Cancelling soft ends it in order; hard bounds that.
 func (l *life) run(soft, hard context.Context) error {
 	s := l.peer.server
@@ -147,9 +160,14 @@ func (l *life) run(soft, hard context.Context) error {
 	checked := make(chan error, 1)
 	checking, failed := false, 0
 	var reopen <-chan time.Time // set while a lane is missing
+	reopened := make(chan error, 1)
+	reopening := false
 	for {
 		select {
 		case <-l.ctx.Done():
+			if reopening {
+				<-reopened // it ends with the life
+			}
 			if soft.Err() != nil {
 				l.finish(hard)
 				return errStopping
@@ -157,13 +175,22 @@ func (l *life) run(soft, hard context.Context) error {
 			return context.Cause(l.ctx)
 		case dead := <-l.died:
 			l.dropLane(dead)
-			if reopen == nil {
-				reopen = time.After(l.waits.wait(time.Since(l.opened)))
+			if reopen == nil && !reopening {
+				reopen = time.After(l.waits.wait(l.laneLived()))
 			}
 		case <-reopen:
-			reopen = nil
-			if err := l.reopenLanes(); err != nil {
+			reopen, reopening = nil, true
+			go func() { reopened <- l.reopenLanes() }() // it takes as long as a start: health is watched meanwhile
+		case err := <-reopened:
+			reopening = false
+			if l.ctx.Err() != nil {
+				continue
+			}
+			if err != nil {
 				return err
+			}
+			if l.missingLanes() > 0 { // one ended while others were opened
+				reopen = time.After(l.waits.wait(l.laneLived()))
 			}
 		case <-check.C:
 			if !checking {
@@ -178,6 +205,10 @@ func (l *life) run(soft, hard context.Context) error {
 				continue
 			}
 			if failed++; failed == failedChecks {
+				if reopening {
+					l.end(err)
+					<-reopened
+				}
 				return err
 			}
 			s.logger.Warn("a health check failed", "pid", l.pid, "failed", failed, "of", failedChecks, "error", err)
@@ -188,13 +219,28 @@ func (l *life) run(soft, hard context.Context) error {
 // dropLane takes a dead lane out of use.
 func (l *life) dropLane(dead *lane) {
 	s := l.peer.server
-	l.lanes = slices.DeleteFunc(slices.Clone(l.lanes), func(o *lane) bool { return o == dead })
-	s.logger.Warn("a lane ended", "pid", l.pid, "left", len(l.lanes), "error", dead.Err())
 	s.mu.Lock()
+	l.lanes = slices.DeleteFunc(slices.Clone(l.lanes), func(o *lane) bool { return o == dead })
+	left := len(l.lanes)
 	l.peer.cause = fmt.Errorf("its lane ended: %w", dead.Err())
 	l.peer.setLanes(l.lanes)
 	s.mu.Unlock()
+	s.logger.Warn("a lane ended", "pid", l.pid, "left", left, "error", dead.Err())
 	s.tell()
+}
+
+// missingLanes is how many lanes are to be opened again.
+func (l *life) missingLanes() int {
+	l.peer.server.mu.Lock()
+	defer l.peer.server.mu.Unlock()
+	return l.desc.lanes - len(l.lanes)
+}
+
+// laneLived is the time since a lane was opened.
+func (l *life) laneLived() time.Duration {
+	l.peer.server.mu.Lock()
+	defer l.peer.server.mu.Unlock()
+	return time.Since(l.opened)
 }
 
 // reopenLanes replaces dead lanes. It fails when the process is gone, or when another one answers in its place.
@@ -209,10 +255,11 @@ func (l *life) reopenLanes() error {
 	if d.identity != l.desc.identity {
 		return errors.New("another process answers in its place")
 	}
-	if err := l.openLanes(ctx); err != nil {
+	lanes, err := l.openLanes(ctx, l.missingLanes())
+	if err != nil {
 		return err
 	}
-	if err := l.sync(l.publish); err != nil {
+	if err := l.publish(lanes); err != nil {
 		return err
 	}
 	s.tell()
@@ -256,7 +303,7 @@ func (l *life) finish(hard context.Context) {
 	} else if !r.Drained {
 		s.logger.Warn("calls still run on the plugin server after the time for draining", "pid", l.pid, "timeout", s.cfg.DrainTimeout)
 	}
-	l.closeLanes("shutdown", "the host is ending")
+	l.closeLanes("shutdown", "the host lets this process end")
 	if !s.cfg.Managed() {
 		l.releaseAll(ctx)
 	}
@@ -281,7 +328,14 @@ func (l *life) releaseAll(ctx context.Context) {
 }
 
 func (l *life) closeLanes(code, msg string) {
-	for _, n := range l.lanes {
+	l.peer.server.mu.Lock()
+	lanes := l.lanes
+	l.peer.server.mu.Unlock()
+	closeLanes(lanes, code, msg)
+}
+
+func closeLanes(lanes []*lane, code, msg string) {
+	for _, n := range lanes {
 		_ = n.Close(code, msg)
 	}
 }

@@ -21,7 +21,6 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver/reaper"
 	"github.com/outrigger-gateway/outrigger/proto/goplugin"
 )
 
@@ -57,13 +56,11 @@ type opener interface {
 type managed struct {
 	cfg     *Config
 	account *account
-	runDir  string
-	reaper  *reaper.Reaper
 	server  *Server
 }
 
 func (m *managed) open(ctx context.Context) (*link, error) {
-	p := newProcess(m.cfg.Command, m.cfg.Dir, limits{m.cfg.MemoryLimit, m.cfg.OpenFiles}, m.account, m.reaper, m.server.logger)
+	p := newProcess(m.cfg.Command, m.cfg.Dir, limits{m.cfg.MemoryLimit, m.cfg.OpenFiles}, m.account, m.server.servers.reaper, m.server.logger)
 	client := plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig:  plugin.HandshakeConfig{ProtocolVersion: 1, MagicCookieKey: cookieKey, MagicCookieValue: cookieValue},
 		VersionedPlugins: map[int]plugin.PluginSet{1: {}},
@@ -71,7 +68,7 @@ func (m *managed) open(ctx context.Context) (*link, error) {
 		SkipHostEnv:      true,
 		StartTimeout:     m.cfg.StartTimeout,
 		Logger:           hclog.NewNullLogger(), // everything worth telling is told by us
-		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: m.runDir},
+		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: m.server.servers.runDir},
 		GRPCDialOptions:  []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage))},
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, tmpDir string) (runner.Runner, error) {
 			p.tmpDir, p.env = tmpDir, environment(m.cfg, m.account, tmpDir, cmd.Env)

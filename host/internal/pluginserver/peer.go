@@ -44,6 +44,13 @@ func (p *peer) run(soft, hard context.Context) {
 		if soft.Err() != nil {
 			return
 		}
+		switch p.server.whatRole() {
+		case trial: // Begin tells why
+			return
+		case retired:
+			p.server.logger.Warn("an old build of the plugin server ended before its last requests", "process", p.number, "error", err)
+			return
+		}
 		wait := p.waits.wait(lived)
 		level := slog.LevelWarn
 		if err.Error() == said && lived == 0 { // a server that is not there for hours is worth one line, not thousands

@@ -13,15 +13,18 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/transport"
 )
 
-// Server is one configured plugin server with all its processes. Its methods may be called at once from many goroutines.
+// Server is one build of a configured plugin server with all its processes. Its methods may be called at once from many goroutines.
 type Server struct {
 	cfg      Config
+	backoff  Backoff
 	opts     *Options
 	servers  *Servers
 	logger   *slog.Logger
 	openLane laneOpener
 	soft     context.Context // ends when the server is to end in order
 	endSoft  context.CancelFunc
+	hard     context.Context // ends when the server is to end at once
+	endHard  context.CancelFunc
 
 	// What Call reads.
 	lanes      atomic.Pointer[laneSet]       // nil: no lane takes calls
@@ -41,17 +44,29 @@ type Server struct {
 	manifests []entity.Manifest // nil: never seen
 	stopping  bool
 	ready     bool
+	role      role
 	changes   []State // for tell
+
+	ending sync.Once // runs stop
 
 	telling sync.Mutex // held while OnState runs, so that changes stay in order; taken before mu
 }
+
+// role is what a Server is to its host.
+type role int
+
+const (
+	current role = iota // the build that new generations use; its processes are started again when they end
+	trial               // a new build that no generation uses yet; one end of a process is the end of the trial
+	retired             // an old build that requests in flight still use; what ends is not started again: it would be the new build
+)
 
 // laneOpener opens a lane of a life. Tests put their own in its place.
 type laneOpener func(ctx context.Context, l *life, o transport.Options) (transport.Lane, error)
 
 func newServer(cfg Config, ss *Servers, open laneOpener) *Server {
 	s := &Server{
-		cfg: cfg, opts: &ss.opts, servers: ss, openLane: open,
+		cfg: cfg, opts: &ss.opts, servers: ss, openLane: open, backoff: ss.opts.Backoff.withDefaults(cfg.Managed()),
 		logger:     ss.opts.Logger.With("server", cfg.Name),
 		idle:       make(chan struct{}, 1),
 		freed:      make(chan struct{}, 1),
@@ -59,6 +74,7 @@ func newServer(cfg Config, ss *Servers, open laneOpener) *Server {
 		overloaded: &transport.Error{Kind: transport.Overloaded, Msg: fmt.Sprintf("plugin server %q has %d calls in flight, its max_in_flight", cfg.Name, cfg.MaxInFlight)},
 	}
 	s.soft, s.endSoft = context.WithCancel(context.Background())
+	s.hard, s.endHard = context.WithCancel(ss.hard)
 	s.notReady.Store(&NotReadyError{Server: cfg.Name, State: StateStarting})
 	return s
 }
@@ -69,7 +85,7 @@ func (s *Server) Name() string { return s.cfg.Name }
 // addPeer adds one process or connection; before start.
 func (s *Server) addPeer(o opener) {
 	s.peers = append(s.peers, &peer{
-		server: s, number: len(s.peers), opener: o, waits: waits{Backoff: s.opts.Backoff},
+		server: s, number: len(s.peers), opener: o, waits: waits{Backoff: s.backoff},
 		done: make(chan struct{}), first: make(chan struct{}), state: StateStarting, since: time.Now(),
 	})
 }
@@ -103,6 +119,13 @@ func (s *Server) rebuild() {
 	wake(s.freed)
 	if ready := len(set.lanes) > 0; ready != s.ready {
 		s.ready = ready
+		s.change()
+	}
+}
+
+// change notes the state for tell; mu is held. What becomes of the other builds of a server is no state of the server.
+func (s *Server) change() {
+	if s.role == current {
 		s.changes = append(s.changes, s.current())
 	}
 }
@@ -123,9 +146,10 @@ func (s *Server) tell() {
 	}
 }
 
-// learn checks and keeps the manifests of a process that has just been asked.
+// learn checks and keeps the manifests of a process that has just been asked. A plugin of another server is refused; the current build
+// of a server takes the names of its plugins, a new one when it is promoted.
 func (s *Server) learn(list []entity.Manifest) error {
-	if err := s.servers.claim(s, list); err != nil {
+	if err := s.servers.claim(s, list, false); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -151,14 +175,23 @@ func (s *Server) onLog(rec transport.LogRecord) {
 }
 
 // start runs the peers.
-func (s *Server) start(hard context.Context) {
+func (s *Server) start() {
 	for _, p := range s.peers {
-		go p.run(s.soft, hard)
+		go p.run(s.soft, s.hard)
 	}
 }
 
-// stop ends the server: no new calls, wait for the running ones, end the processes. ctx bounds the first wait, hard the second.
-func (s *Server) stop(ctx, hard context.Context) {
+func (s *Server) whatRole() role {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.role
+}
+
+// stop ends the server once: no new calls, wait for the running ones, end the processes. ctx bounds the first wait; s.hard everything.
+func (s *Server) stop(ctx context.Context) { s.ending.Do(func() { s.end(ctx) }) }
+
+func (s *Server) end(ctx context.Context) {
+	defer s.endHard()
 	s.mu.Lock()
 	s.stopping = true
 	s.rebuild()
@@ -173,6 +206,8 @@ func (s *Server) stop(ctx, hard context.Context) {
 		case <-timer.C:
 			waiting = false
 		case <-ctx.Done():
+			waiting = false
+		case <-s.hard.Done():
 			waiting = false
 		}
 	}

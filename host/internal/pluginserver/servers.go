@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -23,16 +24,19 @@ const startSlack = 2 * time.Second
 // Servers are all plugin servers of a host.
 type Servers struct {
 	opts    Options
-	list    []*Server // by name
-	names   map[string]*Server
 	runDir  string         // empty without managed servers
 	reaper  *reaper.Reaper // nil without managed servers
+	open    laneOpener
 	hard    context.Context
 	endHard context.CancelFunc
 	stop    sync.Once
 
-	mu     sync.Mutex
-	owners map[string]*Server // by plugin name
+	mu      sync.Mutex        // taken before a server's mu
+	list    []*Server         // the current builds, by name
+	owners  map[string]string // name of the server by plugin name
+	others  map[*Server]bool  // builds on trial and retired ones, until their processes have ended
+	retired []*Server         // of others, the oldest first
+	ended   bool              // no build may begin any more
 }
 
 // Start starts the managed servers and connects to the attached ones, all at once, and waits until each is ready or has failed for
@@ -50,7 +54,7 @@ func start(ctx context.Context, configs []Config, opts Options, open laneOpener)
 		return nil, err
 	}
 	for _, s := range ss.list {
-		s.start(ss.hard)
+		s.start()
 	}
 	if err := ss.await(ctx); err != nil {
 		ss.endHard() // nobody uses them yet: no reason to be gentle
@@ -58,7 +62,7 @@ func start(ctx context.Context, configs []Config, opts Options, open laneOpener)
 		return nil, fmt.Errorf("start the plugin servers: %w", err)
 	}
 	failed := &StartError{}
-	for _, s := range ss.list {
+	for _, s := range ss.servers() {
 		if st := s.State(); !st.Ready {
 			failed.Failed = append(failed.Failed, st)
 		}
@@ -77,59 +81,64 @@ func prepare(configs []Config, opts Options, open laneOpener) (*Servers, error) 
 	if opts.HealthInterval <= 0 {
 		opts.HealthInterval = defaultHealthInterval
 	}
-	opts.Backoff = opts.Backoff.withDefaults()
-	ss := &Servers{opts: opts, names: map[string]*Server{}, owners: map[string]*Server{}}
+	ss := &Servers{opts: opts, open: open, owners: map[string]string{}, others: map[*Server]bool{}}
+	ss.hard, ss.endHard = context.WithCancel(context.Background())
 	var errs []error
-	accounts := map[string]*account{}
+	var accounts []*account
 	managedOnes := false
 	for _, cfg := range configs {
-		cfg, err := cfg.withDefaults()
-		if err == nil && cfg.Managed() {
-			managedOnes = true
-			if accounts[cfg.User], err = lookupAccount(cfg.User); err == nil {
-				err = checkEnv(cfg.Env)
-			}
-			if err != nil {
-				err = fmt.Errorf("plugin server %q: %w", cfg.Name, err)
-			}
-		}
-		if err == nil && ss.names[cfg.Name] != nil {
+		s, a, err := ss.build(cfg)
+		if err == nil && ss.find(cfg.Name) != nil {
 			err = fmt.Errorf("two plugin servers are named %q: names must be unique", cfg.Name)
 		}
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		s := newServer(cfg, ss, open)
+		managedOnes = managedOnes || s.cfg.Managed()
+		accounts = append(accounts, a)
 		ss.list = append(ss.list, s)
-		ss.names[cfg.Name] = s
 	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+	err := errors.Join(errs...)
+	if err == nil && managedOnes {
+		err = ss.prepareRunDir(accounts)
+	}
+	if err != nil {
+		ss.endHard()
+		return nil, err
 	}
 	slices.SortFunc(ss.list, byName)
-	if managedOnes {
-		if err := ss.prepareRunDir(accounts); err != nil {
-			return nil, err
-		}
-	}
-	ss.hard, ss.endHard = context.WithCancel(context.Background())
-	for _, s := range ss.list {
-		if !s.cfg.Managed() {
-			addr, _ := parseAddress(s.cfg.Address) // checked above
-			s.addPeer(&attached{cfg: &s.cfg, addr: addr})
-		}
-		for range s.cfg.Processes {
-			if s.cfg.Managed() {
-				s.addPeer(&managed{cfg: &s.cfg, account: accounts[s.cfg.User], runDir: ss.runDir, reaper: ss.reaper, server: s})
-			}
-		}
-	}
 	return ss, nil
 }
 
+// build makes a Server that has not been started, and the account that its processes run as.
+func (ss *Servers) build(cfg Config) (*Server, *account, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, nil, err
+	}
+	if !cfg.Managed() {
+		s := newServer(cfg, ss, ss.open)
+		addr, _ := parseAddress(cfg.Address) // checked with the configuration
+		s.addPeer(&attached{cfg: &s.cfg, addr: addr})
+		return s, nil, nil
+	}
+	a, err := lookupAccount(cfg.User)
+	if err == nil {
+		err = checkEnv(cfg.Env)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("plugin server %q: %w", cfg.Name, err)
+	}
+	s := newServer(cfg, ss, ss.open)
+	for range cfg.Processes {
+		s.addPeer(&managed{cfg: &s.cfg, account: a, server: s})
+	}
+	return s, a, nil
+}
+
 // prepareRunDir makes the run directory and starts the reaper that removes it if we cannot.
-func (ss *Servers) prepareRunDir(accounts map[string]*account) error {
+func (ss *Servers) prepareRunDir(accounts []*account) error {
 	sealDescriptors()
 	dir, err := makeRunDir(ss.opts.RunDir)
 	if err != nil {
@@ -155,51 +164,81 @@ func (ss *Servers) prepareRunDir(accounts map[string]*account) error {
 // await waits for the first result of every peer. It fails when ctx ends first.
 func (ss *Servers) await(ctx context.Context) error {
 	begin := time.Now()
-	for _, s := range ss.list {
-		most := s.cfg.StartTimeout
-		if s.cfg.Managed() {
-			most += startSlack
+	for _, s := range ss.servers() {
+		if err := s.await(ctx, begin); err != nil {
+			return err
 		}
-		timer := time.NewTimer(time.Until(begin.Add(most)))
-		for _, p := range s.peers {
-			select {
-			case <-p.first:
-			case <-timer.C:
-				timer.Reset(0) // the other peers of the server have had the same time
-			case <-ctx.Done():
-				timer.Stop()
-				return context.Cause(ctx)
-			}
-		}
-		timer.Stop()
 	}
 	return nil
 }
 
-// claim makes s the owner of the plugins in list, and of no others. It fails when another server owns one of them.
-func (ss *Servers) claim(s *Server, list []entity.Manifest) error {
+// await waits for the first result of every peer that was started at begin, no longer than a start may take.
+func (s *Server) await(ctx context.Context, begin time.Time) error {
+	most := s.cfg.StartTimeout
+	if s.cfg.Managed() {
+		most += startSlack
+	}
+	timer := time.NewTimer(time.Until(begin.Add(most)))
+	defer timer.Stop()
+	for _, p := range s.peers {
+		select {
+		case <-p.first:
+		case <-timer.C:
+			timer.Reset(0) // the other peers of the server have had the same time
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// claim checks that no other server hosts a plugin in list. The current build of a server, and one that becomes it, then hosts these
+// plugins and no others.
+func (ss *Servers) claim(s *Server, list []entity.Manifest, becomes bool) error {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
+	return ss.claimLocked(s, list, becomes || slices.Contains(ss.list, s))
+}
+
+func (ss *Servers) claimLocked(s *Server, list []entity.Manifest, take bool) error {
 	for _, m := range list {
-		if owner := ss.owners[m.Name]; owner != nil && owner != s {
-			names := [2]string{owner.cfg.Name, s.cfg.Name}
+		if owner, owned := ss.owners[m.Name]; owned && owner != s.cfg.Name {
+			names := [2]string{owner, s.cfg.Name}
 			slices.Sort(names[:])
 			return &DuplicatePluginError{Plugin: m.Name, Servers: names}
 		}
 	}
-	for name, owner := range ss.owners {
-		if owner == s {
-			delete(ss.owners, name)
-		}
+	if !take {
+		return nil
 	}
+	maps.DeleteFunc(ss.owners, func(_, owner string) bool { return owner == s.cfg.Name })
 	for _, m := range list {
-		ss.owners[m.Name] = s
+		ss.owners[m.Name] = s.cfg.Name
 	}
 	return nil
 }
 
-// Server returns the server with that name, nil when there is none.
-func (ss *Servers) Server(name string) *Server { return ss.names[name] }
+// servers lists the current build of every server, by name.
+func (ss *Servers) servers() []*Server {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return slices.Clone(ss.list)
+}
+
+// find returns the current build of a server; mu is held.
+func (ss *Servers) find(name string) *Server {
+	if i := slices.IndexFunc(ss.list, func(s *Server) bool { return s.cfg.Name == name }); i >= 0 {
+		return ss.list[i]
+	}
+	return nil
+}
+
+// Server returns the current build of the server with that name, nil when there is none.
+func (ss *Servers) Server(name string) *Server {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return ss.find(name)
+}
 
 // RunDir is the directory of the sockets of managed servers; empty when there are none.
 func (ss *Servers) RunDir() string { return ss.runDir }
@@ -208,24 +247,33 @@ func (ss *Servers) RunDir() string { return ss.runDir }
 // are unique: of two servers that host one name the second is not ready.
 func (ss *Servers) Manifests() []entity.Manifest {
 	var all []entity.Manifest
-	for _, s := range ss.list {
-		s.mu.Lock()
-		all = append(all, s.manifests...)
-		s.mu.Unlock()
+	for _, s := range ss.servers() {
+		all = append(all, s.Manifests()...)
 	}
 	return all
 }
 
-// Shutdown ends all servers at once: calls in flight get DrainTimeout, then managed processes end and attached connections are closed,
+// Manifests lists the plugins of the server in its own order; nil when it has never answered.
+func (s *Server) Manifests() []entity.Manifest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.manifests
+}
+
+// Shutdown ends all servers at once, whatever build: calls in flight get DrainTimeout, then managed processes end and attached connections are closed,
 // and the run directory is removed. When ctx ends first, processes are killed; Shutdown still waits until they are gone, and returns
 // the cause. Later calls do nothing.
 func (ss *Servers) Shutdown(ctx context.Context) error {
 	var err error
 	ss.stop.Do(func() {
 		defer context.AfterFunc(ctx, ss.endHard)()
+		ss.mu.Lock()
+		ss.ended = true
+		all := slices.AppendSeq(slices.Clone(ss.list), maps.Keys(ss.others))
+		ss.mu.Unlock()
 		var wg sync.WaitGroup
-		for _, s := range ss.list {
-			wg.Go(func() { s.stop(ctx, ss.hard) })
+		for _, s := range all {
+			wg.Go(func() { s.stop(ctx) })
 		}
 		wg.Wait()
 		if ctx.Err() != nil {

@@ -26,6 +26,8 @@ type Status struct {
 	InFlight  int64           `json:"in_flight"`
 	Shed      uint64          `json:"shed"` // calls refused because of max_in_flight
 	Processes []ProcessStatus `json:"processes"`
+	// Retired is how many older builds still serve requests that began with them.
+	Retired int `json:"retired"`
 }
 
 // ProcessStatus is one process of a server.
@@ -126,8 +128,9 @@ func (s *Server) Status() Status {
 
 // Ready gives the state of every server, by name.
 func (ss *Servers) Ready() []State {
-	list := make([]State, len(ss.list))
-	for i, s := range ss.list {
+	servers := ss.servers()
+	list := make([]State, len(servers))
+	for i, s := range servers {
 		list[i] = s.State()
 	}
 	return list
@@ -135,9 +138,11 @@ func (ss *Servers) Ready() []State {
 
 // Status gives the status of every server, by name.
 func (ss *Servers) Status() []Status {
-	list := make([]Status, len(ss.list))
-	for i, s := range ss.list {
+	servers := ss.servers()
+	list := make([]Status, len(servers))
+	for i, s := range servers {
 		list[i] = s.Status()
+		list[i].Retired = ss.retiredOf(s.cfg.Name)
 	}
 	return list
 }

@@ -1,0 +1,204 @@
+package pluginserver
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// maxRetired is how many old builds of one server may serve the rest of their requests at the same time. A request can last for hours; a
+// source that is saved every minute must not keep sixty processes alive. The oldest build beyond it gets DrainTimeout, then it ends.
+const maxRetired = 4
+
+// Config of the server, with its defaults.
+func (s *Server) Config() Config { return s.cfg }
+
+// Begin starts a new build of a managed server beside the current one, and waits until all its processes are ready. Nobody uses it until
+// it is promoted; the caller ends it with Abandon when it does not come to that. cfg names the server; the rest of it may differ.
+//
+// When Begin fails, or ctx ends, nothing of the new build is left.
+func (ss *Servers) Begin(ctx context.Context, cfg Config) (*Server, error) {
+	ss.mu.Lock()
+	old := ss.find(cfg.Name)
+	ss.mu.Unlock()
+	switch {
+	case old == nil:
+		return nil, fmt.Errorf("there is no plugin server %q", cfg.Name)
+	case !old.cfg.Managed() || !cfg.Managed():
+		return nil, fmt.Errorf("plugin server %q is attached: the host does not start it; restart it where it runs, the host connects again", cfg.Name)
+	}
+	s, _, err := ss.build(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.role = trial
+	ss.mu.Lock()
+	if ss.ended {
+		ss.mu.Unlock()
+		s.endHard()
+		return nil, &UnreachableError{cfg.Name, errStopping.Error()}
+	}
+	ss.others[s] = true
+	ss.mu.Unlock()
+	s.start()
+	if err := s.await(ctx, time.Now()); err != nil {
+		s.endHard()
+		s.Abandon()
+		return nil, fmt.Errorf("start the new build of plugin server %q: %w", cfg.Name, err)
+	}
+	if err := s.lives(); err != nil {
+		s.Abandon()
+		return nil, fmt.Errorf("the new build of plugin server %q does not start: %w", cfg.Name, err)
+	}
+	return s, nil
+}
+
+// lives is an error when a process of the server is not ready.
+func (s *Server) lives() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.livesLocked()
+}
+
+func (s *Server) livesLocked() error {
+	for _, p := range s.peers {
+		switch {
+		case p.state == StateReady:
+		case p.cause != nil:
+			return p.cause
+		default:
+			return errNoAnswerYet
+		}
+	}
+	return nil
+}
+
+// Check asks every process of the server for its health.
+func (s *Server) Check() error {
+	s.mu.Lock()
+	lives := s.takingCalls()
+	s.mu.Unlock()
+	for _, l := range lives {
+		if err := l.checkHealth(); err != nil {
+			return fmt.Errorf("pid %d: %w", l.pid, err)
+		}
+	}
+	return s.lives()
+}
+
+// Promote makes a build that was begun the current one of its server, if all its processes live and have all its instances. The build
+// before it serves the calls of its instances until they are released, and then ends; Promote does not wait for that. When Promote fails
+// nothing has changed.
+func (ss *Servers) Promote(next *Server) error {
+	ss.mu.Lock()
+	old := ss.find(next.cfg.Name)
+	err := ss.exchange(old, next)
+	var over *Server
+	if err == nil {
+		ss.retired = append(ss.retired, old)
+		if same := ss.retiredLocked(old.cfg.Name); len(same) > maxRetired {
+			over = same[0]
+		}
+	}
+	ss.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	next.tell()
+	old.mu.Lock()
+	idle := len(old.instances) == 0
+	old.mu.Unlock()
+	if idle {
+		go ss.finish(old)
+	}
+	if over != nil {
+		over.logger.Warn("requests keep an old build of the plugin server alive for too long: it ends", "drain_timeout", over.cfg.DrainTimeout, "kept", maxRetired)
+		go ss.finish(over)
+	}
+	return nil
+}
+
+// exchange puts next into old's place; ss.mu is held.
+func (ss *Servers) exchange(old, next *Server) error {
+	if ss.ended {
+		return errStopping
+	}
+	next.mu.Lock()
+	defer next.mu.Unlock()
+	// A process that ends from here on is started again: who looks at its state and its role does so with mu held.
+	if err := next.livesLocked(); err != nil {
+		return err
+	}
+	if err := next.refused(); err != nil {
+		return err
+	}
+	if err := ss.claimLocked(next, next.manifests, true); err != nil {
+		return err
+	}
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	old.role, next.role = retired, current
+	if old.ready != next.ready { // the server is the same: only a difference is news
+		next.change()
+	}
+	ss.list[slices.Index(ss.list, old)] = next
+	delete(ss.others, next)
+	ss.others[old] = true
+	return nil
+}
+
+// refused is the error of an instance that a process does not have; mu is held.
+func (s *Server) refused() error {
+	for _, p := range s.peers {
+		for id, in := range s.instances {
+			switch a, asked := p.life.applied[id]; {
+			case asked && a.instance == in && a.err != nil:
+				return a.err
+			case !asked || a.instance != in:
+				return fmt.Errorf("plugin %q: %w", in.Plugin, errNoAnswerYet)
+			}
+		}
+	}
+	return nil
+}
+
+// Abandon ends a build that was begun and not promoted, and waits until its processes are gone.
+func (s *Server) Abandon() { s.servers.finish(s) }
+
+// finish ends a build that is not the current one.
+func (ss *Servers) finish(s *Server) {
+	s.stop(ss.hard)
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	delete(ss.others, s)
+	ss.retired = slices.DeleteFunc(ss.retired, func(o *Server) bool { return o == s })
+}
+
+// retiredOf counts the old builds of a server that have not ended.
+func (ss *Servers) retiredOf(name string) int {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return len(ss.retiredLocked(name))
+}
+
+func (ss *Servers) retiredLocked(name string) []*Server {
+	var same []*Server
+	for _, s := range ss.retired {
+		if s.cfg.Name == name {
+			same = append(same, s)
+		}
+	}
+	return same
+}
+
+// letGo ends a retired build whose last instances are being released: first they are closed, then the processes end.
+func (s *Server) letGo(ids []uint64) {
+	s.mu.Lock()
+	lives := s.takingCalls()
+	s.mu.Unlock()
+	for _, l := range lives {
+		l.release(ids...)
+	}
+	s.servers.finish(s)
+}
