@@ -69,7 +69,7 @@ func Arguments(method reflect.Type, given []any) ([]reflect.Value, error) {
 	}
 	var args []reflect.Value
 	for i := range fixed {
-		if i >= len(given) {
+		if kind := method.In(i).Kind(); i >= len(given) || given[i] == nil && (kind == reflect.String || kind == reflect.Int || kind == reflect.Float64 || kind == reflect.Bool) {
 			args = append(args, omitted(method.In(i)))
 			continue
 		}
@@ -107,7 +107,7 @@ func Rest(given []any, fixed int, item reflect.Type) []any {
 	return rest
 }
 
-// omitted is what an optional parameter gets when it is left out: -1 for a number, else the zero value.
+// omitted is what an optional parameter gets when it is left out, or null where Go has none: -1 for an integer, else the zero value.
 func omitted(want reflect.Type) reflect.Value {
 	v := reflect.New(want).Elem()
 	if want.Kind() == reflect.Int {

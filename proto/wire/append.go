@@ -162,11 +162,21 @@ func appendRaw(dst, v []byte) []byte {
 	return append(dst, v...)
 }
 
-// appendHeaders appends the flat array of names and values.
+// appendHeaders appends the flat array of names and values of a call.
 func appendHeaders(dst []byte, hs []Header) []byte {
 	dst = appendArray(dst, 2*len(hs))
 	for i := range hs {
 		dst = appendLower(dst, hs[i].Name)
+		dst = appendBinStr(dst, hs[i].Value)
+	}
+	return dst
+}
+
+// appendGiven appends the headers of an operation: their names stand as the plugin gave them.
+func appendGiven(dst []byte, hs []Header) []byte {
+	dst = appendArray(dst, 2*len(hs))
+	for i := range hs {
+		dst = appendStr(dst, hs[i].Name)
 		dst = appendBinStr(dst, hs[i].Value)
 	}
 	return dst

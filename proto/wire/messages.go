@@ -54,7 +54,7 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
-// Header is one header line. The name is lower-cased when it is encoded.
+// Header is one header line. The name is lower-cased when it is encoded in a call.
 type Header struct {
 	Name  string
 	Value string

@@ -62,7 +62,7 @@ func appendOp(dst []byte, op *Op) []byte {
 		dst = appendOpHead(dst, op, 3)
 		dst = appendUint(dst, uint64(max(op.Status, 0)))
 		dst = appendOptBody(dst, op.Body, op.HasBody)
-		return appendHeaders(dst, op.Headers)
+		return appendGiven(dst, op.Headers)
 	case OpResponseError:
 		dst = appendOpHead(dst, op, 3)
 		dst = appendUint(dst, uint64(max(op.Status, 0)))
@@ -71,7 +71,7 @@ func appendOp(dst []byte, op *Op) []byte {
 		} else {
 			dst = appendNil(dst)
 		}
-		return appendHeaders(dst, op.Headers)
+		return appendGiven(dst, op.Headers)
 	case OpClientAuthenticate:
 		dst = appendOpHead(dst, op, 2)
 		dst = appendRaw(dst, op.Value)

@@ -119,6 +119,15 @@ func headers(hs []wire.Header) []*pluginv1.Header {
 	return out
 }
 
+// given makes the headers of an operation: their names stand as the plugin gave them.
+func given(hs []wire.Header) []*pluginv1.Header {
+	out := make([]*pluginv1.Header, len(hs))
+	for i := range hs {
+		out[i] = &pluginv1.Header{Name: text(hs[i].Name), Value: []byte(hs[i].Value)}
+	}
+	return out
+}
+
 func headersOf(dst []wire.Header, hs []*pluginv1.Header) []wire.Header {
 	for _, h := range hs {
 		dst = append(dst, wire.Header{Name: h.GetName(), Value: string(h.GetValue())})

@@ -45,9 +45,9 @@ func operation(op *wire.Op) *pluginv1.Operation {
 	case wire.OpResponseSetStatus:
 		m.Status = uint32(max(op.Status, 0))
 	case wire.OpResponseExit:
-		m.Status, m.Body, m.Headers = uint32(max(op.Status, 0)), blob(op.Body, op.HasBody), headers(op.Headers)
+		m.Status, m.Body, m.Headers = uint32(max(op.Status, 0)), blob(op.Body, op.HasBody), given(op.Headers)
 	case wire.OpResponseError:
-		m.Status, m.Headers = uint32(max(op.Status, 0)), headers(op.Headers)
+		m.Status, m.Headers = uint32(max(op.Status, 0)), given(op.Headers)
 		if op.HasBody {
 			m.Message = some([]byte(op.Name))
 		}
