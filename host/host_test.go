@@ -46,7 +46,7 @@ func started(t *testing.T, plugins ...pdk.Plugin) (h *Host, get func(path string
 			t.Errorf("shutdown: %v", err)
 		}
 	})
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	get = func(path string) (int, string) {
 		t.Helper()
 		resp, err := client.Get("http://" + h.Addresses()[0] + path)

@@ -18,7 +18,7 @@ import (
 )
 
 // patience bounds every wait of these tests.
-const patience = 10 * time.Second
+const patience = 20 * time.Second
 
 // event is one message of the server on a lane.
 type event struct {

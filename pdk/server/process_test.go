@@ -306,10 +306,9 @@ func TestManagedByGoPlugin(t *testing.T) {
 			t.Errorf("%s has mode %v", name, info.Mode())
 		}
 	}
-	killed := time.Now()
 	c.Kill()
-	if !c.Exited() || time.Since(killed) > 1900*time.Millisecond { // else go-plugin lost its patience
-		t.Errorf("exited %v after %v", c.Exited(), time.Since(killed))
+	if !c.Exited() {
+		t.Error("the server has not ended")
 	}
 	if names := sockets(t, dir); len(names) != 0 {
 		t.Errorf("left behind: %q", names)
@@ -357,7 +356,7 @@ func TestHostGone(t *testing.T) { // lesson 13
 	l := f.lane()
 	l.call(1, newCall(2)) // a handler that runs keeps nothing alive
 	_ = w.Close()
-	p.wait(2 * time.Second)
+	p.wait(patience)
 	if names := sockets(t, dir); len(names) != 0 {
 		t.Errorf("left behind: %q", names)
 	}
@@ -373,7 +372,7 @@ func TestParentKilled(t *testing.T) { // lesson 13
 	if err := p.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the end of the server", 2*time.Second, func() bool { return !alive(pid) && len(sockets(t, dir)) == 0 })
+	eventually(t, "the end of the server", patience, func() bool { return !alive(pid) && len(sockets(t, dir)) == 0 })
 }
 
 func pidOf(t *testing.T, stdout *output) int {
@@ -407,7 +406,7 @@ func TestOrphanWorksOn(t *testing.T) { // lesson 14: who the parent is does not 
 	_, client := dialControl(t, control)
 	works(t, client)
 	_ = w.Close()
-	eventually(t, "the end of the server", 2*time.Second, func() bool { return !alive(pid) && len(sockets(t, dir)) == 0 })
+	eventually(t, "the end of the server", patience, func() bool { return !alive(pid) && len(sockets(t, dir)) == 0 })
 }
 
 func TestBadManagedEnvironment(t *testing.T) {

@@ -35,7 +35,7 @@ func canned(t *testing.T, answer string) (addr string, heard func() string) {
 			}
 			go func() {
 				defer c.Close()
-				_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+				_ = c.SetDeadline(time.Now().Add(patience))
 				var text bytes.Buffer
 				r, err := http.ReadRequest(bufio.NewReader(io.TeeReader(c, &text)))
 				if err != nil {
@@ -69,7 +69,7 @@ func (g *gateway) text(request string) string {
 		g.t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(c, request); err != nil {
 		g.t.Fatal(err)
 	}
@@ -197,7 +197,7 @@ func TestTruncatedRequests(t *testing.T) {
 			}
 			_, _ = io.WriteString(c, "POST /api HTTP/1.1\r\nHost: x\r\n"+body)
 			_ = c.(*net.TCPConn).CloseWrite()
-			_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+			_ = c.SetDeadline(time.Now().Add(patience))
 			text, _ := io.ReadAll(c)
 			c.Close()
 			if strings.HasPrefix(string(text), "HTTP/1.1 2") {

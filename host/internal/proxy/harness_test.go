@@ -93,10 +93,10 @@ func start(t testing.TB, up http.Handler, text string, plugins []pdk.Plugin, cha
 		t.Fatal(err)
 	}
 	g.addr = ln.Addr().String()
-	s := NewServer(g.proxy, ServerOptions{MaxHeaderBytes: 16 << 10, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second})
+	s := NewServer(g.proxy, ServerOptions{MaxHeaderBytes: 16 << 10, ReadTimeout: patience, WriteTimeout: patience})
 	s.Serve(ln)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := s.Shutdown(ctx); err != nil {
 			t.Errorf("shutdown: %v", err)
@@ -188,7 +188,7 @@ func (g *gateway) raw(request string, responses int) []reply {
 		g.t.Fatal(err)
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		g.t.Fatal(err)
 	}
 	if _, err := io.WriteString(c, request); err != nil {

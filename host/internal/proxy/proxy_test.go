@@ -263,13 +263,16 @@ func (h bodyFilter) BodyFilter(k *pdk.PDK, chunk []byte, last bool) ([]byte, err
 
 var errTest = errors.New("test failure")
 
+// patience is how long a test waits for what must happen. It is long: the machine may be busy.
+const patience = 20 * time.Second
+
 // eventually waits for a condition.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 5 s: %s", what)
+			t.Fatalf("not within %v: %s", patience, what)
 		}
 		time.Sleep(time.Millisecond)
 	}

@@ -50,9 +50,9 @@ func group(t *testing.T) *exec.Cmd {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%s: not within 10s", what)
+			t.Fatalf("%s: not within 20s", what)
 		}
 	}
 }
