@@ -54,6 +54,7 @@ const (
 	AskNodeGetMemoryStats                          = 9  // node.get_memory_stats
 	AskNodeGetConfiguration                        = 10 // node.get_configuration
 	AskRequestGetRawBody                           = 1  // request.get_raw_body
+	AskResponseGetRawBody                          = 16 // response.get_raw_body
 	AskServiceSetUpstream                          = 7  // service.set_upstream
 	AskServiceResponseGetRawBody                   = 2  // service.response.get_raw_body
 	AskVaultGet                                    = 13 // vault.get
@@ -273,7 +274,7 @@ var Functions = [FunctionCount]Function{
 	FnResponseAddHeader:                           {Name: "response.add_header", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess | PhaseResponse | PhaseHeaderFilter, Op: OpResponseAddHeader},
 	FnResponseClearHeader:                         {Name: "response.clear_header", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess | PhaseResponse | PhaseHeaderFilter, Op: OpResponseClearHeader},
 	FnResponseSetHeaders:                          {Name: "response.set_headers", Class: ClassWrite, Phases: PhaseRewrite | PhaseAccess | PhaseResponse | PhaseHeaderFilter},
-	FnResponseGetRawBody:                          {Name: "response.get_raw_body", Class: ClassAsk, Phases: PhaseResponse, Ask: AskServiceResponseGetRawBody},
+	FnResponseGetRawBody:                          {Name: "response.get_raw_body", Class: ClassAsk, Phases: PhaseResponse, Ask: AskResponseGetRawBody},
 	FnResponseSetRawBody:                          {Name: "response.set_raw_body", Class: ClassWrite, Phases: PhaseResponse, Op: OpResponseSetRawBody},
 	FnResponseExit:                                {Name: "response.exit", Class: ClassExit, Phases: PhaseRewrite | PhaseAccess | PhaseResponse | PhaseHeaderFilter, Op: OpResponseExit},
 	FnResponseError:                               {Name: "response.error", Class: ClassExit, Phases: PhaseRewrite | PhaseAccess | PhaseResponse | PhaseHeaderFilter, Op: OpResponseError},

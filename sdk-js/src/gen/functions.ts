@@ -68,7 +68,7 @@ export const ASK_NODE_GET_MEMORY_STATS = 9;
 export const ASK_NODE_GET_CONFIGURATION = 10;
 export const ASK_REQUEST_GET_RAW_BODY = 1;
 export const ASK_REQUEST_GET_BODY = 1;
-export const ASK_RESPONSE_GET_RAW_BODY = 2;
+export const ASK_RESPONSE_GET_RAW_BODY = 16;
 export const ASK_SERVICE_SET_UPSTREAM = 7;
 export const ASK_SERVICE_RESPONSE_GET_RAW_BODY = 2;
 export const ASK_SERVICE_RESPONSE_GET_BODY = 2;
@@ -215,7 +215,7 @@ export const functions = {
   responseAddHeader: { name: "response.add_header", class: "write", phases: 0x1e, op: 22, ask: 0, level: 0 },
   responseClearHeader: { name: "response.clear_header", class: "write", phases: 0x1e, op: 23, ask: 0, level: 0 },
   responseSetHeaders: { name: "response.set_headers", class: "write", phases: 0x1e, op: 0, ask: 0, level: 0 },
-  responseGetRawBody: { name: "response.get_raw_body", class: "ask", phases: 0x08, op: 0, ask: 2, level: 0 },
+  responseGetRawBody: { name: "response.get_raw_body", class: "ask", phases: 0x08, op: 0, ask: 16, level: 0 },
   responseSetRawBody: { name: "response.set_raw_body", class: "write", phases: 0x08, op: 24, ask: 0, level: 0 },
   responseExit: { name: "response.exit", class: "exit", phases: 0x1e, op: 25, ask: 0, level: 0 },
   responseError: { name: "response.error", class: "exit", phases: 0x1e, op: 26, ask: 0, level: 0 },
