@@ -89,7 +89,7 @@ func running(pids []int) []int {
 // leftovers is an error when a process or a run directory of the tests is left.
 func leftovers() error {
 	var err error
-	deadline := time.Now().Add(2 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		err = leftoversNow()
 		if err == nil || time.Now().After(deadline) {
