@@ -56,6 +56,7 @@ type Host struct {
 	servers     *servers
 	builder     *generation.Builder
 	generations generation.Holder
+	entities    *entity.Set // of the current generation, as they were read; guarded by reloading
 	upstream    *upstream.Transport
 	proxy       *proxy.Proxy
 	http        *proxy.Server
@@ -141,15 +142,8 @@ func (h *Host) Logger() *slog.Logger { return h.logger }
 func (h *Host) Reload(ctx context.Context) error {
 	h.reloading.Lock()
 	defer h.reloading.Unlock()
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := h.untilStop(ctx)
 	defer cancel()
-	go func() { // a shutdown does not wait for plugin servers that are slow to take a configuration
-		select {
-		case <-h.stop:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
 	set, err := h.load()
 	if err != nil {
 		return err
@@ -165,6 +159,31 @@ func (h *Host) Reload(ctx context.Context) error {
 		"services", len(set.Services), "routes", len(set.Routes), "consumers", len(set.Consumers), "plugins", len(set.Plugins))
 	return nil
 }
+
+// untilStop ends ctx when a shutdown begins, which does not wait for plugin servers that are slow to take a configuration.
+func (h *Host) untilStop(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-h.stop:
+			cancel(errStopping)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
+}
+
+func (h *Host) stopping() bool {
+	select {
+	case <-h.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// errStopping is why nothing new becomes live.
+var errStopping = errors.New("the gateway is shutting down")
 
 // Shutdown accepts no more requests, waits for those in flight, at most drain_timeout, and ends everything. It may be called again.
 func (h *Host) Shutdown(ctx context.Context) error {
@@ -216,32 +235,39 @@ func (h *Host) load() (*entity.Set, error) {
 
 // apply compiles a set and makes it the current generation.
 func (h *Host) apply(ctx context.Context, set *entity.Set) error {
-	select {
-	case <-h.stop:
-		return errors.New("the gateway is shutting down")
-	default:
+	if h.stopping() {
+		return errStopping
 	}
-	catalog, err := h.builder.Catalog(set)
+	gen, err := h.compile(ctx, set, h.servers.builds())
 	if err != nil {
 		return err
+	}
+	h.entities = set
+	h.generations.Swap(gen)
+	return nil
+}
+
+// compile makes a generation of a set that uses the given builds of the plugin servers. The set stays as it was read: what its plugin records
+// lack is filled in by the schemas of these builds, and others may want something else.
+func (h *Host) compile(ctx context.Context, set *entity.Set, servers builds) (*generation.Generation, error) {
+	builder := h.builder.With(servers)
+	set = set.WithOwnPlugins()
+	catalog, err := builder.Catalog(set)
+	if err != nil {
+		return nil, err
 	}
 	if current := h.generations.Current(); current != nil {
 		catalog = current.Known(catalog)
 	}
 	if err := config.ResolvePlugins(set, catalog); err != nil {
-		return err
+		return nil, err
 	}
-	gen, err := h.builder.Build(ctx, set, catalog)
-	if err != nil {
-		return err
-	}
-	h.generations.Swap(gen)
-	return nil
+	return builder.Build(ctx, set, catalog)
 }
 
 // startServers starts the plugin servers. One that does not come up is tried again in the background, and its routes answer by fail mode.
 func (h *Host) startServers(ctx context.Context) error {
-	s := &servers{policies: map[string]generation.Policy{}, logger: h.logger}
+	s := &servers{policies: map[string]generation.Policy{}, logger: h.logger, replacing: map[string]*sync.Mutex{}}
 	var configs []pluginserver.Config
 	for i := range h.settings.PluginServers {
 		c := &h.settings.PluginServers[i]
@@ -251,10 +277,11 @@ func (h *Host) startServers(ctx context.Context) error {
 		}
 		configs = append(configs, cfg)
 		s.policies[c.Name] = policyOf(c)
+		s.replacing[c.Name] = new(sync.Mutex)
 	}
 	// The builder is there before the first server, which may log in the name of an instance at once.
 	var err error
-	if h.builder, err = generation.NewBuilder(h.opts.Plugins, s); err != nil {
+	if h.builder, err = generation.NewBuilder(h.opts.Plugins, nil); err != nil {
 		return err
 	}
 	all, err := pluginserver.Start(ctx, configs, pluginserver.Options{

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/config"
@@ -18,57 +20,81 @@ import (
 	"github.com/outrigger-gateway/outrigger/pdk"
 )
 
-// servers shows the plugin servers to the builder of generations.
+// servers are the plugin servers with what the settings say about them.
 type servers struct {
 	all      *pluginserver.Servers
 	policies map[string]generation.Policy
 	logger   *slog.Logger
+	// replacing is held, by server, from the start of a new build to its end or its promotion: the build that was asked for last wins.
+	replacing map[string]*sync.Mutex
 }
 
-func (s *servers) Manifests() []entity.Manifest {
-	list := s.all.Manifests()
-	for i := range list {
-		if s.policies[list[i].Server].FailOpen {
-			list[i].FailMode = "open"
+// builds shows the builder of generations one build of every plugin server.
+type builds struct {
+	*servers
+	list []*pluginserver.Server
+}
+
+// builds are the current ones, and next in place of the one that it is to replace.
+func (s *servers) builds(next ...*pluginserver.Server) builds {
+	b := builds{s, s.all.Current()}
+	for i, old := range b.list {
+		for _, n := range next {
+			if n.Name() == old.Name() {
+				b.list[i] = n
+			}
 		}
 	}
-	return list
+	return b
 }
 
-func (s *servers) Pending() map[string]string {
-	known := map[string]bool{}
-	for _, m := range s.all.Manifests() {
-		known[m.Server] = true
+func (b builds) server(name string) *pluginserver.Server {
+	return b.list[slices.IndexFunc(b.list, func(s *pluginserver.Server) bool { return s.Name() == name })]
+}
+
+func (b builds) Manifests() []entity.Manifest {
+	var all []entity.Manifest
+	for _, s := range b.list {
+		for _, m := range s.Manifests() {
+			if b.policies[m.Server].FailOpen {
+				m.FailMode = "open"
+			}
+			all = append(all, m)
+		}
 	}
+	return all
+}
+
+func (b builds) Pending() map[string]string {
 	pending := map[string]string{}
-	for _, st := range s.all.Ready() {
-		if !known[st.Server] && !st.Ready {
+	for _, s := range b.list {
+		if st := s.State(); !st.Ready && s.Manifests() == nil {
 			pending[st.Server] = st.Reason
 		}
 	}
 	return pending
 }
 
-func (s *servers) Remote(server string) plan.Remote { return s.all.Server(server) }
+func (b builds) Remote(server string) plan.Remote { return b.server(server) }
 
-func (s *servers) Policy(server string) generation.Policy { return s.policies[server] }
+func (b builds) Policy(server string) generation.Policy { return b.policies[server] }
 
 // Configure treats an unreachable server as one that will take the instance when it is back: its requests get the fail mode's answer
-// until then.
-func (s *servers) Configure(ctx context.Context, server string, id uint64, r *entity.Plugin, cfg []byte) error {
-	err := s.all.Server(server).Configure(ctx, pluginserver.Instance{
+// until then. (A new build that did not take an instance is not promoted.)
+func (b builds) Configure(ctx context.Context, server string, id uint64, r *entity.Plugin, cfg []byte) error {
+	err := b.server(server).Configure(ctx, pluginserver.Instance{
 		ID: id, Plugin: r.Name, Config: cfg, RecordID: r.ID, InstanceName: r.InstanceName,
 	})
 	var down *pluginserver.UnreachableError
 	if errors.As(err, &down) {
-		s.logger.Warn("the plugin server is down: the instance is configured when it is back",
+		b.logger.Warn("the plugin server is down: the instance is configured when it is back",
 			"server", server, "plugin", r.Name, "record", r.ID, "reason", down.Reason)
 		return nil
 	}
 	return err
 }
 
-func (s *servers) Release(server string, ids ...uint64) { s.all.Server(server).Release(ids...) }
+func (b builds) Release(server string, ids ...uint64) { b.server(server).Release(ids...) }
 
 // policyOf is what the settings say about the calls of one server.
 func policyOf(c *config.PluginServer) generation.Policy {

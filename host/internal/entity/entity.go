@@ -29,6 +29,39 @@ type Set struct {
 	Blank          bool   // the document held nothing at all, not even a _format_version
 }
 
+// WithOwnPlugins is a copy whose plugin records may be changed: their configurations are copies too.
+func (s *Set) WithOwnPlugins() *Set {
+	c := *s
+	c.Plugins = make([]*Plugin, len(s.Plugins))
+	for i, p := range s.Plugins {
+		own := *p
+		if p.Config != nil {
+			own.Config = cloneJSON(p.Config).(map[string]any)
+		}
+		c.Plugins[i] = &own
+	}
+	return &c
+}
+
+// cloneJSON copies what decoding JSON or YAML made.
+func cloneJSON(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		c := make(map[string]any, len(v))
+		for k, e := range v {
+			c[k] = cloneJSON(e)
+		}
+		return c
+	case []any:
+		c := make([]any, len(v))
+		for i, e := range v {
+			c[i] = cloneJSON(e)
+		}
+		return c
+	}
+	return v
+}
+
 // Service is where requests are sent to.
 type Service struct {
 	ID             string   `json:"id"`

@@ -35,12 +35,14 @@ func DefaultPolicy() Policy {
 	return p
 }
 
-// Servers is what a builder needs of the plugin servers.
+// Servers is what a builder needs of the plugin servers. A name means the same build of the server for the whole life of a value: instances
+// are made there and released there, whatever is current meanwhile.
 type Servers interface {
 	// Manifests lists the plugins of all servers that have described themselves.
 	Manifests() []entity.Manifest
 	// Pending names the servers that never have, each with the reason.
 	Pending() map[string]string
+	// Remote is comparable: an equal value is the same build of the server. Instances are shared between generations that use the same build.
 	Remote(server string) plan.Remote
 	Policy(server string) Policy
 	// Configure creates the instance in every process of the server. A server that is down takes it when it is back; only a refused
@@ -54,26 +56,42 @@ type Builder struct {
 	servers   Servers
 	native    map[string]pdk.Plugin
 	manifests []entity.Manifest // of native plugins
+	*made
+}
 
+// made is what the builders of one host have made.
+type made struct {
 	number atomic.Uint64
 	nextID atomic.Uint64
 
 	mu        sync.Mutex
-	instances map[[32]byte]*shared
+	instances map[instanceKey]*shared
 	byID      map[uint64]*shared
 }
 
 // shared is an instance with the number of generations that use it.
 type shared struct {
 	*plan.Instance
-	key    [32]byte
-	server string
-	refs   int
+	key     instanceKey
+	servers Servers // where it was made
+	server  string
+	refs    int
+}
+
+// instanceKey identifies what makes two records the same instance: the content, and the build of the server that has it.
+type instanceKey struct {
+	content [32]byte
+	remote  plan.Remote
+}
+
+// With is a builder that uses other builds of the plugin servers. What both make is shared where it is the same.
+func (b *Builder) With(servers Servers) *Builder {
+	return &Builder{servers: servers, native: b.native, manifests: b.manifests, made: b.made}
 }
 
 // NewBuilder makes a builder for the given native plugins and servers.
 func NewBuilder(native []pdk.Plugin, servers Servers) (*Builder, error) {
-	b := &Builder{servers: servers, native: map[string]pdk.Plugin{}, instances: map[[32]byte]*shared{}, byID: map[uint64]*shared{}}
+	b := &Builder{servers: servers, native: map[string]pdk.Plugin{}, made: &made{instances: map[instanceKey]*shared{}, byID: map[uint64]*shared{}}}
 	// Hosts that share an attached server must not choose the same ids: each counts from a place of its own, below 2^53 for JavaScript.
 	b.nextID.Store(uint64(rand.Uint32()) << 20)
 	for _, p := range native {
@@ -192,7 +210,7 @@ func (b *Builder) instance(ctx context.Context, r *entity.Plugin, m *entity.Mani
 	if err != nil {
 		return nil, err
 	}
-	k := instanceKey(r, m, cfg)
+	k := b.key(r, m, cfg)
 	b.mu.Lock()
 	if in := b.instances[k]; in != nil {
 		in.refs++
@@ -201,14 +219,14 @@ func (b *Builder) instance(ctx context.Context, r *entity.Plugin, m *entity.Mani
 	}
 	b.mu.Unlock()
 
-	in := &shared{key: k, server: m.Server, refs: 1, Instance: b.newInstance(r, m)}
+	in := &shared{key: k, servers: b.servers, server: m.Server, refs: 1, Instance: b.newInstance(r, m)}
 	switch m.Server {
 	case "":
 		err = makeNative(in.Instance, b.native[r.Name], cfg)
 	case placeholderServer:
 		in.Unavailable = fmt.Sprintf("no plugin server offers plugin %q yet; waiting for %s", r.Name, pendingText(b.servers.Pending()))
 	default:
-		in.Remote = b.servers.Remote(m.Server)
+		in.Remote = k.remote
 		err = b.servers.Configure(ctx, m.Server, in.ID, r, cfg)
 	}
 	if err != nil {
@@ -290,7 +308,7 @@ func makeNative(in *plan.Instance, p pdk.Plugin, cfg []byte) (err error) {
 
 // drained lets the instances of a generation go that no other generation uses.
 func (b *Builder) drained(g *Generation) {
-	release := map[string][]uint64{}
+	release := map[plan.Remote]*leaving{}
 	b.mu.Lock()
 	for _, in := range g.instances {
 		if in.refs--; in.refs > 0 {
@@ -299,25 +317,38 @@ func (b *Builder) drained(g *Generation) {
 		delete(b.instances, in.key)
 		delete(b.byID, in.ID)
 		if in.Remote != nil {
-			release[in.server] = append(release[in.server], in.ID)
+			if release[in.Remote] == nil {
+				release[in.Remote] = &leaving{servers: in.servers, server: in.server}
+			}
+			release[in.Remote].ids = append(release[in.Remote].ids, in.ID)
 		} else if in.Native != nil && in.Native.Close != nil {
 			defer func() { _ = in.Native.Close() }() // outside the lock; its error has nobody to go to
 		}
 	}
 	b.mu.Unlock()
-	for server, ids := range release {
-		b.servers.Release(server, ids...)
+	for _, l := range release {
+		l.servers.Release(l.server, l.ids...)
 	}
 }
 
-// instanceKey identifies what makes two records the same instance: identity, plugin version, configuration and call policy.
-func instanceKey(r *entity.Plugin, m *entity.Manifest, cfg []byte) [32]byte {
+// leaving are the instances of one build of a server that are to be released.
+type leaving struct {
+	servers Servers
+	server  string
+	ids     []uint64
+}
+
+// key is over identity, plugin version, configuration and call policy.
+func (b *Builder) key(r *entity.Plugin, m *entity.Manifest, cfg []byte) instanceKey {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\x00%s\x00%s\x00%s\x00%s\x00%d\x00%s\x00%d\x00%t\x00", r.ID, r.Name, r.InstanceName, m.Version, m.Server, r.Timeout, r.FailMode, r.FailStatus, r.AllowFailOpen)
 	fmt.Fprintf(h, "%s\x00%s\x00%d\x00%s\x00%t\x00", r.ScopeIDs(), m.Phases, m.Priority, m.Needs, m.Authenticates)
 	h.Write(cfg)
-	var k [32]byte
-	h.Sum(k[:0])
+	var k instanceKey
+	h.Sum(k.content[:0])
+	if m.Server != "" && m.Server != placeholderServer {
+		k.remote = b.servers.Remote(m.Server)
+	}
 	return k
 }
 

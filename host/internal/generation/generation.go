@@ -111,6 +111,13 @@ func (g *Generation) Release() {
 	}
 }
 
+// Discard lets the instances of a generation go that never became current.
+func (g *Generation) Discard() {
+	if g.gone.CompareAndSwap(false, true) {
+		g.drained(g)
+	}
+}
+
 // Retain keeps the generation for something that outlives the request, such as its log phase. The caller must hold it already.
 func (g *Generation) Retain() { g.refs.Add(1) }
 

@@ -62,7 +62,7 @@ func start(ctx context.Context, configs []Config, opts Options, open laneOpener)
 		return nil, fmt.Errorf("start the plugin servers: %w", err)
 	}
 	failed := &StartError{}
-	for _, s := range ss.servers() {
+	for _, s := range ss.Current() {
 		if st := s.State(); !st.Ready {
 			failed.Failed = append(failed.Failed, st)
 		}
@@ -164,7 +164,7 @@ func (ss *Servers) prepareRunDir(accounts []*account) error {
 // await waits for the first result of every peer. It fails when ctx ends first.
 func (ss *Servers) await(ctx context.Context) error {
 	begin := time.Now()
-	for _, s := range ss.servers() {
+	for _, s := range ss.Current() {
 		if err := s.await(ctx, begin); err != nil {
 			return err
 		}
@@ -218,8 +218,8 @@ func (ss *Servers) claimLocked(s *Server, list []entity.Manifest, take bool) err
 	return nil
 }
 
-// servers lists the current build of every server, by name.
-func (ss *Servers) servers() []*Server {
+// Current lists the current build of every server, by name.
+func (ss *Servers) Current() []*Server {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	return slices.Clone(ss.list)
@@ -247,7 +247,7 @@ func (ss *Servers) RunDir() string { return ss.runDir }
 // are unique: of two servers that host one name the second is not ready.
 func (ss *Servers) Manifests() []entity.Manifest {
 	var all []entity.Manifest
-	for _, s := range ss.servers() {
+	for _, s := range ss.Current() {
 		all = append(all, s.Manifests()...)
 	}
 	return all

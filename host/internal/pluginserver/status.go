@@ -128,7 +128,7 @@ func (s *Server) Status() Status {
 
 // Ready gives the state of every server, by name.
 func (ss *Servers) Ready() []State {
-	servers := ss.servers()
+	servers := ss.Current()
 	list := make([]State, len(servers))
 	for i, s := range servers {
 		list[i] = s.State()
@@ -138,7 +138,7 @@ func (ss *Servers) Ready() []State {
 
 // Status gives the status of every server, by name.
 func (ss *Servers) Status() []Status {
-	servers := ss.servers()
+	servers := ss.Current()
 	list := make([]Status, len(servers))
 	for i, s := range servers {
 		list[i] = s.Status()
