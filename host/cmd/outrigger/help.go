@@ -12,14 +12,18 @@ const usage = `Outrigger is an API gateway and the host of plugins that run in o
 Usage:
   outrigger run     [--settings outrigger.yaml] [--config gateway.yaml] [--listen 127.0.0.1:8000]
   outrigger check   [--settings outrigger.yaml] [--config gateway.yaml]
+  outrigger plugin  new NAME --lang go|python|js|ts
+  outrigger plugin  test [DIR]
   outrigger version
-  outrigger help    [settings]
+  outrigger help    [settings | plugin]
 
 run starts the gateway and prints one line with its addresses when it accepts requests. SIGHUP reads the entities again: when
 anything is wrong with them, the old ones keep serving. SIGINT and SIGTERM finish the requests in flight and end with exit code 0.
 
 check validates settings and entities without serving, including the configuration of external plugins: it starts the managed
 plugin servers and asks them. Exit code 1 and one line per error when something is wrong.
+
+plugin new writes a plugin with unit tests, plugin test runs them: see outrigger help plugin.
 
 The settings (listeners, plugin servers, limits, log) are in one file, the entities (services, routes, consumers, plugins) in another, in
 Kong's declarative format. Every setting is also an environment variable and a flag: see outrigger help settings.
@@ -33,8 +37,11 @@ func help(args []string, out, errOut io.Writer) int {
 	case args[0] == "settings":
 		printSettings(out)
 		return exitOK
+	case args[0] == "plugin":
+		fmt.Fprint(out, pluginUsage)
+		return exitOK
 	}
-	fmt.Fprintf(errOut, "outrigger help: unknown topic %q; expected settings, or nothing\n", args[0])
+	fmt.Fprintf(errOut, "outrigger help: unknown topic %q; expected settings, plugin, or nothing\n", args[0])
 	return exitUsage
 }
 

@@ -46,13 +46,15 @@ func run(args []string, out, errOut io.Writer) int {
 		return serve(args, out, errOut)
 	case "check":
 		return check(args, out, errOut)
+	case "plugin":
+		return plugin(args, out, errOut)
 	case "version", "--version":
 		fmt.Fprintf(out, "outrigger %s (%s, %s/%s)\n", host.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		return exitOK
 	case "help", "--help", "-h":
 		return help(args, out, errOut)
 	}
-	fmt.Fprintf(errOut, "outrigger: unknown command %q; expected run, check, version or help\n", command)
+	fmt.Fprintf(errOut, "outrigger: unknown command %q; expected run, check, plugin, version or help\n", command)
 	return exitUsage
 }
 
