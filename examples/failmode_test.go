@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"testing"
-	"time"
 )
 
 // The settings of a server and the fields of a record decide about deadline and failure, the record first.
@@ -19,7 +18,7 @@ func TestFailMode(t *testing.T) {
 			t.Parallel()
 			plugin := "fault-" + l.name
 			sleep := func(phase, record string) string {
-				return fmt.Sprintf("{name: %s, config: {do: sleep, ms: 700, phase: %s}%s}", plugin, phase, record)
+				return fmt.Sprintf("{name: %s, config: {do: sleep, ms: 2000, phase: %s}%s}", plugin, phase, record)
 			}
 			list := []string{
 				route("/raise/server", fmt.Sprintf("{name: %s, config: {do: raise}}", plugin)),
@@ -129,30 +128,16 @@ func TestOverload(t *testing.T) {
 }
 
 func testOverload(t *testing.T, upstream, carrier string) {
-	s := testServer("python", carrier).with("timeout", "15s", "max_in_flight", 2)
-	g := launch{settings: settings{"plugin_servers": []server{s}}, entities: routes(upstream, route("/slow", "{name: fault-async-python, config: {do: sleep, ms: 1000}}"), route("/quick", "{name: fault-python}"))}.start(t)
-	results := make(chan int, 6)
-	before := time.Now()
-	for range cap(results) {
-		go func() {
-			a, err := g.do("GET", "/slow", nil)
-			if err != nil {
-				t.Errorf("the gateway did not answer: %v", err)
-				results <- 0
-				return
-			}
-			results <- a.status
-		}()
+	s := testServer("python", carrier).with("timeout", "30s", "max_in_flight", 2)
+	dir := t.TempDir()
+	slow := fmt.Sprintf("{name: fault-async-python, config: {do: hold, dir: %s}}", dir)
+	g := launch{settings: settings{"plugin_servers": []server{s}}, entities: routes(upstream, route("/slow", slow), route("/quick", "{name: fault-python}"))}.start(t)
+	two := holdAt(t, g, "/slow", dir, 2)
+	for range 4 {
+		g.get(t, "/slow", "X-Hold", "shed").want(t, 500)
 	}
-	count := map[int]int{}
-	for range cap(results) {
-		count[<-results]++
-	}
-	if count[200] == 0 || count[500] == 0 || count[200]+count[500] != cap(results) {
-		t.Errorf("%s: found the statuses %v, expected 200 for some and 500 for the others", carrier, count)
-	}
-	if took := time.Since(before); took > 10*time.Second {
-		t.Errorf("%s: shedding took %v", carrier, took)
+	for _, a := range two.release(t) {
+		a.want(t, 200)
 	}
 	eventually(t, patience, "calls to be taken again", func() (bool, string) {
 		a := g.get(t, "/quick") // the log phase of the slow requests may still be in flight

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -38,6 +39,7 @@ type behaviour struct {
 	Do    string `json:"do"`
 	Phase string `json:"phase"`
 	MS    int    `json:"ms"`
+	Dir   string `json:"dir"`
 }
 
 // fault fails in one phase.
@@ -82,6 +84,11 @@ func (b *behaviour) act(k *pdk.PDK, phase string) error {
 	case "sleep":
 		time.Sleep(time.Duration(b.MS) * time.Millisecond)
 		return mark(k, phase)
+	case "hold":
+		if err := b.hold(k); err != nil {
+			return err
+		}
+		return mark(k, phase)
 	case "exit", "exit-swallowed", "exit-raise", "exit-sleep":
 		return b.exit(k, phase)
 	case "log":
@@ -95,6 +102,20 @@ func (b *behaviour) act(k *pdk.PDK, phase string) error {
 		os.Exit(3)
 	}
 	return nil
+}
+
+// hold says that it is there, and waits until it is released.
+func (b *behaviour) hold(k *pdk.PDK) error {
+	name, _ := k.Request.GetHeader("X-Hold")
+	if err := os.WriteFile(filepath.Join(b.Dir, name), nil, 0o600); err != nil {
+		return err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(b.Dir, "release")); err == nil {
+			return nil
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 }
 
 func (b *behaviour) exit(k *pdk.PDK, phase string) error {

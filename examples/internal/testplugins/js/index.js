@@ -1,6 +1,7 @@
 // Plugins that misbehave as the tests of the whole gateway ask for. See README.md beside this directory.
 import { createHash } from "node:crypto";
-import { writeSync } from "node:fs";
+import { existsSync, writeFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { definePlugin } from "../../../../sdk-js/dist/index.js";
 
@@ -11,6 +12,7 @@ const behaviour = (phase) => ({
     do: { type: "string", default: "nothing" },
     phase: { type: "string", default: phase },
     ms: { type: "integer", default: 0 },
+    dir: { type: "string", default: "" },
   },
 });
 
@@ -38,6 +40,9 @@ function act(kong, config, phase) {
       throw new Error("boom\udcff".repeat(1 << 18));
     case "sleep":
       return config.ms;
+    case "hold":
+      writeFileSync(join(config.dir, kong.request.getHeader("X-Hold") ?? ""), "");
+      return 5;
     case "exit":
       return kong.response.exit(418, "exited");
     case "exit-swallowed":
@@ -64,6 +69,9 @@ function act(kong, config, phase) {
   }
   return 0;
 }
+
+/** Whether nobody has released it yet. */
+const held = (config) => config.do === "hold" && !existsSync(join(config.dir, "release"));
 
 /** Catches the exit. */
 function swallow(kong, config, phase) {
@@ -92,7 +100,8 @@ class Fault {
   }
   async wait(kong, phase, ms) {
     await delay(ms);
-    if (this.config.do === "sleep") mark(kong, phase);
+    while (held(this.config)) await delay(ms);
+    if (this.config.do === "sleep" || this.config.do === "hold") mark(kong, phase);
   }
   rewrite(kong) {
     return this.act(kong, "rewrite");

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import outrigger
 
@@ -18,6 +19,7 @@ class Behaviour:
     do: str = "nothing"
     phase: str = "access"
     ms: int = 0
+    dir: str = ""
 
 
 @dataclass
@@ -54,6 +56,9 @@ def act(kong: outrigger.PDK | outrigger.AsyncPDK, config: Behaviour, phase: str)
             raise RuntimeError("boom\udcff" * (1 << 18))
         case "sleep":
             return config.ms / 1000
+        case "hold":
+            Path(config.dir, kong.request.get_header("X-Hold") or "").touch()
+            return 0.005
         case "exit":
             kong.response.exit(418, "exited")
         case "exit-swallowed" | "exit-raise" | "exit-sleep":
@@ -68,6 +73,11 @@ def act(kong: outrigger.PDK | outrigger.AsyncPDK, config: Behaviour, phase: str)
         case "die":
             os._exit(3)
     return 0
+
+
+def held(config: Behaviour) -> bool:
+    """Whether nobody has released it yet."""
+    return config.do == "hold" and not Path(config.dir, "release").exists()
 
 
 def swallow(kong: outrigger.PDK | outrigger.AsyncPDK, config: Behaviour, phase: str) -> float:
@@ -100,7 +110,9 @@ class Fault(outrigger.Plugin):
         wait = act(kong, self.config, phase)
         if wait:
             time.sleep(wait)
-            if self.config.do == "sleep":
+            while held(self.config):
+                time.sleep(wait)
+            if self.config.do in ("sleep", "hold"):
                 mark(kong, phase)
 
     def rewrite(self, kong: outrigger.PDK) -> None:
@@ -135,7 +147,9 @@ class FaultAsync(outrigger.Plugin):
         wait = act(kong, self.config, phase)
         if wait:
             await asyncio.sleep(wait)
-            if self.config.do == "sleep":
+            while held(self.config):
+                await asyncio.sleep(wait)
+            if self.config.do in ("sleep", "hold"):
                 mark(kong, phase)
 
     async def rewrite(self, kong: outrigger.AsyncPDK) -> None:
