@@ -16,7 +16,7 @@ type Slots struct {
 // AppendCall appends the body of a call. It allocates nothing beyond dst. Bodies over ChunkSize are named only by their length:
 // the sender sends what AppendLargeOfCall returns as chunks first.
 func AppendCall(dst []byte, c *Call, slots Slots) []byte {
-	dst = appendArray(dst, 20)
+	dst = appendArray(dst, 23)
 	dst = appendUint(dst, c.Instance)
 	dst = appendUint(dst, uint64(c.Phase))
 	dst = appendUint(dst, uint64(c.TimeoutMS))
@@ -57,7 +57,10 @@ func AppendCall(dst []byte, c *Call, slots Slots) []byte {
 	dst = appendOptBody(dst, c.Chunk, c.HasChunk)
 	dst = appendBool(dst, c.Last)
 	dst = appendOptBody(dst, c.RequestBody, c.HasRequestBody)
-	return appendOptBody(dst, c.ResponseBody, c.HasResponseBody)
+	dst = appendOptBody(dst, c.ResponseBody, c.HasResponseBody)
+	dst = appendShared(dst, c.Plugin)
+	dst = appendTLS(dst, &c.TLS)
+	return appendGroups(dst, c.Groups)
 }
 
 // AppendLargeOfCall appends the bodies of c that travel as chunks, in the order in which they must be sent.
@@ -189,6 +192,30 @@ func appendShared(dst []byte, shared []SharedValue) []byte {
 	return dst
 }
 
+func appendTLS(dst []byte, t *TLS) []byte {
+	if !t.Set {
+		return appendNil(dst)
+	}
+	dst = appendArray(dst, 4)
+	dst = appendStr(dst, t.Version)
+	dst = appendStr(dst, t.Cipher)
+	dst = appendStr(dst, t.ClientVerify)
+	return appendBool(dst, t.HasCertificate)
+}
+
+func appendGroups(dst []byte, groups []Group) []byte {
+	if len(groups) == 0 {
+		return appendNil(dst)
+	}
+	dst = appendArray(dst, len(groups))
+	for i := range groups {
+		dst = appendArray(dst, 2)
+		dst = appendStr(dst, groups[i].ID)
+		dst = appendStr(dst, groups[i].Name)
+	}
+	return dst
+}
+
 // SlotTable is the entities that a lane has named so far. It is for one goroutine: the one that reads the lane.
 type SlotTable struct {
 	entities [EntitySlots]*Entity
@@ -224,10 +251,11 @@ func DecodeCall(body, bulk []byte, slots *SlotTable, c *Call) error {
 		Request:         Request{Headers: f.Request.Headers[:0]},
 		Captures:        Captures{Unnamed: f.Captures.Unnamed[:0], Named: f.Captures.Named[:0]},
 		Shared:          f.Shared[:0],
+		Groups:          f.Groups[:0],
 		Response:        Response{Headers: f.Response.Headers[:0]},
 		ServiceResponse: Response{Headers: f.ServiceResponse.Headers[:0]},
 	}
-	*c = Call{Facts: f}
+	*c = Call{Facts: f, Plugin: c.Plugin[:0]}
 	a := d.array()
 	if a.more() {
 		c.Instance = d.uint()
@@ -271,7 +299,7 @@ func DecodeCall(body, bulk []byte, slots *SlotTable, c *Call) error {
 		d.captures(&f.Captures)
 	}
 	if a.more() {
-		d.shared(f)
+		f.Shared = d.shared(f.Shared)
 	}
 	if a.more() && !d.null() {
 		f.HasResponse = true
@@ -292,6 +320,15 @@ func DecodeCall(body, bulk []byte, slots *SlotTable, c *Call) error {
 	}
 	if a.more() {
 		c.ResponseBody, c.HasResponseBody = d.bin()
+	}
+	if a.more() {
+		c.Plugin = d.shared(c.Plugin)
+	}
+	if a.more() {
+		d.tls(&f.TLS)
+	}
+	if a.more() {
+		f.Groups = d.groups(f.Groups)
 	}
 	d.rest(a)
 	return d.done()
@@ -410,15 +447,55 @@ func (d *decoder) captures(c *Captures) {
 	d.rest(a)
 }
 
-func (d *decoder) shared(f *Facts) {
+// shared reads a map of free values onto dst.
+func (d *decoder) shared(dst []SharedValue) []SharedValue {
 	for m := d.mapping(); m.more() && d.err == nil; {
 		key := d.str()
 		start := d.i
 		d.skip()
 		if d.err == nil {
-			f.Shared = append(f.Shared, SharedValue{Key: key, Value: d.b[start:d.i:d.i]})
+			dst = append(dst, SharedValue{Key: key, Value: d.b[start:d.i:d.i]})
 		}
 	}
+	return dst
+}
+
+func (d *decoder) tls(t *TLS) {
+	if d.null() {
+		return
+	}
+	t.Set = true
+	a := d.array()
+	if a.more() {
+		t.Version = d.str()
+	}
+	if a.more() {
+		t.Cipher = d.str()
+	}
+	if a.more() {
+		t.ClientVerify = d.str()
+	}
+	if a.more() {
+		t.HasCertificate = d.bool()
+	}
+	d.rest(a)
+}
+
+// groups reads an array of [id, name] onto dst.
+func (d *decoder) groups(dst []Group) []Group {
+	for f := d.array(); f.more() && d.err == nil; {
+		var g Group
+		a := d.array()
+		if a.more() {
+			g.ID = d.str()
+		}
+		if a.more() {
+			g.Name = d.str()
+		}
+		d.rest(a)
+		dst = append(dst, g)
+	}
+	return dst
 }
 
 func (d *decoder) response(r *Response) {

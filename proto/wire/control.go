@@ -4,7 +4,7 @@ import "math"
 
 // AppendHostHello appends the body of the host's hello.
 func AppendHostHello(dst []byte, h *HostHello) []byte {
-	dst = appendArray(dst, 8)
+	dst = appendArray(dst, 10)
 	dst = appendUint(dst, uint64(h.Version))
 	dst = appendStr(dst, h.NodeID)
 	dst = appendStr(dst, h.Hostname)
@@ -15,7 +15,13 @@ func AppendHostHello(dst []byte, h *HostHello) []byte {
 	}
 	dst = appendUint(dst, uint64(h.LogLevel))
 	dst = appendUint(dst, h.MaxBody)
-	return appendUint(dst, h.MaxShared)
+	dst = appendUint(dst, h.MaxShared)
+	if h.ClusterID == "" {
+		dst = appendNil(dst)
+	} else {
+		dst = appendStr(dst, h.ClusterID)
+	}
+	return appendBool(dst, h.TelemetryLogs)
 }
 
 // DecodeHostHello reads the host's hello.
@@ -46,6 +52,12 @@ func DecodeHostHello(body []byte) (HostHello, error) {
 	}
 	if a.more() {
 		h.MaxShared = d.uint()
+	}
+	if a.more() {
+		h.ClusterID = d.str()
+	}
+	if a.more() {
+		h.TelemetryLogs = d.bool()
 	}
 	d.rest(a)
 	return h, d.done()

@@ -283,6 +283,16 @@ func (d *decoder) rawMap() []byte {
 	return v
 }
 
+// rawArray is raw for a value that must be an array.
+func (d *decoder) rawArray() []byte {
+	v := d.raw()
+	if v != nil && v[0]&0xf0 != 0x90 && v[0] != mpArray16 && v[0] != mpArray32 {
+		d.fail("an array of arguments expected, found 0x%02x", v[0])
+		return nil
+	}
+	return v
+}
+
 // headers reads the flat array of names and values onto dst.
 func (d *decoder) headers(dst []Header) []Header {
 	f := d.array()

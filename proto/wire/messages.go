@@ -88,6 +88,9 @@ type Facts struct {
 	Captures Captures
 	Shared   []SharedValue
 
+	TLS    TLS
+	Groups []Group
+
 	HasResponse bool
 	Response    Response
 	// HasServiceResponse: the upstream answered.
@@ -140,6 +143,21 @@ type SharedValue struct {
 	Value []byte
 }
 
+// TLS is the client's connection. Set false: it does not use TLS, and the other fields are empty.
+type TLS struct {
+	Set            bool
+	Version        string // as nginx writes it: TLSv1.3
+	Cipher         string
+	ClientVerify   string // SUCCESS, NONE, FAILED:reason
+	HasCertificate bool   // the client showed a certificate
+}
+
+// Group is a consumer group that a plugin set for the request.
+type Group struct {
+	ID   string
+	Name string
+}
+
 // Response is a status with headers.
 type Response struct {
 	Status  int
@@ -162,6 +180,11 @@ type Call struct {
 	Phase     uint8
 	TimeoutMS uint32
 	*Facts
+
+	// Plugin is ctx.plugin of this instance.
+	Plugin []SharedValue
+	// PluginID is the id of the plugin record. It does not travel: the server knows it from Configure, the host from the record.
+	PluginID string
 
 	Chunk    []byte // body_filter
 	HasChunk bool
@@ -186,7 +209,8 @@ type Op struct {
 	Body    []byte
 	HasBody bool
 	Headers []Header
-	// Value is one MessagePack value: of ctx.shared.set, log.set_serialize_value, or the consumer of client.authenticate (nil: none).
+	// Value is one MessagePack value: of ctx.shared.set, ctx.plugin.set, log.set_serialize_value, the consumer of client.authenticate
+	// (nil: none), or the array of the arguments of a generic operation (see OpCode.Generic).
 	Value      []byte
 	Credential []byte // client.authenticate; nil: none
 	Mode       string
@@ -227,6 +251,8 @@ type HostHello struct {
 	LogLevel       uint8
 	MaxBody        uint64
 	MaxShared      uint64
+	ClusterID      string // "": none
+	TelemetryLogs  bool   // telemetry.log goes somewhere
 }
 
 // ServerHello is the server's first message on a lane.

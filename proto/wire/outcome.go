@@ -76,7 +76,7 @@ func appendOp(dst []byte, op *Op) []byte {
 		dst = appendOpHead(dst, op, 2)
 		dst = appendRaw(dst, op.Value)
 		return appendRaw(dst, op.Credential)
-	case OpCtxSharedSet:
+	case OpCtxSharedSet, OpCtxPluginSet:
 		dst = appendOpHead(dst, op, 2)
 		dst = appendStr(dst, op.Name)
 		return appendRaw(dst, op.Value)
@@ -85,6 +85,9 @@ func appendOp(dst []byte, op *Op) []byte {
 		dst = appendStr(dst, op.Name)
 		dst = appendRaw(dst, op.Value)
 		return appendStr(dst, op.Mode)
+	}
+	if op.Code.Generic() {
+		return appendRaw(appendOpHead(dst, op, 1), op.Value)
 	}
 	return appendOpHead(dst, op, 0) // enable_buffering, and codes that this version does not know
 }
@@ -95,7 +98,7 @@ func appendOpHead(dst []byte, op *Op, args int) []byte {
 
 // DecodeOutcome reads the body of an outcome. Everything that o held is replaced; only the memory of o.Ops itself is used again,
 // what an Op points to is never. Strings and bytes are views of body and bulk, which must not change any more. Bulk is what was
-// gathered from the chunks of the call. An operation with an unknown code keeps its code and loses its arguments.
+// gathered from the chunks of the call. An operation with an unknown code below 70 keeps its code and loses its arguments.
 // An error makes a failed outcome, whatever the status says: who contradicts himself must not be let through.
 func DecodeOutcome(body, bulk []byte, o *Outcome) error {
 	ops := o.Ops[:0]
@@ -200,7 +203,7 @@ func (d *decoder) op(op *Op, strs []string) []string {
 		if a.more() {
 			op.Credential = d.rawMap()
 		}
-	case OpCtxSharedSet, OpLogSetSerializeValue:
+	case OpCtxSharedSet, OpCtxPluginSet, OpLogSetSerializeValue:
 		if a.more() {
 			op.Name = d.str()
 		}
@@ -209,6 +212,10 @@ func (d *decoder) op(op *Op, strs []string) []string {
 		}
 		if a.more() {
 			op.Mode = d.str()
+		}
+	default:
+		if op.Code.Generic() && a.more() {
+			op.Value = d.rawArray()
 		}
 	}
 	d.rest(a)

@@ -111,6 +111,15 @@ func TestEveryCallSurvives(t *testing.T) {
 		for range rapid.IntRange(0, 20).Draw(t, "shared") {
 			c.Shared = append(c.Shared, wire.SharedValue{Key: anyText().Draw(t, "key"), Value: value(anyValue(2).Draw(t, "value"))})
 		}
+		for range rapid.IntRange(0, 4).Draw(t, "plugin") {
+			c.Plugin = append(c.Plugin, wire.SharedValue{Key: anyText().Draw(t, "plugin key"), Value: value(anyValue(2).Draw(t, "plugin value"))})
+		}
+		if has("tls") {
+			c.TLS = wire.TLS{Set: true, Version: anyText().Draw(t, "version"), Cipher: anyText().Draw(t, "cipher"), ClientVerify: anyText().Draw(t, "verify"), HasCertificate: has("certificate")}
+		}
+		for range rapid.IntRange(0, 4).Draw(t, "groups") {
+			c.Groups = append(c.Groups, wire.Group{ID: anyText().Draw(t, "group id"), Name: anyText().Draw(t, "group name")})
+		}
 		if has("captures") {
 			c.Captures.Unnamed = []string{anyText().Draw(t, "capture")}
 			c.Captures.Named = anyHeaders().Draw(t, "named")
@@ -157,6 +166,9 @@ func TestEveryOutcomeSurvives(t *testing.T) {
 			}
 			if op.HasBody && op.Code != wire.OpResponseError {
 				op.Body = anyBody().Draw(t, "body")
+			}
+			if op.Code.Generic() {
+				op.Value = value(rapid.SliceOfN(anyValue(2), 0, 20).Draw(t, "arguments"))
 			}
 			if len(op.Headers) > 0 {
 				op.Headers = anyHeaders().Draw(t, "headers")

@@ -84,7 +84,7 @@ func goldenVectors(t *testing.T) map[string]vectorFile {
 	bigCall := minimalCall()
 	bigCall.Phase = 3
 	bigBody := wire.AppendCall(nil, bigCall, wire.Slots{})
-	bigBody = append(bigBody[:len(bigBody)-1], 0xd7, 1, 0, 0, 0, 0, 0, 0, 0, 15)
+	bigBody = append(bigBody[:len(bigBody)-4], 0xd7, 1, 0, 0, 0, 0, 0, 0, 0, 15, 0xc0, 0xc0, 0xc0)
 	bigOutcome := raw(t, "94 00 c0 92", "92 07 d701000000000000000b", "94 19 ccc8 d7010000000000000006 90", "c0")
 	query := minimalCall()
 	query.Request.Target, query.Request.Path, query.Request.RawQuery = "/p?a=1", "/p", ""
@@ -99,6 +99,9 @@ func goldenVectors(t *testing.T) map[string]vectorFile {
 			{Name: "greeting without a token", Doc: "version 1", From: "host", Type: "greeting", Hex: hex.EncodeToString(wire.AppendGreeting(nil, nil))},
 			v("host hello", "first frame of the host", "host", wire.TypeHello, 0, nil, wire.AppendHostHello(nil, &wire.HostHello{
 				Version: 1, NodeID: "b0a1d4c0-0000-4000-8000-000000000001", Hostname: "gw-1", GatewayVersion: "0.1.0", TrustedCIDRs: []string{"10.0.0.0/8", "::1/128"}, LogLevel: 2, MaxBody: 8 << 20, MaxShared: 65536})),
+			v("host hello with a cluster", "and somewhere for the records of telemetry.log", "host", wire.TypeHello, 0, nil, wire.AppendHostHello(nil, &wire.HostHello{
+				Version: 1, NodeID: "b0a1d4c0-0000-4000-8000-000000000001", Hostname: "gw-1", GatewayVersion: "0.2.0", TrustedCIDRs: []string{}, LogLevel: 1, MaxBody: 8 << 20, MaxShared: 65536,
+				ClusterID: "c1a50000-0000-4000-8000-000000000001", TelemetryLogs: true})),
 			v("server hello", "first frame of the server", "server", wire.TypeHello, 0, nil, wire.AppendServerHello(nil, &wire.ServerHello{Version: 1, SDKLanguage: "python", SDKVersion: "0.1.0", PID: 4121})),
 			v("entity", "a route for slot 300", "host", wire.TypeEntity, 0, nil, wire.AppendEntity(nil, 300, entity(map[string]any{"id": "11111111-1111-4111-8111-111111111111", "name": "orders", "paths": []any{"/a", "~/b"}, "strip_path": false, "tags": []any{}}))),
 			v("log of a call", "level warn, bytes that are not UTF-8", "server", wire.TypeLog, 7, nil, wire.AppendLog(nil, &wire.LogLine{Level: 3, Message: "odd \xff byte"})),
@@ -450,6 +453,10 @@ func TestHandMadeVectorsAreGolden(t *testing.T) {
 		{"chunked bytes that never came", "server", "outcome", framed(wire.TypeOutcome, 7, nil, raw(t, "94 00 c0 90 d7 01 00 00 00 00 00 01 00 00"))},
 		{"chunks that no field names", "server", "outcome", framed(wire.TypeOutcome, 7, wire.AppendChunks(nil, 7, []byte("x")), raw(t, "91 00"))},
 		{"byte c1", "server", "outcome", framed(wire.TypeOutcome, 7, nil, raw(t, "93 00 c0 91 93 32 a1 6b c1"))},
+		{"arguments of a generic operation are text", "server", "outcome", framed(wire.TypeOutcome, 7, nil, raw(t, "93 00 c0 91 92 46 a1 78"))},
+		{"groups are a map", "host", "call", framed(wire.TypeCall, 7, nil, append(append(raw(t, "dc 00 17 01 02"), bytes.Repeat([]byte{0xc0}, 20)...), 0x80))},
+		{"tls is text", "host", "call", framed(wire.TypeCall, 7, nil, append(append(raw(t, "dc 00 16 01 02"), bytes.Repeat([]byte{0xc0}, 19)...), 0xa1, 0x78))},
+		{"ctx.plugin is an array", "host", "call", framed(wire.TypeCall, 7, nil, append(append(raw(t, "dc 00 15 01 02"), bytes.Repeat([]byte{0xc0}, 18)...), 0x90))},
 		{"value nested 70 deep", "server", "outcome", framed(wire.TypeOutcome, 7, nil, append(raw(t, "93 00 c0 91 93 32 a1 6b"), append(bytes.Repeat([]byte{0x91}, 70), 0xc0)...))},
 		{"negative port", "host", "call", framed(wire.TypeCall, 7, nil, raw(t, "96 01 02 03 a0 00 94 a0 a0 a0 ff"))},
 		{"slot that was never set", "host", "call", framed(wire.TypeCall, 7, nil, raw(t, "99 01 02 03 a0 00 90 90 c0 05"))},

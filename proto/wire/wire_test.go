@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -54,6 +55,8 @@ func normalCall(c *wire.Call) wire.Call {
 	}
 	f.Captures.Unnamed = append([]string{}, f.Captures.Unnamed...)
 	f.Shared = append([]wire.SharedValue{}, f.Shared...)
+	f.Groups = append([]wire.Group{}, f.Groups...)
+	n.Plugin = append([]wire.SharedValue{}, n.Plugin...)
 	return n
 }
 
@@ -100,7 +103,8 @@ func TestServiceResponseHeadersTravelOnce(t *testing.T) {
 
 func TestOutcomeRoundTrip(t *testing.T) {
 	big := everyOp()
-	big.Ops[7].Body, big.Ops[14].Body, big.Ops[20].Body = large(100_000), large(40_000), large(33_000)
+	exit := slices.IndexFunc(big.Ops, func(op wire.Op) bool { return op.Code == wire.OpResponseExit })
+	big.Ops[7].Body, big.Ops[14].Body, big.Ops[exit].Body = large(100_000), large(40_000), large(33_000)
 	big.Body, big.HasBody = large(70_000), true
 	for name, o := range map[string]*wire.Outcome{
 		"done":      {},
@@ -141,13 +145,24 @@ func TestFailedOutcomeLosesOperations(t *testing.T) {
 }
 
 func TestUnknownOperationKeepsItsCode(t *testing.T) {
-	body := []byte{0x93, 0x00, 0xc0, 0x92, 0x93, 0xcd, 0x03, 0xe7, 0xa1, 'x', 0x91, 0x01, 0x91, 0x08}
+	body := []byte{0x93, 0x00, 0xc0, 0x92, 0x93, 0x41, 0xa1, 'x', 0x91, 0x01, 0x91, 0x08}
 	var o wire.Outcome
 	if err := wire.DecodeOutcome(body, nil, &o); err != nil {
 		t.Fatal(err)
 	}
-	if len(o.Ops) != 2 || o.Ops[0].Code != 999 || o.Ops[1].Code != wire.OpServiceRequestEnableBuffering {
+	if len(o.Ops) != 2 || o.Ops[0].Code != 65 || o.Ops[1].Code != wire.OpServiceRequestEnableBuffering {
 		t.Errorf("got %+v", o.Ops)
+	}
+}
+
+// Generic operations keep their arguments, also those that only a newer server knows.
+func TestGenericOperationKeepsItsArguments(t *testing.T) {
+	for _, code := range []wire.OpCode{wire.OpClientTLSSetClientVerify, wire.OpServiceSetTarget, 999} {
+		var o wire.Outcome
+		if err := wire.DecodeOutcome(wire.AppendOutcome(nil, &wire.Outcome{Ops: []wire.Op{{Code: code, Value: value([]any{"h", int64(1)})}}}), nil, &o); err != nil {
+			t.Fatal(err)
+		}
+		wantEqual(t, o.Ops, []wire.Op{{Code: code, Value: value([]any{"h", int64(1)})}})
 	}
 }
 
@@ -359,7 +374,7 @@ func TestAnotherReaderUnderstandsUs(t *testing.T) {
 	if err := msgpack.Unmarshal(body, &call); err != nil {
 		t.Fatal(err)
 	}
-	if len(call) != 20 || call[3] != "ffeeddccbbaa99887766554433221100" {
+	if len(call) != 23 || call[3] != "ffeeddccbbaa99887766554433221100" {
 		t.Errorf("call: got %v", call)
 	}
 	var outcome []any

@@ -54,6 +54,15 @@ func document(what string, v []byte) ([]byte, error) {
 	return v, err
 }
 
+// arguments is value for what must be an array.
+func arguments(v []byte) ([]byte, error) {
+	v, err := value("arguments", v)
+	if err == nil && v != nil && v[0]&0xf0 != 0x90 && v[0] != 0xdc && v[0] != 0xdd {
+		return nil, bad("arguments", "an array expected, found 0x%02x", v[0])
+	}
+	return v, err
+}
+
 // blob makes the message for a body: over wire.ChunkSize its bytes go ahead in chunks.
 func blob(b []byte, has bool) *pluginv1.Blob {
 	switch {
@@ -158,12 +167,12 @@ func Call(c *wire.Call, slots wire.Slots) *pluginv1.Call {
 			m.Captures.Named = append(m.Captures.Named, &pluginv1.NamedCapture{Name: text(c.Captures.Named[i].Name), Value: []byte(c.Captures.Named[i].Value)})
 		}
 	}
-	for i := range c.Shared {
-		v := c.Shared[i].Value
-		if len(v) == 0 {
-			v = []byte{0xc0}
-		}
-		m.Shared = append(m.Shared, &pluginv1.KeyValue{Key: text(c.Shared[i].Key), Value: v})
+	m.Shared, m.Plugin = shared(c.Shared), shared(c.Plugin)
+	if c.TLS.Set {
+		m.Tls = &pluginv1.TLS{Version: text(c.TLS.Version), Cipher: text(c.TLS.Cipher), ClientVerify: text(c.TLS.ClientVerify), HasCertificate: c.TLS.HasCertificate}
+	}
+	for i := range c.Groups {
+		m.Groups = append(m.Groups, &pluginv1.Group{Id: text(c.Groups[i].ID), Name: text(c.Groups[i].Name)})
 	}
 	if c.HasResponse {
 		m.Response = &pluginv1.Response{Status: uint32(max(c.Response.Status, 0)), Headers: headers(c.Response.Headers), Source: uint32(c.Response.Source)}
@@ -175,6 +184,28 @@ func Call(c *wire.Call, slots wire.Slots) *pluginv1.Call {
 		}
 	}
 	return m
+}
+
+func shared(vs []wire.SharedValue) []*pluginv1.KeyValue {
+	var out []*pluginv1.KeyValue
+	for i := range vs {
+		v := vs[i].Value
+		if len(v) == 0 {
+			v = []byte{0xc0}
+		}
+		out = append(out, &pluginv1.KeyValue{Key: text(vs[i].Key), Value: v})
+	}
+	return out
+}
+
+func sharedOf(dst []wire.SharedValue, what string, kvs []*pluginv1.KeyValue) ([]wire.SharedValue, error) {
+	for _, kv := range kvs {
+		if err := wire.CheckValue(kv.GetValue()); err != nil {
+			return dst, fmt.Errorf("%s value %q: %w", what, kv.GetKey(), err)
+		}
+		dst = append(dst, wire.SharedValue{Key: kv.GetKey(), Value: kv.GetValue()})
+	}
+	return dst, nil
 }
 
 func request(r *wire.Request) *pluginv1.Request {
@@ -235,9 +266,10 @@ func CallOf(m *pluginv1.Call, bulk []byte, slots *wire.SlotTable, c *wire.Call) 
 		Request:  wire.Request{Headers: headersOf(f.Request.Headers[:0], m.GetRequest().GetHeaders())},
 		Captures: wire.Captures{Unnamed: f.Captures.Unnamed[:0], Named: f.Captures.Named[:0]},
 		Shared:   f.Shared[:0],
+		Groups:   f.Groups[:0],
 		Response: wire.Response{Headers: f.Response.Headers[:0]}, ServiceResponse: wire.Response{Headers: f.ServiceResponse.Headers[:0]},
 	}
-	*c = wire.Call{Facts: f, Instance: m.GetInstance(), TimeoutMS: m.GetTimeoutMs(), Last: m.GetLast()}
+	*c = wire.Call{Facts: f, Instance: m.GetInstance(), TimeoutMS: m.GetTimeoutMs(), Last: m.GetLast(), Plugin: c.Plugin[:0]}
 	if m.GetPhase() > 255 {
 		return bad("call", "phase %d", m.GetPhase())
 	}
@@ -272,11 +304,17 @@ func CallOf(m *pluginv1.Call, bulk []byte, slots *wire.SlotTable, c *wire.Call) 
 	for _, n := range m.GetCaptures().GetNamed() {
 		f.Captures.Named = append(f.Captures.Named, wire.Header{Name: n.GetName(), Value: string(n.GetValue())})
 	}
-	for _, kv := range m.GetShared() {
-		if err = wire.CheckValue(kv.GetValue()); err != nil {
-			return fmt.Errorf("shared value %q: %w", kv.GetKey(), err)
-		}
-		f.Shared = append(f.Shared, wire.SharedValue{Key: kv.GetKey(), Value: kv.GetValue()})
+	if f.Shared, err = sharedOf(f.Shared, "shared", m.GetShared()); err != nil {
+		return err
+	}
+	if c.Plugin, err = sharedOf(c.Plugin, "plugin", m.GetPlugin()); err != nil {
+		return err
+	}
+	if t := m.GetTls(); t != nil {
+		f.TLS = wire.TLS{Set: true, Version: t.GetVersion(), Cipher: t.GetCipher(), ClientVerify: t.GetClientVerify(), HasCertificate: t.GetHasCertificate()}
+	}
+	for _, g := range m.GetGroups() {
+		f.Groups = append(f.Groups, wire.Group{ID: g.GetId(), Name: g.GetName()})
 	}
 	if r := m.GetResponse(); r != nil {
 		f.HasResponse = true

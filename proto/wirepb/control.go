@@ -11,7 +11,7 @@ import (
 func HostHello(h *wire.HostHello) *pluginv1.HostHello {
 	m := &pluginv1.HostHello{
 		Version: uint32(h.Version), NodeId: text(h.NodeID), Hostname: text(h.Hostname), GatewayVersion: text(h.GatewayVersion),
-		LogLevel: uint32(h.LogLevel), MaxBody: h.MaxBody, MaxShared: h.MaxShared,
+		LogLevel: uint32(h.LogLevel), MaxBody: h.MaxBody, MaxShared: h.MaxShared, ClusterId: text(h.ClusterID), TelemetryLogs: h.TelemetryLogs,
 	}
 	for _, c := range h.TrustedCIDRs {
 		m.TrustedCidrs = append(m.TrustedCidrs, text(c))
@@ -24,6 +24,7 @@ func HostHelloOf(m *pluginv1.HostHello) wire.HostHello {
 	return wire.HostHello{
 		Version: uint16(min(m.GetVersion(), math.MaxUint16)), NodeID: m.GetNodeId(), Hostname: m.GetHostname(), GatewayVersion: m.GetGatewayVersion(),
 		TrustedCIDRs: m.GetTrustedCidrs(), LogLevel: uint8(min(m.GetLogLevel(), math.MaxUint8)), MaxBody: m.GetMaxBody(), MaxShared: m.GetMaxShared(),
+		ClusterID: m.GetClusterId(), TelemetryLogs: m.GetTelemetryLogs(),
 	}
 }
 

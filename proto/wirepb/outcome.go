@@ -53,10 +53,14 @@ func operation(op *wire.Op) *pluginv1.Operation {
 		}
 	case wire.OpClientAuthenticate:
 		m.Value, m.Credential = raw(op.Value), raw(op.Credential)
-	case wire.OpCtxSharedSet:
+	case wire.OpCtxSharedSet, wire.OpCtxPluginSet:
 		m.Name, m.Value = []byte(op.Name), raw(op.Value)
 	case wire.OpLogSetSerializeValue:
 		m.Name, m.Value, m.Mode = []byte(op.Name), raw(op.Value), text(op.Mode)
+	default:
+		if op.Code.Generic() {
+			m.Value = raw(op.Value)
+		}
 	}
 	return m
 }
@@ -123,12 +127,16 @@ func operationOf(m *pluginv1.Operation, r *bodies) (op wire.Op, err error) {
 		if op.Value, err = document("consumer", m.GetValue()); err == nil {
 			op.Credential, err = document("credential", m.GetCredential())
 		}
-	case wire.OpCtxSharedSet:
+	case wire.OpCtxSharedSet, wire.OpCtxPluginSet:
 		op.Name = string(m.GetName())
 		op.Value, err = value("shared value", m.GetValue())
 	case wire.OpLogSetSerializeValue:
 		op.Name, op.Mode = string(m.GetName()), m.GetMode()
 		op.Value, err = value("serialised value", m.GetValue())
+	default:
+		if op.Code.Generic() {
+			op.Value, err = arguments(m.GetValue())
+		}
 	}
 	return op, err
 }

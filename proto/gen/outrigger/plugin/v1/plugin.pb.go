@@ -1012,6 +1012,8 @@ type HostHello struct {
 	LogLevel       uint32                 `protobuf:"varint,6,opt,name=log_level,json=logLevel,proto3" json:"log_level,omitempty"`
 	MaxBody        uint64                 `protobuf:"varint,7,opt,name=max_body,json=maxBody,proto3" json:"max_body,omitempty"`
 	MaxShared      uint64                 `protobuf:"varint,8,opt,name=max_shared,json=maxShared,proto3" json:"max_shared,omitempty"`
+	ClusterId      string                 `protobuf:"bytes,9,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"` // empty: none
+	TelemetryLogs  bool                   `protobuf:"varint,10,opt,name=telemetry_logs,json=telemetryLogs,proto3" json:"telemetry_logs,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1100,6 +1102,20 @@ func (x *HostHello) GetMaxShared() uint64 {
 		return x.MaxShared
 	}
 	return 0
+}
+
+func (x *HostHello) GetClusterId() string {
+	if x != nil {
+		return x.ClusterId
+	}
+	return ""
+}
+
+func (x *HostHello) GetTelemetryLogs() bool {
+	if x != nil {
+		return x.TelemetryLogs
+	}
+	return false
 }
 
 type ServerHello struct {
@@ -1244,6 +1260,9 @@ type Call struct {
 	Last            bool                   `protobuf:"varint,18,opt,name=last,proto3" json:"last,omitempty"`
 	RequestBody     *Blob                  `protobuf:"bytes,19,opt,name=request_body,json=requestBody,proto3,oneof" json:"request_body,omitempty"`
 	ResponseBody    *Blob                  `protobuf:"bytes,20,opt,name=response_body,json=responseBody,proto3,oneof" json:"response_body,omitempty"`
+	Plugin          []*KeyValue            `protobuf:"bytes,21,rep,name=plugin,proto3" json:"plugin,omitempty"` // ctx.plugin of the instance
+	Tls             *TLS                   `protobuf:"bytes,22,opt,name=tls,proto3" json:"tls,omitempty"`       // absent: the client does not use TLS
+	Groups          []*Group               `protobuf:"bytes,23,rep,name=groups,proto3" json:"groups,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1414,6 +1433,27 @@ func (x *Call) GetRequestBody() *Blob {
 func (x *Call) GetResponseBody() *Blob {
 	if x != nil {
 		return x.ResponseBody
+	}
+	return nil
+}
+
+func (x *Call) GetPlugin() []*KeyValue {
+	if x != nil {
+		return x.Plugin
+	}
+	return nil
+}
+
+func (x *Call) GetTls() *TLS {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
+func (x *Call) GetGroups() []*Group {
+	if x != nil {
+		return x.Groups
 	}
 	return nil
 }
@@ -1678,6 +1718,127 @@ func (x *Forwarded) GetPrefix() []byte {
 	return nil
 }
 
+type TLS struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Version        string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"` // as nginx writes it: TLSv1.3
+	Cipher         string                 `protobuf:"bytes,2,opt,name=cipher,proto3" json:"cipher,omitempty"`
+	ClientVerify   string                 `protobuf:"bytes,3,opt,name=client_verify,json=clientVerify,proto3" json:"client_verify,omitempty"`
+	HasCertificate bool                   `protobuf:"varint,4,opt,name=has_certificate,json=hasCertificate,proto3" json:"has_certificate,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *TLS) Reset() {
+	*x = TLS{}
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TLS) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TLS) ProtoMessage() {}
+
+func (x *TLS) ProtoReflect() protoreflect.Message {
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TLS.ProtoReflect.Descriptor instead.
+func (*TLS) Descriptor() ([]byte, []int) {
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *TLS) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *TLS) GetCipher() string {
+	if x != nil {
+		return x.Cipher
+	}
+	return ""
+}
+
+func (x *TLS) GetClientVerify() string {
+	if x != nil {
+		return x.ClientVerify
+	}
+	return ""
+}
+
+func (x *TLS) GetHasCertificate() bool {
+	if x != nil {
+		return x.HasCertificate
+	}
+	return false
+}
+
+// A consumer group that a plugin set.
+type Group struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Group) Reset() {
+	*x = Group{}
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Group) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Group) ProtoMessage() {}
+
+func (x *Group) ProtoReflect() protoreflect.Message {
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Group.ProtoReflect.Descriptor instead.
+func (*Group) Descriptor() ([]byte, []int) {
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Group) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Group) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 type Captures struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Unnamed       [][]byte               `protobuf:"bytes,1,rep,name=unnamed,proto3" json:"unnamed,omitempty"`
@@ -1688,7 +1849,7 @@ type Captures struct {
 
 func (x *Captures) Reset() {
 	*x = Captures{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[20]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1700,7 +1861,7 @@ func (x *Captures) String() string {
 func (*Captures) ProtoMessage() {}
 
 func (x *Captures) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[20]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1713,7 +1874,7 @@ func (x *Captures) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Captures.ProtoReflect.Descriptor instead.
 func (*Captures) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{20}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Captures) GetUnnamed() [][]byte {
@@ -1740,7 +1901,7 @@ type NamedCapture struct {
 
 func (x *NamedCapture) Reset() {
 	*x = NamedCapture{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[21]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1752,7 +1913,7 @@ func (x *NamedCapture) String() string {
 func (*NamedCapture) ProtoMessage() {}
 
 func (x *NamedCapture) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[21]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1765,7 +1926,7 @@ func (x *NamedCapture) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamedCapture.ProtoReflect.Descriptor instead.
 func (*NamedCapture) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{21}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *NamedCapture) GetName() string {
@@ -1793,7 +1954,7 @@ type KeyValue struct {
 
 func (x *KeyValue) Reset() {
 	*x = KeyValue{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[22]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1805,7 +1966,7 @@ func (x *KeyValue) String() string {
 func (*KeyValue) ProtoMessage() {}
 
 func (x *KeyValue) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[22]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1818,7 +1979,7 @@ func (x *KeyValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyValue.ProtoReflect.Descriptor instead.
 func (*KeyValue) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{22}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *KeyValue) GetKey() string {
@@ -1846,7 +2007,7 @@ type Response struct {
 
 func (x *Response) Reset() {
 	*x = Response{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[23]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1858,7 +2019,7 @@ func (x *Response) String() string {
 func (*Response) ProtoMessage() {}
 
 func (x *Response) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[23]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1871,7 +2032,7 @@ func (x *Response) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Response.ProtoReflect.Descriptor instead.
 func (*Response) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{23}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Response) GetStatus() uint32 {
@@ -1906,7 +2067,7 @@ type ServiceResponse struct {
 
 func (x *ServiceResponse) Reset() {
 	*x = ServiceResponse{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[24]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1918,7 +2079,7 @@ func (x *ServiceResponse) String() string {
 func (*ServiceResponse) ProtoMessage() {}
 
 func (x *ServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[24]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1931,7 +2092,7 @@ func (x *ServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceResponse.ProtoReflect.Descriptor instead.
 func (*ServiceResponse) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{24}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ServiceResponse) GetStatus() uint32 {
@@ -1969,7 +2130,7 @@ type Blob struct {
 
 func (x *Blob) Reset() {
 	*x = Blob{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[25]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1981,7 +2142,7 @@ func (x *Blob) String() string {
 func (*Blob) ProtoMessage() {}
 
 func (x *Blob) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[25]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1994,7 +2155,7 @@ func (x *Blob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blob.ProtoReflect.Descriptor instead.
 func (*Blob) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{25}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Blob) GetContent() isBlob_Content {
@@ -2050,7 +2211,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[26]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2062,7 +2223,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[26]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2075,7 +2236,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{26}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Outcome) GetFailed() bool {
@@ -2117,7 +2278,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[27]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2129,7 +2290,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[27]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2142,7 +2303,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{27}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Error) GetCode() string {
@@ -2168,24 +2329,26 @@ func (x *Error) GetDetail() string {
 
 // One recorded write; which fields are used depends on the code (docs/wire.md section 6).
 type Operation struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Code          uint32                 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
-	Name          []byte                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`     // header name, method, path, query, scheme, key
-	Values        [][]byte               `protobuf:"bytes,3,rep,name=values,proto3" json:"values,omitempty"` // header values
-	Status        uint32                 `protobuf:"varint,4,opt,name=status,proto3" json:"status,omitempty"`
-	Body          *Blob                  `protobuf:"bytes,5,opt,name=body,proto3,oneof" json:"body,omitempty"`
-	Headers       []*Header              `protobuf:"bytes,6,rep,name=headers,proto3" json:"headers,omitempty"`
-	Value         []byte                 `protobuf:"bytes,7,opt,name=value,proto3,oneof" json:"value,omitempty"`           // one MessagePack value: shared or serialised value, consumer
-	Credential    []byte                 `protobuf:"bytes,8,opt,name=credential,proto3,oneof" json:"credential,omitempty"` // one MessagePack map
-	Message       []byte                 `protobuf:"bytes,9,opt,name=message,proto3,oneof" json:"message,omitempty"`       // response.error
-	Mode          string                 `protobuf:"bytes,10,opt,name=mode,proto3" json:"mode,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Code    uint32                 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
+	Name    []byte                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`     // header name, method, path, query, scheme, key
+	Values  [][]byte               `protobuf:"bytes,3,rep,name=values,proto3" json:"values,omitempty"` // header values
+	Status  uint32                 `protobuf:"varint,4,opt,name=status,proto3" json:"status,omitempty"`
+	Body    *Blob                  `protobuf:"bytes,5,opt,name=body,proto3,oneof" json:"body,omitempty"`
+	Headers []*Header              `protobuf:"bytes,6,rep,name=headers,proto3" json:"headers,omitempty"`
+	// One MessagePack value: a shared, plugin or serialised value, a consumer, or the array of the arguments of a generic operation (41, 42,
+	// 70 and above).
+	Value         []byte `protobuf:"bytes,7,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	Credential    []byte `protobuf:"bytes,8,opt,name=credential,proto3,oneof" json:"credential,omitempty"` // one MessagePack map
+	Message       []byte `protobuf:"bytes,9,opt,name=message,proto3,oneof" json:"message,omitempty"`       // response.error
+	Mode          string `protobuf:"bytes,10,opt,name=mode,proto3" json:"mode,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Operation) Reset() {
 	*x = Operation{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[28]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2197,7 +2360,7 @@ func (x *Operation) String() string {
 func (*Operation) ProtoMessage() {}
 
 func (x *Operation) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[28]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2210,7 +2373,7 @@ func (x *Operation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Operation.ProtoReflect.Descriptor instead.
 func (*Operation) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{28}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Operation) GetCode() uint32 {
@@ -2293,7 +2456,7 @@ type Ask struct {
 
 func (x *Ask) Reset() {
 	*x = Ask{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[29]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2305,7 +2468,7 @@ func (x *Ask) String() string {
 func (*Ask) ProtoMessage() {}
 
 func (x *Ask) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[29]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2318,7 +2481,7 @@ func (x *Ask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ask.ProtoReflect.Descriptor instead.
 func (*Ask) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{29}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Ask) GetFunction() uint32 {
@@ -2346,7 +2509,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[30]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2358,7 +2521,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[30]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2371,7 +2534,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{30}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Answer) GetError() *Error {
@@ -2403,7 +2566,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[31]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2415,7 +2578,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[31]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2428,7 +2591,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{31}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{33}
 }
 
 type Entity struct {
@@ -2441,7 +2604,7 @@ type Entity struct {
 
 func (x *Entity) Reset() {
 	*x = Entity{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[32]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2453,7 +2616,7 @@ func (x *Entity) String() string {
 func (*Entity) ProtoMessage() {}
 
 func (x *Entity) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[32]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2466,7 +2629,7 @@ func (x *Entity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entity.ProtoReflect.Descriptor instead.
 func (*Entity) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{32}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Entity) GetSlot() uint32 {
@@ -2493,7 +2656,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[33]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2505,7 +2668,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[33]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2518,7 +2681,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{33}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Log) GetLevel() uint32 {
@@ -2545,7 +2708,7 @@ type GoAway struct {
 
 func (x *GoAway) Reset() {
 	*x = GoAway{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[34]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2557,7 +2720,7 @@ func (x *GoAway) String() string {
 func (*GoAway) ProtoMessage() {}
 
 func (x *GoAway) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[34]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2570,7 +2733,7 @@ func (x *GoAway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GoAway.ProtoReflect.Descriptor instead.
 func (*GoAway) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{34}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *GoAway) GetCode() string {
@@ -2658,7 +2821,7 @@ const file_outrigger_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x05chunk\x18\x05 \x01(\fH\x00R\x05chunk\x12,\n" +
 	"\x03log\x18\x06 \x01(\v2\x18.outrigger.plugin.v1.LogH\x00R\x03log\x125\n" +
 	"\x06goaway\x18\a \x01(\v2\x1b.outrigger.plugin.v1.GoAwayH\x00R\x06goawayB\t\n" +
-	"\amessage\"\xff\x01\n" +
+	"\amessage\"\xc5\x02\n" +
 	"\tHostHello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12\x1a\n" +
@@ -2668,7 +2831,11 @@ const file_outrigger_plugin_v1_plugin_proto_rawDesc = "" +
 	"\tlog_level\x18\x06 \x01(\rR\blogLevel\x12\x19\n" +
 	"\bmax_body\x18\a \x01(\x04R\amaxBody\x12\x1d\n" +
 	"\n" +
-	"max_shared\x18\b \x01(\x04R\tmaxShared\"}\n" +
+	"max_shared\x18\b \x01(\x04R\tmaxShared\x12\x1d\n" +
+	"\n" +
+	"cluster_id\x18\t \x01(\tR\tclusterId\x12%\n" +
+	"\x0etelemetry_logs\x18\n" +
+	" \x01(\bR\rtelemetryLogs\"}\n" +
 	"\vServerHello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12!\n" +
 	"\fsdk_language\x18\x02 \x01(\tR\vsdkLanguage\x12\x1f\n" +
@@ -2677,7 +2844,7 @@ const file_outrigger_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x03pid\x18\x04 \x01(\rR\x03pid\"2\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value\"\xef\a\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\"\x86\t\n" +
 	"\x04Call\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\x04R\binstance\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\rR\x05phase\x12\x1d\n" +
@@ -2704,7 +2871,10 @@ const file_outrigger_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x05chunk\x18\x11 \x01(\v2\x19.outrigger.plugin.v1.BlobH\x04R\x05chunk\x88\x01\x01\x12\x12\n" +
 	"\x04last\x18\x12 \x01(\bR\x04last\x12A\n" +
 	"\frequest_body\x18\x13 \x01(\v2\x19.outrigger.plugin.v1.BlobH\x05R\vrequestBody\x88\x01\x01\x12C\n" +
-	"\rresponse_body\x18\x14 \x01(\v2\x19.outrigger.plugin.v1.BlobH\x06R\fresponseBody\x88\x01\x01B\b\n" +
+	"\rresponse_body\x18\x14 \x01(\v2\x19.outrigger.plugin.v1.BlobH\x06R\fresponseBody\x88\x01\x01\x125\n" +
+	"\x06plugin\x18\x15 \x03(\v2\x1d.outrigger.plugin.v1.KeyValueR\x06plugin\x12*\n" +
+	"\x03tls\x18\x16 \x01(\v2\x18.outrigger.plugin.v1.TLSR\x03tls\x122\n" +
+	"\x06groups\x18\x17 \x03(\v2\x1a.outrigger.plugin.v1.GroupR\x06groupsB\b\n" +
 	"\x06_routeB\n" +
 	"\n" +
 	"\b_serviceB\v\n" +
@@ -2740,7 +2910,15 @@ const file_outrigger_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x04port\x18\x03 \x01(\rR\x04port\x12\x12\n" +
 	"\x04path\x18\x04 \x01(\fR\x04path\x12\x1b\n" +
 	"\x06prefix\x18\x05 \x01(\fH\x00R\x06prefix\x88\x01\x01B\t\n" +
-	"\a_prefix\"]\n" +
+	"\a_prefix\"\x85\x01\n" +
+	"\x03TLS\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
+	"\x06cipher\x18\x02 \x01(\tR\x06cipher\x12#\n" +
+	"\rclient_verify\x18\x03 \x01(\tR\fclientVerify\x12'\n" +
+	"\x0fhas_certificate\x18\x04 \x01(\bR\x0ehasCertificate\"+\n" +
+	"\x05Group\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"]\n" +
 	"\bCaptures\x12\x18\n" +
 	"\aunnamed\x18\x01 \x03(\fR\aunnamed\x127\n" +
 	"\x05named\x18\x02 \x03(\v2!.outrigger.plugin.v1.NamedCaptureR\x05named\"8\n" +
@@ -2831,7 +3009,7 @@ func file_outrigger_plugin_v1_plugin_proto_rawDescGZIP() []byte {
 	return file_outrigger_plugin_v1_plugin_proto_rawDescData
 }
 
-var file_outrigger_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_outrigger_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_outrigger_plugin_v1_plugin_proto_goTypes = []any{
 	(*DescribeRequest)(nil),   // 0: outrigger.plugin.v1.DescribeRequest
 	(*DescribeResponse)(nil),  // 1: outrigger.plugin.v1.DescribeResponse
@@ -2853,21 +3031,23 @@ var file_outrigger_plugin_v1_plugin_proto_goTypes = []any{
 	(*Request)(nil),           // 17: outrigger.plugin.v1.Request
 	(*Client)(nil),            // 18: outrigger.plugin.v1.Client
 	(*Forwarded)(nil),         // 19: outrigger.plugin.v1.Forwarded
-	(*Captures)(nil),          // 20: outrigger.plugin.v1.Captures
-	(*NamedCapture)(nil),      // 21: outrigger.plugin.v1.NamedCapture
-	(*KeyValue)(nil),          // 22: outrigger.plugin.v1.KeyValue
-	(*Response)(nil),          // 23: outrigger.plugin.v1.Response
-	(*ServiceResponse)(nil),   // 24: outrigger.plugin.v1.ServiceResponse
-	(*Blob)(nil),              // 25: outrigger.plugin.v1.Blob
-	(*Outcome)(nil),           // 26: outrigger.plugin.v1.Outcome
-	(*Error)(nil),             // 27: outrigger.plugin.v1.Error
-	(*Operation)(nil),         // 28: outrigger.plugin.v1.Operation
-	(*Ask)(nil),               // 29: outrigger.plugin.v1.Ask
-	(*Answer)(nil),            // 30: outrigger.plugin.v1.Answer
-	(*Cancel)(nil),            // 31: outrigger.plugin.v1.Cancel
-	(*Entity)(nil),            // 32: outrigger.plugin.v1.Entity
-	(*Log)(nil),               // 33: outrigger.plugin.v1.Log
-	(*GoAway)(nil),            // 34: outrigger.plugin.v1.GoAway
+	(*TLS)(nil),               // 20: outrigger.plugin.v1.TLS
+	(*Group)(nil),             // 21: outrigger.plugin.v1.Group
+	(*Captures)(nil),          // 22: outrigger.plugin.v1.Captures
+	(*NamedCapture)(nil),      // 23: outrigger.plugin.v1.NamedCapture
+	(*KeyValue)(nil),          // 24: outrigger.plugin.v1.KeyValue
+	(*Response)(nil),          // 25: outrigger.plugin.v1.Response
+	(*ServiceResponse)(nil),   // 26: outrigger.plugin.v1.ServiceResponse
+	(*Blob)(nil),              // 27: outrigger.plugin.v1.Blob
+	(*Outcome)(nil),           // 28: outrigger.plugin.v1.Outcome
+	(*Error)(nil),             // 29: outrigger.plugin.v1.Error
+	(*Operation)(nil),         // 30: outrigger.plugin.v1.Operation
+	(*Ask)(nil),               // 31: outrigger.plugin.v1.Ask
+	(*Answer)(nil),            // 32: outrigger.plugin.v1.Answer
+	(*Cancel)(nil),            // 33: outrigger.plugin.v1.Cancel
+	(*Entity)(nil),            // 34: outrigger.plugin.v1.Entity
+	(*Log)(nil),               // 35: outrigger.plugin.v1.Log
+	(*GoAway)(nil),            // 36: outrigger.plugin.v1.GoAway
 }
 var file_outrigger_plugin_v1_plugin_proto_depIdxs = []int32{
 	2,  // 0: outrigger.plugin.v1.DescribeResponse.plugins:type_name -> outrigger.plugin.v1.PluginManifest
@@ -2875,51 +3055,54 @@ var file_outrigger_plugin_v1_plugin_proto_depIdxs = []int32{
 	6,  // 2: outrigger.plugin.v1.ConfigureResponse.errors:type_name -> outrigger.plugin.v1.FieldError
 	13, // 3: outrigger.plugin.v1.DispatchRequest.hello:type_name -> outrigger.plugin.v1.HostHello
 	16, // 4: outrigger.plugin.v1.DispatchRequest.call:type_name -> outrigger.plugin.v1.Call
-	30, // 5: outrigger.plugin.v1.DispatchRequest.answer:type_name -> outrigger.plugin.v1.Answer
-	31, // 6: outrigger.plugin.v1.DispatchRequest.cancel:type_name -> outrigger.plugin.v1.Cancel
-	32, // 7: outrigger.plugin.v1.DispatchRequest.entity:type_name -> outrigger.plugin.v1.Entity
-	34, // 8: outrigger.plugin.v1.DispatchRequest.goaway:type_name -> outrigger.plugin.v1.GoAway
+	32, // 5: outrigger.plugin.v1.DispatchRequest.answer:type_name -> outrigger.plugin.v1.Answer
+	33, // 6: outrigger.plugin.v1.DispatchRequest.cancel:type_name -> outrigger.plugin.v1.Cancel
+	34, // 7: outrigger.plugin.v1.DispatchRequest.entity:type_name -> outrigger.plugin.v1.Entity
+	36, // 8: outrigger.plugin.v1.DispatchRequest.goaway:type_name -> outrigger.plugin.v1.GoAway
 	14, // 9: outrigger.plugin.v1.DispatchResponse.hello:type_name -> outrigger.plugin.v1.ServerHello
-	26, // 10: outrigger.plugin.v1.DispatchResponse.outcome:type_name -> outrigger.plugin.v1.Outcome
-	29, // 11: outrigger.plugin.v1.DispatchResponse.ask:type_name -> outrigger.plugin.v1.Ask
-	33, // 12: outrigger.plugin.v1.DispatchResponse.log:type_name -> outrigger.plugin.v1.Log
-	34, // 13: outrigger.plugin.v1.DispatchResponse.goaway:type_name -> outrigger.plugin.v1.GoAway
+	28, // 10: outrigger.plugin.v1.DispatchResponse.outcome:type_name -> outrigger.plugin.v1.Outcome
+	31, // 11: outrigger.plugin.v1.DispatchResponse.ask:type_name -> outrigger.plugin.v1.Ask
+	35, // 12: outrigger.plugin.v1.DispatchResponse.log:type_name -> outrigger.plugin.v1.Log
+	36, // 13: outrigger.plugin.v1.DispatchResponse.goaway:type_name -> outrigger.plugin.v1.GoAway
 	17, // 14: outrigger.plugin.v1.Call.request:type_name -> outrigger.plugin.v1.Request
 	18, // 15: outrigger.plugin.v1.Call.client:type_name -> outrigger.plugin.v1.Client
 	19, // 16: outrigger.plugin.v1.Call.forwarded:type_name -> outrigger.plugin.v1.Forwarded
-	20, // 17: outrigger.plugin.v1.Call.captures:type_name -> outrigger.plugin.v1.Captures
-	22, // 18: outrigger.plugin.v1.Call.shared:type_name -> outrigger.plugin.v1.KeyValue
-	23, // 19: outrigger.plugin.v1.Call.response:type_name -> outrigger.plugin.v1.Response
-	24, // 20: outrigger.plugin.v1.Call.service_response:type_name -> outrigger.plugin.v1.ServiceResponse
-	25, // 21: outrigger.plugin.v1.Call.chunk:type_name -> outrigger.plugin.v1.Blob
-	25, // 22: outrigger.plugin.v1.Call.request_body:type_name -> outrigger.plugin.v1.Blob
-	25, // 23: outrigger.plugin.v1.Call.response_body:type_name -> outrigger.plugin.v1.Blob
-	15, // 24: outrigger.plugin.v1.Request.headers:type_name -> outrigger.plugin.v1.Header
-	21, // 25: outrigger.plugin.v1.Captures.named:type_name -> outrigger.plugin.v1.NamedCapture
-	15, // 26: outrigger.plugin.v1.Response.headers:type_name -> outrigger.plugin.v1.Header
-	15, // 27: outrigger.plugin.v1.ServiceResponse.headers:type_name -> outrigger.plugin.v1.Header
-	27, // 28: outrigger.plugin.v1.Outcome.error:type_name -> outrigger.plugin.v1.Error
-	28, // 29: outrigger.plugin.v1.Outcome.operations:type_name -> outrigger.plugin.v1.Operation
-	25, // 30: outrigger.plugin.v1.Outcome.body:type_name -> outrigger.plugin.v1.Blob
-	25, // 31: outrigger.plugin.v1.Operation.body:type_name -> outrigger.plugin.v1.Blob
-	15, // 32: outrigger.plugin.v1.Operation.headers:type_name -> outrigger.plugin.v1.Header
-	27, // 33: outrigger.plugin.v1.Answer.error:type_name -> outrigger.plugin.v1.Error
-	25, // 34: outrigger.plugin.v1.Answer.bytes:type_name -> outrigger.plugin.v1.Blob
-	0,  // 35: outrigger.plugin.v1.PluginServer.Describe:input_type -> outrigger.plugin.v1.DescribeRequest
-	4,  // 36: outrigger.plugin.v1.PluginServer.Configure:input_type -> outrigger.plugin.v1.ConfigureRequest
-	7,  // 37: outrigger.plugin.v1.PluginServer.Release:input_type -> outrigger.plugin.v1.ReleaseRequest
-	9,  // 38: outrigger.plugin.v1.PluginServer.Drain:input_type -> outrigger.plugin.v1.DrainRequest
-	11, // 39: outrigger.plugin.v1.PluginServer.Dispatch:input_type -> outrigger.plugin.v1.DispatchRequest
-	1,  // 40: outrigger.plugin.v1.PluginServer.Describe:output_type -> outrigger.plugin.v1.DescribeResponse
-	5,  // 41: outrigger.plugin.v1.PluginServer.Configure:output_type -> outrigger.plugin.v1.ConfigureResponse
-	8,  // 42: outrigger.plugin.v1.PluginServer.Release:output_type -> outrigger.plugin.v1.ReleaseResponse
-	10, // 43: outrigger.plugin.v1.PluginServer.Drain:output_type -> outrigger.plugin.v1.DrainResponse
-	12, // 44: outrigger.plugin.v1.PluginServer.Dispatch:output_type -> outrigger.plugin.v1.DispatchResponse
-	40, // [40:45] is the sub-list for method output_type
-	35, // [35:40] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	22, // 17: outrigger.plugin.v1.Call.captures:type_name -> outrigger.plugin.v1.Captures
+	24, // 18: outrigger.plugin.v1.Call.shared:type_name -> outrigger.plugin.v1.KeyValue
+	25, // 19: outrigger.plugin.v1.Call.response:type_name -> outrigger.plugin.v1.Response
+	26, // 20: outrigger.plugin.v1.Call.service_response:type_name -> outrigger.plugin.v1.ServiceResponse
+	27, // 21: outrigger.plugin.v1.Call.chunk:type_name -> outrigger.plugin.v1.Blob
+	27, // 22: outrigger.plugin.v1.Call.request_body:type_name -> outrigger.plugin.v1.Blob
+	27, // 23: outrigger.plugin.v1.Call.response_body:type_name -> outrigger.plugin.v1.Blob
+	24, // 24: outrigger.plugin.v1.Call.plugin:type_name -> outrigger.plugin.v1.KeyValue
+	20, // 25: outrigger.plugin.v1.Call.tls:type_name -> outrigger.plugin.v1.TLS
+	21, // 26: outrigger.plugin.v1.Call.groups:type_name -> outrigger.plugin.v1.Group
+	15, // 27: outrigger.plugin.v1.Request.headers:type_name -> outrigger.plugin.v1.Header
+	23, // 28: outrigger.plugin.v1.Captures.named:type_name -> outrigger.plugin.v1.NamedCapture
+	15, // 29: outrigger.plugin.v1.Response.headers:type_name -> outrigger.plugin.v1.Header
+	15, // 30: outrigger.plugin.v1.ServiceResponse.headers:type_name -> outrigger.plugin.v1.Header
+	29, // 31: outrigger.plugin.v1.Outcome.error:type_name -> outrigger.plugin.v1.Error
+	30, // 32: outrigger.plugin.v1.Outcome.operations:type_name -> outrigger.plugin.v1.Operation
+	27, // 33: outrigger.plugin.v1.Outcome.body:type_name -> outrigger.plugin.v1.Blob
+	27, // 34: outrigger.plugin.v1.Operation.body:type_name -> outrigger.plugin.v1.Blob
+	15, // 35: outrigger.plugin.v1.Operation.headers:type_name -> outrigger.plugin.v1.Header
+	29, // 36: outrigger.plugin.v1.Answer.error:type_name -> outrigger.plugin.v1.Error
+	27, // 37: outrigger.plugin.v1.Answer.bytes:type_name -> outrigger.plugin.v1.Blob
+	0,  // 38: outrigger.plugin.v1.PluginServer.Describe:input_type -> outrigger.plugin.v1.DescribeRequest
+	4,  // 39: outrigger.plugin.v1.PluginServer.Configure:input_type -> outrigger.plugin.v1.ConfigureRequest
+	7,  // 40: outrigger.plugin.v1.PluginServer.Release:input_type -> outrigger.plugin.v1.ReleaseRequest
+	9,  // 41: outrigger.plugin.v1.PluginServer.Drain:input_type -> outrigger.plugin.v1.DrainRequest
+	11, // 42: outrigger.plugin.v1.PluginServer.Dispatch:input_type -> outrigger.plugin.v1.DispatchRequest
+	1,  // 43: outrigger.plugin.v1.PluginServer.Describe:output_type -> outrigger.plugin.v1.DescribeResponse
+	5,  // 44: outrigger.plugin.v1.PluginServer.Configure:output_type -> outrigger.plugin.v1.ConfigureResponse
+	8,  // 45: outrigger.plugin.v1.PluginServer.Release:output_type -> outrigger.plugin.v1.ReleaseResponse
+	10, // 46: outrigger.plugin.v1.PluginServer.Drain:output_type -> outrigger.plugin.v1.DrainResponse
+	12, // 47: outrigger.plugin.v1.PluginServer.Dispatch:output_type -> outrigger.plugin.v1.DispatchResponse
+	43, // [43:48] is the sub-list for method output_type
+	38, // [38:43] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_outrigger_plugin_v1_plugin_proto_init() }
@@ -2948,20 +3131,20 @@ func file_outrigger_plugin_v1_plugin_proto_init() {
 	file_outrigger_plugin_v1_plugin_proto_msgTypes[17].OneofWrappers = []any{}
 	file_outrigger_plugin_v1_plugin_proto_msgTypes[18].OneofWrappers = []any{}
 	file_outrigger_plugin_v1_plugin_proto_msgTypes[19].OneofWrappers = []any{}
-	file_outrigger_plugin_v1_plugin_proto_msgTypes[25].OneofWrappers = []any{
+	file_outrigger_plugin_v1_plugin_proto_msgTypes[27].OneofWrappers = []any{
 		(*Blob_Inline)(nil),
 		(*Blob_Chunked)(nil),
 	}
-	file_outrigger_plugin_v1_plugin_proto_msgTypes[26].OneofWrappers = []any{}
 	file_outrigger_plugin_v1_plugin_proto_msgTypes[28].OneofWrappers = []any{}
 	file_outrigger_plugin_v1_plugin_proto_msgTypes[30].OneofWrappers = []any{}
+	file_outrigger_plugin_v1_plugin_proto_msgTypes[32].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_outrigger_plugin_v1_plugin_proto_rawDesc), len(file_outrigger_plugin_v1_plugin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   35,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

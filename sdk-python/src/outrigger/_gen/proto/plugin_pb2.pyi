@@ -153,7 +153,7 @@ class DispatchResponse(_message.Message):
     def __init__(self, call_id: _Optional[int] = ..., hello: _Optional[_Union[ServerHello, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, _Mapping]] = ..., ask: _Optional[_Union[Ask, _Mapping]] = ..., chunk: _Optional[bytes] = ..., log: _Optional[_Union[Log, _Mapping]] = ..., goaway: _Optional[_Union[GoAway, _Mapping]] = ...) -> None: ...
 
 class HostHello(_message.Message):
-    __slots__ = ("version", "node_id", "hostname", "gateway_version", "trusted_cidrs", "log_level", "max_body", "max_shared")
+    __slots__ = ("version", "node_id", "hostname", "gateway_version", "trusted_cidrs", "log_level", "max_body", "max_shared", "cluster_id", "telemetry_logs")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     HOSTNAME_FIELD_NUMBER: _ClassVar[int]
@@ -162,6 +162,8 @@ class HostHello(_message.Message):
     LOG_LEVEL_FIELD_NUMBER: _ClassVar[int]
     MAX_BODY_FIELD_NUMBER: _ClassVar[int]
     MAX_SHARED_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
+    TELEMETRY_LOGS_FIELD_NUMBER: _ClassVar[int]
     version: int
     node_id: str
     hostname: str
@@ -170,7 +172,9 @@ class HostHello(_message.Message):
     log_level: int
     max_body: int
     max_shared: int
-    def __init__(self, version: _Optional[int] = ..., node_id: _Optional[str] = ..., hostname: _Optional[str] = ..., gateway_version: _Optional[str] = ..., trusted_cidrs: _Optional[_Iterable[str]] = ..., log_level: _Optional[int] = ..., max_body: _Optional[int] = ..., max_shared: _Optional[int] = ...) -> None: ...
+    cluster_id: str
+    telemetry_logs: bool
+    def __init__(self, version: _Optional[int] = ..., node_id: _Optional[str] = ..., hostname: _Optional[str] = ..., gateway_version: _Optional[str] = ..., trusted_cidrs: _Optional[_Iterable[str]] = ..., log_level: _Optional[int] = ..., max_body: _Optional[int] = ..., max_shared: _Optional[int] = ..., cluster_id: _Optional[str] = ..., telemetry_logs: _Optional[bool] = ...) -> None: ...
 
 class ServerHello(_message.Message):
     __slots__ = ("version", "sdk_language", "sdk_version", "pid")
@@ -193,7 +197,7 @@ class Header(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("instance", "phase", "timeout_ms", "request_id", "start_time", "request", "client", "forwarded", "route", "service", "consumer", "credential", "captures", "shared", "response", "service_response", "chunk", "last", "request_body", "response_body")
+    __slots__ = ("instance", "phase", "timeout_ms", "request_id", "start_time", "request", "client", "forwarded", "route", "service", "consumer", "credential", "captures", "shared", "response", "service_response", "chunk", "last", "request_body", "response_body", "plugin", "tls", "groups")
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
@@ -214,6 +218,9 @@ class Call(_message.Message):
     LAST_FIELD_NUMBER: _ClassVar[int]
     REQUEST_BODY_FIELD_NUMBER: _ClassVar[int]
     RESPONSE_BODY_FIELD_NUMBER: _ClassVar[int]
+    PLUGIN_FIELD_NUMBER: _ClassVar[int]
+    TLS_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
     instance: int
     phase: int
     timeout_ms: int
@@ -234,7 +241,10 @@ class Call(_message.Message):
     last: bool
     request_body: Blob
     response_body: Blob
-    def __init__(self, instance: _Optional[int] = ..., phase: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., request_id: _Optional[str] = ..., start_time: _Optional[int] = ..., request: _Optional[_Union[Request, _Mapping]] = ..., client: _Optional[_Union[Client, _Mapping]] = ..., forwarded: _Optional[_Union[Forwarded, _Mapping]] = ..., route: _Optional[int] = ..., service: _Optional[int] = ..., consumer: _Optional[int] = ..., credential: _Optional[bytes] = ..., captures: _Optional[_Union[Captures, _Mapping]] = ..., shared: _Optional[_Iterable[_Union[KeyValue, _Mapping]]] = ..., response: _Optional[_Union[Response, _Mapping]] = ..., service_response: _Optional[_Union[ServiceResponse, _Mapping]] = ..., chunk: _Optional[_Union[Blob, _Mapping]] = ..., last: _Optional[bool] = ..., request_body: _Optional[_Union[Blob, _Mapping]] = ..., response_body: _Optional[_Union[Blob, _Mapping]] = ...) -> None: ...
+    plugin: _containers.RepeatedCompositeFieldContainer[KeyValue]
+    tls: TLS
+    groups: _containers.RepeatedCompositeFieldContainer[Group]
+    def __init__(self, instance: _Optional[int] = ..., phase: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., request_id: _Optional[str] = ..., start_time: _Optional[int] = ..., request: _Optional[_Union[Request, _Mapping]] = ..., client: _Optional[_Union[Client, _Mapping]] = ..., forwarded: _Optional[_Union[Forwarded, _Mapping]] = ..., route: _Optional[int] = ..., service: _Optional[int] = ..., consumer: _Optional[int] = ..., credential: _Optional[bytes] = ..., captures: _Optional[_Union[Captures, _Mapping]] = ..., shared: _Optional[_Iterable[_Union[KeyValue, _Mapping]]] = ..., response: _Optional[_Union[Response, _Mapping]] = ..., service_response: _Optional[_Union[ServiceResponse, _Mapping]] = ..., chunk: _Optional[_Union[Blob, _Mapping]] = ..., last: _Optional[bool] = ..., request_body: _Optional[_Union[Blob, _Mapping]] = ..., response_body: _Optional[_Union[Blob, _Mapping]] = ..., plugin: _Optional[_Iterable[_Union[KeyValue, _Mapping]]] = ..., tls: _Optional[_Union[TLS, _Mapping]] = ..., groups: _Optional[_Iterable[_Union[Group, _Mapping]]] = ...) -> None: ...
 
 class Request(_message.Message):
     __slots__ = ("method", "scheme", "host", "port", "http_version", "target", "path", "headers", "raw_query")
@@ -285,6 +295,26 @@ class Forwarded(_message.Message):
     path: bytes
     prefix: bytes
     def __init__(self, scheme: _Optional[bytes] = ..., host: _Optional[bytes] = ..., port: _Optional[int] = ..., path: _Optional[bytes] = ..., prefix: _Optional[bytes] = ...) -> None: ...
+
+class TLS(_message.Message):
+    __slots__ = ("version", "cipher", "client_verify", "has_certificate")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CIPHER_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_VERIFY_FIELD_NUMBER: _ClassVar[int]
+    HAS_CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    cipher: str
+    client_verify: str
+    has_certificate: bool
+    def __init__(self, version: _Optional[str] = ..., cipher: _Optional[str] = ..., client_verify: _Optional[str] = ..., has_certificate: _Optional[bool] = ...) -> None: ...
+
+class Group(_message.Message):
+    __slots__ = ("id", "name")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    name: str
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
 class Captures(_message.Message):
     __slots__ = ("unnamed", "named")

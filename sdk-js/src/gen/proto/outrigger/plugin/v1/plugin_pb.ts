@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file outrigger/plugin/v1/plugin.proto.
  */
 export const file_outrigger_plugin_v1_plugin: GenFile = /*@__PURE__*/
-  fileDesc("CiBvdXRyaWdnZXIvcGx1Z2luL3YxL3BsdWdpbi5wcm90bxITb3V0cmlnZ2VyLnBsdWdpbi52MSJECg9EZXNjcmliZVJlcXVlc3QSGAoQcHJvdG9jb2xfdmVyc2lvbhgBIAEoDRIXCg9nYXRld2F5X3ZlcnNpb24YAiABKAki8wEKEERlc2NyaWJlUmVzcG9uc2USGAoQcHJvdG9jb2xfdmVyc2lvbhgBIAEoDRIUCgxzZGtfbGFuZ3VhZ2UYAiABKAkSEwoLc2RrX3ZlcnNpb24YAyABKAkSNAoHcGx1Z2lucxgEIAMoCzIjLm91dHJpZ2dlci5wbHVnaW4udjEuUGx1Z2luTWFuaWZlc3QSMwoLZGF0YV9wbGFuZXMYBSADKAsyHi5vdXRyaWdnZXIucGx1Z2luLnYxLkRhdGFQbGFuZRINCgVsYW5lcxgGIAEoDRITCgtvdmVybGFwcGluZxgHIAEoCBILCgNwaWQYCCABKA0ijgEKDlBsdWdpbk1hbmlmZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIQCghwcmlvcml0eRgDIAEoBRIOCgZwaGFzZXMYBCADKAkSFQoNY29uZmlnX3NjaGVtYRgFIAEoDBIVCg1hdXRoZW50aWNhdGVzGAYgASgIEg0KBW5lZWRzGAcgAygJIk0KCURhdGFQbGFuZRIPCgdjYXJyaWVyGAEgASgJEg8KB25ldHdvcmsYAiABKAkSDwoHYWRkcmVzcxgDIAEoCRINCgV0b2tlbhgEIAEoDCJxChBDb25maWd1cmVSZXF1ZXN0EhMKC2luc3RhbmNlX2lkGAEgASgEEg4KBnBsdWdpbhgCIAEoCRIOCgZjb25maWcYAyABKAwSEQoJcmVjb3JkX2lkGAQgASgJEhUKDWluc3RhbmNlX25hbWUYBSABKAkiRAoRQ29uZmlndXJlUmVzcG9uc2USLwoGZXJyb3JzGAEgAygLMh8ub3V0cmlnZ2VyLnBsdWdpbi52MS5GaWVsZEVycm9yIisKCkZpZWxkRXJyb3ISDAoEcGF0aBgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIiYKDlJlbGVhc2VSZXF1ZXN0EhQKDGluc3RhbmNlX2lkcxgBIAMoBCIRCg9SZWxlYXNlUmVzcG9uc2UiIgoMRHJhaW5SZXF1ZXN0EhIKCnRpbWVvdXRfbXMYASABKA0iIAoNRHJhaW5SZXNwb25zZRIPCgdkcmFpbmVkGAEgASgIItYCCg9EaXNwYXRjaFJlcXVlc3QSDwoHY2FsbF9pZBgBIAEoDRIvCgVoZWxsbxgCIAEoCzIeLm91dHJpZ2dlci5wbHVnaW4udjEuSG9zdEhlbGxvSAASKQoEY2FsbBgDIAEoCzIZLm91dHJpZ2dlci5wbHVnaW4udjEuQ2FsbEgAEi0KBmFuc3dlchgEIAEoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuQW5zd2VySAASDwoFY2h1bmsYBSABKAxIABItCgZjYW5jZWwYBiABKAsyGy5vdXRyaWdnZXIucGx1Z2luLnYxLkNhbmNlbEgAEi0KBmVudGl0eRgHIAEoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuRW50aXR5SAASLQoGZ29hd2F5GAggASgLMhsub3V0cmlnZ2VyLnBsdWdpbi52MS5Hb0F3YXlIAEIJCgdtZXNzYWdlIqQCChBEaXNwYXRjaFJlc3BvbnNlEg8KB2NhbGxfaWQYASABKA0SMQoFaGVsbG8YAiABKAsyIC5vdXRyaWdnZXIucGx1Z2luLnYxLlNlcnZlckhlbGxvSAASLwoHb3V0Y29tZRgDIAEoCzIcLm91dHJpZ2dlci5wbHVnaW4udjEuT3V0Y29tZUgAEicKA2FzaxgEIAEoCzIYLm91dHJpZ2dlci5wbHVnaW4udjEuQXNrSAASDwoFY2h1bmsYBSABKAxIABInCgNsb2cYBiABKAsyGC5vdXRyaWdnZXIucGx1Z2luLnYxLkxvZ0gAEi0KBmdvYXdheRgHIAEoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuR29Bd2F5SABCCQoHbWVzc2FnZSKoAQoJSG9zdEhlbGxvEg8KB3ZlcnNpb24YASABKA0SDwoHbm9kZV9pZBgCIAEoCRIQCghob3N0bmFtZRgDIAEoCRIXCg9nYXRld2F5X3ZlcnNpb24YBCABKAkSFQoNdHJ1c3RlZF9jaWRycxgFIAMoCRIRCglsb2dfbGV2ZWwYBiABKA0SEAoIbWF4X2JvZHkYByABKAQSEgoKbWF4X3NoYXJlZBgIIAEoBCJWCgtTZXJ2ZXJIZWxsbxIPCgd2ZXJzaW9uGAEgASgNEhQKDHNka19sYW5ndWFnZRgCIAEoCRITCgtzZGtfdmVyc2lvbhgDIAEoCRILCgNwaWQYBCABKA0iJQoGSGVhZGVyEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAwipgYKBENhbGwSEAoIaW5zdGFuY2UYASABKAQSDQoFcGhhc2UYAiABKA0SEgoKdGltZW91dF9tcxgDIAEoDRISCgpyZXF1ZXN0X2lkGAQgASgJEhIKCnN0YXJ0X3RpbWUYBSABKAQSLQoHcmVxdWVzdBgGIAEoCzIcLm91dHJpZ2dlci5wbHVnaW4udjEuUmVxdWVzdBIrCgZjbGllbnQYByABKAsyGy5vdXRyaWdnZXIucGx1Z2luLnYxLkNsaWVudBIxCglmb3J3YXJkZWQYCCABKAsyHi5vdXRyaWdnZXIucGx1Z2luLnYxLkZvcndhcmRlZBISCgVyb3V0ZRgJIAEoDUgAiAEBEhQKB3NlcnZpY2UYCiABKA1IAYgBARIVCghjb25zdW1lchgLIAEoDUgCiAEBEhcKCmNyZWRlbnRpYWwYDCABKAxIA4gBARIvCghjYXB0dXJlcxgNIAEoCzIdLm91dHJpZ2dlci5wbHVnaW4udjEuQ2FwdHVyZXMSLQoGc2hhcmVkGA4gAygLMh0ub3V0cmlnZ2VyLnBsdWdpbi52MS5LZXlWYWx1ZRIvCghyZXNwb25zZRgPIAEoCzIdLm91dHJpZ2dlci5wbHVnaW4udjEuUmVzcG9uc2USPgoQc2VydmljZV9yZXNwb25zZRgQIAEoCzIkLm91dHJpZ2dlci5wbHVnaW4udjEuU2VydmljZVJlc3BvbnNlEi0KBWNodW5rGBEgASgLMhkub3V0cmlnZ2VyLnBsdWdpbi52MS5CbG9iSASIAQESDAoEbGFzdBgSIAEoCBI0CgxyZXF1ZXN0X2JvZHkYEyABKAsyGS5vdXRyaWdnZXIucGx1Z2luLnYxLkJsb2JIBYgBARI1Cg1yZXNwb25zZV9ib2R5GBQgASgLMhkub3V0cmlnZ2VyLnBsdWdpbi52MS5CbG9iSAaIAQFCCAoGX3JvdXRlQgoKCF9zZXJ2aWNlQgsKCV9jb25zdW1lckINCgtfY3JlZGVudGlhbEIICgZfY2h1bmtCDwoNX3JlcXVlc3RfYm9keUIQCg5fcmVzcG9uc2VfYm9keSLbAQoHUmVxdWVzdBIOCgZtZXRob2QYASABKAkSDgoGc2NoZW1lGAIgASgJEgwKBGhvc3QYAyABKAkSDAoEcG9ydBgEIAEoDRIUCgxodHRwX3ZlcnNpb24YBSABKA0SDgoGdGFyZ2V0GAYgASgMEhEKBHBhdGgYByABKAxIAIgBARIsCgdoZWFkZXJzGAggAygLMhsub3V0cmlnZ2VyLnBsdWdpbi52MS5IZWFkZXISFgoJcmF3X3F1ZXJ5GAkgASgMSAGIAQFCBwoFX3BhdGhCDAoKX3Jhd19xdWVyeSKPAQoGQ2xpZW50EgoKAmlwGAEgASgJEgwKBHBvcnQYAiABKA0SGQoMZm9yd2FyZGVkX2lwGAMgASgJSACIAQESGwoOZm9yd2FyZGVkX3BvcnQYBCABKA1IAYgBARIPCgd0cnVzdGVkGAUgASgIQg8KDV9mb3J3YXJkZWRfaXBCEQoPX2ZvcndhcmRlZF9wb3J0ImUKCUZvcndhcmRlZBIOCgZzY2hlbWUYASABKAwSDAoEaG9zdBgCIAEoDBIMCgRwb3J0GAMgASgNEgwKBHBhdGgYBCABKAwSEwoGcHJlZml4GAUgASgMSACIAQFCCQoHX3ByZWZpeCJNCghDYXB0dXJlcxIPCgd1bm5hbWVkGAEgAygMEjAKBW5hbWVkGAIgAygLMiEub3V0cmlnZ2VyLnBsdWdpbi52MS5OYW1lZENhcHR1cmUiKwoMTmFtZWRDYXB0dXJlEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAwiJgoIS2V5VmFsdWUSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgMIlgKCFJlc3BvbnNlEg4KBnN0YXR1cxgBIAEoDRIsCgdoZWFkZXJzGAIgAygLMhsub3V0cmlnZ2VyLnBsdWdpbi52MS5IZWFkZXISDgoGc291cmNlGAMgASgNImUKD1NlcnZpY2VSZXNwb25zZRIOCgZzdGF0dXMYASABKA0SFAoMc2FtZV9oZWFkZXJzGAIgASgIEiwKB2hlYWRlcnMYAyADKAsyGy5vdXRyaWdnZXIucGx1Z2luLnYxLkhlYWRlciI2CgRCbG9iEhAKBmlubGluZRgBIAEoDEgAEhEKB2NodW5rZWQYAiABKARIAEIJCgdjb250ZW50Iq8BCgdPdXRjb21lEg4KBmZhaWxlZBgBIAEoCBIpCgVlcnJvchgCIAEoCzIaLm91dHJpZ2dlci5wbHVnaW4udjEuRXJyb3ISMgoKb3BlcmF0aW9ucxgDIAMoCzIeLm91dHJpZ2dlci5wbHVnaW4udjEuT3BlcmF0aW9uEiwKBGJvZHkYBCABKAsyGS5vdXRyaWdnZXIucGx1Z2luLnYxLkJsb2JIAIgBAUIHCgVfYm9keSI2CgVFcnJvchIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSDgoGZGV0YWlsGAMgASgJIqICCglPcGVyYXRpb24SDAoEY29kZRgBIAEoDRIMCgRuYW1lGAIgASgMEg4KBnZhbHVlcxgDIAMoDBIOCgZzdGF0dXMYBCABKA0SLAoEYm9keRgFIAEoCzIZLm91dHJpZ2dlci5wbHVnaW4udjEuQmxvYkgAiAEBEiwKB2hlYWRlcnMYBiADKAsyGy5vdXRyaWdnZXIucGx1Z2luLnYxLkhlYWRlchISCgV2YWx1ZRgHIAEoDEgBiAEBEhcKCmNyZWRlbnRpYWwYCCABKAxIAogBARIUCgdtZXNzYWdlGAkgASgMSAOIAQESDAoEbW9kZRgKIAEoCUIHCgVfYm9keUIICgZfdmFsdWVCDQoLX2NyZWRlbnRpYWxCCgoIX21lc3NhZ2UiJQoDQXNrEhAKCGZ1bmN0aW9uGAEgASgNEgwKBGFyZ3MYAiADKAwiigEKBkFuc3dlchIpCgVlcnJvchgBIAEoCzIaLm91dHJpZ2dlci5wbHVnaW4udjEuRXJyb3ISLQoFYnl0ZXMYAiABKAsyGS5vdXRyaWdnZXIucGx1Z2luLnYxLkJsb2JIAIgBARISCgV2YWx1ZRgDIAEoDEgBiAEBQggKBl9ieXRlc0IICgZfdmFsdWUiCAoGQ2FuY2VsIigKBkVudGl0eRIMCgRzbG90GAEgASgNEhAKCGRvY3VtZW50GAIgASgMIiUKA0xvZxINCgVsZXZlbBgBIAEoDRIPCgdtZXNzYWdlGAIgASgMIicKBkdvQXdheRIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkyxgMKDFBsdWdpblNlcnZlchJXCghEZXNjcmliZRIkLm91dHJpZ2dlci5wbHVnaW4udjEuRGVzY3JpYmVSZXF1ZXN0GiUub3V0cmlnZ2VyLnBsdWdpbi52MS5EZXNjcmliZVJlc3BvbnNlEloKCUNvbmZpZ3VyZRIlLm91dHJpZ2dlci5wbHVnaW4udjEuQ29uZmlndXJlUmVxdWVzdBomLm91dHJpZ2dlci5wbHVnaW4udjEuQ29uZmlndXJlUmVzcG9uc2USVAoHUmVsZWFzZRIjLm91dHJpZ2dlci5wbHVnaW4udjEuUmVsZWFzZVJlcXVlc3QaJC5vdXRyaWdnZXIucGx1Z2luLnYxLlJlbGVhc2VSZXNwb25zZRJOCgVEcmFpbhIhLm91dHJpZ2dlci5wbHVnaW4udjEuRHJhaW5SZXF1ZXN0GiIub3V0cmlnZ2VyLnBsdWdpbi52MS5EcmFpblJlc3BvbnNlElsKCERpc3BhdGNoEiQub3V0cmlnZ2VyLnBsdWdpbi52MS5EaXNwYXRjaFJlcXVlc3QaJS5vdXRyaWdnZXIucGx1Z2luLnYxLkRpc3BhdGNoUmVzcG9uc2UoATABQk9aTWdpdGh1Yi5jb20vb3V0cmlnZ2VyLWdhdGV3YXkvb3V0cmlnZ2VyL3Byb3RvL2dlbi9vdXRyaWdnZXIvcGx1Z2luL3YxO3BsdWdpbnYxYgZwcm90bzM");
+  fileDesc("CiBvdXRyaWdnZXIvcGx1Z2luL3YxL3BsdWdpbi5wcm90bxITb3V0cmlnZ2VyLnBsdWdpbi52MSJECg9EZXNjcmliZVJlcXVlc3QSGAoQcHJvdG9jb2xfdmVyc2lvbhgBIAEoDRIXCg9nYXRld2F5X3ZlcnNpb24YAiABKAki8wEKEERlc2NyaWJlUmVzcG9uc2USGAoQcHJvdG9jb2xfdmVyc2lvbhgBIAEoDRIUCgxzZGtfbGFuZ3VhZ2UYAiABKAkSEwoLc2RrX3ZlcnNpb24YAyABKAkSNAoHcGx1Z2lucxgEIAMoCzIjLm91dHJpZ2dlci5wbHVnaW4udjEuUGx1Z2luTWFuaWZlc3QSMwoLZGF0YV9wbGFuZXMYBSADKAsyHi5vdXRyaWdnZXIucGx1Z2luLnYxLkRhdGFQbGFuZRINCgVsYW5lcxgGIAEoDRITCgtvdmVybGFwcGluZxgHIAEoCBILCgNwaWQYCCABKA0ijgEKDlBsdWdpbk1hbmlmZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIQCghwcmlvcml0eRgDIAEoBRIOCgZwaGFzZXMYBCADKAkSFQoNY29uZmlnX3NjaGVtYRgFIAEoDBIVCg1hdXRoZW50aWNhdGVzGAYgASgIEg0KBW5lZWRzGAcgAygJIk0KCURhdGFQbGFuZRIPCgdjYXJyaWVyGAEgASgJEg8KB25ldHdvcmsYAiABKAkSDwoHYWRkcmVzcxgDIAEoCRINCgV0b2tlbhgEIAEoDCJxChBDb25maWd1cmVSZXF1ZXN0EhMKC2luc3RhbmNlX2lkGAEgASgEEg4KBnBsdWdpbhgCIAEoCRIOCgZjb25maWcYAyABKAwSEQoJcmVjb3JkX2lkGAQgASgJEhUKDWluc3RhbmNlX25hbWUYBSABKAkiRAoRQ29uZmlndXJlUmVzcG9uc2USLwoGZXJyb3JzGAEgAygLMh8ub3V0cmlnZ2VyLnBsdWdpbi52MS5GaWVsZEVycm9yIisKCkZpZWxkRXJyb3ISDAoEcGF0aBgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIiYKDlJlbGVhc2VSZXF1ZXN0EhQKDGluc3RhbmNlX2lkcxgBIAMoBCIRCg9SZWxlYXNlUmVzcG9uc2UiIgoMRHJhaW5SZXF1ZXN0EhIKCnRpbWVvdXRfbXMYASABKA0iIAoNRHJhaW5SZXNwb25zZRIPCgdkcmFpbmVkGAEgASgIItYCCg9EaXNwYXRjaFJlcXVlc3QSDwoHY2FsbF9pZBgBIAEoDRIvCgVoZWxsbxgCIAEoCzIeLm91dHJpZ2dlci5wbHVnaW4udjEuSG9zdEhlbGxvSAASKQoEY2FsbBgDIAEoCzIZLm91dHJpZ2dlci5wbHVnaW4udjEuQ2FsbEgAEi0KBmFuc3dlchgEIAEoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuQW5zd2VySAASDwoFY2h1bmsYBSABKAxIABItCgZjYW5jZWwYBiABKAsyGy5vdXRyaWdnZXIucGx1Z2luLnYxLkNhbmNlbEgAEi0KBmVudGl0eRgHIAEoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuRW50aXR5SAASLQoGZ29hd2F5GAggASgLMhsub3V0cmlnZ2VyLnBsdWdpbi52MS5Hb0F3YXlIAEIJCgdtZXNzYWdlIqQCChBEaXNwYXRjaFJlc3BvbnNlEg8KB2NhbGxfaWQYASABKA0SMQoFaGVsbG8YAiABKAsyIC5vdXRyaWdnZXIucGx1Z2luLnYxLlNlcnZlckhlbGxvSAASLwoHb3V0Y29tZRgDIAEoCzIcLm91dHJpZ2dlci5wbHVnaW4udjEuT3V0Y29tZUgAEicKA2FzaxgEIAEoCzIYLm91dHJpZ2dlci5wbHVnaW4udjEuQXNrSAASDwoFY2h1bmsYBSABKAxIABInCgNsb2cYBiABKAsyGC5vdXRyaWdnZXIucGx1Z2luLnYxLkxvZ0gAEi0KBmdvYXdheRgHIAEoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuR29Bd2F5SABCCQoHbWVzc2FnZSLUAQoJSG9zdEhlbGxvEg8KB3ZlcnNpb24YASABKA0SDwoHbm9kZV9pZBgCIAEoCRIQCghob3N0bmFtZRgDIAEoCRIXCg9nYXRld2F5X3ZlcnNpb24YBCABKAkSFQoNdHJ1c3RlZF9jaWRycxgFIAMoCRIRCglsb2dfbGV2ZWwYBiABKA0SEAoIbWF4X2JvZHkYByABKAQSEgoKbWF4X3NoYXJlZBgIIAEoBBISCgpjbHVzdGVyX2lkGAkgASgJEhYKDnRlbGVtZXRyeV9sb2dzGAogASgIIlYKC1NlcnZlckhlbGxvEg8KB3ZlcnNpb24YASABKA0SFAoMc2RrX2xhbmd1YWdlGAIgASgJEhMKC3Nka192ZXJzaW9uGAMgASgJEgsKA3BpZBgEIAEoDSIlCgZIZWFkZXISDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoDCKoBwoEQ2FsbBIQCghpbnN0YW5jZRgBIAEoBBINCgVwaGFzZRgCIAEoDRISCgp0aW1lb3V0X21zGAMgASgNEhIKCnJlcXVlc3RfaWQYBCABKAkSEgoKc3RhcnRfdGltZRgFIAEoBBItCgdyZXF1ZXN0GAYgASgLMhwub3V0cmlnZ2VyLnBsdWdpbi52MS5SZXF1ZXN0EisKBmNsaWVudBgHIAEoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuQ2xpZW50EjEKCWZvcndhcmRlZBgIIAEoCzIeLm91dHJpZ2dlci5wbHVnaW4udjEuRm9yd2FyZGVkEhIKBXJvdXRlGAkgASgNSACIAQESFAoHc2VydmljZRgKIAEoDUgBiAEBEhUKCGNvbnN1bWVyGAsgASgNSAKIAQESFwoKY3JlZGVudGlhbBgMIAEoDEgDiAEBEi8KCGNhcHR1cmVzGA0gASgLMh0ub3V0cmlnZ2VyLnBsdWdpbi52MS5DYXB0dXJlcxItCgZzaGFyZWQYDiADKAsyHS5vdXRyaWdnZXIucGx1Z2luLnYxLktleVZhbHVlEi8KCHJlc3BvbnNlGA8gASgLMh0ub3V0cmlnZ2VyLnBsdWdpbi52MS5SZXNwb25zZRI+ChBzZXJ2aWNlX3Jlc3BvbnNlGBAgASgLMiQub3V0cmlnZ2VyLnBsdWdpbi52MS5TZXJ2aWNlUmVzcG9uc2USLQoFY2h1bmsYESABKAsyGS5vdXRyaWdnZXIucGx1Z2luLnYxLkJsb2JIBIgBARIMCgRsYXN0GBIgASgIEjQKDHJlcXVlc3RfYm9keRgTIAEoCzIZLm91dHJpZ2dlci5wbHVnaW4udjEuQmxvYkgFiAEBEjUKDXJlc3BvbnNlX2JvZHkYFCABKAsyGS5vdXRyaWdnZXIucGx1Z2luLnYxLkJsb2JIBogBARItCgZwbHVnaW4YFSADKAsyHS5vdXRyaWdnZXIucGx1Z2luLnYxLktleVZhbHVlEiUKA3RscxgWIAEoCzIYLm91dHJpZ2dlci5wbHVnaW4udjEuVExTEioKBmdyb3VwcxgXIAMoCzIaLm91dHJpZ2dlci5wbHVnaW4udjEuR3JvdXBCCAoGX3JvdXRlQgoKCF9zZXJ2aWNlQgsKCV9jb25zdW1lckINCgtfY3JlZGVudGlhbEIICgZfY2h1bmtCDwoNX3JlcXVlc3RfYm9keUIQCg5fcmVzcG9uc2VfYm9keSLbAQoHUmVxdWVzdBIOCgZtZXRob2QYASABKAkSDgoGc2NoZW1lGAIgASgJEgwKBGhvc3QYAyABKAkSDAoEcG9ydBgEIAEoDRIUCgxodHRwX3ZlcnNpb24YBSABKA0SDgoGdGFyZ2V0GAYgASgMEhEKBHBhdGgYByABKAxIAIgBARIsCgdoZWFkZXJzGAggAygLMhsub3V0cmlnZ2VyLnBsdWdpbi52MS5IZWFkZXISFgoJcmF3X3F1ZXJ5GAkgASgMSAGIAQFCBwoFX3BhdGhCDAoKX3Jhd19xdWVyeSKPAQoGQ2xpZW50EgoKAmlwGAEgASgJEgwKBHBvcnQYAiABKA0SGQoMZm9yd2FyZGVkX2lwGAMgASgJSACIAQESGwoOZm9yd2FyZGVkX3BvcnQYBCABKA1IAYgBARIPCgd0cnVzdGVkGAUgASgIQg8KDV9mb3J3YXJkZWRfaXBCEQoPX2ZvcndhcmRlZF9wb3J0ImUKCUZvcndhcmRlZBIOCgZzY2hlbWUYASABKAwSDAoEaG9zdBgCIAEoDBIMCgRwb3J0GAMgASgNEgwKBHBhdGgYBCABKAwSEwoGcHJlZml4GAUgASgMSACIAQFCCQoHX3ByZWZpeCJWCgNUTFMSDwoHdmVyc2lvbhgBIAEoCRIOCgZjaXBoZXIYAiABKAkSFQoNY2xpZW50X3ZlcmlmeRgDIAEoCRIXCg9oYXNfY2VydGlmaWNhdGUYBCABKAgiIQoFR3JvdXASCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCSJNCghDYXB0dXJlcxIPCgd1bm5hbWVkGAEgAygMEjAKBW5hbWVkGAIgAygLMiEub3V0cmlnZ2VyLnBsdWdpbi52MS5OYW1lZENhcHR1cmUiKwoMTmFtZWRDYXB0dXJlEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAwiJgoIS2V5VmFsdWUSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgMIlgKCFJlc3BvbnNlEg4KBnN0YXR1cxgBIAEoDRIsCgdoZWFkZXJzGAIgAygLMhsub3V0cmlnZ2VyLnBsdWdpbi52MS5IZWFkZXISDgoGc291cmNlGAMgASgNImUKD1NlcnZpY2VSZXNwb25zZRIOCgZzdGF0dXMYASABKA0SFAoMc2FtZV9oZWFkZXJzGAIgASgIEiwKB2hlYWRlcnMYAyADKAsyGy5vdXRyaWdnZXIucGx1Z2luLnYxLkhlYWRlciI2CgRCbG9iEhAKBmlubGluZRgBIAEoDEgAEhEKB2NodW5rZWQYAiABKARIAEIJCgdjb250ZW50Iq8BCgdPdXRjb21lEg4KBmZhaWxlZBgBIAEoCBIpCgVlcnJvchgCIAEoCzIaLm91dHJpZ2dlci5wbHVnaW4udjEuRXJyb3ISMgoKb3BlcmF0aW9ucxgDIAMoCzIeLm91dHJpZ2dlci5wbHVnaW4udjEuT3BlcmF0aW9uEiwKBGJvZHkYBCABKAsyGS5vdXRyaWdnZXIucGx1Z2luLnYxLkJsb2JIAIgBAUIHCgVfYm9keSI2CgVFcnJvchIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSDgoGZGV0YWlsGAMgASgJIqICCglPcGVyYXRpb24SDAoEY29kZRgBIAEoDRIMCgRuYW1lGAIgASgMEg4KBnZhbHVlcxgDIAMoDBIOCgZzdGF0dXMYBCABKA0SLAoEYm9keRgFIAEoCzIZLm91dHJpZ2dlci5wbHVnaW4udjEuQmxvYkgAiAEBEiwKB2hlYWRlcnMYBiADKAsyGy5vdXRyaWdnZXIucGx1Z2luLnYxLkhlYWRlchISCgV2YWx1ZRgHIAEoDEgBiAEBEhcKCmNyZWRlbnRpYWwYCCABKAxIAogBARIUCgdtZXNzYWdlGAkgASgMSAOIAQESDAoEbW9kZRgKIAEoCUIHCgVfYm9keUIICgZfdmFsdWVCDQoLX2NyZWRlbnRpYWxCCgoIX21lc3NhZ2UiJQoDQXNrEhAKCGZ1bmN0aW9uGAEgASgNEgwKBGFyZ3MYAiADKAwiigEKBkFuc3dlchIpCgVlcnJvchgBIAEoCzIaLm91dHJpZ2dlci5wbHVnaW4udjEuRXJyb3ISLQoFYnl0ZXMYAiABKAsyGS5vdXRyaWdnZXIucGx1Z2luLnYxLkJsb2JIAIgBARISCgV2YWx1ZRgDIAEoDEgBiAEBQggKBl9ieXRlc0IICgZfdmFsdWUiCAoGQ2FuY2VsIigKBkVudGl0eRIMCgRzbG90GAEgASgNEhAKCGRvY3VtZW50GAIgASgMIiUKA0xvZxINCgVsZXZlbBgBIAEoDRIPCgdtZXNzYWdlGAIgASgMIicKBkdvQXdheRIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkyxgMKDFBsdWdpblNlcnZlchJXCghEZXNjcmliZRIkLm91dHJpZ2dlci5wbHVnaW4udjEuRGVzY3JpYmVSZXF1ZXN0GiUub3V0cmlnZ2VyLnBsdWdpbi52MS5EZXNjcmliZVJlc3BvbnNlEloKCUNvbmZpZ3VyZRIlLm91dHJpZ2dlci5wbHVnaW4udjEuQ29uZmlndXJlUmVxdWVzdBomLm91dHJpZ2dlci5wbHVnaW4udjEuQ29uZmlndXJlUmVzcG9uc2USVAoHUmVsZWFzZRIjLm91dHJpZ2dlci5wbHVnaW4udjEuUmVsZWFzZVJlcXVlc3QaJC5vdXRyaWdnZXIucGx1Z2luLnYxLlJlbGVhc2VSZXNwb25zZRJOCgVEcmFpbhIhLm91dHJpZ2dlci5wbHVnaW4udjEuRHJhaW5SZXF1ZXN0GiIub3V0cmlnZ2VyLnBsdWdpbi52MS5EcmFpblJlc3BvbnNlElsKCERpc3BhdGNoEiQub3V0cmlnZ2VyLnBsdWdpbi52MS5EaXNwYXRjaFJlcXVlc3QaJS5vdXRyaWdnZXIucGx1Z2luLnYxLkRpc3BhdGNoUmVzcG9uc2UoATABQk9aTWdpdGh1Yi5jb20vb3V0cmlnZ2VyLWdhdGV3YXkvb3V0cmlnZ2VyL3Byb3RvL2dlbi9vdXRyaWdnZXIvcGx1Z2luL3YxO3BsdWdpbnYxYgZwcm90bzM");
 
 /**
  * @generated from message outrigger.plugin.v1.DescribeRequest
@@ -503,6 +503,18 @@ export type HostHello = Message<"outrigger.plugin.v1.HostHello"> & {
    * @generated from field: uint64 max_shared = 8;
    */
   maxShared: bigint;
+
+  /**
+   * empty: none
+   *
+   * @generated from field: string cluster_id = 9;
+   */
+  clusterId: string;
+
+  /**
+   * @generated from field: bool telemetry_logs = 10;
+   */
+  telemetryLogs: boolean;
 };
 
 /**
@@ -673,6 +685,25 @@ export type Call = Message<"outrigger.plugin.v1.Call"> & {
    * @generated from field: optional outrigger.plugin.v1.Blob response_body = 20;
    */
   responseBody?: Blob | undefined;
+
+  /**
+   * ctx.plugin of the instance
+   *
+   * @generated from field: repeated outrigger.plugin.v1.KeyValue plugin = 21;
+   */
+  plugin: KeyValue[];
+
+  /**
+   * absent: the client does not use TLS
+   *
+   * @generated from field: outrigger.plugin.v1.TLS tls = 22;
+   */
+  tls?: TLS | undefined;
+
+  /**
+   * @generated from field: repeated outrigger.plugin.v1.Group groups = 23;
+   */
+  groups: Group[];
 };
 
 /**
@@ -816,6 +847,64 @@ export const ForwardedSchema: GenMessage<Forwarded> = /*@__PURE__*/
   messageDesc(file_outrigger_plugin_v1_plugin, 19);
 
 /**
+ * @generated from message outrigger.plugin.v1.TLS
+ */
+export type TLS = Message<"outrigger.plugin.v1.TLS"> & {
+  /**
+   * as nginx writes it: TLSv1.3
+   *
+   * @generated from field: string version = 1;
+   */
+  version: string;
+
+  /**
+   * @generated from field: string cipher = 2;
+   */
+  cipher: string;
+
+  /**
+   * @generated from field: string client_verify = 3;
+   */
+  clientVerify: string;
+
+  /**
+   * @generated from field: bool has_certificate = 4;
+   */
+  hasCertificate: boolean;
+};
+
+/**
+ * Describes the message outrigger.plugin.v1.TLS.
+ * Use `create(TLSSchema)` to create a new message.
+ */
+export const TLSSchema: GenMessage<TLS> = /*@__PURE__*/
+  messageDesc(file_outrigger_plugin_v1_plugin, 20);
+
+/**
+ * A consumer group that a plugin set.
+ *
+ * @generated from message outrigger.plugin.v1.Group
+ */
+export type Group = Message<"outrigger.plugin.v1.Group"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message outrigger.plugin.v1.Group.
+ * Use `create(GroupSchema)` to create a new message.
+ */
+export const GroupSchema: GenMessage<Group> = /*@__PURE__*/
+  messageDesc(file_outrigger_plugin_v1_plugin, 21);
+
+/**
  * @generated from message outrigger.plugin.v1.Captures
  */
 export type Captures = Message<"outrigger.plugin.v1.Captures"> & {
@@ -835,7 +924,7 @@ export type Captures = Message<"outrigger.plugin.v1.Captures"> & {
  * Use `create(CapturesSchema)` to create a new message.
  */
 export const CapturesSchema: GenMessage<Captures> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 20);
+  messageDesc(file_outrigger_plugin_v1_plugin, 22);
 
 /**
  * @generated from message outrigger.plugin.v1.NamedCapture
@@ -857,7 +946,7 @@ export type NamedCapture = Message<"outrigger.plugin.v1.NamedCapture"> & {
  * Use `create(NamedCaptureSchema)` to create a new message.
  */
 export const NamedCaptureSchema: GenMessage<NamedCapture> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 21);
+  messageDesc(file_outrigger_plugin_v1_plugin, 23);
 
 /**
  * A free value is MessagePack, so that both carriers keep the same types.
@@ -883,7 +972,7 @@ export type KeyValue = Message<"outrigger.plugin.v1.KeyValue"> & {
  * Use `create(KeyValueSchema)` to create a new message.
  */
 export const KeyValueSchema: GenMessage<KeyValue> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 22);
+  messageDesc(file_outrigger_plugin_v1_plugin, 24);
 
 /**
  * @generated from message outrigger.plugin.v1.Response
@@ -910,7 +999,7 @@ export type Response = Message<"outrigger.plugin.v1.Response"> & {
  * Use `create(ResponseSchema)` to create a new message.
  */
 export const ResponseSchema: GenMessage<Response> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 23);
+  messageDesc(file_outrigger_plugin_v1_plugin, 25);
 
 /**
  * @generated from message outrigger.plugin.v1.ServiceResponse
@@ -939,7 +1028,7 @@ export type ServiceResponse = Message<"outrigger.plugin.v1.ServiceResponse"> & {
  * Use `create(ServiceResponseSchema)` to create a new message.
  */
 export const ServiceResponseSchema: GenMessage<ServiceResponse> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 24);
+  messageDesc(file_outrigger_plugin_v1_plugin, 26);
 
 /**
  * Bytes in place, or the length of bytes that came ahead in chunks (docs/wire.md section 8).
@@ -970,7 +1059,7 @@ export type Blob = Message<"outrigger.plugin.v1.Blob"> & {
  * Use `create(BlobSchema)` to create a new message.
  */
 export const BlobSchema: GenMessage<Blob> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 25);
+  messageDesc(file_outrigger_plugin_v1_plugin, 27);
 
 /**
  * @generated from message outrigger.plugin.v1.Outcome
@@ -1002,7 +1091,7 @@ export type Outcome = Message<"outrigger.plugin.v1.Outcome"> & {
  * Use `create(OutcomeSchema)` to create a new message.
  */
 export const OutcomeSchema: GenMessage<Outcome> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 26);
+  messageDesc(file_outrigger_plugin_v1_plugin, 28);
 
 /**
  * @generated from message outrigger.plugin.v1.Error
@@ -1029,7 +1118,7 @@ export type Error = Message<"outrigger.plugin.v1.Error"> & {
  * Use `create(ErrorSchema)` to create a new message.
  */
 export const ErrorSchema: GenMessage<Error> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 27);
+  messageDesc(file_outrigger_plugin_v1_plugin, 29);
 
 /**
  * One recorded write; which fields are used depends on the code (docs/wire.md section 6).
@@ -1072,7 +1161,8 @@ export type Operation = Message<"outrigger.plugin.v1.Operation"> & {
   headers: Header[];
 
   /**
-   * one MessagePack value: shared or serialised value, consumer
+   * One MessagePack value: a shared, plugin or serialised value, a consumer, or the array of the arguments of a generic operation (41, 42,
+   * 70 and above).
    *
    * @generated from field: optional bytes value = 7;
    */
@@ -1103,7 +1193,7 @@ export type Operation = Message<"outrigger.plugin.v1.Operation"> & {
  * Use `create(OperationSchema)` to create a new message.
  */
 export const OperationSchema: GenMessage<Operation> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 28);
+  messageDesc(file_outrigger_plugin_v1_plugin, 30);
 
 /**
  * @generated from message outrigger.plugin.v1.Ask
@@ -1127,7 +1217,7 @@ export type Ask = Message<"outrigger.plugin.v1.Ask"> & {
  * Use `create(AskSchema)` to create a new message.
  */
 export const AskSchema: GenMessage<Ask> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 29);
+  messageDesc(file_outrigger_plugin_v1_plugin, 31);
 
 /**
  * @generated from message outrigger.plugin.v1.Answer
@@ -1158,7 +1248,7 @@ export type Answer = Message<"outrigger.plugin.v1.Answer"> & {
  * Use `create(AnswerSchema)` to create a new message.
  */
 export const AnswerSchema: GenMessage<Answer> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 30);
+  messageDesc(file_outrigger_plugin_v1_plugin, 32);
 
 /**
  * @generated from message outrigger.plugin.v1.Cancel
@@ -1171,7 +1261,7 @@ export type Cancel = Message<"outrigger.plugin.v1.Cancel"> & {
  * Use `create(CancelSchema)` to create a new message.
  */
 export const CancelSchema: GenMessage<Cancel> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 31);
+  messageDesc(file_outrigger_plugin_v1_plugin, 33);
 
 /**
  * @generated from message outrigger.plugin.v1.Entity
@@ -1195,7 +1285,7 @@ export type Entity = Message<"outrigger.plugin.v1.Entity"> & {
  * Use `create(EntitySchema)` to create a new message.
  */
 export const EntitySchema: GenMessage<Entity> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 32);
+  messageDesc(file_outrigger_plugin_v1_plugin, 34);
 
 /**
  * @generated from message outrigger.plugin.v1.Log
@@ -1217,7 +1307,7 @@ export type Log = Message<"outrigger.plugin.v1.Log"> & {
  * Use `create(LogSchema)` to create a new message.
  */
 export const LogSchema: GenMessage<Log> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 33);
+  messageDesc(file_outrigger_plugin_v1_plugin, 35);
 
 /**
  * @generated from message outrigger.plugin.v1.GoAway
@@ -1239,7 +1329,7 @@ export type GoAway = Message<"outrigger.plugin.v1.GoAway"> & {
  * Use `create(GoAwaySchema)` to create a new message.
  */
 export const GoAwaySchema: GenMessage<GoAway> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 34);
+  messageDesc(file_outrigger_plugin_v1_plugin, 36);
 
 /**
  * @generated from service outrigger.plugin.v1.PluginServer
