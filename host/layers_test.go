@@ -49,6 +49,7 @@ var layers = []layer{
 	{"host/internal/telemetry", nil, nil},
 	{"host/internal/timedconn", nil, nil},
 	{"host/internal/entity", nil, nil},
+	{"host/internal/watch", nil, []string{"github.com/fsnotify/fsnotify"}},
 	{"host/internal/router", internal("entity"), nil},
 	{"host/internal/config", internal("entity", "router"), []string{"github.com/google/uuid", "github.com/santhosh-tekuri/jsonschema/", "go.yaml.in/yaml/"}},
 	{"host/internal/plan", append(internal("entity"), "pdk", "proto/wire"), nil},
