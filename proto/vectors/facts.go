@@ -35,7 +35,14 @@ type Facts struct {
 		Unnamed []any
 		Named   map[string]any
 	}
-	Shared          map[string]any
+	Shared map[string]any
+	Plugin map[string]any
+	TLS    *struct {
+		Version, Cipher string
+		ClientVerify    string `json:"client_verify"`
+		HasCertificate  bool   `json:"has_certificate"`
+	}
+	Groups          []struct{ ID, Name string }
 	Response        *Response
 	ServiceResponse *Response `json:"service_response"`
 	Chunk           any
@@ -63,7 +70,7 @@ type filling struct{ err error }
 // Call is the vector's call with its facts. The entities have no decoded form. The caller owns it.
 func (v *Vector) Call() (*wire.Call, error) {
 	f := &wire.Facts{RequestID: RequestID, StartTime: StartTime}
-	c := &wire.Call{Phase: v.PhaseCode(), Facts: f}
+	c := &wire.Call{Phase: v.PhaseCode(), Facts: f, PluginID: v.RecordID()}
 	if c.Phase == 0 {
 		return nil, fmt.Errorf("vector %q: phase %q: expected one of %v", v.ID(), v.Phase, phases)
 	}
@@ -78,8 +85,12 @@ func (v *Vector) Call() (*wire.Call, error) {
 	for _, name := range slices.Sorted(maps.Keys(given.Captures.Named)) {
 		f.Captures.Named = append(f.Captures.Named, wire.Header{Name: name, Value: fill.text(given.Captures.Named[name])})
 	}
-	for _, key := range slices.Sorted(maps.Keys(given.Shared)) {
-		f.Shared = append(f.Shared, wire.SharedValue{Key: key, Value: fill.encoded(given.Shared[key])})
+	f.Shared, c.Plugin = fill.shared(given.Shared), fill.shared(given.Plugin)
+	if t := given.TLS; t != nil {
+		f.TLS = wire.TLS{Set: true, Version: t.Version, Cipher: t.Cipher, ClientVerify: t.ClientVerify, HasCertificate: t.HasCertificate}
+	}
+	for _, g := range given.Groups {
+		f.Groups = append(f.Groups, wire.Group{ID: g.ID, Name: g.Name})
 	}
 	fill.responses(f, given)
 	c.Chunk, c.HasChunk = fill.body(given.Chunk)
@@ -199,6 +210,14 @@ func (l *filling) encoded(spelt any) []byte {
 		l.keep(err)
 	}
 	return raw
+}
+
+func (l *filling) shared(values map[string]any) []wire.SharedValue {
+	var out []wire.SharedValue
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		out = append(out, wire.SharedValue{Key: key, Value: l.encoded(values[key])})
+	}
+	return out
 }
 
 func (l *filling) entity(fields map[string]any) *wire.Entity {

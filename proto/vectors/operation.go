@@ -15,11 +15,14 @@ func Operation(op *wire.Op) ([]any, error) {
 	switch op.Code { // with free values, which may be nested as deep as a whole message
 	case wire.OpClientAuthenticate:
 		return free(code, nil, op.Value, op.Credential)
-	case wire.OpCtxSharedSet:
+	case wire.OpCtxSharedSet, wire.OpCtxPluginSet:
 		return free(code, []any{op.Name}, op.Value)
 	case wire.OpLogSetSerializeValue:
 		list, err := free(code, []any{op.Name}, op.Value)
 		return append(list, op.Mode), err
+	}
+	if op.Code.Generic() {
+		return free(code, nil, op.Value)
 	}
 	bare := *op
 	at, hasBody := bodyAt[op.Code]

@@ -186,9 +186,12 @@ func canonical(v any) string {
 func number(f *big.Float) string { return f.Text('g', 40) }
 
 // Compare compares a value, in Go's types, with what a vector expects, which may be one of the forms that only results and operations
-// have: json, fields, pairs. The error says where they differ.
+// have, at any depth: any, json, fields, pairs. The error says where they differ.
 func Compare(found, expected any) error {
 	m, _ := expected.(map[string]any)
+	if len(m) == 1 && m["any"] == true {
+		return nil
+	}
 	if want, ok := m["json"]; ok && len(m) == 1 {
 		return compareJSON(found, want)
 	}
@@ -207,11 +210,50 @@ func Compare(found, expected any) error {
 	if _, ok := m["truncated"]; ok {
 		return comparePairs(found, m)
 	}
+	if list, ok := expected.([]any); ok {
+		return compareList(found, list)
+	}
 	want, err := Value(expected)
 	if err != nil {
 		return err
 	}
+	if got, ok := found.(map[string]any); ok && m != nil {
+		if _, isMap := want.(map[string]any); isMap {
+			return compareMap(got, m)
+		}
+	}
 	return Equal(found, want)
+}
+
+func compareList(found any, expected []any) error {
+	got, ok := found.([]any)
+	if texts, are := found.([]string); are {
+		ok = true
+		for _, t := range texts {
+			got = append(got, t)
+		}
+	}
+	if !ok || len(got) != len(expected) {
+		return fmt.Errorf("found %s, expected a list of %d: %s", short(canonical(found)), len(expected), short(fmt.Sprint(expected)))
+	}
+	for i := range got {
+		if err := Compare(got[i], expected[i]); err != nil {
+			return fmt.Errorf("[%d]: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func compareMap(found, expected map[string]any) error {
+	if got, want := slices.Sorted(maps.Keys(found)), slices.Sorted(maps.Keys(expected)); !slices.Equal(got, want) {
+		return fmt.Errorf("found the keys %q, expected %q", got, want)
+	}
+	for _, key := range slices.Sorted(maps.Keys(expected)) {
+		if err := Compare(found[key], expected[key]); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	return nil
 }
 
 func compareJSON(found, want any) error {

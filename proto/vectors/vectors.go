@@ -31,6 +31,8 @@ type Vector struct {
 	Facts   Facts
 	Node    Node
 	Untyped bool
+	// PluginID is the id of the plugin record, which Configure names; "": the usual one.
+	PluginID string `json:"plugin_id"`
 	// Together: the calls are made at the same time, so their operations have no order.
 	Together bool
 	Calls    []Call
@@ -65,15 +67,23 @@ type Node struct {
 	LogLevel     uint8          `json:"log_level"`
 	MaxBody      *uint64        `json:"max_body"`
 	MaxShared    *uint64        `json:"max_shared"`
+	// ClusterID is nil when the node belongs to no cluster.
+	ClusterID      *string `json:"cluster_id"`
+	TelemetryLogs  *bool   `json:"telemetry_logs"`
+	GatewayVersion string  `json:"gateway_version"`
 }
 
 // NodeID is the id of the node in every vector.
 const NodeID = "6f8b0c5e-0000-4000-8000-000000000001"
 
+// RecordID is the id of the plugin record.
+func (v *Vector) RecordID() string { return or(v.PluginID, "7a1f0000-0000-4000-8000-000000000001") }
+
 // Hello is the host's hello on the lane of a vector.
 func (n *Node) Hello() wire.HostHello {
 	h := wire.HostHello{
-		Version: wire.Version, NodeID: NodeID, Hostname: "gw", GatewayVersion: "0.1.0", LogLevel: n.LogLevel, MaxBody: 1 << 20, MaxShared: 64 << 10,
+		Version: wire.Version, NodeID: NodeID, Hostname: "gw", GatewayVersion: or(n.GatewayVersion, "0.2.0"), LogLevel: n.LogLevel,
+		MaxBody: 1 << 20, MaxShared: 64 << 10, TelemetryLogs: n.TelemetryLogs == nil || *n.TelemetryLogs,
 	}
 	for _, p := range n.TrustedCIDRs {
 		h.TrustedCIDRs = append(h.TrustedCIDRs, p.String())
@@ -83,6 +93,9 @@ func (n *Node) Hello() wire.HostHello {
 	}
 	if n.MaxShared != nil {
 		h.MaxShared = *n.MaxShared
+	}
+	if n.ClusterID != nil {
+		h.ClusterID = *n.ClusterID
 	}
 	return h
 }
