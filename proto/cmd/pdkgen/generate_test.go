@@ -25,7 +25,7 @@ func TestGolden(t *testing.T) {
 	if n := len(def.Functions()); n != 5 {
 		t.Fatalf("the golden definition has %d functions, expected 5", n)
 	}
-	files, err := Generate(def)
+	files, err := Generate(def, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,12 @@ func firstDifference(found, want string) string {
 
 // TestGeneratedFilesAreFresh regenerates in memory and compares with what is committed.
 func TestGeneratedFilesAreFresh(t *testing.T) {
-	files, err := Generate(load(t))
+	def := load(t)
+	cover, err := loadCoverage(os.DirFS(root), def)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := Generate(def, cover)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,6 +114,7 @@ func TestRunWritesAndRemoves(t *testing.T) {
 		t.Fatal(err)
 	}
 	write("proto/pdk/pdk.yaml", string(definition))
+	write(coverageFile, "kong:\n  request: [get_gone]\nleft_out:\n  - {functions: [request.get_gone], why: It is gone.}\n")
 	write("pdk/old_gen.go", "// "+Mark+"\n\npackage pdk\n")
 	write("pdk/pdk.go", "package pdk\n")
 	if err := run(dir, true); err == nil || !strings.Contains(err.Error(), "pdk/old_gen.go") || !strings.Contains(err.Error(), "pdk/log_gen.go") {

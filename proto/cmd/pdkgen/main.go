@@ -33,7 +33,11 @@ func run(root string, check bool) error {
 	if err != nil {
 		return err
 	}
-	files, err := Generate(def)
+	cover, err := loadCoverage(os.DirFS(root), def)
+	if err != nil {
+		return err
+	}
+	files, err := Generate(def, cover)
 	if err != nil {
 		return err
 	}
