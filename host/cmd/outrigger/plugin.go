@@ -80,6 +80,8 @@ func parseNew(args []string) (newPlugin, error) {
 		name, value, inline := strings.Cut(args[0], "=")
 		name, dashed := strings.CutPrefix(name, "--")
 		switch {
+		case strings.HasPrefix(args[0], "-") && !dashed:
+			return n, fmt.Errorf("unknown flag %s; expected --lang or --dir", args[0])
 		case !dashed && n.name != "":
 			return n, fmt.Errorf("found a second name, %q, after %q", args[0], n.name)
 		case !dashed:

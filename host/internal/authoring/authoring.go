@@ -79,9 +79,5 @@ func Prepare(ctx context.Context, dir string, out io.Writer) (command []string, 
 	if err != nil {
 		return nil, nil, err
 	}
-	watch = p.tools.watch()
-	if err := p.prepare(ctx, true); err != nil {
-		return nil, watch, err
-	}
-	return p.tools.command(), watch, nil
+	return p.serve(ctx)
 }

@@ -34,7 +34,7 @@ func (p nodeTools) install(ctx context.Context) error {
 			// Named again, so that a lock file with the SDK of another program is brought up to date.
 			command = append(command, "./"+hidden+"/outrigger-pdk.tgz")
 		}
-		return p.run(ctx, "installing npm packages", command...)
+		return p.runTo(ctx, nil, "installing npm packages", command...) // what went wrong is on standard error
 	})
 }
 

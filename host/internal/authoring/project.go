@@ -58,6 +58,15 @@ func open(dir string, kits fs.FS, out io.Writer) (*project, error) {
 	return p, nil
 }
 
+// serve prepares; see Prepare.
+func (p *project) serve(ctx context.Context) (command []string, watch []string, err error) {
+	watch = p.tools.watch()
+	if err := p.prepare(ctx, true); err != nil {
+		return nil, watch, err
+	}
+	return p.tools.command(), watch, nil
+}
+
 // prepare installs and, for serving, builds. Only one process at a time does it in a directory.
 func (p *project) prepare(ctx context.Context, serving bool) error {
 	unlock, err := p.lock(ctx)
@@ -187,8 +196,13 @@ func (p *project) say(format string, args ...any) {
 
 // run runs a tool in the plugin's directory. Its output goes to out.
 func (p *project) run(ctx context.Context, doing string, command ...string) error {
+	return p.runTo(ctx, p.out, doing, command...)
+}
+
+// runTo is run with another place for the standard output.
+func (p *project) runTo(ctx context.Context, stdout io.Writer, doing string, command ...string) error {
 	cmd := p.cmd(ctx, command)
-	cmd.Stdout, cmd.Stderr = p.out, p.out
+	cmd.Stdout, cmd.Stderr = stdout, p.out
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)

@@ -65,7 +65,7 @@ func (p *project) unpack(k kit) error {
 		if err := os.RemoveAll(file); err != nil {
 			return err
 		}
-		return unzip(k.content, file)
+		return unzip(k.content, file, largest)
 	case Python:
 		old, err := filepath.Glob(p.path(hidden, "*.whl"))
 		if err != nil {
@@ -87,21 +87,21 @@ func (p *project) unpack(k kit) error {
 // largest bounds what is read from one archive, in bytes.
 const largest = 64 << 20
 
-// unzip writes the files of an archive below dir. Nothing is written when a name would lead out of it.
-func unzip(content []byte, dir string) error {
+// unzip writes the files of an archive below dir, at most so many bytes. Nothing is written when a name would lead out of it.
+func unzip(content []byte, dir string, most int64) error {
 	z, err := zip.NewReader(bytes.NewReader(content), int64(len(content)))
 	if err != nil {
 		return err
 	}
 	for _, f := range z.File {
-		if !fs.ValidPath(strings.TrimSuffix(f.Name, "/")) || strings.ContainsAny(f.Name, "\\:\x00") {
+		if name := strings.TrimSuffix(f.Name, "/"); !fs.ValidPath(name) || name == "." || strings.ContainsAny(f.Name, "\\:\x00") {
 			return fmt.Errorf("the archive has a file named %q; expected a path below the folder", f.Name)
 		}
 		if !f.Mode().IsRegular() && !f.Mode().IsDir() {
 			return fmt.Errorf("the archive has %q of mode %v; expected files and folders", f.Name, f.Mode())
 		}
 	}
-	left := int64(largest)
+	left := most
 	for _, f := range z.File {
 		if f.Mode().IsDir() {
 			continue
@@ -126,7 +126,7 @@ func unzipFile(f *zip.File, to string, most int64) (int64, error) {
 		return 0, err
 	}
 	if int64(len(content)) > most {
-		return 0, fmt.Errorf("the archive holds more than %d bytes", int64(largest))
+		return 0, errors.New("the archive holds more than is allowed")
 	}
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return 0, err
