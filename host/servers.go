@@ -91,6 +91,14 @@ func (b builds) Configure(ctx context.Context, server string, id uint64, r *enti
 			"server", server, "plugin", r.Name, "record", r.ID, "reason", down.Reason)
 		return nil
 	}
+	var refused *pluginserver.ConfigError
+	if errors.As(err, &refused) {
+		out := &generation.RefusedError{By: fmt.Sprintf("plugin %q on plugin server %q", refused.Plugin, refused.Server)}
+		for _, f := range refused.Fields {
+			out.Faults = append(out.Faults, generation.Fault(f))
+		}
+		return out
+	}
 	return err
 }
 

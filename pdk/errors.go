@@ -33,3 +33,32 @@ func (e *Error) Is(target error) bool {
 	var t *Error
 	return errors.As(target, &t) && t.Code == e.Code && t.Message == "" && t.Function == ""
 }
+
+// ConfigError refuses a configuration because of one of its fields. A Configure method returns it; errors.Join refuses several fields at once.
+type ConfigError struct {
+	Path    string // dotted, such as limits.0.name; "" for the whole configuration
+	Message string // found and expected
+}
+
+func (e *ConfigError) Error() string {
+	if e.Path == "" {
+		return e.Message
+	}
+	return e.Path + ": " + e.Message
+}
+
+// ConfigErrors lists what an error of a Configure method says about each field. An error that names no field is one of the whole
+// configuration.
+func ConfigErrors(err error) []*ConfigError {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []*ConfigError
+		for _, one := range joined.Unwrap() {
+			all = append(all, ConfigErrors(one)...)
+		}
+		return all
+	}
+	if field, ok := errors.AsType[*ConfigError](err); ok {
+		return []*ConfigError{field}
+	}
+	return []*ConfigError{{Message: err.Error()}}
+}

@@ -39,7 +39,7 @@ func (n Need) Names() []string {
 //	BodyFilter(k *pdk.PDK, chunk []byte, last bool) ([]byte, error)   // nil: unchanged; empty: drop
 //	Configure() error              Close() error
 //
-// The error result may be left out.
+// The error result may be left out. An error of Configure refuses the configuration; a *ConfigError in it names the field.
 type Plugin struct {
 	Name     string
 	Version  string

@@ -2,7 +2,6 @@ package server
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"sync"
 	"sync/atomic"
@@ -143,7 +142,11 @@ func (s *Server) configure(id uint64, h *hosted, config []byte) error {
 			case errors.As(err, &faults):
 				return faults
 			}
-			return fmt.Errorf("Configure: %v", err) // not wrapped: its methods are the plugin's, and nothing contains them outside
+			refused := &schema.Error{} // err itself stays here: its methods are the plugin's, and nothing contains them outside
+			for _, f := range pdk.ConfigErrors(err) {
+				refused.Problems = append(refused.Problems, schema.Problem{Path: f.Path, Message: f.Message})
+			}
+			return refused
 		})
 		if err != nil {
 			return err

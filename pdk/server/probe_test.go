@@ -43,6 +43,8 @@ func newGate(mark string) *gate {
 
 func (p *probe) Configure() error {
 	switch p.Do {
+	case "refuse field":
+		return fmt.Errorf("probe: %w", &pdk.ConfigError{Path: "limits.0", Message: "found 9"})
 	case "refuse":
 		return errors.New("refused by Configure")
 	case "fragile":

@@ -324,6 +324,7 @@ func TestConfigureErrors(t *testing.T) {
 		`{"mark":""}`:                 {"mark", "at least 1"},
 		`{"mrak":"a"}`:                {"mrak", "did you mean"},
 		`{"do":"refuse"}`:             {"", "refused by Configure"},
+		`{"do":"refuse field"}`:       {"limits.0", "found 9"},
 		`{"do":"panic in Configure"}`: {"", "panicked: in Configure"},
 		`{"do":"fragile"}`:            {"", "Configure"},
 		`[`:                           {"", "JSON"},

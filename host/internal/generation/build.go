@@ -164,7 +164,7 @@ func (b *Builder) Build(ctx context.Context, set *entity.Set, catalog []entity.M
 		}
 		in, err := b.instance(ctx, r, byName[r.Name])
 		if err != nil {
-			errs = append(errs, fmt.Errorf("config %s: plugin %q (%s): %w", r.Pos, r.Name, r.Scope(), err))
+			errs = append(errs, placed(r, err))
 			continue
 		}
 		g.instances = append(g.instances, in)
@@ -299,7 +299,11 @@ func makeNative(in *plan.Instance, p pdk.Plugin, cfg []byte) (err error) {
 	}
 	if h.Configure != nil {
 		if err := h.Configure(); err != nil {
-			return errors.New(err.Error())
+			refused := &RefusedError{By: fmt.Sprintf("plugin %q", p.Name)}
+			for _, f := range pdk.ConfigErrors(err) {
+				refused.Faults = append(refused.Faults, Fault{f.Path, f.Message})
+			}
+			return refused
 		}
 	}
 	in.Native = &h

@@ -18,7 +18,7 @@ class Plugin:
     ========================================================  =====================================================
 
     Each may be ``async def`` instead and then gets an ``AsyncPDK``. ``configure(self)`` runs when an instance has been made and may
-    raise to refuse its configuration, ``close(self)`` when it is no longer needed.
+    raise to refuse its configuration (``ConfigError`` names the fields), ``close(self)`` when it is no longer needed.
 
     Handlers of one instance run at the same time: ``def`` handlers on several threads, ``async def`` handlers on one event loop.
 
