@@ -18,6 +18,8 @@ type document struct {
 	consumers   []*record[entity.Consumer]
 	groups      []*record[entity.ConsumerGroup]
 	keys        []*keyRecord
+	upstreams   []*record[entity.Upstream]
+	targets     []*targetRecord
 	plugins     []*pluginRecord
 	memberships []membership
 }
@@ -37,6 +39,12 @@ type routeRecord struct {
 type keyRecord struct {
 	record[entity.KeyAuthCredential]
 	consumer *reference
+}
+
+type targetRecord struct {
+	record[entity.Target]
+	parent   *record[entity.Upstream] // nil: upstream names it
+	upstream *reference
 }
 
 type pluginRecord struct {
@@ -60,7 +68,7 @@ var kongCollections = []string{
 	"degraphql_routes", "consumer_group_plugins", "custom_plugins", "filter_chains", "files", "graphql_ratelimiting_advanced_cost_decoration",
 	"hmacauth_credentials", "jwt_secrets", "key_sets", "keys", "keyauth_enc_credentials", "licenses", "mtls_auth_credentials",
 	"oauth2_credentials", "oauth2_tokens", "parameters", "partials", "plugins_partials", "rbac_endpoint_permissions", "rbac_roles",
-	"rbac_users", "sessions", "snis", "tags", "targets", "upstreams", "vaults", "workspaces",
+	"rbac_users", "sessions", "snis", "tags", "vaults", "workspaces",
 }
 
 // consumerCredentials are the credentials that may stand inside a consumer and do not work here yet.
@@ -90,6 +98,8 @@ func (d *document) read(root *node) {
 	o.list("consumer_groups", d.consumerGroup)
 	o.list("consumer_group_consumers", d.membership)
 	o.list("keyauth_credentials", func(n *node, at *path) { d.keyAuth(n, at, nil) })
+	o.list("upstreams", d.upstream)
+	o.list("targets", func(n *node, at *path) { d.target(n, at, nil) })
 	o.list("plugins", func(n *node, at *path) { d.plugin(n, at, parents{}) })
 	for _, p := range root.pairs {
 		if slices.Contains(kongCollections, p.key) {
@@ -97,7 +107,7 @@ func (d *document) read(root *node) {
 			if len(p.value.items)+len(p.value.pairs) > 0 {
 				d.fail(o.at.key(p.key), p.at, Error{
 					Code: CodeUnsupported, Found: quote(p.key) + ", which is an entity of Kong that is not supported yet",
-					Expected: "services, routes, consumers, consumer_groups, keyauth_credentials and plugins", Fix: "remove it",
+					Expected: "services, routes, consumers, consumer_groups, keyauth_credentials, upstreams, targets and plugins", Fix: "remove it",
 				})
 			}
 		}
@@ -191,6 +201,9 @@ func (d *document) set() *entity.Set {
 	}
 	for _, r := range d.keys {
 		s.KeyAuths = append(s.KeyAuths, r.e)
+	}
+	for _, r := range d.upstreams {
+		s.Upstreams = append(s.Upstreams, r.e)
 	}
 	for _, r := range d.plugins {
 		s.Plugins = append(s.Plugins, r.e)

@@ -132,6 +132,19 @@ func dump(t *testing.T, set *entity.Set) string {
 		line("key", k)
 		line("  consumer", k.Consumer.ID)
 	}
+	for _, u := range set.Upstreams {
+		flat := *u
+		flat.Targets = nil
+		line("upstream", flat)
+		for _, target := range u.Targets {
+			line("  target", target)
+		}
+	}
+	for _, s := range set.Services {
+		if s.Upstream != nil {
+			line("balanced", s.Name+" "+s.Upstream.Name)
+		}
+	}
 	for _, p := range set.Plugins {
 		flat := *p
 		flat.At, flat.KeyAt, flat.FieldAt = nil, nil, nil

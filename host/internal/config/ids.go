@@ -96,6 +96,18 @@ func (x *ids) group(g *entity.ConsumerGroup) {
 	}
 }
 
+func (x *ids) upstream(u *entity.Upstream) {
+	if u.ID == "" {
+		u.ID = x.repeated("upstreams", u.Name)
+	}
+}
+
+func (x *ids) target(t *entity.Target, u *entity.Upstream) {
+	if t.ID == "" {
+		t.ID = x.derive("targets", "targets:*:"+u.ID+":"+t.Target)
+	}
+}
+
 // keyAuth seeds with a hash of the key: an id is shown where the key must not be.
 func (x *ids) keyAuth(k *entity.KeyAuthCredential) {
 	if k.ID == "" {

@@ -177,6 +177,7 @@ func (d *document) resolve() {
 		ids.group(r.e)
 		groups.add(r, r.e.ID, uniqueGroups, "name")
 	}
+	d.resolveUpstreams(ids)
 	d.resolveMemberships(consumers, groups)
 	d.resolveKeys(consumers, ids)
 	d.resolvePlugins(services, routes, consumers, groups, ids)

@@ -34,7 +34,11 @@ type PluginServer struct {
 	OpenFiles    uint64 // descriptors of each process; 0: the host's
 
 	TLSCert, TLSKey, TLSCA string // files, for an attached server on another machine
-	Pos                    entity.Pos
+
+	// For outrigger dev: what makes the server from its sources, run in WorkingDir, and files and directories of the sources.
+	Build, Watch []string
+
+	Pos entity.Pos
 }
 
 // PhaseTimeout is the time of one call in the phase.
@@ -89,7 +93,8 @@ func serverTime(name, absent, doc string, to func(*PluginServer) *time.Duration)
 func serverTable() []serverField {
 	return []serverField{
 		serverText("name", "string", "", "name of the server in messages; unique", func(s *PluginServer) *string { return &s.Name }, entityName),
-		field("command", "list or string", "", "program and arguments that the host starts; a string is split at spaces outside quotes", readCommand),
+		field("command", "list or string", "", "program and arguments that the host starts; a string is split at spaces outside quotes",
+			readCommand(func(s *PluginServer) *[]string { return &s.Command })),
 		serverText("address", "string", "", "instead of command: where a server runs already, unix:///path or tcp://host:port",
 			func(s *PluginServer) *string { return &s.Address }, serverAddress),
 		serverText("carrier", "one of msgpack, grpc", "msgpack", "what phase calls travel over",
@@ -108,6 +113,9 @@ func serverTable() []serverField {
 		serverFile("working_dir", "working directory of the process; without one: the directory of the settings file",
 			func(s *PluginServer) *string { return &s.WorkingDir }),
 		field("limits", "mapping: memory (size), open_files (number)", "", "limits of each process", readLimits),
+		field("build", "list or string", "", "command that `outrigger dev` runs in working_dir before it starts the server, and after each change",
+			readCommand(func(s *PluginServer) *[]string { return &s.Build })),
+		field("watch", "list of paths", "", "files and directories of the sources for `outrigger dev`; without it: those that command names, and working_dir if it is set", readWatch),
 		field("tls", "mapping: cert, key, ca (files)", "", "certificates for an address off this machine", readServerTLS),
 	}
 }
@@ -162,7 +170,7 @@ func (r *settingReader) pluginServer(n *node, at *path) (PluginServer, bool) {
 	case command != nil && addr != nil:
 		o.fail(at.key("address"), addr, Error{Code: CodeConflict, Found: "address beside command", Expected: "one of them"})
 	case addr != nil:
-		for _, key := range []string{"processes", "env", "user", "working_dir", "limits"} {
+		for _, key := range []string{"processes", "env", "user", "working_dir", "limits", "build", "watch"} {
 			if v := n.get(key); v != nil {
 				o.fail(at.key(key), v, Error{
 					Code: CodeConflict, Found: quote(key) + " beside address", Expected: "it only with command: the host does not start this server",
@@ -195,28 +203,50 @@ func (r *settingReader) checkTLS(o *object, s *PluginServer) {
 	})
 }
 
-func readCommand(r *settingReader, s *PluginServer, v *node, at *path) {
+// readCommand reads a program and its arguments.
+func readCommand(to func(*PluginServer) *[]string) func(r *settingReader, s *PluginServer, v *node, at *path) {
+	return func(r *settingReader, s *PluginServer, v *node, at *path) {
+		command := to(s)
+		if v.kind == kindText {
+			words, ok := splitCommand(v.text)
+			if !ok || len(words) == 0 {
+				r.problem(at, v, &problem{expected: "a command whose quotes are closed", fix: "write it as a list"})
+			}
+			*command = words
+			return
+		}
+		if v.kind != kindList {
+			r.wrongType(at, v, "a list of program and arguments, or a string")
+			return
+		}
+		for i, item := range v.items {
+			word, ok := r.scalar(item, at.item(i), "a string")
+			if ok && i == 0 && word == "" {
+				r.fail(at.item(i), item, Error{Code: CodeWrongValue, Found: "an empty string", Expected: "a program"})
+			}
+			*command = append(*command, word)
+		}
+		if len(*command) == 0 {
+			r.fail(at, v, Error{Code: CodeWrongValue, Found: "an empty list", Expected: "a program and its arguments"})
+		}
+	}
+}
+
+// readWatch reads a list of paths, or one.
+func readWatch(r *settingReader, s *PluginServer, v *node, at *path) {
+	items := v.items
 	if v.kind == kindText {
-		words, ok := splitCommand(v.text)
-		if !ok || len(words) == 0 {
-			r.problem(at, v, &problem{expected: "a command whose quotes are closed", fix: "write it as a list"})
-		}
-		s.Command = words
+		items = []*node{v}
+	} else if v.kind != kindList {
+		r.wrongType(at, v, "a list of files and directories")
 		return
 	}
-	if v.kind != kindList {
-		r.wrongType(at, v, "a list of program and arguments, or a string")
-		return
-	}
-	for i, item := range v.items {
-		word, ok := r.scalar(item, at.item(i), "a string")
-		if ok && i == 0 && word == "" {
-			r.fail(at.item(i), item, Error{Code: CodeWrongValue, Found: "an empty string", Expected: "a program"})
+	for i, item := range items {
+		word, ok := r.scalar(item, itemAt(at, i), "a path")
+		if ok && word == "" {
+			r.fail(itemAt(at, i), item, Error{Code: CodeWrongValue, Found: "an empty string", Expected: "a file or directory"})
 		}
-		s.Command = append(s.Command, word)
-	}
-	if len(s.Command) == 0 {
-		r.fail(at, v, Error{Code: CodeWrongValue, Found: "an empty list", Expected: "a program and its arguments"})
+		s.Watch = append(s.Watch, r.path(word))
 	}
 }
 

@@ -79,7 +79,8 @@ trusted_ips: "10.0.0.0/8, ::1, unix:"
 func TestSettingsPluginServers(t *testing.T) {
 	text := `[{name: go, command: ["./bin/x", "--a b"], carrier: grpc, processes: 2, timeout: 250, timeouts: {log: 5s}, fail_mode: open,
   fail_status: 503, max_in_flight: 9, env: {A: 1, B: "x"}, user: 1000, start_timeout: 3s, limits: {memory: 256m, open_files: 1024}},
- {name: py, address: "unix:///run/py.sock"}, {name: js, command: 'node "my server.js" --x\ y', env: [A=b=c]}]`
+ {name: py, address: "unix:///run/py.sock"}, {name: js, command: 'node "my server.js" --x\ y', env: [A=b=c],
+  build: npm run build, watch: [src, /lib/shared]}, {name: js2, command: node x, build: [go, build], watch: src}]`
 	s, err := LoadSettings("", []string{"OUTRIGGER_PLUGIN_SERVERS=" + text}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +101,11 @@ func TestSettingsPluginServers(t *testing.T) {
 	if py := s.PluginServers[1]; py.Address != "unix:///run/py.sock" || py.Timeout != time.Second || py.Carrier != "msgpack" || py.FailMode != "closed" {
 		t.Errorf("server %+v", py)
 	}
-	if js := s.PluginServers[2]; !slices.Equal(js.Command, []string{"node", "my server.js", "--x y"}) || js.Env["A"] != "b=c" {
+	if js := s.PluginServers[2]; !slices.Equal(js.Command, []string{"node", "my server.js", "--x y"}) || js.Env["A"] != "b=c" ||
+		!slices.Equal(js.Build, []string{"npm", "run", "build"}) || !slices.Equal(js.Watch, []string{"src", "/lib/shared"}) {
+		t.Errorf("server %+v", js)
+	}
+	if js := s.PluginServers[3]; !slices.Equal(js.Build, []string{"go", "build"}) || !slices.Equal(js.Watch, []string{"src"}) {
 		t.Errorf("server %+v", js)
 	}
 }
