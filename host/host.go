@@ -38,6 +38,8 @@ type Options struct {
 	SettingsFile string
 	Env          []string
 	Flags        map[string]string
+	// Change, if not nil, changes the settings after they were read. For programs of this module.
+	Change func(*config.Settings)
 	// Plugins are the native plugins.
 	Plugins []pdk.Plugin
 	// Reaper is the command line that runs the reaper of package pluginserver; nil: this binary with its hidden argument.
@@ -79,6 +81,9 @@ func New(o Options) (*Host, error) {
 	settings, err := config.LoadSettings(o.SettingsFile, o.Env, o.Flags)
 	if err != nil {
 		return nil, err
+	}
+	if o.Change != nil {
+		o.Change(settings)
 	}
 	log := o.Log
 	if log == nil {
@@ -259,7 +264,7 @@ func (h *Host) compile(ctx context.Context, set *entity.Set, servers builds) (*g
 	if current := h.generations.Current(); current != nil {
 		catalog = current.Known(catalog)
 	}
-	if err := config.ResolvePlugins(set, catalog); err != nil {
+	if err := config.ResolvePlugins(set, catalog, nil); err != nil {
 		return nil, err
 	}
 	return builder.Build(ctx, set, catalog)

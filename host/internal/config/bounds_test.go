@@ -47,7 +47,7 @@ func TestBigDocument(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := ResolvePlugins(set, manifests()); err != nil {
+	if err := ResolvePlugins(set, manifests(), nil); err != nil {
 		t.Fatal(err)
 	}
 	runtime.ReadMemStats(&after)
@@ -136,7 +136,7 @@ func manyRoutes(n int) string {
 func TestManyWrongPluginKeys(t *testing.T) {
 	set := mustParse(t, "_format_version: '3.0'\nplugins:\n- name: hello-go\n  config:\n    "+strings.ReplaceAll(manyKeys(50000), "\n", "\n    "))
 	var errs Errors
-	if err := ResolvePlugins(set, manifests()); !errors.As(err, &errs) || len(errs) != mostErrors {
+	if err := ResolvePlugins(set, manifests(), nil); !errors.As(err, &errs) || len(errs) != mostErrors {
 		t.Errorf("%d errors, want %d", len(errs), mostErrors)
 	}
 }

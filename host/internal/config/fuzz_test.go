@@ -68,7 +68,7 @@ func FuzzParse(f *testing.F) {
 			}
 			p.At([]string{"a", "0", "b"})
 		}
-		complete(t, ResolvePlugins(set, manifests()))
+		complete(t, ResolvePlugins(set, manifests(), nil))
 	})
 }
 

@@ -66,7 +66,7 @@ func TestBadDocuments(t *testing.T) {
 	golden(t, "bad", func(t *testing.T, name, document string) string {
 		set, err := Parse(name, []byte(document))
 		if err == nil {
-			err = ResolvePlugins(set, manifests())
+			err = ResolvePlugins(set, manifests(), nil)
 		}
 		return errorLines(t, err)
 	})

@@ -135,7 +135,7 @@ func (x *index[T]) find(ref *reference) *T {
 	if found == "" {
 		found = ref.id
 	}
-	e := Error{Code: CodeUnknownReference, Found: quote(found), Expected: "the name or id of a " + x.what + " of this file"}
+	e := Error{Code: CodeUnknownReference, Found: quote(found), Expected: "the name or id of " + article(x.what) + " of this file"}
 	const mostGuesses = 100 // a guess looks at every name
 	if x.d.guesses++; x.d.guesses <= mostGuesses {
 		e.Nearest = nearest(found, x.names)
@@ -145,6 +145,13 @@ func (x *index[T]) find(ref *reference) *T {
 	}
 	x.d.fail(ref.at, ref.n, e)
 	return nil
+}
+
+func article(what string) string {
+	if strings.ContainsRune("aeiou", rune(what[0])) {
+		return "an " + what
+	}
+	return "a " + what
 }
 
 // resolve gives ids, resolves references and checks what concerns several entities.

@@ -11,9 +11,10 @@ import (
 )
 
 // ResolvePlugins checks the plugin records of a set against the plugins that are loaded, and fills the defaults of their schemas
-// into the configurations. It may be called again for the same set. The error is of type Errors.
-func ResolvePlugins(set *entity.Set, manifests []entity.Manifest) error {
-	r := &resolver{plugins: make(map[string]*loaded, len(manifests)), all: manifests}
+// into the configurations. References in fields that may hold them are led to their secrets, which the records have as Resolved. It may be
+// called again for the same set. A nil vault leaves references as they are. The error is of type Errors.
+func ResolvePlugins(set *entity.Set, manifests []entity.Manifest, vault Vault) error {
+	r := &resolver{vault: vault, plugins: make(map[string]*loaded, len(manifests)), all: manifests}
 	for i := range manifests {
 		r.load(&manifests[i])
 	}
@@ -25,6 +26,7 @@ func ResolvePlugins(set *entity.Set, manifests []entity.Manifest) error {
 
 // resolver checks records against manifests.
 type resolver struct {
+	vault   Vault
 	plugins map[string]*loaded
 	all     []entity.Manifest
 	errs    Errors
@@ -176,7 +178,11 @@ func (r *resolver) config(p *entity.Plugin, plugin *loaded) {
 		r.field(p, "config", Error{Code: CodePluginConfig, Found: "a schema of which " + err.Error(), Expected: "a schema with finite defaults"})
 		return
 	}
-	err := plugin.schema.Validate(p.Config)
+	config, ok := r.secrets(p, plugin.schema)
+	if !ok {
+		return // the secret that is missing would be wrong in other ways too
+	}
+	err := plugin.schema.Validate(config)
 	if err == nil {
 		return
 	}

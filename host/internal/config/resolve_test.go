@@ -41,7 +41,7 @@ func manifests() []entity.Manifest {
 func resolveText(t *testing.T, plugins string) (*entity.Set, error) {
 	t.Helper()
 	set := mustParse(t, "_format_version: '3.0'\nconsumers: [{username: ann}]\nconsumer_groups: [{name: gold}]\nplugins:\n"+plugins)
-	return set, ResolvePlugins(set, manifests())
+	return set, ResolvePlugins(set, manifests(), nil)
 }
 
 func TestResolveFillsDefaults(t *testing.T) {
@@ -63,7 +63,7 @@ func TestResolveFillsDefaults(t *testing.T) {
 	if got := set.Plugins[0].Config; !reflect.DeepEqual(got, want) {
 		t.Errorf("config is %#v, want %#v", got, want)
 	}
-	if err := ResolvePlugins(set, manifests()); err != nil {
+	if err := ResolvePlugins(set, manifests(), nil); err != nil {
 		t.Errorf("a second time: %v", err)
 	}
 }
@@ -128,7 +128,7 @@ func TestResolveManifests(t *testing.T) {
 		{"file schema", entity.Manifest{Name: "x", Schema: []byte(`{"$ref": "file:///etc/passwd"}`)}, `a schema may only refer to itself`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := ResolvePlugins(Empty(), append(manifests(), c.manifest))
+			err := ResolvePlugins(Empty(), append(manifests(), c.manifest), nil)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got  %v\nwant %s", err, c.want)
 			}
@@ -152,7 +152,7 @@ func TestHostileSchemas(t *testing.T) {
 	} {
 		t.Run(schema, func(t *testing.T) {
 			set := mustParse(t, "_format_version: '3.0'\nplugins: [{name: x, config: {greeting: {greeting: null, l: [1]}}}]")
-			err := ResolvePlugins(set, []entity.Manifest{{Name: "x", Schema: []byte(schema)}})
+			err := ResolvePlugins(set, []entity.Manifest{{Name: "x", Schema: []byte(schema)}}, nil)
 			if err != nil && !strings.HasPrefix(err.Error(), "config") {
 				t.Errorf("error %v", err)
 			}

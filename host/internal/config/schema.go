@@ -18,7 +18,7 @@ func compileSchema(text []byte) (*jsonschema.Schema, error) {
 	if err != nil {
 		return nil, fmt.Errorf("not JSON: %w", err)
 	}
-	markSecrets(doc)
+	markKeywords(doc)
 	const url = "outrigger:///config"
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
@@ -35,23 +35,30 @@ func (noLoader) Load(string) (any, error) {
 	return nil, errors.New("a schema may only refer to itself")
 }
 
-// markSecrets turns our keyword x-secret into writeOnly, which the compiled schema shows.
-func markSecrets(doc any) {
+// markKeywords turns our keywords into ones that the compiled schema shows: x-secret into writeOnly, x-referenceable into readOnly, which means
+// nothing in a configuration.
+func markKeywords(doc any) {
 	switch v := doc.(type) {
 	case map[string]any:
 		if v["x-secret"] == true {
 			v["writeOnly"] = true
 		}
+		if flag, isFlag := v["readOnly"].(bool); isFlag && flag {
+			delete(v, "readOnly")
+		}
+		if v["x-referenceable"] == true {
+			v["readOnly"] = true
+		}
 		for key, child := range v {
 			switch key {
 			case "default", "const", "enum", "examples":
 			default:
-				markSecrets(child)
+				markKeywords(child)
 			}
 		}
 	case []any:
 		for _, child := range v {
-			markSecrets(child)
+			markKeywords(child)
 		}
 	}
 }
@@ -133,17 +140,25 @@ func below(s *jsonschema.Schema, step string, branches bool, f func(*jsonschema.
 
 // secret reports whether the value at a place must not be shown: a schema on the way to it says so, or none knows the place.
 func secret(root *jsonschema.Schema, at []string) bool {
+	said, known := marked(root, at, func(s *jsonschema.Schema) bool { return s.WriteOnly })
+	return said || !known
+}
+
+// referenceable reports whether the value at a place may be a reference to a secret: a schema on the way to it says so.
+func referenceable(root *jsonschema.Schema, at []string) bool {
+	said, _ := marked(root, at, func(s *jsonschema.Schema) bool { return s.ReadOnly })
+	return said
+}
+
+// marked looks for a schema with a mark on the way to a place. known is false when no schema knows the place.
+func marked(root *jsonschema.Schema, at []string, mark func(*jsonschema.Schema) bool) (said, known bool) {
 	level := []*jsonschema.Schema{root}
 	for i := 0; ; i++ {
-		hidden := false
 		for _, s := range level {
-			children(s, true, func(s *jsonschema.Schema) { hidden = hidden || s.WriteOnly })
+			children(s, true, func(s *jsonschema.Schema) { said = said || mark(s) })
 		}
-		if hidden || len(level) == 0 {
-			return true
-		}
-		if i == len(at) {
-			return false
+		if said || len(level) == 0 || i == len(at) {
+			return said, len(level) > 0
 		}
 		var next []*jsonschema.Schema
 		for _, s := range level {

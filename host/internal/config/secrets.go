@@ -1,31 +1,33 @@
 package config
 
 import (
-	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 )
 
-// Vault leads from a reference such as {vault://env/name} to a secret. Its errors show no secret.
+// Vault leads from a reference to a secret.
 type Vault interface {
+	// IsReference reports whether a text is meant as a reference, such as {vault://env/name}.
+	IsReference(text string) bool
+	// Get returns the secret. Its errors show no secret.
 	Get(reference string) (string, error)
 }
 
-// secrets gathers what must not be shown of a configuration, and replaces the references in fields that may hold them by the secrets. A
-// reference in another field is text like any other.
+// secrets replaces the references in fields that may hold them by the secrets, and gathers what no message may show. A reference in another
+// field is text like any other. The result is a copy; ok is false, with errors recorded, when a reference leads nowhere.
 func (r *resolver) secrets(p *entity.Plugin, schema *jsonschema.Schema) (config map[string]any, ok bool) {
 	w := &secretWalk{resolver: r, plugin: p, schema: schema}
+	before := len(r.errs)
 	config, _ = w.value(p.Config, nil).(map[string]any)
 	p.Secrets, p.Resolved = w.found, nil
-	if w.resolved {
+	if w.replaced {
 		p.Resolved = config
 	}
-	return config, !w.failed
+	return config, len(r.errs) == before
 }
 
 // secretWalk goes through one configuration.
@@ -34,45 +36,44 @@ type secretWalk struct {
 	plugin   *entity.Plugin
 	schema   *jsonschema.Schema
 	found    []string
-	resolved bool // a reference was replaced
-	failed   bool
+	replaced bool
 }
 
-// value is v with its references replaced. Mappings and lists are copied only when something inside them was.
 func (w *secretWalk) value(v any, at []string) any {
 	switch v := v.(type) {
 	case map[string]any:
-		out := v
-		for _, name := range slices.Sorted(maps.Keys(v)) {
-			before := w.resolved
-			w.resolved = false
-			child := w.value(v[name], append(slices.Clone(at), name))
-			if w.resolved {
-				if &out == &v || len(out) == 0 || isSame(out, v) {
-					out = maps.Clone(v)
-				}
-				out[name] = child
-			}
-			w.resolved = w.resolved || before
+		out := make(map[string]any, len(v))
+		for name := range v {
+			out[name] = w.value(v[name], append(slices.Clone(at), name))
 		}
 		return out
 	case []any:
-		out := v
+		out := make([]any, len(v))
 		for i := range v {
-			before := w.resolved
-			w.resolved = false
-			child := w.value(v[i], append(slices.Clone(at), strconv.Itoa(i)))
-			if w.resolved {
-				if &out[0] == &v[0] {
-					out = slices.Clone(v)
-				}
-				out[i] = child
-			}
-			w.resolved = w.resolved || before
+			out[i] = w.value(v[i], append(slices.Clone(at), strconv.Itoa(i)))
 		}
 		return out
 	case string:
 		return w.text(v, at)
 	}
 	return v
+}
+
+func (w *secretWalk) text(text string, at []string) string {
+	if w.vault != nil && w.vault.IsReference(text) && referenceable(w.schema, at) {
+		secret, err := w.vault.Get(text)
+		if err != nil {
+			t := &translator{plugin: w.plugin, schema: w.schema}
+			t.add(at, false, Error{Found: quote(text), Expected: "a reference that leads to a secret: " + err.Error()})
+			w.errs = append(w.errs, t.errs...)
+			return text
+		}
+		text, w.replaced = secret, true
+	} else if said, _ := marked(w.schema, at, func(s *jsonschema.Schema) bool { return s.WriteOnly }); !said {
+		return text
+	}
+	if text != "" && !slices.Contains(w.found, text) {
+		w.found = append(w.found, text)
+	}
+	return text
 }

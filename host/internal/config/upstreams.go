@@ -89,10 +89,11 @@ func hashOn(s string) *problem {
 // targetAddress is the rule of a target: a name or an address with optional port.
 func targetAddress(s string) *problem {
 	host, port, hasPort := splitPort(s)
-	if hasPort && (!validPort(port) || port == "0") {
+	switch {
+	case !isAddress(host) && !hostname(host) || strings.Contains(s, "/"):
+	case hasPort && (!validPort(port) || port == "0"):
 		return &problem{expected: "a port from 1 to 65535 after the host"}
-	}
-	if isAddress(host) || hostname(host) {
+	default:
 		return nil
 	}
 	return &problem{expected: "a host name or an IP address, with optional port, such as 10.0.0.1:8080 or [::1]:8080"}

@@ -1,7 +1,12 @@
 // Package entity holds the configured entities as plain data. Package config fills and checks them; nothing here does I/O.
 package entity
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
 
 // Pos is a place in a configuration file; the zero Pos is unknown.
 type Pos struct {
@@ -24,6 +29,7 @@ type Set struct {
 	Consumers      []*Consumer
 	ConsumerGroups []*ConsumerGroup
 	KeyAuths       []*KeyAuthCredential
+	Upstreams      []*Upstream
 	Plugins        []*Plugin
 	Hash           string // of the content, 32 hex digits
 	Blank          bool   // the document held nothing at all, not even a _format_version
@@ -79,7 +85,32 @@ type Service struct {
 	Tags           []string `json:"tags,omitempty"`
 	CreatedAt      int64    `json:"created_at"`
 	UpdatedAt      int64    `json:"updated_at"`
-	Pos            Pos      `json:"-"`
+	// Upstream balances the requests when Host is its name; nil: Host is where they go.
+	Upstream *Upstream `json:"-"`
+	Pos      Pos       `json:"-"`
+}
+
+// Upstream is a name for several targets that do the same work.
+type Upstream struct {
+	ID         string
+	Name       string
+	HostHeader string // Host of the requests; "": that of the target
+	Targets    []*Target
+	Tags       []string
+	CreatedAt  int64
+	UpdatedAt  int64
+	Pos        Pos
+}
+
+// Target is one place of an upstream.
+type Target struct {
+	ID        string
+	Target    string // host:port, IPv6 in brackets
+	Weight    int    // its share; 0: none
+	Tags      []string
+	CreatedAt int64
+	UpdatedAt int64
+	Pos       Pos
 }
 
 // Route says which requests go to a service.
@@ -148,9 +179,13 @@ type Plugin struct {
 	Consumer      *Consumer
 	ConsumerGroup *ConsumerGroup
 	Config        map[string]any // as written; after config.ResolvePlugins with the schema's defaults filled in
-	Protocols     []string
-	Enabled       bool
-	Tags          []string
+	// Resolved is Config with the secrets that its references lead to; nil when it has none. It is never shown.
+	Resolved map[string]any
+	// Secrets are the texts of the configuration that no message may show.
+	Secrets   []string
+	Protocols []string
+	Enabled   bool
+	Tags      []string
 
 	Timeout    int    // milliseconds per phase call; 0: the server's
 	FailMode   string // "", open, closed
@@ -166,6 +201,30 @@ type Plugin struct {
 	At      func(path []string) Pos
 	KeyAt   func(path []string) Pos
 	FieldAt func(name string) Pos
+}
+
+// Effective is the configuration that the instance gets.
+func (p *Plugin) Effective() map[string]any {
+	if p.Resolved != nil {
+		return p.Resolved
+	}
+	return p.Config
+}
+
+// Redact replaces the secrets of the configuration in a text, such as the error by which a plugin refuses it.
+func (p *Plugin) Redact(text string) string {
+	var spellings []string
+	for _, s := range p.Secrets {
+		spellings = append(spellings, s)
+		for _, quoted := range []string{strconv.Quote(s), strconv.QuoteToASCII(s)} {
+			spellings = append(spellings, quoted[1:len(quoted)-1])
+		}
+	}
+	slices.SortFunc(spellings, func(a, b string) int { return len(b) - len(a) }) // one may be a part of another
+	for _, s := range spellings {
+		text = strings.ReplaceAll(text, s, "***")
+	}
+	return text
 }
 
 // Scope names the record's scope for messages: "global", "route orders", "service s, consumer c".

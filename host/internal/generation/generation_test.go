@@ -80,7 +80,7 @@ func build(b *Builder, plugins string) (*Generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := config.ResolvePlugins(set, catalog); err != nil {
+	if err := config.ResolvePlugins(set, catalog, nil); err != nil {
 		return nil, err
 	}
 	return b.Build(context.Background(), set, catalog)

@@ -127,7 +127,7 @@ func (g *gateway) tryLoad(text string) error {
 	if err != nil {
 		return err
 	}
-	if err := config.ResolvePlugins(set, catalog); err != nil {
+	if err := config.ResolvePlugins(set, catalog, nil); err != nil {
 		return err
 	}
 	gen, err := g.builder.Build(context.Background(), set, catalog)

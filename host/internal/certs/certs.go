@@ -1,0 +1,73 @@
+// Package certs turns certificates and keys in PEM form, as plugins give them with each request, into what crypto/tls takes. The same text
+// gives the same value, so that connections can be kept for it.
+package certs
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jellydator/ttlcache/v3"
+)
+
+const (
+	most = 256       // values of each kind that are kept
+	kept = time.Hour // after the last use
+)
+
+type digest [sha256.Size]byte
+
+// Store keeps what it parsed, bounded. Many requests may use it at once.
+type Store struct {
+	pairs *ttlcache.Cache[digest, *tls.Certificate]
+	pools *ttlcache.Cache[digest, *x509.CertPool]
+}
+
+// NewStore makes an empty store.
+func NewStore() *Store {
+	return &Store{
+		pairs: ttlcache.New(ttlcache.WithCapacity[digest, *tls.Certificate](most), ttlcache.WithTTL[digest, *tls.Certificate](kept)),
+		pools: ttlcache.New(ttlcache.WithCapacity[digest, *x509.CertPool](most), ttlcache.WithTTL[digest, *x509.CertPool](kept)),
+	}
+}
+
+// Pair is a certificate, with those between it and a trusted one behind it, and its private key. The errors show nothing of the key.
+func (s *Store) Pair(certificates, key string) (*tls.Certificate, error) {
+	id := digestOf(certificates, key)
+	if item := s.pairs.Get(id); item != nil {
+		return item.Value(), nil
+	}
+	pair, err := tls.X509KeyPair([]byte(certificates), []byte(key))
+	if err != nil {
+		return nil, fmt.Errorf("the certificate and its key: %w", err)
+	}
+	s.pairs.Set(id, &pair, ttlcache.DefaultTTL)
+	return &pair, nil
+}
+
+// Pool is a set of trusted certificates.
+func (s *Store) Pool(certificates string) (*x509.CertPool, error) {
+	id := digestOf(certificates)
+	if item := s.pools.Get(id); item != nil {
+		return item.Value(), nil
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM([]byte(certificates)) {
+		return nil, errors.New("no certificate in PEM form is among the trusted ones")
+	}
+	s.pools.Set(id, pool, ttlcache.DefaultTTL)
+	return pool, nil
+}
+
+func digestOf(texts ...string) (d digest) {
+	h := sha256.New()
+	for _, t := range texts {
+		fmt.Fprintf(h, "%d:", len(t))
+		h.Write([]byte(t))
+	}
+	h.Sum(d[:0])
+	return d
+}
