@@ -1,7 +1,6 @@
 package examples
 
 import (
-	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -98,62 +97,6 @@ func TestLargeBodies(t *testing.T) {
 		t.Errorf("the gateway used up to %d KiB of memory, expected at most %d", peak, memoryKiB)
 	} else {
 		t.Logf("the gateway used up to %d KiB of memory", peak)
-	}
-}
-
-// Server-sent events pass three body filters one by one: the upstream sends the next event only when the client has the one before.
-func TestServerSentEvents(t *testing.T) {
-	t.Parallel()
-	for _, carrier := range carriers {
-		t.Run(carrier, func(t *testing.T) {
-			t.Parallel()
-			const events = 20
-			next := make(chan int)
-			up := serve(t, func(w http.ResponseWriter, r *http.Request) {
-				w.Header().Set("Content-Type", "text/event-stream")
-				w.(http.Flusher).Flush() // the head alone must reach the client, too
-				for n := range next {
-					fmt.Fprintf(w, "data: event %d\n\n", n)
-					w.(http.Flusher).Flush()
-				}
-			})
-			entities := routes(up.URL, route("/events", "{name: stamp-go}", "{name: stamp-python}", "{name: stamp-js}", "{name: response-transformer, config: {add: {headers: ['x-added:yes']}}}"))
-			g := launch{settings: settings{"plugin_servers": exampleServers(carrier)}, entities: entities}.start(t)
-			ctx, cancel := context.WithTimeout(context.Background(), patience)
-			defer cancel()
-			r, err := http.NewRequestWithContext(ctx, "GET", g.url("/events"), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			resp, err := g.client.Do(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer resp.Body.Close()
-			if resp.Header.Get("Content-Type") != "text/event-stream" || resp.Header.Get("X-Stamp-Go") != "go" || resp.Header.Get("X-Added") != "yes" {
-				t.Errorf("found the head %v", resp.Header)
-			}
-			in := bufio.NewReader(resp.Body)
-			for n := range events {
-				next <- n
-				var event string
-				for range 2 {
-					l, err := in.ReadString('\n')
-					if err != nil {
-						t.Fatalf("event %d: %v", n, err)
-					}
-					event += l
-				}
-				if want := fmt.Sprintf("data: event %d\n\n", n); event != want {
-					t.Fatalf("found %q, expected %q", event, want)
-				}
-			}
-			close(next)
-			rest, err := io.ReadAll(in)
-			if want := "\n-- stamped by python\n\n-- stamped by js\n\n-- stamped by go\n"; err != nil || string(rest) != want {
-				t.Errorf("found the end %q, expected %q; %v", rest, want, err)
-			}
-		})
 	}
 }
 

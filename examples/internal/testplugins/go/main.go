@@ -31,6 +31,11 @@ func main() {
 		pdk.Plugin{Name: "sample-go", Version: "0.1.0", Priority: 990, New: func() any { return &sample{} }},
 		pdk.Plugin{Name: "relay-go", Version: "0.1.0", Priority: 980, New: func() any { return &relay{} }},
 		pdk.Plugin{Name: "show-go", Version: "0.1.0", Priority: 970, New: func() any { return &show{} }},
+		pdk.Plugin{Name: "strict-go", Version: "0.1.0", Priority: 960, New: newStrict},
+		pdk.Plugin{Name: "hooked-go", Version: "0.1.0", Priority: 950, New: func() any { return &hooked{} }},
+		pdk.Plugin{Name: "pieces-go", Version: "0.1.0", Priority: 940, New: func() any { return &pieces{} }},
+		pdk.Plugin{Name: "whole-go", Version: "0.1.0", Priority: 930, New: func() any { return &whole{} }},
+		pdk.Plugin{Name: "need-whole-go", Version: "0.1.0", Priority: 930, Needs: pdk.NeedResponseBody, New: func() any { return &whole{} }},
 	)
 }
 
@@ -84,6 +89,8 @@ func (b *behaviour) act(k *pdk.PDK, phase string) error {
 	case "sleep":
 		time.Sleep(time.Duration(b.MS) * time.Millisecond)
 		return mark(k, phase)
+	case "edit":
+		return errors.Join(k.Response.SetStatus(299), k.Response.SetHeader("X-Fault", "left"), k.Response.AddHeader("X-Up", "more"), k.Response.ClearHeader("X-Gone"))
 	case "hold":
 		if err := b.hold(k); err != nil {
 			return err
@@ -179,6 +186,10 @@ type body struct{}
 
 func (*body) Access(k *pdk.PDK) error {
 	b, err := k.Request.GetRawBody()
+	var coded *pdk.Error
+	if _, catches := k.Request.GetHeader("X-Catch"); catches && errors.As(err, &coded) {
+		return k.ServiceRequest.SetHeader("X-Body", coded.Code)
+	}
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import { existsSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { definePlugin } from "../../../../sdk-js/dist/index.js";
+import checked from "./checked.js";
 
 const behaviour = (phase) => ({
   type: "object",
@@ -40,6 +41,12 @@ function act(kong, config, phase) {
       throw new Error("boom\udcff".repeat(1 << 18));
     case "sleep":
       return config.ms;
+    case "edit":
+      kong.response.setStatus(299);
+      kong.response.setHeader("X-Fault", "left");
+      kong.response.addHeader("X-Up", "more");
+      kong.response.clearHeader("X-Gone");
+      return 0;
     case "hold":
       writeFileSync(join(config.dir, kong.request.getHeader("X-Hold") ?? ""), "");
       return 5;
@@ -173,7 +180,13 @@ class Login {
 /** Looks at the request body. */
 class Body {
   async access(kong) {
-    const body = await kong.request.getRawBody();
+    let body;
+    try {
+      body = await kong.request.getRawBody();
+    } catch (error) {
+      if (kong.request.getHeader("X-Catch") === null) throw error;
+      return kong.service.request.setHeader("X-Body", error.code);
+    }
     kong.service.request.setHeader("X-Body", `${createHash("sha256").update(body).digest("hex")} ${body.length}`);
     const size = kong.request.getHeader("X-Replace");
     if (size !== null) kong.service.request.setRawBody(Buffer.alloc(Number(size), "r"));
@@ -211,6 +224,7 @@ const login = {
 const common = { version: "0.1.0", priority: 1000 };
 
 export default [
+  ...checked,
   definePlugin({ ...common, name: "fault-js", schema: behaviour("access"), instance: Fault }),
   definePlugin({ ...common, name: "fault-async-js", schema: behaviour("access"), instance: FaultAsync }),
   definePlugin({ ...common, name: "fault-response-js", schema: behaviour("response"), instance: FaultResponse }),

@@ -56,6 +56,11 @@ def act(kong: outrigger.PDK | outrigger.AsyncPDK, config: Behaviour, phase: str)
             raise RuntimeError("boom\udcff" * (1 << 18))
         case "sleep":
             return config.ms / 1000
+        case "edit":
+            kong.response.set_status(299)
+            kong.response.set_header("X-Fault", "left")
+            kong.response.add_header("X-Up", "more")
+            kong.response.clear_header("X-Gone")
         case "hold":
             Path(config.dir, kong.request.get_header("X-Hold") or "").touch()
             return 0.005
@@ -243,7 +248,13 @@ class Body(outrigger.Plugin):
     priority = 1000
 
     def access(self, kong: outrigger.PDK) -> None:
-        body = kong.request.get_raw_body()
+        try:
+            body = kong.request.get_raw_body()
+        except outrigger.PDKError as err:
+            if kong.request.get_header("X-Catch") is None:
+                raise
+            kong.service.request.set_header("X-Body", err.code)
+            return
         kong.service.request.set_header("X-Body", f"{hashlib.sha256(body).hexdigest()} {len(body)}")
         size = kong.request.get_header("X-Replace")
         if size is not None:
