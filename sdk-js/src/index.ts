@@ -25,8 +25,11 @@ export {
   type PluginDefinition,
 } from "./plugin.js";
 export {
+  type Body,
   type Captures,
   type Consumer,
+  type ConsumerGroup,
+  type ConsumerGroups,
   type Credential,
   type ExitBody,
   type HeaderMap,
@@ -38,6 +41,10 @@ export {
   type QueryScalar,
   type QueryValue,
   type Ref,
+  type Reference,
   type Route,
   type Service,
+  Span,
+  type SpanEvent,
+  type SpanStatus,
 } from "./values.js";

@@ -19,6 +19,7 @@ export interface Ran {
 
 export interface RunOptions {
   readonly hello?: Partial<HostHello>;
+  readonly recordId?: string;
   readonly entities?: readonly (readonly [slot: number, document: Uint8Array])[];
   readonly answer?: (fn: number, args: unknown[]) => Partial<Answer>;
 }
@@ -32,7 +33,12 @@ export const HELLO: HostHello = {
   logLevel: 0,
   maxBody: 1 << 20,
   maxShared: 1 << 10,
+  clusterId: null,
+  telemetryLogs: true,
 };
+
+/** Id of the plugin record whose instance runs. */
+export const RECORD_ID = "7a1f0000-0000-4000-8000-000000000001";
 
 export type HandlerFn = (kong: PDK, chunk: Uint8Array, last: boolean) => unknown;
 
@@ -64,18 +70,18 @@ export function everyPhase(handler: HandlerFn): new () => Handlers {
   return EveryPhase as unknown as new () => Handlers;
 }
 
-export async function instancesOf(handler: HandlerFn): Promise<Instances> {
+export async function instancesOf(handler: HandlerFn, recordId = RECORD_ID): Promise<Instances> {
   const plugin = definePlugin({ name: "under-test", version: "1", instance: everyPhase(handler) });
   const instances = new Instances([plugin], (message) => {
     throw new Error(message);
   });
-  await instances.configure(1, "under-test", Buffer.from("{}"));
+  await instances.configure(1, "under-test", Buffer.from("{}"), recordId);
   return instances;
 }
 
 /** Runs one handler for one call, without a connection. */
 export async function run(handler: HandlerFn, over: PartialFacts = {}, options: RunOptions = {}): Promise<Ran> {
-  const instances = await instancesOf(handler);
+  const instances = await instancesOf(handler, options.recordId);
   const logs: LogLine[] = [];
   const asks: [number, ...unknown[]][] = [];
   const body = encodeCall(facts(over));

@@ -56,6 +56,9 @@ export function facts(over: PartialFacts = {}): CallFacts {
     last: false,
     requestBody: null,
     responseBody: null,
+    plugin: [],
+    tls: null,
+    groups: [],
     ...rest,
     request: {
       method: "GET",

@@ -350,7 +350,7 @@ test("a handler that does more than the host takes is refused", async () => {
   const { outcome } = await run((k) => {
     for (let i = 0; i < 9000; i++) k.service.request.enableBuffering();
   });
-  assert.equal(outcome.error?.code, "bad_argument");
+  assert.equal(outcome.error?.code, "too_large");
 });
 
 test("1000 calls of read and write functions ask nothing", async () => {

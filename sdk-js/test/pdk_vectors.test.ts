@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import type { PDK } from "../src/gen/pdk.js";
-import { MultiMap, PDKError, Query } from "../src/index.js";
+import { MultiMap, PDKError, Query, type Span } from "../src/index.js";
 import { isExit, PHASES } from "../src/runtime/call_state.js";
 import type { Line } from "../src/runtime/headers.js";
 import { decodeValue, Reader } from "../src/runtime/msgpack_read.js";
@@ -28,6 +28,8 @@ interface Vector {
   readonly phase: string;
   readonly facts?: Json;
   readonly node?: Json;
+  readonly plugin_id?: string;
+  readonly together?: boolean;
   readonly calls: readonly VectorCall[];
   readonly late?: readonly VectorCall[];
   readonly asks?: readonly { ask: number; args: unknown[]; value?: unknown; error?: [string, string] }[];
@@ -77,10 +79,21 @@ function raw(spelt: unknown): Uint8Array {
 
 /** Compares what the SDK has with what a vector spells. */
 function check(found: unknown, expected: unknown, where: string): void {
+  if (Array.isArray(expected) && JSON.stringify(expected).includes("{")) {
+    assert(Array.isArray(found), `${where}: no list`);
+    assert.equal(found.length, expected.length, where);
+    for (const [i, item] of expected.entries()) check(found[i], item, `${where}[${i}]`);
+    return;
+  }
   if (isObject(expected)) {
+    if ("any" in expected) return;
     if ("json" in expected) {
       const text = found instanceof Uint8Array ? Buffer.from(found).toString() : String(found);
       check(JSON.parse(text), expected.json, where);
+      return;
+    }
+    if ("hex" in expected && typeof found === "string") {
+      check(new Uint8Array(encodeText(found)), expected, where); // text that travels as bin
       return;
     }
     if ("fields" in expected) {
@@ -157,8 +170,16 @@ function factsOf(vector: Vector): PartialFacts {
   }
   if ("service_response" in facts) {
     const { status, headers } = facts.service_response as Json;
-    over.serviceResponse = { status, headers: headers === null ? null : lines(headers) };
+    over.serviceResponse = { status, headers: (headers ?? null) === null ? null : lines(headers) };
   }
+  if ("plugin" in facts) {
+    over.plugin = Object.entries(facts.plugin as Json).map(([key, value]) => [key, encodeValue(fromSpelling(value))]);
+  }
+  if ("tls" in facts) {
+    const { version, cipher, client_verify, has_certificate } = facts.tls as Json;
+    over.tls = { version, cipher, clientVerify: client_verify, hasCertificate: has_certificate };
+  }
+  if ("groups" in facts) over.groups = facts.groups;
   if ("chunk" in facts) over.chunk = raw(facts.chunk);
   if ("request_body" in facts) over.requestBody = raw(facts.request_body);
   if ("response_body" in facts) over.responseBody = raw(facts.response_body);
@@ -169,20 +190,34 @@ function pick(from: Json, ...keys: string[]): Json {
   return Object.fromEntries(keys.filter((key) => key in from).map((key) => [key, from[key]]));
 }
 
-function helloOf({ trusted_cidrs = [], log_level = 0, max_body = 1 << 20, max_shared = 64 << 10 }: Json): Json {
-  return { trustedCidrs: trusted_cidrs, logLevel: log_level, maxBody: max_body, maxShared: max_shared };
+function helloOf(node: Json): Json {
+  return {
+    trustedCidrs: node.trusted_cidrs ?? [],
+    logLevel: node.log_level ?? 0,
+    maxBody: node.max_body ?? 1 << 20,
+    maxShared: node.max_shared ?? 64 << 10,
+    clusterId: node.cluster_id ?? null,
+    telemetryLogs: node.telemetry_logs ?? true,
+    gatewayVersion: node.gateway_version ?? "0.2.0",
+  };
+}
+
+/** The method that a vector names: of a namespace, or of a span, whose number is its first argument. */
+function methodOf(kong: PDK, spans: readonly Span[], { fn, args = [] }: VectorCall): [object, string, unknown[]] {
+  const path = fn.split(".").map((part) => part.replace(/_(.)/g, (_, c: string) => c.toUpperCase()));
+  const name = path.pop() as string;
+  const given = args.map(fromSpelling);
+  if (path[0] === "span") return [spans[Number(given[0]) - 1] as Span, name, given.slice(1)];
+  return [path.reduce((at, part) => at[part] as Json, kong as unknown as Json), name, given];
 }
 
 /** One call of a function, with what it must answer or throw. */
-async function make(kong: PDK, call: VectorCall): Promise<void> {
-  const path = call.fn.split(".").map((part) => part.replace(/_(.)/g, (_, c: string) => c.toUpperCase()));
-  const name = path.pop() as string;
-  const namespace = path.reduce((at, part) => at[part] as Json, kong as unknown as Json);
-  const args = (call.args ?? []).map(fromSpelling);
+async function make(kong: PDK, spans: Span[], call: VectorCall): Promise<void> {
+  const [object, name, args] = methodOf(kong, spans, call);
   const where = `${call.fn}(${JSON.stringify(call.args ?? [])})`;
   let result: unknown;
   try {
-    result = await (namespace[name] as (...args: unknown[]) => unknown).apply(namespace, args);
+    result = await ((object as Json)[name] as (...args: unknown[]) => unknown).apply(object, args);
   } catch (thrown) {
     if (isExit(thrown)) {
       assert.equal(call.error, undefined, where);
@@ -194,6 +229,7 @@ async function make(kong: PDK, call: VectorCall): Promise<void> {
     assert.equal(thrown.function, call.fn);
     return;
   }
+  if (call.fn === "tracing.start_span") spans.push(result as Span);
   assert.equal(call.error, undefined, `${where} should be refused`);
   if ("result" in call) check(result, call.result, where);
 }
@@ -210,6 +246,8 @@ function freeValues(op: Op): unknown[] | null {
       return [op.code, op.key, value(op.value)];
     case "serialize":
       return [op.code, op.key, value(op.value), op.mode];
+    case "generic":
+      return [op.code, value(op.args)];
     default:
       return null;
   }
@@ -244,11 +282,13 @@ async function runVector(vector: Vector): Promise<void> {
   const expectedAsks = [...(vector.asks ?? [])];
   let handle: PDK | null = null;
   let fault: unknown = null;
+  const spans: Span[] = [];
   const { outcome, logs, asks } = await run(
     async (kong) => {
       handle = kong;
       try {
-        for (const call of vector.calls) await make(kong, call);
+        if (vector.together) await Promise.all(vector.calls.map((call) => make(kong, spans, call)));
+        else for (const call of vector.calls) await make(kong, spans, call);
       } catch (thrown) {
         if (isExit(thrown)) throw thrown;
         fault = thrown; // else the engine would make a failed outcome of it
@@ -259,6 +299,7 @@ async function runVector(vector: Vector): Promise<void> {
     {
       hello: helloOf(vector.node ?? {}),
       entities,
+      ...(vector.plugin_id !== undefined && { recordId: vector.plugin_id }),
       answer: () => {
         const { error, value } = expectedAsks.shift() ?? { error: ["host_error", "not expected"] };
         return error === undefined
@@ -269,7 +310,7 @@ async function runVector(vector: Vector): Promise<void> {
   );
   if (fault !== null) throw fault;
   assert.equal(outcome.error, null);
-  for (const call of vector.late ?? []) await make(handle as unknown as PDK, call);
+  for (const call of vector.late ?? []) await make(handle as unknown as PDK, spans, call);
   const wanted = (vector.asks ?? []).map(({ ask, args }) => [ask, ...args]);
   check(asks, wanted, "questions");
   const { ops, body } = operationsOf(outcome);

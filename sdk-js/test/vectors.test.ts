@@ -110,6 +110,9 @@ function callTree(view: CallView, places: ReadonlyMap<number, Buffer> | null): R
     seen[name] = reader === null ? null : reader.value();
   }
   seen.requestPort = view.item(Field.request, RequestField.port)?.uint() ?? null;
+  view.item(Field.tls, 0)?.text();
+  view.reader(Field.plugin)?.map();
+  view.reader(Field.groups)?.array();
   seen.clientPort = view.item(Field.client, 1)?.uint() ?? null;
   seen.chunked = places === null ? 0 : [...places.values()].reduce((n, bytes) => n + bytes.length, 0);
   return seen;
@@ -204,6 +207,7 @@ function opOf(item: unknown[]): Op {
     case 40:
       return { kind: "authenticate", code, consumer: entity(args[0]), credential: entity(args[1]) };
     case 50:
+    case 51:
       return { kind: "shared", code, key: args[0] as string, value: encodeValue(plain(args[1])) };
     case 60:
       return {
@@ -214,7 +218,8 @@ function opOf(item: unknown[]): Op {
         mode: args[2] as string,
       };
     default:
-      throw new Error(`operation ${code} is unknown`);
+      if (code !== 41 && code !== 42 && code < 70) throw new Error(`operation ${code} is unknown`);
+      return { kind: "generic", code, args: encodeValue(plain(args[0])) };
   }
 }
 

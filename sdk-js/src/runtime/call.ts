@@ -1,174 +1,22 @@
 import type { Backend } from "../gen/backend.js";
 import { functions as F, type PdkFunction } from "../gen/functions.js";
-import type { Consumer, Credential, Route, Service } from "../values.js";
-import { ResponseCall } from "./call_response.js";
-import { Entity } from "./entity.js";
-import { kindOf, quote } from "./headers.js";
+import type { Reference } from "../values.js";
+import { LogCall } from "./call_log.js";
+import { kindOf } from "./headers.js";
 import { logText } from "./log_text.js";
-import { BadFrame, decodeValue } from "./msgpack_read.js";
 import { isPlainObject } from "./msgpack_write.js";
-import { isNil, SharedOverlay } from "./overlay.js";
-import { MODES, serializeOver } from "./serialize.js";
+import { BadReference, isReference, parseReference } from "./vault_reference.js";
 import { Field } from "./view.js";
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-
-/** Positions in field client; docs/wire.md section 5. */
-const ClientField = { ip: 0, port: 1, forwardedIp: 2, forwardedPort: 3 };
-
-// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the functions that follow in the next change
-export interface Call extends Backend {}
+const MEMORY_UNITS = ["b", "k", "m", "g"];
+const MAX_SCALE = 10;
 
 /**
- * One handler call: answers the PDK functions from the facts of the call and records what the handler writes. The namespaces of
- * the request and of the response are in the classes that it extends.
+ * One handler call: answers the PDK functions from the facts of the call and records what the handler writes. Here are the namespaces
+ * of the node; the others are in the classes that it extends, one layer for each topic.
  */
-// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: as above
-export class Call extends ResponseCall {
-  #shared: SharedOverlay | null = null;
-  #identity: { consumer: Consumer | null; credential: Credential | null } | null = null;
-
-  // client
-
-  clientGetIp(): string {
-    this.check(F.clientGetIp);
-    return this.view.item(Field.client, ClientField.ip)?.text() ?? "";
-  }
-
-  clientGetForwardedIp(): string {
-    this.check(F.clientGetForwardedIp);
-    const item = this.view.item(Field.client, ClientField.forwardedIp) ?? this.view.item(Field.client, ClientField.ip);
-    return item?.text() ?? "";
-  }
-
-  clientGetPort(): number {
-    this.check(F.clientGetPort);
-    return this.view.item(Field.client, ClientField.port)?.uint() ?? 0;
-  }
-
-  clientGetForwardedPort(): number | null {
-    this.check(F.clientGetForwardedPort);
-    return this.view.item(Field.client, ClientField.forwardedPort)?.uint() || null;
-  }
-
-  clientGetCredential(): Credential | null {
-    this.check(F.clientGetCredential);
-    if (this.#identity !== null) return this.#identity.credential;
-    const document = this.view.reader(Field.credential)?.raw();
-    return document === undefined ? null : (new Entity(document).value() as Credential);
-  }
-
-  clientGetConsumer(): Consumer | null {
-    this.check(F.clientGetConsumer);
-    if (this.#identity !== null) return this.#identity.consumer;
-    return this.#entity(Field.consumer) as Consumer | null;
-  }
-
-  async clientLoadConsumer(id: string, byUsername: boolean): Promise<Consumer | null> {
-    const fn = F.clientLoadConsumer;
-    this.check(fn);
-    this.textArg(fn, "id", id);
-    if (typeof byUsername !== "boolean")
-      throw this.argError(fn, `byUsername is ${kindOf(byUsername)}; expected a boolean`);
-    if (id === "") throw this.argError(fn, "id is empty");
-    if (!byUsername && !UUID.test(id)) {
-      throw this.argError(fn, `id ${quote(id)} is not a UUID; set byUsername to look for a username`);
-    }
-    return this.#document(fn, await this.ask(fn, id, byUsername)) as Consumer | null;
-  }
-
-  async clientLoadCredential(kind: string, key: string): Promise<Credential | null> {
-    const fn = F.clientLoadCredential;
-    this.check(fn);
-    this.textArg(fn, "kind", kind);
-    this.textArg(fn, "key", key);
-    if (kind === "")
-      throw this.argError(fn, "kind is empty; expected the name of a collection, such as keyauth_credentials");
-    return this.#document(fn, await this.ask(fn, kind, key)) as Credential | null;
-  }
-
-  clientAuthenticate(consumer: Consumer | null, credential: Credential | null): void {
-    const fn = F.clientAuthenticate;
-    this.check(fn);
-    const encodedConsumer = this.#encodedEntity(fn, "consumer", consumer);
-    const encodedCredential = this.#encodedEntity(fn, "credential", credential);
-    if (encodedConsumer === null && encodedCredential === null) {
-      throw this.argError(fn, "consumer and credential are both null");
-    }
-    this.record(fn, { kind: "authenticate", code: fn.op, consumer: encodedConsumer, credential: encodedCredential });
-    this.#identity = {
-      consumer: encodedConsumer === null ? null : (new Entity(encodedConsumer).value() as Consumer),
-      credential: encodedCredential === null ? null : (new Entity(encodedCredential).value() as Credential),
-    };
-  }
-
-  #encodedEntity(fn: PdkFunction, what: string, entity: unknown): Uint8Array | null {
-    if (entity === null || entity === undefined) return null;
-    if (!isPlainObject(entity)) throw this.argError(fn, `${what} is ${kindOf(entity)}; expected an object or null`);
-    return this.valueArg(fn, what, entity);
-  }
-
-  /** The document of an answer, frozen. */
-  #document(fn: PdkFunction, value: unknown): object | null {
-    if (value === null || value === undefined) return null;
-    if (!isPlainObject(value)) throw this.hostError(fn, `the host answered ${kindOf(value)}; expected a map`);
-    return Object.freeze(value);
-  }
-
-  /** The entity that a field names by its slot. */
-  #entity(field: number): object | null {
-    const slot = this.view.reader(field)?.uint();
-    if (slot === undefined) return null;
-    const entity = this.entities[slot];
-    if (entity === undefined) throw new BadFrame(`entity slot ${slot} is empty`);
-    return entity.value();
-  }
-
-  // ctx.shared
-
-  ctxSharedGet(key: string): unknown {
-    const fn = F.ctxSharedGet;
-    this.check(fn);
-    this.textArg(fn, "key", key);
-    if (this.#shared !== null) {
-      const value = this.#shared.get(key);
-      return value === undefined ? null : decodeValue(value);
-    }
-    const reader = this.view.reader(Field.shared);
-    if (reader === null) return null;
-    for (let n = reader.map(); n > 0; n--) {
-      if (reader.text() === key) return reader.value();
-      reader.skip();
-    }
-    return null;
-  }
-
-  ctxSharedSet(key: string, value: unknown): void {
-    const fn = F.ctxSharedSet;
-    this.check(fn);
-    this.textArg(fn, "key", key);
-    const encoded = this.valueArg(fn, "value", value);
-    this.#shared ??= new SharedOverlay(this.#sharedFacts());
-    const size = this.#shared.sizeWith(key, encoded);
-    const limit = this.host.node.maxShared;
-    if (limit > 0 && size > limit && !isNil(encoded)) {
-      throw this.argError(
-        fn,
-        `with the value under ${quote(key)} ctx.shared would hold ${size} bytes; at most ${limit} (max_shared) are allowed`,
-      );
-    }
-    this.record(fn, { kind: "shared", code: fn.op, key, value: encoded });
-    this.#shared.set(key, encoded);
-  }
-
-  #sharedFacts(): Map<string, Uint8Array> {
-    const values = new Map<string, Uint8Array>();
-    const reader = this.view.reader(Field.shared);
-    for (let n = reader?.map() ?? 0; n > 0 && reader; n--) values.set(reader.text(), reader.raw());
-    return values;
-  }
-
-  // ip, node, router
+export class Call extends LogCall implements Backend {
+  // ip, node, cluster, plugin
 
   ipIsTrusted(address: string): boolean {
     this.check(F.ipIsTrusted);
@@ -186,74 +34,107 @@ export class Call extends ResponseCall {
     return this.host.node.hostname;
   }
 
-  routerGetRoute(): Route | null {
-    this.check(F.routerGetRoute);
-    return this.#entity(Field.route) as Route | null;
+  nodeGetVersion(): string {
+    this.check(F.nodeGetVersion);
+    return this.host.node.version;
   }
 
-  routerGetService(): Service | null {
-    this.check(F.routerGetService);
-    return this.#entity(Field.service) as Service | null;
-  }
-
-  // log
-
-  logDebug(...args: unknown[]): void {
-    this.#log(F.logDebug, args);
-  }
-
-  logInfo(...args: unknown[]): void {
-    this.#log(F.logInfo, args);
-  }
-
-  logNotice(...args: unknown[]): void {
-    this.#log(F.logNotice, args);
-  }
-
-  logWarn(...args: unknown[]): void {
-    this.#log(F.logWarn, args);
-  }
-
-  logErr(...args: unknown[]): void {
-    this.#log(F.logErr, args);
-  }
-
-  logCrit(...args: unknown[]): void {
-    this.#log(F.logCrit, args);
-  }
-
-  logAlert(...args: unknown[]): void {
-    this.#log(F.logAlert, args);
-  }
-
-  logEmerg(...args: unknown[]): void {
-    this.#log(F.logEmerg, args);
-  }
-
-  #log(fn: PdkFunction, args: readonly unknown[]): void {
+  async nodeGetMemoryStats(unit: string, scale: number): Promise<Record<string, unknown>> {
+    const fn = F.nodeGetMemoryStats;
     this.check(fn);
-    if (fn.level < this.host.node.logLevel) return;
-    this.host.log(this.id, fn.level, logText(args));
+    this.textArg(fn, "unit", unit);
+    const lower = unit.toLowerCase();
+    if (!MEMORY_UNITS.includes(lower)) throw this.argError(fn, `unit ${logText([unit])} is not b, k, m or g`);
+    this.integerArg(fn, "scale", scale, 0, MAX_SCALE);
+    return this.mapAnswer(fn, await this.ask(fn, lower, scale));
   }
 
-  logSetSerializeValue(key: string, value: unknown, mode: string): void {
-    const fn = F.logSetSerializeValue;
+  async nodeGetConfiguration(): Promise<Record<string, unknown>> {
+    const fn = F.nodeGetConfiguration;
     this.check(fn);
-    this.textArg(fn, "key", key);
-    if (key === "") throw this.argError(fn, "key is empty");
-    if (!MODES.includes(mode)) throw this.argError(fn, `mode ${logText([mode])} is not set, add or replace`);
-    this.record(fn, { kind: "serialize", code: fn.op, key, value: this.valueArg(fn, "value", value), mode });
+    return this.mapAnswer(fn, await this.ask(fn));
   }
 
-  async logSerialize(): Promise<string> {
-    const fn = F.logSerialize;
+  clusterGetId(): string | null {
+    this.check(F.clusterGetId);
+    return this.host.node.clusterId;
+  }
+
+  pluginGetId(): string {
+    this.check(F.pluginGetId);
+    return this.recordId;
+  }
+
+  // nginx
+
+  nginxGetSubsystem(): string {
+    this.check(F.nginxGetSubsystem);
+    return "http";
+  }
+
+  nginxGetTls1VersionStr(): string | null {
+    this.check(F.nginxGetTls1VersionStr);
+    return this.tlsVersion();
+  }
+
+  nginxReqStartTime(): number {
+    this.check(F.nginxReqStartTime);
+    return this.view.uint(Field.startTime) / 1000;
+  }
+
+  async nginxGetVar(name: string): Promise<string | null> {
+    const fn = F.nginxGetVar;
     this.check(fn);
-    const entry = await this.ask(fn);
-    if (typeof entry !== "string") throw this.hostError(fn, `the host answered ${kindOf(entry)}; expected text`);
+    this.textArg(fn, "name", name);
+    return this.textAnswer(fn, await this.ask(fn, name));
+  }
+
+  async nginxGetStatistics(): Promise<Record<string, unknown>> {
+    const fn = F.nginxGetStatistics;
+    this.check(fn);
+    return this.mapAnswer(fn, await this.ask(fn));
+  }
+
+  // vault
+
+  vaultIsReference(text: string): boolean {
+    this.check(F.vaultIsReference);
+    this.textArg(F.vaultIsReference, "text", text);
+    return isReference(text);
+  }
+
+  vaultParseReference(text: string): Reference {
+    this.check(F.vaultParseReference);
+    return this.#reference(F.vaultParseReference, text);
+  }
+
+  async vaultGet(text: string): Promise<string> {
+    const fn = F.vaultGet;
+    this.check(fn);
+    this.#reference(fn, text);
+    const secret = this.textAnswer(fn, await this.ask(fn, text));
+    if (secret === null) throw this.hostError(fn, "the host answered null; expected text");
+    return secret;
+  }
+
+  #reference(fn: PdkFunction, text: unknown): Reference {
+    this.textArg(fn, "text", text);
     try {
-      return serializeOver(entry, this.ops);
+      return parseReference(text as string);
     } catch (cause) {
-      throw this.hostError(fn, `the log entry is no JSON object: ${logText([cause])}`);
+      if (cause instanceof BadReference) throw this.dataError(fn, cause.message);
+      throw cause;
     }
+  }
+
+  async vaultUpdate(options: Record<string, unknown>): Promise<Record<string, unknown>> {
+    const fn = F.vaultUpdate;
+    this.check(fn);
+    this.mapArg(fn, "options", options);
+    const { $refs = {} } = options;
+    if (!isPlainObject($refs)) throw this.argError(fn, `$refs is ${kindOf($refs)}; expected an object of texts`);
+    for (const [name, reference] of Object.entries($refs)) this.textArg(fn, `$refs.${name}`, reference);
+    this.valueArg(fn, "options", options);
+    return this.mapAnswer(fn, await this.ask(fn, options));
   }
 }

@@ -1,10 +1,12 @@
 import { functions as F, type PdkFunction } from "../gen/functions.js";
 import { CallState } from "./call_state.js";
-import { HeaderFault, headerLines, kindOf, nameFault } from "./headers.js";
+import { HeaderFault, headerLines, kindOf, nameFault, quote } from "./headers.js";
 import { plainBytes } from "./msgpack_read.js";
 import { encodeValue, isPlainObject, UnsupportedValue } from "./msgpack_write.js";
 import { limitOf } from "./target.js";
-import { isEncodable } from "./text.js";
+import { decodeText, isEncodable } from "./text.js";
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /** Checks of the arguments of PDK functions, made when the function is called. Each throws ArgError. */
 export class CallArguments extends CallState {
@@ -19,11 +21,43 @@ export class CallArguments extends CallState {
     return limit;
   }
 
-  protected statusArg(fn: PdkFunction, status: unknown, lowest: number): void {
-    if (typeof status !== "number" || !Number.isInteger(status) || status < lowest || status > 599) {
-      const found = typeof status === "number" ? status : kindOf(status);
-      throw this.argError(fn, `status is ${found}; expected an integer from ${lowest} to 599`);
+  protected booleanArg(fn: PdkFunction, what: string, value: unknown): void {
+    if (typeof value !== "boolean") throw this.argError(fn, `${what} is ${kindOf(value)}; expected a boolean`);
+  }
+
+  protected integerArg(fn: PdkFunction, what: string, value: unknown, lowest: number, highest: number): void {
+    if (typeof value === "number" && Number.isInteger(value) && value >= lowest && value <= highest) return;
+    const found = typeof value === "number" ? value : kindOf(value);
+    throw this.argError(fn, `${what} is ${found}; expected an integer from ${lowest} to ${highest}`);
+  }
+
+  /** A text that is not empty. */
+  protected nameArg(fn: PdkFunction, what: string, value: unknown): void {
+    this.textArg(fn, what, value);
+    if (value === "") throw this.argError(fn, `${what} is empty`);
+  }
+
+  /** A plain object. */
+  protected mapArg(fn: PdkFunction, what: string, value: unknown): void {
+    if (!isPlainObject(value)) throw this.argError(fn, `${what} is ${kindOf(value)}; expected an object`);
+  }
+
+  /** A media type, or what stands for a missing one. */
+  protected mediaTypeArg(fn: PdkFunction, value: unknown): string | null {
+    if (value === null || value === undefined || value === "") return null;
+    this.textArg(fn, "mimetype", value);
+    return value as string;
+  }
+
+  protected uuidArg(fn: PdkFunction, what: string, value: unknown, otherwise = ""): void {
+    this.textArg(fn, what, value);
+    if (!UUID.test(value as string)) {
+      throw this.argError(fn, `${what} ${quote(value as string)} is not a UUID${otherwise}`);
     }
+  }
+
+  protected statusArg(fn: PdkFunction, status: unknown, lowest: number): void {
+    this.integerArg(fn, "status", status, lowest, 599);
   }
 
   protected headerNameArg(fn: PdkFunction, name: unknown): void {
@@ -73,6 +107,23 @@ export class CallArguments extends CallState {
     return bytes === null ? null : plainBytes(bytes);
   }
 
+  /** Copies the argument list of a generic operation and records it. */
+  protected recordArgs(fn: PdkFunction, args: readonly unknown[]): void {
+    this.record({ kind: "generic", code: fn.op, args: this.valueArg(fn, "argument", args) });
+  }
+
+  /** An answer that is text, or bytes of text; null when there is none. */
+  protected textAnswer(fn: PdkFunction, value: unknown): string | null {
+    if (value === null || typeof value === "string") return value;
+    if (value instanceof Uint8Array) return decodeText(Buffer.from(value), 0, value.length);
+    throw this.hostError(fn, `the host answered ${kindOf(value)}; expected text`);
+  }
+
+  protected mapAnswer(fn: PdkFunction, value: unknown): Record<string, unknown> {
+    if (isPlainObject(value)) return value;
+    throw this.hostError(fn, `the host answered ${kindOf(value)}; expected a map`);
+  }
+
   protected bytesAnswer(fn: PdkFunction, value: unknown): Uint8Array {
     if (value === null) return new Uint8Array(0);
     if (value instanceof Uint8Array) return value;
@@ -96,7 +147,7 @@ export class CallArguments extends CallState {
 
   protected recordText(fn: PdkFunction, fault: string | null, text: string): void {
     if (fault !== null) throw this.argError(fn, fault);
-    this.record(fn, {
+    this.record({
       kind: fn === F.serviceRequestSetMethod || fn === F.serviceRequestSetScheme ? "text" : "bytesText",
       code: fn.op,
       text,

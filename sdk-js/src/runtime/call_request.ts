@@ -1,33 +1,17 @@
 import { functions as F, type PdkFunction } from "../gen/functions.js";
-import {
-  type Captures,
-  type HeaderMap,
-  type HeaderValue,
-  type MultiMap,
-  Query,
-  type QueryMap,
-  type QueryValue,
-} from "../values.js";
+import { type Body, type Captures, type MultiMap, Query, type QueryValue } from "../values.js";
+import { BadBody, readBody } from "./body_read.js";
 import { CallArguments } from "./call_arguments.js";
-import { addRequestLines, setLines, setRequestLines } from "./headers.js";
+import { type Line, quote } from "./headers.js";
+import { readableType } from "./media_type.js";
 import { firstValue, headerMap, LineOverlay } from "./overlay.js";
-import {
-  DEFAULT_LIMIT,
-  encodeQuery,
-  escapePath,
-  methodFault,
-  pathFault,
-  QueryFault,
-  queryArgs,
-  rawQueryFault,
-  schemeFault,
-} from "./target.js";
+import { DEFAULT_LIMIT, queryArgs } from "./target.js";
 import { Field, RequestField } from "./view.js";
 
 /** Positions in field forwarded; docs/wire.md section 5. */
 const ForwardedField = { scheme: 0, host: 1, port: 2, path: 3, prefix: 4 };
 
-/** Namespaces request and service.request. */
+/** Namespace request. */
 export class RequestCall extends CallArguments {
   // What reads see instead of the facts, once the handler has written.
   #headers: LineOverlay | null = null;
@@ -134,26 +118,36 @@ export class RequestCall extends CallArguments {
   requestGetHeader(name: string): string | null {
     this.check(F.requestGetHeader);
     if (typeof name !== "string") this.textArg(F.requestGetHeader, "name", name);
-    if (this.#headers !== null) return firstValue(this.#headers.lines(), name);
-    return this.view.header(Field.request, RequestField.headers, name);
+    return this.requestHeader(name);
   }
 
   requestGetHeaders(maxHeaders: number): MultiMap {
     const fn = F.requestGetHeaders;
     this.check(fn);
     const limit = this.limitArg(fn, "maxHeaders", maxHeaders);
-    return headerMap(this.#headers?.lines() ?? this.view.lines(Field.request, RequestField.headers), limit);
+    return headerMap(this.requestLines(), limit);
   }
 
   async requestGetRawBody(): Promise<Uint8Array> {
     const fn = F.requestGetRawBody;
     this.check(fn);
+    return (await this.#rawBody(fn)).slice();
+  }
+
+  async requestGetBody(mimetype: string | null, maxArgs: number): Promise<Body> {
+    const fn = F.requestGetBody;
+    this.check(fn);
+    const mediaType = this.mediaTypeArg(fn, mimetype) ?? this.requestHeader("content-type");
+    return this.parsedBody(fn, mediaType, maxArgs, () => this.#rawBody(fn));
+  }
+
+  async #rawBody(fn: PdkFunction): Promise<Uint8Array> {
     this.#body ??= this.bodyField(Field.requestBody);
     if (this.#body === null) {
       const body = this.bytesAnswer(fn, await this.ask(fn));
       this.#body ??= body; // else it was set meanwhile
     }
-    return this.#body.slice();
+    return this.#body;
   }
 
   requestGetStartTime(): number {
@@ -201,95 +195,66 @@ export class RequestCall extends CallArguments {
     return at < 0 ? "" : target.substring(at + 1);
   }
 
-  // service.request
-
-  serviceRequestEnableBuffering(): void {
-    const fn = F.serviceRequestEnableBuffering;
-    this.check(fn);
-    this.record(fn, { kind: "flag", code: fn.op });
+  /** A request header as the handler sees it now. */
+  protected requestHeader(name: string): string | null {
+    if (this.#headers !== null) return firstValue(this.#headers.lines(), name);
+    return this.view.header(Field.request, RequestField.headers, name);
   }
 
-  serviceRequestSetScheme(scheme: string): void {
-    this.check(F.serviceRequestSetScheme);
-    this.recordText(F.serviceRequestSetScheme, schemeFault(scheme), scheme);
+  /** The lines of the request headers as the handler sees them now. */
+  protected requestLines(): readonly Line[] {
+    return this.#headers?.lines() ?? this.view.lines(Field.request, RequestField.headers);
   }
 
-  serviceRequestSetPath(path: string): void {
-    this.check(F.serviceRequestSetPath);
-    const fault = pathFault(path);
-    this.recordText(F.serviceRequestSetPath, fault, fault === null ? escapePath(path) : path);
+  /** The query as the handler sees it now. */
+  protected rawQuery(): string {
+    return this.#query();
   }
 
-  serviceRequestSetRawQuery(query: string): void {
-    this.check(F.serviceRequestSetRawQuery);
-    this.recordText(F.serviceRequestSetRawQuery, rawQueryFault(query), query);
-    this.#rawQuery = query;
+  protected scheme(): string {
+    return this.#requestText(RequestField.scheme);
   }
 
-  serviceRequestSetQuery(args: QueryMap): void {
-    const fn = F.serviceRequestSetQuery;
-    this.check(fn);
-    let query: string;
-    try {
-      query = encodeQuery(args);
-    } catch (cause) {
-      if (cause instanceof QueryFault) throw this.argError(fn, cause.message);
-      throw cause;
-    }
-    this.record(fn, { kind: "bytesText", code: F.serviceRequestSetRawQuery.op, text: query });
-    this.#rawQuery = query;
+  // What later reads of the handler see.
+
+  protected writeRequestLines(change: (lines: Line[]) => void): void {
+    this.#headers ??= new LineOverlay(() => this.view.lines(Field.request, RequestField.headers));
+    this.#headers.write(change);
   }
 
-  serviceRequestSetMethod(method: string): void {
-    this.check(F.serviceRequestSetMethod);
-    this.recordText(F.serviceRequestSetMethod, methodFault(method), method);
+  protected writeMethod(method: string): void {
     this.#method = method;
   }
 
-  serviceRequestSetHeader(name: string, value: HeaderValue): void {
-    const fn = F.serviceRequestSetHeader;
-    this.check(fn);
-    this.#setRequestHeader(fn, name, this.headerArg(fn, name, value));
+  protected writeRawQuery(query: string): void {
+    this.#rawQuery = query;
   }
 
-  serviceRequestAddHeader(name: string, value: HeaderValue): void {
-    const fn = F.serviceRequestAddHeader;
-    this.check(fn);
-    const values = this.headerArg(fn, name, value);
-    if (values.length === 0) return;
-    this.record(fn, { kind: "header", code: fn.op, name, values });
-    this.#requestLines().write((lines) => addRequestLines(lines, name, values));
+  protected writeRequestBody(body: Uint8Array): void {
+    this.#body = body;
   }
 
-  serviceRequestClearHeader(name: string): void {
-    const fn = F.serviceRequestClearHeader;
-    this.check(fn);
-    this.headerNameArg(fn, name);
-    this.record(fn, { kind: "text", code: fn.op, text: name });
-    this.#requestLines().write((lines) => setLines(lines, name, []));
-  }
-
-  serviceRequestSetHeaders(headers: HeaderMap): void {
-    const fn = F.serviceRequestSetHeaders;
-    this.check(fn);
-    for (const [name, values] of this.headerMapArg(fn, headers)) this.#setRequestHeader(fn, name, values);
-  }
-
-  serviceRequestSetRawBody(body: Uint8Array): void {
-    const fn = F.serviceRequestSetRawBody;
-    this.check(fn);
-    const bytes = this.bodyArg(fn, body);
-    this.record(fn, { kind: "bytes", code: fn.op, bytes });
-    this.#body = bytes;
-  }
-
-  #requestLines(): LineOverlay {
-    this.#headers ??= new LineOverlay(() => this.view.lines(Field.request, RequestField.headers));
-    return this.#headers;
-  }
-
-  #setRequestHeader(fn: PdkFunction, name: string, values: readonly string[]): void {
-    this.record(fn, { kind: "header", code: F.serviceRequestSetHeader.op, name, values });
-    this.#requestLines().write((lines) => setRequestLines(lines, name, values));
+  /**
+   * Parses a body that is asked for only when its media type can be read.
+   *
+   * @param mediaType - null: there is no content type.
+   */
+  protected async parsedBody(
+    fn: PdkFunction,
+    mediaType: string | null,
+    maxArgs: unknown,
+    body: () => Promise<Uint8Array>,
+  ): Promise<Body> {
+    const limit = this.limitArg(fn, "maxArgs", maxArgs);
+    if (mediaType === null) throw this.dataError(fn, "missing content type");
+    const mime = readableType(mediaType);
+    if (mime === null) throw this.dataError(fn, `unsupported content type ${quote(mediaType)}`);
+    const bytes = await body();
+    try {
+      return { value: readBody(bytes, mime, mediaType, limit), mime };
+    } catch (cause) {
+      if (cause instanceof BadBody) throw this.dataError(fn, cause.message);
+      throw cause;
+    }
   }
 }

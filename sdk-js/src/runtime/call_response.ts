@@ -1,6 +1,6 @@
 import { functions as F, type PdkFunction } from "../gen/functions.js";
-import type { ExitBody, HeaderMap, HeaderValue, MultiMap } from "../values.js";
-import { RequestCall } from "./call_request.js";
+import type { Body, ExitBody, HeaderMap, HeaderValue, MultiMap } from "../values.js";
+import { ServiceRequestCall } from "./call_service_request.js";
 import { addLines, kindOf, type Line, responseName, sameName, setLines } from "./headers.js";
 import { jsonText } from "./json.js";
 import { LEVEL_WARN, logText } from "./log_text.js";
@@ -14,10 +14,12 @@ const SOURCES = ["service", "exit", "error"];
 const ResponseField = { status: 0, headers: 1, source: 2 };
 
 /** Namespaces response and service.response. */
-export class ResponseCall extends RequestCall {
+export class ResponseCall extends ServiceRequestCall {
   // What reads see instead of the facts, once the handler has written.
   #headers: LineOverlay | null = null;
   #status: number | null = null;
+  /** The body that the client would get, once it is known. */
+  #body: Uint8Array | null = null;
   #upstreamBody: Uint8Array | null = null;
 
   // response
@@ -50,7 +52,7 @@ export class ResponseCall extends RequestCall {
     const fn = F.responseSetStatus;
     this.check(fn);
     this.statusArg(fn, status, 100);
-    this.record(fn, { kind: "status", code: fn.op, status });
+    this.record({ kind: "status", code: fn.op, status });
     this.#status = status;
   }
 
@@ -67,7 +69,7 @@ export class ResponseCall extends RequestCall {
     const values = this.headerArg(fn, name, value);
     const written = responseName(name);
     if (values.length === 0 || this.#ignored(fn, written)) return;
-    this.record(fn, { kind: "header", code: fn.op, name: written, values });
+    this.record({ kind: "header", code: fn.op, name: written, values });
     this.#responseLines().write((lines) => addLines(lines, written, values));
   }
 
@@ -88,7 +90,20 @@ export class ResponseCall extends RequestCall {
   responseSetRawBody(body: Uint8Array): void {
     const fn = F.responseSetRawBody;
     this.check(fn);
-    this.record(fn, { kind: "bytes", code: fn.op, bytes: this.bodyArg(fn, body) });
+    const bytes = this.bodyArg(fn, body);
+    this.record({ kind: "bytes", code: fn.op, bytes });
+    this.#body = bytes;
+  }
+
+  async responseGetRawBody(): Promise<Uint8Array> {
+    const fn = F.responseGetRawBody;
+    this.check(fn);
+    this.#body ??= this.bodyField(Field.responseBody);
+    if (this.#body === null) {
+      const body = this.bytesAnswer(fn, await this.ask(fn));
+      this.#body ??= body; // else it was set meanwhile
+    }
+    return this.#body.slice();
   }
 
   responseExit(status: number, body: ExitBody, headers: HeaderMap | null): never {
@@ -100,7 +115,7 @@ export class ResponseCall extends RequestCall {
     if (content.json && !lines.some(([name]) => sameName(name, "content-type"))) {
       lines.push(["Content-Type", "application/json; charset=utf-8"]);
     }
-    this.exit(fn, { kind: "exit", code: fn.op, status, body: content.bytes, headers: lines });
+    this.exit({ kind: "exit", code: fn.op, status, body: content.bytes, headers: lines });
   }
 
   responseError(status: number, message: string | null, headers: HeaderMap | null): never {
@@ -109,7 +124,7 @@ export class ResponseCall extends RequestCall {
     this.statusArg(fn, status, 400);
     if (message !== null) this.textArg(fn, "message", message);
     const lines = this.#exitHeaders(fn, headers);
-    this.exit(fn, { kind: "error", code: fn.op, status, message: message || null, headers: lines });
+    this.exit({ kind: "error", code: fn.op, status, message: message || null, headers: lines });
   }
 
   #responseLines(): LineOverlay {
@@ -119,13 +134,13 @@ export class ResponseCall extends RequestCall {
 
   #setResponseHeader(fn: PdkFunction, name: string, values: readonly string[]): void {
     if (this.#ignored(fn, name)) return;
-    this.record(fn, { kind: "header", code: F.responseSetHeader.op, name, values });
+    this.record({ kind: "header", code: F.responseSetHeader.op, name, values });
     this.#responseLines().write((lines) => setLines(lines, name, values));
   }
 
   #clearResponseHeader(name: string): void {
     const fn = F.responseClearHeader;
-    this.record(fn, { kind: "text", code: fn.op, text: name });
+    this.record({ kind: "text", code: fn.op, text: name });
     this.#responseLines().write((lines) => setLines(lines, name, []));
   }
 
@@ -182,8 +197,7 @@ export class ResponseCall extends RequestCall {
   serviceResponseGetHeader(name: string): string | null {
     this.check(F.serviceResponseGetHeader);
     this.textArg(F.serviceResponseGetHeader, "name", name);
-    const field = this.#upstreamField();
-    return field === null ? null : this.view.header(field, ResponseField.headers, name);
+    return this.#upstreamHeader(name);
   }
 
   serviceResponseGetHeaders(maxHeaders: number): MultiMap {
@@ -197,8 +211,24 @@ export class ResponseCall extends RequestCall {
   async serviceResponseGetRawBody(): Promise<Uint8Array> {
     const fn = F.serviceResponseGetRawBody;
     this.check(fn);
+    return (await this.#serviceBody(fn)).slice();
+  }
+
+  async serviceResponseGetBody(mimetype: string | null, maxArgs: number): Promise<Body> {
+    const fn = F.serviceResponseGetBody;
+    this.check(fn);
+    const mediaType = this.mediaTypeArg(fn, mimetype) ?? this.#upstreamHeader("content-type");
+    return this.parsedBody(fn, mediaType, maxArgs, () => this.#serviceBody(fn));
+  }
+
+  async #serviceBody(fn: PdkFunction): Promise<Uint8Array> {
     this.#upstreamBody ??= this.bodyField(Field.responseBody) ?? this.bytesAnswer(fn, await this.ask(fn));
-    return this.#upstreamBody.slice();
+    return this.#upstreamBody;
+  }
+
+  #upstreamHeader(name: string): string | null {
+    const field = this.#upstreamField();
+    return field === null ? null : this.view.header(field, ResponseField.headers, name);
   }
 
   /** Field that holds the headers of the upstream's response; null when there is no response. */

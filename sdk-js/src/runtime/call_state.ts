@@ -1,12 +1,13 @@
 import { ArgError, DataError, HostError, type PDKError, PhaseError, pdkErrorOf } from "../errors.js";
 import type { PdkFunction } from "../gen/functions.js";
 import type { Entity } from "./entity.js";
-import { CHUNK_SIZE } from "./frame.js";
+import { CHUNK_SIZE, WireCode } from "./frame.js";
 import { cut, describeThrown } from "./log_text.js";
 import { encodeValue } from "./msgpack_write.js";
 import type { Node } from "./node.js";
 import { type Answer, DONE, failed, NO_OPS, type Op, type Outcome } from "./ops.js";
 import { encodeText } from "./text.js";
+import type { Trace } from "./trace.js";
 import type { CallView } from "./view.js";
 
 /** Names of the phases by their code on the wire. */
@@ -43,9 +44,10 @@ export function ownerOf(thrown: unknown): CallState | undefined {
   return typeof thrown === "object" && thrown !== null ? owners.get(thrown) : undefined;
 }
 
-/** Most operations of one outcome, and most values in them, that the host takes. */
+/** Most operations of one outcome, and most array elements that they spread over, as the host counts them. */
 const MAX_OPS = 8192;
-const MAX_VALUES = 1 << 16;
+const MAX_ITEMS = 1 << 17;
+const ITEMS_PER_OP = 8;
 
 /** Most bytes of the arguments of a question: the host closes a lane that brings more. */
 const MAX_ASK = (1 << 20) - 64;
@@ -57,20 +59,25 @@ export class CallState {
   readonly id: number;
   readonly view: CallView;
   readonly host: CallHost;
+  /** Id of the plugin record whose instance runs. */
+  protected readonly recordId: string;
   protected readonly entities: readonly (Entity | undefined)[];
   /** Bit of the phase while PDK functions may be called, else 0. */
   #bit: number;
   #state: State = "open";
   #ops: Op[] | null = null;
-  #values = 0;
+  #items = 0;
+  /** The spans of the handler, once it has started one. */
+  protected trace: Trace | null = null;
   /** Resolves when the last question that was put is answered. */
   #turn: Promise<unknown> | null = null;
 
-  constructor(id: number, view: CallView, host: CallHost, entities: readonly (Entity | undefined)[]) {
+  constructor(id: number, view: CallView, host: CallHost, entities: readonly (Entity | undefined)[], recordId: string) {
     this.id = id;
     this.view = view;
     this.host = host;
     this.entities = entities;
+    this.recordId = recordId;
     this.#bit = 1 << view.phase;
   }
 
@@ -118,18 +125,36 @@ export class CallState {
     return this.#ops ?? NO_OPS;
   }
 
-  /** Records operations, all or none. @throws ArgError when the call has recorded more than the host takes. */
-  protected record(fn: PdkFunction, op: Op): void {
+  /** Records an operation. A handler that records more than the host takes fails when it ends. */
+  protected record(op: Op): void {
     this.#ops ??= [];
-    if (op.kind === "header") this.#values += op.values.length;
-    else if (op.kind === "exit" || op.kind === "error") this.#values += 2 * op.headers.length;
-    if (this.#ops.length >= MAX_OPS || this.#values > MAX_VALUES) {
-      throw this.argError(
-        fn,
-        `the handler made more than ${MAX_OPS} changes or wrote more than ${MAX_VALUES} header lines`,
+    this.#items += ITEMS_PER_OP;
+    if (op.kind === "header") this.#items += op.values.length;
+    else if (op.kind === "exit" || op.kind === "error") this.#items += 2 * op.headers.length;
+    if (this.#ops.length <= MAX_OPS) this.#ops.push(op); // one too many says that there were too many
+  }
+
+  /** Whether more is recorded than the host takes. */
+  get #flooded(): boolean {
+    return this.#items > MAX_ITEMS || (this.#ops !== null && this.#ops.length > MAX_OPS);
+  }
+
+  /** The outcome of a handler that ended well. */
+  #done(body: Uint8Array | null): Outcome {
+    if (this.#ops === null) return body === null ? DONE : { error: null, ops: NO_OPS, body };
+    if (this.#flooded) {
+      return failed(
+        WireCode.tooLarge,
+        `the handler made more than ${MAX_OPS} changes, or they have more than ${MAX_ITEMS} parts`,
       );
     }
-    this.#ops.push(op);
+    return { error: null, ops: this.#ops, body };
+  }
+
+  /** Ends the spans that the handler has left and records them all. */
+  #recordSpans(): void {
+    if (this.trace === null) return;
+    for (const op of this.trace.finish()) this.record(op);
   }
 
   /** Puts a question to the host, after the answer to the one before. Nothing that arrives after the end of the call is given out. */
@@ -159,9 +184,10 @@ export class CallState {
   }
 
   /** Makes the outcome final because of an exit, and unwinds the handler. */
-  protected exit(fn: PdkFunction, op: Op): never {
-    this.record(fn, op);
-    this.#seal("exited", { error: null, ops: this.ops, body: null });
+  protected exit(op: Op): never {
+    this.#recordSpans();
+    this.record(op);
+    this.#seal("exited", this.#done(null));
     throw EXIT;
   }
 
@@ -202,9 +228,11 @@ export class CallState {
           `bodyFilter returned ${typeof returned}; expected a Uint8Array, text, or null for unchanged`,
         );
       }
-      return { error: null, ops: this.ops, body };
+      this.#recordSpans();
+      return this.#done(body);
     }
-    return this.#ops === null ? DONE : { error: null, ops: this.#ops, body: null };
+    this.#recordSpans();
+    return this.#done(null);
   }
 
   /** Ends the call because its handler threw. Answers the outcome, or null when that was final before. */

@@ -102,7 +102,8 @@ function pluginServer({ instances, data, onLane }: ControlOptions): UntypedServi
       }),
     ),
     Configure: unary(async (request: ConfigureRequest) => {
-      const errors = await instances.configure(instanceId(request.instanceId), request.plugin, request.config);
+      const { plugin, config, recordId } = request;
+      const errors = await instances.configure(instanceId(request.instanceId), plugin, config, recordId);
       return create(ConfigureResponseSchema, { errors });
     }),
     Release: unary(async (request: ReleaseRequest) => {

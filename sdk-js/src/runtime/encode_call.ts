@@ -59,12 +59,23 @@ export interface CallFacts {
   readonly last: boolean;
   readonly requestBody: Blob | null;
   readonly responseBody: Blob | null;
+  /** ctx.plugin; values are one MessagePack value each. */
+  readonly plugin: readonly (readonly [string, Uint8Array])[];
+  /** null: the client does not use TLS. */
+  readonly tls: {
+    readonly version: string;
+    readonly cipher: string;
+    readonly clientVerify: string;
+    readonly hasCertificate: boolean;
+  } | null;
+  /** Consumer groups that plugins have set. */
+  readonly groups: readonly { readonly id: string; readonly name: string }[];
 }
 
 /** The body of a call frame. Carrier grpc and the testing kit put their calls into this form, so that one reader serves all. */
 export function encodeCall(facts: CallFacts): Buffer {
   const w = new Writer(4096);
-  w.array(20);
+  w.array(23);
   w.id(facts.instance);
   w.uint(facts.phase);
   w.uint(facts.timeoutMs);
@@ -85,11 +96,7 @@ export function encodeCall(facts: CallFacts): Buffer {
       bin(w, v);
     }
   });
-  w.map(facts.shared.length);
-  for (const [key, value] of facts.shared) {
-    w.str(key);
-    w.raw(value);
-  }
+  writeValues(w, facts.shared);
   optional(w, facts.response, ({ status, headers, source }) => {
     w.array(3);
     w.uint(status);
@@ -105,7 +112,29 @@ export function encodeCall(facts: CallFacts): Buffer {
   w.bool(facts.last);
   optional(w, facts.requestBody, (v) => blob(w, v));
   optional(w, facts.responseBody, (v) => blob(w, v));
+  writeValues(w, facts.plugin);
+  optional(w, facts.tls, ({ version, cipher, clientVerify, hasCertificate }) => {
+    w.array(4);
+    w.str(version);
+    w.str(cipher);
+    w.str(clientVerify);
+    w.bool(hasCertificate);
+  });
+  w.array(facts.groups.length);
+  for (const { id, name } of facts.groups) {
+    w.array(2);
+    w.str(id);
+    w.str(name);
+  }
   return w.take();
+}
+
+function writeValues(w: Writer, values: CallFacts["shared"]): void {
+  w.map(values.length);
+  for (const [key, value] of values) {
+    w.str(key);
+    w.raw(value);
+  }
 }
 
 function writeRequest(w: Writer, request: CallFacts["request"]): void {

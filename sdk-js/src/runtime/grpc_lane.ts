@@ -182,7 +182,7 @@ function blobIn(blob: BlobMessage | undefined): Blob | null {
 }
 
 function factsOf(m: CallMessage): CallFacts {
-  const { request, client, forwarded, captures, response, serviceResponse } = m;
+  const { request, client, forwarded, captures, response, serviceResponse, tls } = m;
   return {
     instance: instanceId(m.instance),
     phase: m.phase,
@@ -227,6 +227,9 @@ function factsOf(m: CallMessage): CallFacts {
     last: m.last,
     requestBody: blobIn(m.requestBody),
     responseBody: blobIn(m.responseBody),
+    plugin: m.plugin.map(({ key, value }) => [key, value] as const),
+    tls: tls ?? null,
+    groups: m.groups,
   };
 }
 
@@ -294,5 +297,7 @@ function operationOf(op: Op): OperationInit {
       return { code, name: encodeText(op.key), value: op.value };
     case "serialize":
       return { code, name: encodeText(op.key), value: op.value, mode: op.mode };
+    case "generic":
+      return { code, value: op.args };
   }
 }

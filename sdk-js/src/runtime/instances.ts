@@ -26,13 +26,16 @@ export type ErrorLog = (message: string) => void;
 export class Instance {
   readonly plugin: AnyPlugin;
   readonly object: Handlers;
+  /** Id of the plugin record; empty when the host gave none. */
+  readonly recordId: string;
   /** Handlers by the code of their phase on the wire. */
   readonly handlers: readonly (Handler | undefined)[];
   readonly #count: Count = new Count();
 
-  constructor(plugin: AnyPlugin, object: Handlers) {
+  constructor(plugin: AnyPlugin, object: Handlers, recordId: string) {
     this.plugin = plugin;
     this.object = object;
+    this.recordId = recordId;
     this.handlers = [undefined, ...PHASE_NAMES.map((phase) => object[HANDLER_NAMES[phase]] as Handler | undefined)];
   }
 
@@ -108,9 +111,9 @@ export class Instances {
   }
 
   /** Makes an instance, or replaces the one of the same id, which is closed when its calls are done. No errors: accepted. */
-  configure(id: InstanceId, pluginName: string, config: Uint8Array): Promise<FieldError[]> {
+  configure(id: InstanceId, pluginName: string, config: Uint8Array, recordId = ""): Promise<FieldError[]> {
     const before = this.#changing.get(id) ?? Promise.resolve();
-    const change = before.then(() => this.#configure(id, pluginName, config));
+    const change = before.then(() => this.#configure(id, pluginName, config, recordId));
     this.#changing.set(id, change);
     void change.then(() => {
       if (this.#changing.get(id) === change) this.#changing.delete(id);
@@ -118,7 +121,7 @@ export class Instances {
     return change;
   }
 
-  async #configure(id: InstanceId, pluginName: string, config: Uint8Array): Promise<FieldError[]> {
+  async #configure(id: InstanceId, pluginName: string, config: Uint8Array, recordId: string): Promise<FieldError[]> {
     const plugin = this.plugins.get(pluginName);
     if (plugin === undefined) {
       const known = [...this.plugins.keys()].join(", ");
@@ -126,7 +129,7 @@ export class Instances {
     }
     let made: Instance;
     try {
-      made = await makeInstance(plugin, parseConfig(config));
+      made = await makeInstance(plugin, parseConfig(config), recordId);
     } catch (thrown) {
       if (thrown instanceof Error && !isConfigError(thrown))
         this.#log(`plugin ${plugin.name}: ${describeThrown(thrown).detail}`);
@@ -157,9 +160,9 @@ export class Instances {
 }
 
 /** Makes an instance and runs its configure hook. What either throws is thrown. */
-export async function makeInstance(plugin: AnyPlugin, config: unknown): Promise<Instance> {
+export async function makeInstance(plugin: AnyPlugin, config: unknown, recordId: string): Promise<Instance> {
   const object = new plugin.instance(config as never);
-  const instance = new Instance(plugin, object);
+  const instance = new Instance(plugin, object, recordId);
   await object.configure?.();
   return instance;
 }

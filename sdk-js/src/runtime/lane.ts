@@ -88,7 +88,7 @@ export class Lane implements CallHost {
       this.#carrier.outcome(id, noHandler(view, instance));
       return;
     }
-    const call = new Call(id, view, this, this.#entities);
+    const call = new Call(id, view, this, this.#entities, instance.recordId);
     let returned: unknown;
     let waits: boolean;
     try {
@@ -275,6 +275,8 @@ export function readHello(reader: Reader): HostHello {
     logLevel: at(5, () => reader.uint(), 0),
     maxBody: at(6, () => reader.uint(), 0),
     maxShared: at(7, () => reader.uint(), 0),
+    clusterId: at(8, () => reader.text(), ""),
+    telemetryLogs: at(9, () => reader.bool(), false),
   };
 }
 

@@ -1,3 +1,4 @@
+import { sortedJson } from "./json.js";
 import { decodeText } from "./text.js";
 
 /** Names of the log levels by number. */
@@ -23,6 +24,15 @@ function textOf(value: unknown): string {
     return isPlain ? (JSON.stringify(value) ?? String(value)) : String(value);
   } catch {
     return Object.prototype.toString.call(value);
+  }
+}
+
+/** One argument of log.inspect: JSON with two blanks of indent, or what a log function writes. Never throws. */
+export function inspectText(value: unknown): string {
+  try {
+    return sortedJson(value, 2);
+  } catch {
+    return logText([value]);
   }
 }
 

@@ -107,6 +107,11 @@ export class Writer {
       }
       return;
     }
+    this.float(v);
+  }
+
+  /** A number as float64, even when it is whole. */
+  float(v: number): void {
     this.ensure(9);
     this.buf[this.pos++] = 0xcb;
     this.pos = this.buf.writeDoubleBE(v, this.pos);

@@ -13,6 +13,10 @@ export interface HostHello {
   readonly maxBody: number;
   /** Largest ctx.shared, in bytes of encoded keys and values; 0: no limit. */
   readonly maxShared: number;
+  /** null, or empty: there is none. */
+  readonly clusterId: string | null;
+  /** Whether telemetry.log may be used. */
+  readonly telemetryLogs: boolean;
 }
 
 /** The gateway node as the PDK sees it. */
@@ -22,6 +26,9 @@ export class Node {
   readonly logLevel: number;
   readonly maxBody: number;
   readonly maxShared: number;
+  readonly version: string;
+  readonly clusterId: string | null;
+  readonly telemetryLogs: boolean;
   readonly #trusted = new BlockList();
 
   constructor(hello: HostHello) {
@@ -30,6 +37,9 @@ export class Node {
     this.logLevel = hello.logLevel;
     this.maxBody = hello.maxBody;
     this.maxShared = hello.maxShared;
+    this.version = hello.gatewayVersion;
+    this.clusterId = hello.clusterId || null;
+    this.telemetryLogs = hello.telemetryLogs;
     for (const cidr of hello.trustedCidrs) this.#trust(cidr);
   }
 

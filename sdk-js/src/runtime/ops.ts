@@ -45,7 +45,7 @@ export type Op =
       readonly consumer: Uint8Array | null;
       readonly credential: Uint8Array | null;
     }
-  /** value is one MessagePack value. */
+  /** A value under a key of ctx.shared or ctx.plugin; value is one MessagePack value. */
   | { readonly kind: "shared"; readonly code: number; readonly key: string; readonly value: Uint8Array }
   | {
       readonly kind: "serialize";
@@ -53,7 +53,9 @@ export type Op =
       readonly key: string;
       readonly value: Uint8Array;
       readonly mode: string;
-    };
+    }
+  /** args is the argument list, one MessagePack array. */
+  | { readonly kind: "generic"; readonly code: number; readonly args: Uint8Array };
 
 /** An error of a failed outcome or of an answer. */
 export interface WireError {
@@ -185,6 +187,11 @@ function writeOp(w: Writer, op: Op): void {
       w.str(op.key);
       w.raw(op.value);
       w.str(op.mode);
+      return;
+    case "generic":
+      w.array(2);
+      w.uint(op.code);
+      w.raw(op.args);
   }
 }
 

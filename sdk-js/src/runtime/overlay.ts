@@ -39,8 +39,8 @@ export function headerMap(lines: readonly Line[], limit: number): MultiMap {
   );
 }
 
-/** Values of ctx.shared, each as one MessagePack value, with the size that max_shared bounds. */
-export class SharedOverlay {
+/** Values of ctx.shared or ctx.plugin, each as one MessagePack value, with the size that max_shared bounds. */
+export class ValueOverlay {
   readonly #values: Map<string, Uint8Array>;
   #size = 0;
 

@@ -1,4 +1,5 @@
 import { jsonText } from "./json.js";
+import { BadJson, readJson } from "./json_read.js";
 import { decodeValue } from "./msgpack_read.js";
 import type { Op } from "./ops.js";
 import { decodeText } from "./text.js";
@@ -13,10 +14,17 @@ export function serializeOver(entry: string, ops: readonly Op[]): string {
   let changed: Entry | null = null;
   for (const op of ops) {
     if (op.kind !== "serialize") continue;
-    changed ??= JSON.parse(entry) as Entry;
+    changed ??= readEntry(entry);
     setSerialized(changed, op.key, decodeValue(op.value), op.mode);
   }
   return changed === null ? entry : jsonText(changed, textOf);
+}
+
+/** The entry with its integers as they are. */
+function readEntry(text: string): Entry {
+  const entry = readJson(text);
+  if (!isEntry(entry)) throw new BadJson("found another value than an object");
+  return entry;
 }
 
 function textOf(bytes: Uint8Array): string {

@@ -112,6 +112,15 @@ export function* queryArgs(query: string): IterableIterator<[string, QueryValue]
   }
 }
 
+/** A query without the arguments of a name. The others stay as they are, but for blanks written +, which become %20. */
+export function withoutArg(query: string, name: string): string {
+  return query
+    .split("&")
+    .filter((piece) => piece !== "" && decodeQuery(piece.split("=", 1)[0] as string) !== name)
+    .map((piece) => piece.replaceAll("+", "%20"))
+    .join("&");
+}
+
 /** A query argument that cannot be written; the message says why. */
 export class QueryFault extends Error {}
 
@@ -165,7 +174,6 @@ function percentEncode(bytes: Uint8Array): string {
 
 /** The limit that an argument asks for, or what is wrong with it. */
 export function limitOf(name: string, n: unknown): number | string {
-  if (n === undefined || n === null) return DEFAULT_LIMIT;
   if (typeof n !== "number" || !Number.isInteger(n)) {
     return `${name} is ${typeof n === "number" ? n : kindOf(n)}; expected an integer from 1 to ${MAX_LIMIT}`;
   }

@@ -88,6 +88,8 @@ export class Exchange {
       logLevel: LEVELS.indexOf(node.logLevel ?? "debug"),
       maxBody: node.maxBody ?? 8 << 20,
       maxShared: node.maxShared ?? 64 << 10,
+      clusterId: null,
+      telemetryLogs: true,
     });
   }
 
@@ -232,6 +234,9 @@ export class Exchange {
       last,
       requestBody: null,
       responseBody: null,
+      plugin: [],
+      tls: null,
+      groups: [],
     };
   }
 

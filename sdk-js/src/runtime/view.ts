@@ -25,6 +25,9 @@ export const Field = {
   last: 17,
   requestBody: 18,
   responseBody: 19,
+  plugin: 20,
+  tls: 21,
+  groups: 22,
 } as const;
 
 /** Positions inside field request; section 5.1. */
