@@ -52,6 +52,9 @@ var layers = []layer{
 	{"host/internal/watch", nil, []string{"github.com/fsnotify/fsnotify"}},
 	{"host/internal/router", internal("entity"), nil},
 	{"host/internal/config", internal("entity", "router"), []string{"github.com/google/uuid", "github.com/santhosh-tekuri/jsonschema/", "go.yaml.in/yaml/"}},
+	{"host/internal/balancer", internal("entity"), nil},
+	{"host/internal/certs", nil, []string{"github.com/jellydator/ttlcache/"}},
+	{"host/internal/plugincache", nil, []string{"github.com/jellydator/ttlcache/"}},
 	{"host/internal/plan", append(internal("entity"), "pdk", "proto/wire"), nil},
 	{"host/internal/exchange", append(internal("entity", "plan"), pdkWire...), nil},
 	{"host/internal/generation", append(append(internal("entity", "router", "plan"), pdkWire...), "pdk/schema"), nil},
@@ -64,7 +67,8 @@ var layers = []layer{
 	{"host/internal/proxy", append(internal("bytesx", "timedconn", "entity", "router", "plan", "exchange", "generation", "dispatch", "upstream"), pdkWire...), []string{"github.com/valyala/fasthttp"}},
 	{"host", append(internal("..."), pdkWire...), []string{"github.com/google/uuid"}},
 	{"host/internal/authoring/...", nil, nil},
-	{"host/cmd/outrigger", []string{"host", "host/internal/authoring", "plugins"}, nil},
+	{"host/internal/dev", append(internal("authoring", "config", "watch"), "host"), nil},
+	{"host/cmd/outrigger", append(internal("authoring", "dev"), "host", "plugins"), nil},
 }
 
 func internal(names ...string) []string {

@@ -7,8 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/outrigger-gateway/outrigger/host/internal/telemetry"
 )
 
 // Replace starts a new build of a managed plugin server beside the old one, configures every instance on it, checks its health, and then
@@ -65,6 +63,17 @@ func (h *Host) Replace(ctx context.Context, server string, command []string) err
 	}
 	promoted = true
 	h.generations.Swap(gen)
-	h.logger.Log(ctx, telemetry.LevelNotice, "a new build of the plugin server is live", "server", server, "generation", gen.Number)
+	h.logger.Info("a new build of the plugin server is live", "server", server, "generation", gen.Number)
 	return nil
+}
+
+// Serving says whether a plugin server takes calls.
+func (h *Host) Serving(server string) bool {
+	h.reloading.Lock()
+	defer h.reloading.Unlock()
+	if h.servers == nil {
+		return false
+	}
+	s := h.servers.all.Server(server)
+	return s != nil && s.State().Ready
 }

@@ -8,22 +8,23 @@ import (
 	"github.com/outrigger-gateway/outrigger/host"
 )
 
-// parseFlags reads --name value and --name=value for the settings that have a flag, and --settings. The flag of a setting that is on or off may stand
-// alone: on.
-func parseFlags(args []string, settings []host.Setting) (map[string]string, error) {
-	flags := map[string]string{}
+// parseFlags reads --name value and --name=value for the settings that have a flag, and --settings; rest are the other arguments. The flag of a
+// setting that is on or off may stand alone: on.
+func parseFlags(args []string, settings []host.Setting) (flags map[string]string, rest []string, err error) {
+	flags = map[string]string{}
 	for len(args) > 0 {
 		name, value, inline := strings.Cut(args[0], "=")
 		name, dashed := strings.CutPrefix(name, "--")
 		if !dashed {
-			return nil, fmt.Errorf("found %q, expected a flag such as --config gateway.yaml", args[0])
+			rest, args = append(rest, args[0]), args[1:]
+			continue
 		}
 		args = args[1:]
 		given, boolean := name, false
 		if name != "settings" {
 			i := slices.IndexFunc(settings, func(s host.Setting) bool { return s.Flag == name || s.Name == name })
 			if i < 0 {
-				return nil, fmt.Errorf("unknown flag --%s%s", name, nearest(name, settings))
+				return nil, nil, fmt.Errorf("unknown flag --%s%s", name, nearest(name, settings))
 			}
 			boolean = settings[i].Type == "on or off"
 			name = settings[i].Name
@@ -33,16 +34,16 @@ func parseFlags(args []string, settings []host.Setting) (map[string]string, erro
 		case boolean && (len(args) == 0 || strings.HasPrefix(args[0], "--")):
 			value = "on"
 		case len(args) == 0:
-			return nil, fmt.Errorf("--%s needs a value", given)
+			return nil, nil, fmt.Errorf("--%s needs a value", given)
 		default:
 			value, args = args[0], args[1:]
 		}
 		if _, twice := flags[name]; twice {
-			return nil, fmt.Errorf("--%s is given twice", given)
+			return nil, nil, fmt.Errorf("--%s is given twice", given)
 		}
 		flags[name] = value
 	}
-	return flags, nil
+	return flags, rest, nil
 }
 
 // nearest suggests a flag that shares most of its beginning with the name.

@@ -11,6 +11,7 @@ const usage = `Outrigger is an API gateway and the host of plugins that run in o
 
 Usage:
   outrigger run     [--settings outrigger.yaml] [--config gateway.yaml] [--listen 127.0.0.1:8000]
+  outrigger dev     [DIR...] [--settings outrigger.yaml] [--config gateway.yaml] [--listen 127.0.0.1:8000]
   outrigger check   [--settings outrigger.yaml] [--config gateway.yaml]
   outrigger plugin  new NAME --lang go|python|js|ts
   outrigger plugin  test [DIR]
@@ -19,6 +20,10 @@ Usage:
 
 run starts the gateway and prints one line with its addresses when it accepts requests. SIGHUP reads the entities again: when
 anything is wrong with them, the old ones keep serving. SIGINT and SIGTERM finish the requests in flight and end with exit code 0.
+
+dev runs the gateway for the author of the plugins in DIR (made by outrigger plugin new; this directory if none is named), or of the plugin
+servers in the settings. When a source changes, the plugin server is built and started beside the old one, and takes over once it is healthy and
+has accepted its configuration: no request is lost, and a build that fails changes nothing. gateway.yaml is read again when it changes.
 
 check validates settings and entities without serving, including the configuration of external plugins: it starts the managed
 plugin servers and asks them. Exit code 1 and one line per error when something is wrong.
@@ -31,7 +36,7 @@ Kong's declarative format. Every setting is also an environment variable and a f
 
 func help(args []string, out, errOut io.Writer) int {
 	switch {
-	case len(args) == 0 || args[0] == "run" || args[0] == "check":
+	case len(args) == 0 || args[0] == "run" || args[0] == "dev" || args[0] == "check":
 		fmt.Fprint(out, usage)
 		return exitOK
 	case args[0] == "settings":

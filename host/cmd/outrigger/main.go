@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime"
@@ -38,12 +39,14 @@ func run(args []string, out, errOut io.Writer) int {
 	if len(args) > 0 {
 		command, args = args[0], args[1:]
 	}
-	if (command == "run" || command == "check") && (slices.Contains(args, "--help") || slices.Contains(args, "-h")) {
+	if (command == "run" || command == "dev" || command == "check") && (slices.Contains(args, "--help") || slices.Contains(args, "-h")) {
 		return help(nil, out, errOut)
 	}
 	switch command {
 	case "run":
 		return serve(args, out, errOut)
+	case "dev":
+		return develop(args, out, errOut)
 	case "check":
 		return check(args, out, errOut)
 	case "plugin":
@@ -54,23 +57,33 @@ func run(args []string, out, errOut io.Writer) int {
 	case "help", "--help", "-h":
 		return help(args, out, errOut)
 	}
-	fmt.Fprintf(errOut, "outrigger: unknown command %q; expected run, check, plugin, version or help\n", command)
+	fmt.Fprintf(errOut, "outrigger: unknown command %q; expected run, dev, check, plugin, version or help\n", command)
 	return exitUsage
 }
 
 // options reads the flags of run and check.
 func options(command string, args []string, errOut io.Writer) (host.Options, bool) {
-	flags, err := parseFlags(args, host.Settings())
+	o, rest, ok := arguments(command, args, errOut)
+	if ok && len(rest) > 0 {
+		fmt.Fprintf(errOut, "outrigger %s: found %q, expected a flag such as --config gateway.yaml\nSee: outrigger help %s\n", command, rest[0], command)
+		return host.Options{}, false
+	}
+	return o, ok
+}
+
+// arguments reads the flags, and what stands between them.
+func arguments(command string, args []string, errOut io.Writer) (o host.Options, rest []string, ok bool) {
+	flags, rest, err := parseFlags(args, host.Settings())
 	if err != nil {
 		fmt.Fprintf(errOut, "outrigger %s: %v\nSee: outrigger help %s\n", command, err, command)
-		return host.Options{}, false
+		return host.Options{}, nil, false
 	}
 	settings := flags["settings"]
 	delete(flags, "settings")
 	if settings == "" {
 		settings = os.Getenv("OUTRIGGER_SETTINGS")
 	}
-	return host.Options{SettingsFile: settings, Env: os.Environ(), Flags: flags, Plugins: plugins.All()}, true
+	return host.Options{SettingsFile: settings, Env: os.Environ(), Flags: flags, Plugins: plugins.All()}, rest, true
 }
 
 func serve(args []string, out, errOut io.Writer) int {
@@ -82,6 +95,21 @@ func serve(args []string, out, errOut io.Writer) int {
 	if err != nil {
 		return fail(errOut, err)
 	}
+	return keep(h, out, errOut)
+}
+
+// gateway is what run and dev start.
+type gateway interface {
+	Start(ctx context.Context) error
+	Addresses() []string
+	Hints() []string
+	Logger() *slog.Logger
+	Reload(ctx context.Context) error
+	Shutdown(ctx context.Context) error
+}
+
+// keep starts a gateway and does what signals say until one ends it.
+func keep(h gateway, out, errOut io.Writer) int {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	starting, cancel := context.WithCancelCause(context.Background())
@@ -126,7 +154,7 @@ func serve(args []string, out, errOut io.Writer) int {
 }
 
 // stop shuts down in order; a second signal ends what is left at once.
-func stop(h *host.Host, signals <-chan os.Signal, errOut io.Writer) int {
+func stop(h gateway, signals <-chan os.Signal, errOut io.Writer) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	done := make(chan error, 1)
@@ -144,7 +172,7 @@ func stop(h *host.Host, signals <-chan os.Signal, errOut io.Writer) int {
 	}
 }
 
-func reload(h *host.Host) {
+func reload(h gateway) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := h.Reload(ctx); err != nil {

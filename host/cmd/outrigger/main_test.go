@@ -35,6 +35,9 @@ func TestCommands(t *testing.T) {
 		{[]string{"--help"}, exitOK, "Usage:", ""},
 		{[]string{"run", "--help"}, exitOK, "Usage:", ""},
 		{[]string{"check", "-h"}, exitOK, "Usage:", ""},
+		{[]string{"dev", "--help"}, exitOK, "Usage:", ""},
+		{[]string{"dev", "/no/such/plugin"}, exitFailed, "", "/no/such/plugin"},
+		{[]string{"dev", "--confg", "x"}, exitUsage, "", "unknown flag --confg; did you mean --config?"},
 		{[]string{"help", "settings"}, exitOK, "OUTRIGGER_PROXY_LISTEN", ""},
 		{[]string{"help", "nonsense"}, exitUsage, "", `unknown topic "nonsense"`},
 		{[]string{"version"}, exitOK, "outrigger " + host.Version + " (go", ""},
@@ -62,12 +65,12 @@ func TestCommands(t *testing.T) {
 
 func TestParseFlags(t *testing.T) {
 	settings := []host.Setting{{Name: "proxy_listen", Flag: "listen", Type: "list"}, {Name: "allow_debug_header", Flag: "allow-debug-header", Type: "on or off"}}
-	got, err := parseFlags([]string{"--listen=127.0.0.1:1", "--allow-debug-header", "--settings", "f"}, settings)
-	if err != nil || got["proxy_listen"] != "127.0.0.1:1" || got["allow_debug_header"] != "on" || got["settings"] != "f" {
+	got, rest, err := parseFlags([]string{"a", "--listen=127.0.0.1:1", "--allow-debug-header", "--settings", "f", "b"}, settings)
+	if err != nil || len(rest) != 2 || rest[0] != "a" || rest[1] != "b" || got["proxy_listen"] != "127.0.0.1:1" || got["allow_debug_header"] != "on" || got["settings"] != "f" {
 		t.Errorf("%v %v", got, err)
 	}
-	got, err = parseFlags([]string{"--allow_debug_header", "off", "--proxy_listen", ""}, settings)
-	if err != nil || got["allow_debug_header"] != "off" || len(got) != 2 {
+	got, rest, err = parseFlags([]string{"--allow_debug_header", "off", "--proxy_listen", ""}, settings)
+	if err != nil || got["allow_debug_header"] != "off" || len(got) != 2 || len(rest) != 0 {
 		t.Errorf("%v %v", got, err)
 	}
 }

@@ -147,6 +147,18 @@ func readPluginServers(r *settingReader, v *node, at *path) {
 	}
 }
 
+// DefaultPluginServer is a server with nothing but a name and a working directory given.
+func DefaultPluginServer(name, dir string) PluginServer {
+	s := PluginServer{Name: name, WorkingDir: dir}
+	r := &settingReader{reader: reader{file: "defaults of a plugin server"}, s: &Settings{}}
+	for _, f := range serverTable() {
+		if f.Default != "" {
+			f.read(r, &s, &node{kind: kindText, text: f.Default}, nil)
+		}
+	}
+	return s
+}
+
 func (r *settingReader) pluginServer(n *node, at *path) (PluginServer, bool) {
 	s := PluginServer{Pos: r.pos(n), WorkingDir: r.dir}
 	o := r.object(n, at, "a plugin server")

@@ -130,7 +130,7 @@ func (m *managed) explain(ctx context.Context, p *process, err error) error {
 	case p.ID() == "": // never started: the error is our own
 		return err
 	case p.endedByItself():
-		return errors.New(p.ending() + " before it was up")
+		return errors.New(p.endingWhen(" before it was up"))
 	case errors.Is(ctx.Err(), context.DeadlineExceeded) || strings.HasPrefix(err.Error(), "timeout while waiting"):
 		last := ""
 		if line := p.tail.String(); line != "" {

@@ -199,7 +199,10 @@ func (p *process) endedByItself() bool {
 }
 
 // ending says how the process ended, for messages. It is called after exited was closed.
-func (p *process) ending() string {
+func (p *process) ending() string { return p.endingWhen("") }
+
+// endingWhen is ending with a word on when it was.
+func (p *process) endingWhen(when string) string {
 	p.mu.Lock()
 	err := p.waitErr
 	p.mu.Unlock()
@@ -213,7 +216,7 @@ func (p *process) ending() string {
 	if err != nil {
 		s = err.Error()
 	}
-	s = fmt.Sprintf("ended with %s (pid %d, started as %q)", s, p.pid.Load(), strings.Join(p.command, " "))
+	s = fmt.Sprintf("ended with %s%s (pid %d, started as %q)", s, when, p.pid.Load(), strings.Join(p.command, " "))
 	if line := p.tail.String(); line != "" {
 		s += "; its last line on " + line
 	}
