@@ -20,8 +20,11 @@ from __future__ import annotations
 from ._errors import ArgError, DataError, HostError, PDKError, PhaseError, PluginError
 from ._gen.pdk import PDK, AsyncPDK
 from ._values import (
+    Body,
     Captures,
     Consumer,
+    ConsumerGroup,
+    ConsumerGroups,
     Credential,
     ExitBody,
     HeaderMap,
@@ -32,8 +35,10 @@ from ._values import (
     QueryParam,
     QueryValue,
     Ref,
+    Reference,
     Route,
     Service,
+    Span,
 )
 from .plugin import Plugin
 from .schema import ConfigError, setting
@@ -42,9 +47,12 @@ __all__ = [
     "PDK",
     "ArgError",
     "AsyncPDK",
+    "Body",
     "Captures",
     "ConfigError",
     "Consumer",
+    "ConsumerGroup",
+    "ConsumerGroups",
     "Credential",
     "DataError",
     "ExitBody",
@@ -61,7 +69,9 @@ __all__ = [
     "QueryParam",
     "QueryValue",
     "Ref",
+    "Reference",
     "Route",
     "Service",
+    "Span",
     "setting",
 ]

@@ -28,11 +28,12 @@ class Span:
         events: ``(name, time, attributes)`` in order.
         status: unset, ok or error.
         message: Of the status; may be empty.
+        parent: The span that it is a child of; None for one of the handler itself.
     """
 
-    __slots__ = ("_lock", "attributes", "end", "events", "message", "name", "start", "status")
+    __slots__ = ("_lock", "attributes", "end", "events", "message", "name", "parent", "start", "status")
 
-    def __init__(self, name: str, attributes: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, name: str, attributes: Mapping[str, Any] | None = None, *, parent: Span | None = None) -> None:
         self._lock = threading.Lock()
         self.name = name
         self.start = _now()
@@ -41,6 +42,7 @@ class Span:
         self.events: list[tuple[str, int, dict[str, Any]]] = []
         self.status: SpanStatus = "unset"
         self.message = ""
+        self.parent = parent
 
     def set_attribute(self, key: str, value: Any) -> None:
         """Sets one attribute. Values are those of ``ctx.shared``; another one is kept as text."""

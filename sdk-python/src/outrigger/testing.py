@@ -180,6 +180,9 @@ class _Port:
     def deliver(self, call: Any, outcome: Ended) -> None:
         self.outcome = outcome
 
+    def lied(self, call: Any, message: str) -> None:
+        raise AssertionError(f"the gateway of the test made a call that does not decode: {message}")
+
     def ask(self, call: Any, function: int, args: list[Any]) -> Answer:
         return self._gateway.answer(self._facts, function, args)
 

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from .._errors import ArgError, HostError, error_of_code
+from .._errors import ArgError, DataError, HostError, error_of_code
 from .._gen.functions import FUNCTIONS
-from .._values import Consumer, Credential, consumer_of, credential_of
-from .reads import Reads
+from .._values import Body, Consumer, Credential, consumer_of, credential_of
+from .bodies import BadBody, known_type, parse_body
+from .gateway_reads import GatewayReads
 from .serialize import serialize_over
 from .state import LOCK
-from .text import bytes_of, text_of
+from .text import DEFAULT_MAX, HeaderLines, bytes_of, check_max, text_of
 from .values import BadArgument, encode_value
 from .wire import Answer
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
+is_uuid = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
 
 _LOAD_CONSUMER = FUNCTIONS["client.load_consumer"].phases
 _LOAD_CREDENTIAL = FUNCTIONS["client.load_credential"].phases
 _SERIALIZE = FUNCTIONS["log.serialize"].phases
 _REQUEST_BODY = FUNCTIONS["request.get_raw_body"].phases
-_RESPONSE_BODY = FUNCTIONS["service.response.get_raw_body"].phases
+_SERVICE_BODY = FUNCTIONS["service.response.get_raw_body"].phases
+_RESPONSE_BODY = FUNCTIONS["response.get_raw_body"].phases
 
 
 _MAX_ASK = (1 << 20) - 64
@@ -34,7 +36,7 @@ def _bytes(body: Any) -> bytes | None:
     return bytes_of(body) if isinstance(body, str) else body
 
 
-class Asks(Reads):
+class Asks(GatewayReads):
     """Asks, each blocking and, with the suffix ``_async``, as a coroutine."""
 
     def _answered(self, function: str, answer: Answer) -> Any:
@@ -75,43 +77,123 @@ class Asks(Reads):
             raise ArgError(f"the arguments have {size} bytes; at most {_MAX_ASK} are allowed", function=function)
         return args
 
-    def _known_request_body(self) -> bytes | None:
+    # Bodies. Each function answers from what is known, else puts one question.
+
+    def _known_request_body(self, function: str) -> bytes | None:
         if not self.bit & _REQUEST_BODY:
-            self.refuse("request.get_raw_body")
+            self.refuse(function)
         return _bytes(self.wire.request_body) if self._request_body is None else self._request_body
 
-    def request_get_raw_body(self) -> bytes:
-        body = self._known_request_body()
-        return body if body is not None else self._keep_request_body(self.port.ask(self, 1, []))
-
-    async def request_get_raw_body_async(self) -> bytes:
-        body = self._known_request_body()
-        return body if body is not None else self._keep_request_body(await self.port.ask_async(self, 1, []))
-
-    def _keep_request_body(self, answer: Answer) -> bytes:
-        body = self._answered_bytes("request.get_raw_body", answer)
+    def _keep_request_body(self, function: str, answer: Answer) -> bytes:
+        body = self._answered_bytes(function, answer)
         with LOCK:
             if self._request_body is None:
                 self._request_body = body
             return self._request_body
 
-    def _known_response_body(self) -> bytes | None:
-        if not self.bit & _RESPONSE_BODY:
-            self.refuse("service.response.get_raw_body")
+    def request_get_raw_body(self) -> bytes:
+        function = "request.get_raw_body"
+        body = self._known_request_body(function)
+        return body if body is not None else self._keep_request_body(function, self.port.ask(self, 1, []))
+
+    async def request_get_raw_body_async(self) -> bytes:
+        function = "request.get_raw_body"
+        body = self._known_request_body(function)
+        return body if body is not None else self._keep_request_body(function, await self.port.ask_async(self, 1, []))
+
+    def request_get_body(self, mimetype: str | None = None, max_args: int = DEFAULT_MAX) -> Body:
+        function = "request.get_body"
+        body = self._known_request_body(function)
+        kind, media_type = self._media_type(function, mimetype, max_args, self.request_headers)
+        if body is None:
+            body = self._keep_request_body(function, self.port.ask(self, 1, []))
+        return self._parsed(function, body, kind, media_type, max_args)
+
+    async def request_get_body_async(self, mimetype: str | None = None, max_args: int = DEFAULT_MAX) -> Body:
+        function = "request.get_body"
+        body = self._known_request_body(function)
+        kind, media_type = self._media_type(function, mimetype, max_args, self.request_headers)
+        if body is None:
+            body = self._keep_request_body(function, await self.port.ask_async(self, 1, []))
+        return self._parsed(function, body, kind, media_type, max_args)
+
+    def _known_service_body(self, function: str) -> bytes | None:
+        if not self.bit & _SERVICE_BODY:
+            self.refuse(function)
         return _bytes(self.wire.response_body) if self._response_body is None else self._response_body
 
-    def service_response_get_raw_body(self) -> bytes:
-        body = self._known_response_body()
-        return body if body is not None else self._keep_response_body(self.port.ask(self, 2, []))
-
-    async def service_response_get_raw_body_async(self) -> bytes:
-        body = self._known_response_body()
-        return body if body is not None else self._keep_response_body(await self.port.ask_async(self, 2, []))
-
-    def _keep_response_body(self, answer: Answer) -> bytes:
-        body = self._answered_bytes("service.response.get_raw_body", answer)
+    def _keep_service_body(self, function: str, answer: Answer) -> bytes:
+        body = self._answered_bytes(function, answer)
         self._response_body = body
         return body
+
+    def service_response_get_raw_body(self) -> bytes:
+        function = "service.response.get_raw_body"
+        body = self._known_service_body(function)
+        return body if body is not None else self._keep_service_body(function, self.port.ask(self, 2, []))
+
+    async def service_response_get_raw_body_async(self) -> bytes:
+        function = "service.response.get_raw_body"
+        body = self._known_service_body(function)
+        return body if body is not None else self._keep_service_body(function, await self.port.ask_async(self, 2, []))
+
+    def service_response_get_body(self, mimetype: str | None = None, max_args: int = DEFAULT_MAX) -> Body:
+        function = "service.response.get_body"
+        body = self._known_service_body(function)
+        kind, media_type = self._media_type(function, mimetype, max_args, self.service_response_headers)
+        if body is None:
+            body = self._keep_service_body(function, self.port.ask(self, 2, []))
+        return self._parsed(function, body, kind, media_type, max_args)
+
+    async def service_response_get_body_async(self, mimetype: str | None = None, max_args: int = DEFAULT_MAX) -> Body:
+        function = "service.response.get_body"
+        body = self._known_service_body(function)
+        kind, media_type = self._media_type(function, mimetype, max_args, self.service_response_headers)
+        if body is None:
+            body = self._keep_service_body(function, await self.port.ask_async(self, 2, []))
+        return self._parsed(function, body, kind, media_type, max_args)
+
+    def _media_type(self, function: str, mimetype: str | None, max_args: int, headers: Callable[[], HeaderLines]) -> tuple[str, str]:
+        """The kind of body to parse and its whole media type: the argument, or the Content-Type of the headers."""
+        if mimetype is not None:
+            self._text(function, "mimetype", mimetype)
+        try:
+            check_max("max_args", max_args)
+        except BadArgument as err:
+            self.bad_argument(function, err)
+        media_type = mimetype or headers().get("content-type")
+        try:
+            return known_type(media_type), media_type or ""
+        except BadBody as err:
+            raise DataError(str(err), function=function) from None
+
+    def _parsed(self, function: str, body: bytes, kind: str, media_type: str, max_args: int) -> Body:
+        try:
+            return parse_body(body, kind, media_type, max_args)
+        except BadBody as err:
+            raise DataError(str(err), function=function) from None
+
+    def _known_client_body(self) -> bytes | None:
+        if not self.bit & _RESPONSE_BODY:
+            self.refuse("response.get_raw_body")
+        return _bytes(self.wire.response_body) if self._client_body is None else self._client_body
+
+    def _keep_client_body(self, answer: Answer) -> bytes:
+        body = self._answered_bytes("response.get_raw_body", answer)
+        with LOCK:
+            if self._client_body is None:
+                self._client_body = body
+            return self._client_body
+
+    def response_get_raw_body(self) -> bytes:
+        body = self._known_client_body()
+        return body if body is not None else self._keep_client_body(self.port.ask(self, 16, []))
+
+    async def response_get_raw_body_async(self) -> bytes:
+        body = self._known_client_body()
+        return body if body is not None else self._keep_client_body(await self.port.ask_async(self, 16, []))
+
+    # The log entry.
 
     def log_serialize(self) -> str:
         if not self.bit & _SERIALIZE:
@@ -130,6 +212,8 @@ class Asks(Reads):
         except ValueError as err:
             raise HostError(f"the log entry is no JSON object: {err}", function="log.serialize") from None
 
+    # Consumers and credentials.
+
     def _consumer_args(self, id: str, by_username: bool) -> list[Any]:  # noqa: A002 - the PDK's name
         function = "client.load_consumer"
         if not self.bit & _LOAD_CONSUMER:
@@ -137,7 +221,7 @@ class Asks(Reads):
         self._name(function, "id", id)
         if not id:
             raise ArgError("id is empty", function=function)
-        if not by_username and not _UUID(id):
+        if not by_username and not is_uuid(id):
             raise ArgError(f"id {id!r} is not a UUID; set by_username to look for a username", function=function)
         return self._bounded(function, [id, bool(by_username)])
 

@@ -62,7 +62,8 @@ class ControlPlane(PluginServerServicer):
         if not isinstance(config, dict):
             return _refused([("", f"configuration is a {type(config).__name__}; expected an object")])
         with self._configuring:
-            return _refused(self._registry.configure(request.instance_id, request.plugin, cast("dict[str, Any]", config)))
+            faults = self._registry.configure(request.instance_id, request.plugin, cast("dict[str, Any]", config), request.record_id)
+            return _refused(faults)
 
     def Release(self, request: pb.ReleaseRequest, context: Any) -> pb.ReleaseResponse:  # noqa: N802
         """Closes instances once their running calls are done."""

@@ -154,12 +154,14 @@ def _operation(to: pb.Operation, operation: list[Any], call_id: int, chunks: lis
             to.value = encode_value(operation[1])
         if operation[2] is not None:
             to.credential = encode_value(operation[2])
-    elif code in (50, 60):
+    elif code in (50, 51, 60):
         to.name = _bytes(operation[1])
         if operation[2] is not None:
             to.value = encode_value(operation[2])
         if code == 60:
             to.mode = operation[3]
+    else:
+        to.value = encode_value(operation[1])
 
 
 def _take(state: LaneState, request: pb.DispatchRequest) -> bool:
@@ -194,6 +196,7 @@ def _take(state: LaneState, request: pb.DispatchRequest) -> bool:
             HostHello(
                 version=hello.version, node_id=hello.node_id, hostname=hello.hostname, gateway_version=hello.gateway_version,
                 trusted_cidrs=list(hello.trusted_cidrs), log_level=hello.log_level, max_body=hello.max_body, max_shared=hello.max_shared,
+                cluster_id=hello.cluster_id, telemetry_logs=hello.telemetry_logs,
             )
         )  # fmt: skip
     elif kind == "goaway":
@@ -267,6 +270,13 @@ def _call(call: pb.Call, gathered: Gathered | None) -> WireCall:
         wire.captures = _packed([list(captures.unnamed), {group.name: group.value for group in captures.named}])
     if call.shared:
         wire.shared = _packed({entry.key: msgspec.Raw(entry.value) for entry in call.shared})
+    if call.plugin:
+        wire.plugin = _packed({entry.key: msgspec.Raw(entry.value) for entry in call.plugin})
+    if call.HasField("tls"):
+        tls = call.tls
+        wire.tls = _packed([tls.version, tls.cipher, tls.client_verify, tls.has_certificate])
+    if call.groups:
+        wire.groups = _packed([[group.id, group.name] for group in call.groups])
     if call.HasField("response"):
         wire.response = _packed([call.response.status, _flat(call.response.headers), call.response.source])
     if call.HasField("service_response"):

@@ -36,6 +36,8 @@ def run(call: Call, step: Step) -> Ended | None:
     if result is None:
         if not call.seal(ENDED):
             return None
+        if call.spans is not None:
+            call.finish_spans()
         return call if call.operations else DONE
     return _finished(call, step, result)
 
@@ -54,6 +56,8 @@ async def run_async(call: Call, step: Step) -> Ended | None:
     if result is None:
         if not call.seal(ENDED):
             return None
+        if call.spans is not None:
+            call.finish_spans()
         return call if call.operations else DONE
     return _finished(call, step, result)
 
@@ -61,12 +65,20 @@ async def run_async(call: Call, step: Step) -> Ended | None:
 def _finished(call: Call, step: Step, result: Any) -> Ended | None:
     if not step.body_filter:
         if not inspect.iscoroutine(result):  # a value that means nothing is no fault
-            return call if call.seal(ENDED) else None
+            return _ended(call, None)
         result.close()
         return _failed(call, step, TypeError("the handler returned a coroutine; expected async def, or a result"))
     if not isinstance(result, (bytes, bytearray, memoryview)):
         return _failed(call, step, TypeError(f"body_filter returned a {type(result).__name__}; expected bytes or None"))
-    return Outcome(operations=call.operations.copy(), body=bytes(result)) if call.seal(ENDED) else None  # pyright: ignore[reportUnknownArgumentType]
+    return _ended(call, bytes(result))  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _ended(call: Call, body: bytes | None) -> Outcome | None:
+    """The outcome of a handler that returned something; None when the call was sealed before."""
+    if not call.seal(ENDED):
+        return None
+    call.finish_spans()
+    return Outcome(operations=call.operations.copy(), body=body)
 
 
 def _failed(call: Call, step: Step, err: BaseException) -> Outcome | None:

@@ -132,12 +132,13 @@ class Step:
 
 
 class Instance:
-    """A plugin object with the steps it handles."""
+    """A plugin object with the steps it handles. ``record_id`` is the id of the plugin record that it was made for."""
 
-    __slots__ = ("id", "plugin", "released", "spec", "steps")
+    __slots__ = ("id", "plugin", "record_id", "released", "spec", "steps")
 
-    def __init__(self, identity: int, spec: PluginSpec, plugin: Plugin) -> None:
+    def __init__(self, identity: int, spec: PluginSpec, plugin: Plugin, record_id: str = "") -> None:
         self.id = identity
+        self.record_id = record_id
         self.spec = spec
         self.plugin = plugin
         self.released = False

@@ -147,6 +147,13 @@ class EventLane(asyncio.Protocol):
         """Sends a log line in order."""
         self._emit([encode_log(call.call_id, level, message)])
 
+    def lied(self, call: Call, message: str) -> None:
+        """Closes the lane: what the host sent does not decode."""
+        print(f"outrigger: lane closed: {message}", file=sys.stderr, flush=True)
+        self.leave(BAD_FRAME, message)
+        self._runner.call(self._flush)
+        self.close()
+
     def deliver(self, call: Call, outcome: Ended) -> None:
         """Sends the outcome of a sealed call."""
         self.state.forget(call)

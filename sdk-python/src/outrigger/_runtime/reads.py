@@ -7,14 +7,16 @@ from typing import Any, cast
 
 from .._errors import DataError
 from .._gen.functions import FUNCTIONS
-from .._values import Captures, Consumer, Credential, MultiMap, Query, QueryValue, Route, Service, credential_of
-from .state import CallState, Unset
+from .._values import Captures, Consumer, ConsumerGroup, Credential, MultiMap, Query, QueryValue, Route, Service, credential_of
+from .state import LOCK, CallState, Unset
 from .text import DEFAULT_MAX, HeaderLines, check_max, query_arg, query_pairs, text_of
-from .values import BadArgument, Malformed, decode_map_of_values, decode_value
+from .values import BadArgument, Malformed, decode_value
 
 _ROUTED = FUNCTIONS["router.get_route"].phases
 _RESPONSE = FUNCTIONS["response.get_status"].phases
 _SERVICE_RESPONSE = FUNCTIONS["service.response.get_status"].phases
+
+_EVERY = 1 << 30
 
 _SOURCES = ("service", "exit", "error")
 
@@ -35,7 +37,7 @@ class Reads(CallState):
         pairs, truncated = lines.pairs(limit)
         return MultiMap(pairs, truncated=truncated)
 
-    # client, ip, node
+    # client
 
     def client_get_ip(self) -> str:
         if not self.bit:
@@ -82,20 +84,49 @@ class Reads(CallState):
                 self.lied("client.get_consumer", err)
         return consumer
 
-    def ip_is_trusted(self, address: str) -> bool:
-        if not self.bit:
-            self.refuse("ip.is_trusted")
-        return self.port.node.is_trusted(self._text("ip.is_trusted", "address", address))
+    def client_get_protocol(self, allow_terminated: bool = False) -> str:
+        function = "client.get_protocol"
+        if not self.bit & _ROUTED:
+            self.refuse(function)
+        route = self.router_get_route()
+        if route is None:
+            raise DataError("no route matched", function=function)
+        if len(route.protocols) == 1:
+            return route.protocols[0]
+        if self.request().scheme != "https" and allow_terminated and self.client().trusted:
+            key = "x-forwarded-proto"
+            values = [text_of(value) for name, value in self.request_headers().pairs(_EVERY)[0] if name == key]
+            if len(values) > 1 or (values and "," in values[0]):
+                raise DataError("the request has several X-Forwarded-Proto headers; expected at most one", function=function)
+            if values and values[0].lower() == "https":
+                return "https"
+        return self.request().scheme
 
-    def node_get_id(self) -> str:
-        if not self.bit:
-            self.refuse("node.get_id")
-        return self.port.node.hello.node_id
+    def consumer_groups(self, function: str) -> list[ConsumerGroup]:
+        """The consumer groups as the handler sees them now."""
+        groups = self._groups
+        if groups is None:
+            pairs = self.array(self.wire.groups, function) or []
+            try:
+                groups = [ConsumerGroup(id=text_of(identity), name=text_of(name or "")) for identity, name, *_ in pairs]
+            except (TypeError, ValueError, AttributeError) as err:
+                self.lied(function, err)
+            with LOCK:
+                if self._groups is None:
+                    self._groups = groups
+                groups = self._groups
+        return groups
 
-    def node_get_hostname(self) -> str:
-        if not self.bit:
-            self.refuse("node.get_hostname")
-        return self.port.node.hello.hostname
+    def client_get_consumer_group(self) -> ConsumerGroup | None:
+        if not self.bit & _ROUTED:
+            self.refuse("client.get_consumer_group")
+        groups = self.consumer_groups("client.get_consumer_group")
+        return groups[0] if groups else None
+
+    def client_get_consumer_groups(self) -> list[ConsumerGroup]:
+        if not self.bit & _ROUTED:
+            self.refuse("client.get_consumer_groups")
+        return list(self.consumer_groups("client.get_consumer_groups"))
 
     # router
 
@@ -116,31 +147,6 @@ class Reads(CallState):
             return None if slot is None else self.entity(slot, "router.get_service").service()
         except (Malformed, TypeError, AttributeError) as err:
             self.lied("router.get_service", err)
-
-    # ctx.shared
-
-    def shared(self) -> dict[str, bytes]:
-        """Keys with their values, each still one MessagePack value."""
-        shared = self._shared
-        if shared is None:
-            try:
-                shared = decode_map_of_values(self.wire.shared)
-            except Malformed as err:
-                self.lied("ctx.shared", err)
-            self._shared_size = sum(shared_size(key, value) for key, value in shared.items())
-            self._shared = shared
-        return shared
-
-    def ctx_shared_get(self, key: str) -> Any:
-        if not self.bit:
-            self.refuse("ctx.shared.get")
-        raw = self.shared().get(self._text("ctx.shared.get", "key", key))
-        if raw is None:
-            return None
-        try:
-            return decode_value(raw)
-        except Malformed as err:
-            raise DataError(f"value under {key!r}: {err}", function="ctx.shared.get") from None
 
     # request
 
@@ -323,9 +329,3 @@ class Reads(CallState):
         if not self.bit & _SERVICE_RESPONSE:
             self.refuse("service.response.get_headers")
         return self._lines("service.response.get_headers", self.service_response_headers(), max_headers)
-
-
-def shared_size(key: str, value: bytes) -> int:
-    """Size of an entry as max_shared counts it: its encoded key and value, in bytes."""
-    size = len(key) if key.isascii() else len(key.encode("utf-8", "surrogateescape"))
-    return len(value) + size + (1 if size < 32 else 2 if size < 1 << 8 else 3 if size < 1 << 16 else 5)

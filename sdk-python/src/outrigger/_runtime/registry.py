@@ -40,13 +40,13 @@ class Registry:
         self._changed = threading.Condition()
         self._closed = False
 
-    def configure(self, identity: int, plugin: str, config: dict[str, Any]) -> list[tuple[str, str]]:
-        """Creates or replaces an instance; what it answers are the faults, ``(path, message)``."""
+    def configure(self, identity: int, plugin: str, config: dict[str, Any], record_id: str = "") -> list[tuple[str, str]]:
+        """Creates or replaces an instance of a plugin record; what it answers are the faults, ``(path, message)``."""
         spec = self.specs.get(plugin)
         if spec is None:
             return [("", f"plugin {plugin!r} is not hosted here; this server has {', '.join(sorted(self.specs)) or 'none'}")]
         try:
-            instance = Instance(identity, spec, spec.make(config))
+            instance = Instance(identity, spec, spec.make(config), record_id)
             self._run_hook(instance, "configure")
         except ConfigError as err:
             return err.errors

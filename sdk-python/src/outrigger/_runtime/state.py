@@ -7,7 +7,9 @@ from typing import Any, Final, NoReturn, Protocol
 
 from .._errors import ArgError, HostError, PhaseError
 from .._gen.functions import FUNCTIONS
-from .._values import Consumer, Credential
+from .._span import Span
+from .._values import Consumer, ConsumerGroup, Credential
+from .kept import Kept
 from .node import Entity, Node
 from .text import HeaderLines, apply_to_request, apply_to_response
 from .values import Malformed, decode_value
@@ -50,6 +52,9 @@ class Port(Protocol):
         """Asks the host and waits for its answer, in an event loop."""
         ...
 
+    def lied(self, call: Any, message: str) -> None:
+        """Closes the lane: what the host sent does not decode."""
+
 
 class CallState:
     """State of one call. Functions of the PDK live in subclasses; engines use ``seal``, ``wire`` and ``port``."""
@@ -59,10 +64,14 @@ class CallState:
     body: bytes | None = None
     why_sealed: str = "its end"
     runner: Any = None
+    spans: list[Span] | None = None
+    _cache: dict[str, Any] | None = None
     _client: WireClient | None = None
+    _client_body: bytes | None = None
     _consumer: Consumer | Unset | None = UNSET
     _credential: Credential | Unset | None = UNSET
     _forwarded: list[Any] | Unset | None = UNSET
+    _groups: list[ConsumerGroup] | None = None
     _headers: HeaderLines | None = None
     _method: str | None = None
     _raw_query: str | None = None
@@ -72,8 +81,8 @@ class CallState:
     _response_status: int | None = None
     _service_lines: HeaderLines | None = None
     _service_response: list[Any] | Unset | None = UNSET
-    _shared: dict[str, bytes] | None = None
-    _shared_size = 0
+    _shared: Kept | None = None
+    _plugin: Kept | None = None
     _request_body: bytes | None = None
     _response_body: bytes | None = None
 
@@ -121,8 +130,10 @@ class CallState:
         raise ArgError(str(err), function=function) from None
 
     def lied(self, function: str, err: Exception) -> NoReturn:
-        """Raises the HostError of facts that do not decode."""
-        raise HostError(f"the host sent facts that do not decode: {err}", function=function) from err
+        """Ends the lane, whose facts do not decode, and raises the HostError of the read that found it."""
+        message = f"the host sent facts that do not decode: {err}"
+        self.port.lied(self, message)
+        raise HostError(message, function=function) from err
 
     # Facts, decoded when they are first asked for. Two threads may both decode: they come to the same.
 

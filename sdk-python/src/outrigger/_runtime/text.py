@@ -143,6 +143,15 @@ def check_max(name: str, value: object) -> int:
     return value
 
 
+def check_int(name: str, value: object, lowest: int, largest: int) -> int:
+    """An integer between two bounds."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BadArgument(f"{name} is a {type(value).__name__}; expected an int")
+    if not lowest <= value <= largest:
+        raise BadArgument(f"{name} is {value}; expected {lowest} to {largest}")
+    return int(value)
+
+
 def check_text(name: str, value: object) -> str:
     """An argument that must be text."""
     if not isinstance(value, str):
@@ -200,6 +209,12 @@ def query_arg(raw: str, wanted: str) -> QueryValue | None:
         if count == DEFAULT_MAX:
             return None
     return None
+
+
+def without_arg(raw: str, wanted: str) -> str:
+    """A raw query without the arguments of a name. Blanks written ``+`` become ``%20``, empty pieces vanish."""
+    pieces = [piece for piece in raw.split("&") if piece and _decoded(piece.partition("=")[0]) != wanted]
+    return "&".join(pieces).replace("+", "%20")
 
 
 def encode_query(args: QueryMap) -> bytes:

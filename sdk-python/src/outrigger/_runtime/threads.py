@@ -24,7 +24,7 @@ from .loop import LoopRunner
 from .node import Node
 from .plugins import Step
 from .registry import Registry
-from .wire import Answer, Ended
+from .wire import BAD_FRAME, Answer, Ended
 
 SLOW_NS = 200_000
 """A handler that waits longer than this goes to a worker."""
@@ -63,6 +63,10 @@ class Carrier(Protocol):
 
     def ask(self, call_id: int, function: int, args: list[Any]) -> Any:
         """Message of an ask."""
+        ...
+
+    def leave(self, code: str, message: str) -> None:
+        """Says goaway."""
         ...
 
     def close(self) -> None:
@@ -418,6 +422,12 @@ class ThreadLane:
     def log(self, call: Call, level: int, message: str) -> None:
         """Sends a log line: with the reply, or at once from level err on."""
         self._emit(call, [self._carrier.log(call.call_id, level, message)], level >= URGENT_LEVEL)
+
+    def lied(self, call: Call, message: str) -> None:
+        """Closes the lane: what the host sent does not decode."""
+        print(f"outrigger: lane closed: {message}", file=sys.stderr, flush=True)
+        self._carrier.leave(BAD_FRAME, message)
+        self.close()
 
     def deliver(self, call: Call, outcome: Ended) -> None:
         """Sends the outcome of a call that an exit or the event loop has sealed."""

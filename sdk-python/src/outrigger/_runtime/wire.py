@@ -75,6 +75,9 @@ class WireCall(msgspec.Struct, array_like=True, gc=False):
     last: bool | None = False
     request_body: Any = None
     response_body: Any = None
+    plugin: Raw = NIL
+    tls: Raw = NIL
+    groups: Raw = NIL
 
 
 class WireRequest(msgspec.Struct, array_like=True, gc=False):
@@ -112,6 +115,8 @@ class HostHello(msgspec.Struct, array_like=True):
     log_level: int = 0
     max_body: int = 64 << 20
     max_shared: int = 64 << 10
+    cluster_id: str | None = None
+    telemetry_logs: bool | None = False
 
 
 class Ended(Protocol):
