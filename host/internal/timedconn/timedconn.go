@@ -25,6 +25,16 @@ func (c *Conn) Rearm() error {
 	return c.SetReadDeadline(time.Time{})
 }
 
+// Retime changes the timeouts. Deadlines that were set with the old ones are taken away.
+func (c *Conn) Retime(read, write time.Duration) error {
+	if c.ReadTimeout == read && c.WriteTimeout == write {
+		return nil
+	}
+	c.ReadTimeout, c.WriteTimeout = read, write
+	c.readAt, c.writeAt = time.Time{}, time.Time{}
+	return c.SetDeadline(time.Time{})
+}
+
 func (c *Conn) Read(p []byte) (int, error) {
 	if now := time.Now(); c.ReadTimeout > 0 && now.Sub(c.readAt) > c.ReadTimeout/8 {
 		c.readAt = now

@@ -17,10 +17,9 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/timedconn"
 )
 
-// pool keeps the idle connections of one target, most recently used last.
+// pool keeps the idle connections of one place, most recently used last.
 type pool struct {
 	transport *Transport
-	target    Target
 
 	mu     sync.Mutex
 	idle   []*conn
@@ -42,7 +41,7 @@ type conn struct {
 
 // get takes an idle connection or dials a new one. Connections that were idle for a while, or are for a request that can be sent only
 // once, are first asked whether the peer has closed them.
-func (p *pool) get(once bool) (c *conn, reused bool, err error) {
+func (p *pool) get(target *Target, once bool) (c *conn, reused bool, err error) {
 	for {
 		p.mu.Lock()
 		p.used = true
@@ -55,16 +54,17 @@ func (p *pool) get(once bool) (c *conn, reused bool, err error) {
 		p.idle[n-1] = nil
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		if !once && time.Since(c.idleSince) < 50*time.Millisecond || c.net.Rearm() == nil && alive(c.net.Conn) {
+		retimed := c.net.Retime(target.ReadTimeout, target.WriteTimeout)
+		if retimed == nil && !once && time.Since(c.idleSince) < 50*time.Millisecond || c.net.Rearm() == nil && alive(c.net.Conn) {
 			return c, true, nil
 		}
 		c.close()
 	}
-	nc, err := p.transport.dial(&p.target)
+	nc, err := p.transport.dial(target)
 	if err != nil {
 		return nil, false, err
 	}
-	c = &conn{pool: p, net: timedconn.Conn{Conn: nc, ReadTimeout: p.target.ReadTimeout, WriteTimeout: p.target.WriteTimeout}}
+	c = &conn{pool: p, net: timedconn.Conn{Conn: nc, ReadTimeout: target.ReadTimeout, WriteTimeout: target.WriteTimeout}}
 	c.br = bufio.NewReaderSize(&c.net, 16<<10)
 	c.bw = bufio.NewWriterSize(&c.net, 16<<10)
 	return c, false, nil

@@ -5,8 +5,11 @@ package upstream
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
+	"math"
 	"net"
 	"strconv"
 	"strings"
@@ -16,12 +19,16 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// Target is one place to send requests to. Targets that compare equal share connections.
+// Target is one place to send requests to, and how. Targets that differ in nothing but the timeouts share connections.
 type Target struct {
 	TLS       bool
-	TLSVerify bool
-	Host      string
-	Port      int
+	TLSVerify bool // the certificate is verified
+	// TLSChain is how many certificates the verified chain may have, the upstream's own and the trusted one included; 0: no limit.
+	TLSChain    int
+	Roots       *x509.CertPool   // trusted certificates; nil: the system's
+	Certificate *tls.Certificate // shown to the upstream; nil: none
+	Host        string
+	Port        int
 	// Timeouts bound one connection attempt, and the gap between two writes or reads.
 	ConnectTimeout, WriteTimeout, ReadTimeout time.Duration
 }
@@ -29,8 +36,25 @@ type Target struct {
 // Address is host:port.
 func (t *Target) Address() string { return net.JoinHostPort(t.name(), strconv.Itoa(t.Port)) }
 
+// Try makes a target the one of every try.
+func (t *Target) Try(int) *Target { return t }
+
+// place is the target without what may differ from request to request on one connection.
+func (t *Target) place() Target {
+	p := *t
+	p.ConnectTimeout, p.WriteTimeout, p.ReadTimeout = 0, 0, 0
+	return p
+}
+
 // name is the host without the brackets of an IPv6 address.
 func (t *Target) name() string { return strings.Trim(t.Host, "[]") }
+
+// Targets says where the tries of one request go.
+type Targets interface {
+	// Try is the target of try n, from 0; nil when there is none. It is asked once for each try, in order, and may change the head of the
+	// request to suit.
+	Try(n int) *Target
+}
 
 // Options bound the kept connections.
 type Options struct {
@@ -55,7 +79,7 @@ func (o Options) withDefaults() Options {
 type Transport struct {
 	opts   Options
 	mu     sync.RWMutex
-	pools  map[Target]*pool
+	pools  map[Target]*pool // by place
 	closed bool
 	stop   chan struct{}
 	swept  sync.WaitGroup
@@ -79,6 +103,7 @@ const (
 	KindTimeout                 // connecting, sending or waiting took too long
 	KindBadResponse             // closed or talked nonsense before the response head was complete
 	KindBody                    // the client's body could not be read
+	KindNoTarget                // there is no target to send it to
 )
 
 // Error is a request that got no response, or none whose small body was complete.
@@ -95,36 +120,45 @@ func (e *Error) Unwrap() error { return e.Err }
 // RoundTrip sends req and reads the response head into resp; the body follows in resp, in memory when it is small, else as a stream that holds the
 // connection until it is closed. retries is how often a failed try may be repeated: only while no byte of a request body was consumed, and,
 // once something was sent, only for idempotent methods (spec/gateway.md 7.3).
-func (t *Transport) RoundTrip(target *Target, req *fasthttp.Request, resp *fasthttp.Response, retries int) error {
-	p, err := t.pool(target)
-	if err != nil {
-		return err
-	}
+func (t *Transport) RoundTrip(to Targets, req *fasthttp.Request, resp *fasthttp.Response, retries int) error {
 	stream := req.IsBodyStream()
 	once := stream || !idempotent(req)
 	for try := 0; ; try++ {
-		c, reused, err := p.get(once)
-		if err != nil {
-			if try < retries && retryableConnect(err) {
-				continue
-			}
-			return err
+		target := to.Try(try)
+		if target == nil {
+			return &Error{Kind: KindNoTarget, Err: errors.New("the upstream has no target that may be used")}
 		}
-		sent, err := c.exchange(req, resp)
-		if err == nil {
-			return nil
-		}
-		c.close()
-		if stream || answered(err) {
-			return err
-		}
-		if reused && !once && staleError(err) {
-			retries++ // the peer had closed an idle connection: that was no try
-		}
-		if try >= retries || sent && once {
+		again, err := t.try(target, req, resp, stream, once)
+		if err == nil || !again || try >= retries {
 			return err
 		}
 		resp.ResetBody() // the head is replaced by the next one that is read
+	}
+}
+
+// try sends a request to one target. again says that another try may do better, and do no harm.
+func (t *Transport) try(target *Target, req *fasthttp.Request, resp *fasthttp.Response, stream, once bool) (again bool, err error) {
+	p, err := t.pool(target)
+	if err != nil {
+		return false, err
+	}
+	for {
+		c, reused, err := p.get(target, once)
+		if err != nil {
+			return retryableConnect(err), err
+		}
+		sent, err := c.exchange(req, resp)
+		if err == nil {
+			return false, nil
+		}
+		c.close()
+		if stream || answered(err) || sent && once {
+			return false, err
+		}
+		if !reused || once || !staleError(err) {
+			return true, err
+		}
+		resp.ResetBody() // the peer had closed an idle connection: that was no try
 	}
 }
 
@@ -172,8 +206,9 @@ func (t *Transport) Close() {
 }
 
 func (t *Transport) pool(target *Target) (*pool, error) {
+	place := target.place()
 	t.mu.RLock()
-	p, closed := t.pools[*target], t.closed
+	p, closed := t.pools[place], t.closed
 	t.mu.RUnlock()
 	if p != nil {
 		return p, nil
@@ -186,9 +221,9 @@ func (t *Transport) pool(target *Target) (*pool, error) {
 	if t.closed {
 		return nil, &Error{Kind: KindConnect, Err: net.ErrClosed}
 	}
-	if p = t.pools[*target]; p == nil {
-		p = &pool{transport: t, target: *target}
-		t.pools[*target] = p
+	if p = t.pools[place]; p == nil {
+		p = &pool{transport: t}
+		t.pools[place] = p
 	}
 	return p, nil
 }
@@ -203,9 +238,9 @@ func (t *Transport) sweep() {
 			return
 		case now := <-tick.C:
 			t.mu.Lock()
-			for target, p := range t.pools {
+			for place, p := range t.pools {
 				if p.expire(now.Add(-t.opts.IdleTimeout)) {
-					delete(t.pools, target)
+					delete(t.pools, place)
 				}
 			}
 			t.mu.Unlock()
@@ -218,7 +253,7 @@ func (t *Transport) dial(target *Target) (net.Conn, error) {
 	defer cancel()
 	c, err := t.dialer.DialContext(ctx, "tcp", target.Address())
 	if err == nil && target.TLS {
-		tc := tls.Client(c, &tls.Config{ServerName: target.name(), InsecureSkipVerify: !target.TLSVerify, NextProtos: []string{"http/1.1"}}) //nolint:gosec // tls_verify is the service's choice
+		tc := tls.Client(c, target.tlsConfig())
 		if err = tc.HandshakeContext(ctx); err != nil {
 			_ = c.Close()
 		}
@@ -235,6 +270,26 @@ func (t *Transport) dial(target *Target) (net.Conn, error) {
 		return nil, &Error{Kind: KindTimeout, Err: err}
 	}
 	return nil, &Error{Kind: KindConnect, Err: err}
+}
+
+func (t *Target) tlsConfig() *tls.Config {
+	c := &tls.Config{ServerName: t.name(), InsecureSkipVerify: !t.TLSVerify, NextProtos: []string{"http/1.1"}, RootCAs: t.Roots} //nolint:gosec // tls_verify is the service's choice
+	if t.Certificate != nil {
+		c.Certificates = []tls.Certificate{*t.Certificate}
+	}
+	if limit := t.TLSChain; limit > 0 && t.TLSVerify {
+		c.VerifyConnection = func(s tls.ConnectionState) error {
+			fewest := math.MaxInt
+			for _, chain := range s.VerifiedChains {
+				if len(chain) <= limit {
+					return nil
+				}
+				fewest = min(fewest, len(chain)-2)
+			}
+			return fmt.Errorf("%d certificates stand between the upstream's and a trusted one; at most %d (tls_verify_depth) may", fewest, limit-2)
+		}
+	}
+	return c
 }
 
 func isTimeout(err error) bool {

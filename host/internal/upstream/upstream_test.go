@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -132,7 +133,7 @@ func kind(err error) string {
 	if !errors.As(err, &e) {
 		return fmt.Sprint(err)
 	}
-	return [...]string{"connect", "resolve", "timeout", "bad response", "body"}[e.Kind]
+	return [...]string{"connect", "resolve", "timeout", "bad response", "body", "no target"}[e.Kind]
 }
 
 func idle(tr *Transport) int {
@@ -234,12 +235,83 @@ func TestConnectionsAreReused(t *testing.T) {
 		t.Errorf("%d connections for 4 requests, 2 per connection", n)
 	}
 	other := p.target()
-	other.ReadTimeout = 2 * time.Second
+	other.TLSChain = 3
 	if status, _, err := try(tr, other, "GET", nil, 0); status != 200 {
 		t.Fatal(err)
 	}
 	if n := p.conns.Load(); n != 3 {
 		t.Errorf("%d connections: another target shares them", n)
+	}
+}
+
+// Timeouts belong to the request, not to the connection: one that is kept serves requests of any timeouts.
+func TestTimeoutsChangeOnAKeptConnection(t *testing.T) {
+	hang := make(chan struct{})
+	defer close(hang)
+	p := newPeer(t, func(n int, c net.Conn, br *bufio.Reader) {
+		answers(ok, ok)(n, c, br)
+		<-hang // the third request gets no answer
+	})
+	tr := transport(t, Options{})
+	for _, timeout := range []time.Duration{patience, patience / 2} {
+		to := p.target()
+		to.ReadTimeout, to.WriteTimeout = timeout, timeout
+		if status, _, err := try(tr, to, "GET", nil, 0); status != 200 {
+			t.Fatal(err)
+		}
+	}
+	to := p.target()
+	to.ReadTimeout = 50 * time.Millisecond
+	if _, _, err := try(tr, to, "GET", nil, 0); kind(err) != "timeout" {
+		t.Errorf("a short read timeout on a kept connection: %v", err)
+	}
+	if n := p.conns.Load(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// places lists the targets of the tries; the last one serves all that follow.
+type places struct {
+	list  []*Target
+	tries []int
+}
+
+func (p *places) Try(n int) *Target {
+	p.tries = append(p.tries, n)
+	if len(p.list) == 0 {
+		return nil
+	}
+	return p.list[min(n, len(p.list)-1)]
+}
+
+func TestTriesGoToTheirTargets(t *testing.T) {
+	dies := newPeer(t, func(_ int, c net.Conn, br *bufio.Reader) { _, _ = http.ReadRequest(br) })
+	gone := newPeer(t, nil)
+	gone.ln.Close()
+	good := newPeer(t, answers(ok))
+	round := func(to *places, method string, retries int) error {
+		req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+		defer fasthttp.ReleaseRequest(req)
+		defer fasthttp.ReleaseResponse(resp)
+		req.Header.SetMethod(method)
+		req.Header.SetHost("x")
+		return transport(t, Options{}).RoundTrip(to, req, resp, retries)
+	}
+	to := &places{list: []*Target{gone.target(), dies.target(), good.target()}}
+	if err := round(to, "GET", 5); err != nil || !slices.Equal(to.tries, []int{0, 1, 2}) {
+		t.Errorf("tries %v, %v", to.tries, err)
+	}
+	to = &places{list: []*Target{gone.target(), dies.target(), good.target()}}
+	if err := round(to, "GET", 1); kind(err) != "bad response" || !slices.Equal(to.tries, []int{0, 1}) {
+		t.Errorf("one retry: tries %v, %v", to.tries, err)
+	}
+	to = &places{list: []*Target{gone.target(), dies.target(), good.target()}}
+	if err := round(to, "POST", 5); kind(err) != "bad response" || !slices.Equal(to.tries, []int{0, 1}) {
+		t.Errorf("a request that may be sent once only: tries %v, %v", to.tries, err)
+	}
+	to = &places{}
+	if err := round(to, "GET", 5); kind(err) != "no target" || len(to.tries) != 1 {
+		t.Errorf("no target: tries %v, %v", to.tries, err)
 	}
 }
 

@@ -1,0 +1,122 @@
+package upstream
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// authority signs certificates.
+type authority struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+}
+
+// issue makes a certificate, signed by a; a nil one signs itself.
+func (a *authority) issue(t *testing.T, name string, ca bool) *authority {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, BasicConstraintsValid: true, IsCA: ca, KeyUsage: x509.KeyUsageDigitalSignature,
+	}
+	if ca {
+		template.KeyUsage |= x509.KeyUsageCertSign
+	}
+	parent, signer := template, key
+	if a != nil {
+		parent, signer = a.certificate, a.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &authority{certificate, key}
+}
+
+func (a *authority) pair(chain ...*authority) tls.Certificate {
+	c := tls.Certificate{Certificate: [][]byte{a.certificate.Raw}, PrivateKey: a.key}
+	for _, above := range chain {
+		c.Certificate = append(c.Certificate, above.certificate.Raw)
+	}
+	return c
+}
+
+func (a *authority) pool() *x509.CertPool {
+	p := x509.NewCertPool()
+	p.AddCert(a.certificate)
+	return p
+}
+
+// The upstream's certificate is signed by an intermediate one, and the upstream answers with the name on the client's.
+func TestTLSOptions(t *testing.T) {
+	root := (*authority)(nil).issue(t, "root", true)
+	middle := root.issue(t, "middle", true)
+	leaf := middle.issue(t, "leaf", false)
+	stranger := (*authority)(nil).issue(t, "stranger", true)
+	own := root.issue(t, "gateway", false)
+	ownPair := own.pair()
+
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := "nobody"
+		if len(r.TLS.PeerCertificates) > 0 {
+			name = r.TLS.PeerCertificates[0].Subject.CommonName
+		}
+		w.Header()["Content-Type"] = nil
+		_, _ = io.WriteString(w, name)
+	}))
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{leaf.pair(middle)}, ClientAuth: tls.RequestClientCert}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	address := server.Listener.Addr().(*net.TCPAddr)
+
+	tr := transport(t, Options{})
+	rootPool, strangerPool := root.pool(), stranger.pool()
+	for _, c := range []struct {
+		name   string
+		change Target
+		body   string // "": refused
+		why    string
+	}{
+		{"not verified", Target{}, "nobody", ""},
+		{"the system's authorities", Target{TLSVerify: true}, "", "unknown authority"},
+		{"trusted", Target{TLSVerify: true, Roots: rootPool}, "nobody", ""},
+		{"another authority", Target{TLSVerify: true, Roots: strangerPool}, "", "unknown authority"},
+		{"one between", Target{TLSVerify: true, Roots: rootPool, TLSChain: 3}, "nobody", ""},
+		{"none may be between", Target{TLSVerify: true, Roots: rootPool, TLSChain: 2}, "", "1 certificates stand between the upstream's and a trusted one; at most 0"},
+		{"the depth of what is not verified", Target{TLSChain: 2}, "nobody", ""},
+		{"own certificate", Target{Certificate: &ownPair}, "gateway", ""},
+		{"own certificate no more", Target{}, "nobody", ""},
+	} {
+		to := c.change
+		to.TLS, to.Host, to.Port = true, "127.0.0.1", address.Port
+		to.ConnectTimeout, to.ReadTimeout, to.WriteTimeout = patience, patience, patience
+		_, body, err := try(tr, &to, "GET", nil, 0)
+		switch {
+		case c.body != "" && (err != nil || body != c.body):
+			t.Errorf("%s: %q, %v", c.name, body, err)
+		case c.body == "" && (kind(err) != "connect" || !strings.Contains(err.Error(), c.why)):
+			t.Errorf("%s: %q, %v", c.name, body, err)
+		}
+	}
+}
