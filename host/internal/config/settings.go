@@ -31,10 +31,12 @@ type Settings struct {
 	ClientBodyTimeout   time.Duration
 	SendTimeout         time.Duration
 	KeepaliveTimeout    time.Duration
-	MaxHeaderSize       int // bytes of the head of a request
-	MaxBody             int // bytes of a body that is kept in memory for plugins
-	MaxShared           int // bytes of ctx.shared of one request
-	LogQueueSize        int // requests that wait for their log phase
+	MaxHeaderSize       int   // bytes of the head of a request
+	MaxBody             int   // bytes of a body that is kept in memory for plugins
+	MaxShared           int   // bytes of ctx.shared of one request
+	LogQueueSize        int   // requests that wait for their log phase
+	PluginCacheSize     int64 // bytes of what plugins keep in the cache namespace
+	TelemetryLogs       bool  // telemetry.log goes to the log
 
 	UpstreamKeepalivePoolSize    int // idle connections per target; 0: none are kept
 	UpstreamKeepaliveMaxRequests int // per connection; 0: no limit
@@ -43,6 +45,7 @@ type Settings struct {
 	DrainTimeout  time.Duration
 	WorkerThreads int    // 0: one per processor
 	NodeID        string // "": made at start
+	ClusterID     string // "": none
 	RunDir        string // "": the system's directory for such things
 
 	PluginServers []PluginServer

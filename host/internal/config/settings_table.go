@@ -99,6 +99,10 @@ func settingTable() []setting {
 			func(s *Settings, n int64) { s.MaxShared = int(n) }),
 		countSetting("log_queue_size", "4096", "requests that may wait for their log phase; the log phase of more is dropped and counted", 1, 1<<20,
 			func(s *Settings) *int { return &s.LogQueueSize }),
+		sizeSetting("plugin_cache_size", "64m", "largest sum of the keys and values that all plugins together keep in the cache of the PDK", 1<<10, 1<<40,
+			func(s *Settings, n int64) { s.PluginCacheSize = n }),
+		switchSetting("telemetry_logs", "off", "write what plugins give to telemetry.log as log lines at level info",
+			func(s *Settings) *bool { return &s.TelemetryLogs }),
 
 		countSetting("upstream_keepalive_pool_size", "512", "idle connections kept per target; 0: none", 0, 1<<20,
 			func(s *Settings) *int { return &s.UpstreamKeepalivePoolSize }),
@@ -112,9 +116,17 @@ func settingTable() []setting {
 		countSetting("worker_threads", "0", "threads that run at the same time; 0: one per processor", 0, 4096,
 			func(s *Settings) *int { return &s.WorkerThreads }),
 		textSetting("node_id", "", "id of this node, a UUID; empty: made at start", func(s *Settings) *string { return &s.NodeID }, uuidText),
+		textSetting("cluster_id", "", "id of the cluster that this node belongs to, a UUID; empty: none", func(s *Settings) *string { return &s.ClusterID }, clusterID),
 		pathSetting("run_dir", "directory for the sockets of plugin servers; empty: a private one below the system's directory for such things",
 			func(s *Settings) *string { return &s.RunDir }),
 	}
+}
+
+func clusterID(s string) *problem {
+	if !isUUID(s) {
+		return &problem{expected: "a UUID such as 4e8d95d4-40f2-4818-adcb-30e00c349618, the same on all nodes of the cluster"}
+	}
+	return nil
 }
 
 func realIPHeader(s string) *problem {

@@ -29,7 +29,7 @@ func TestSettingsDefaults(t *testing.T) {
 		Headers: HeaderTokens{ServerTokens: true, LatencyTokens: true, RequestID: true}, UpstreamRequestID: true,
 		ErrorDefaultType: "text/plain", RouterFlavor: "traditional_compatible",
 		ClientHeaderTimeout: time.Minute, ClientBodyTimeout: time.Minute, SendTimeout: time.Minute, KeepaliveTimeout: 75 * time.Second,
-		MaxHeaderSize: 32 << 10, MaxBody: 8 << 20, MaxShared: 64 << 10, LogQueueSize: 4096,
+		MaxHeaderSize: 32 << 10, MaxBody: 8 << 20, MaxShared: 64 << 10, LogQueueSize: 4096, PluginCacheSize: 64 << 20,
 		UpstreamKeepalivePoolSize: 512, UpstreamKeepaliveMaxRequests: 10000, UpstreamKeepaliveIdleTimeout: time.Minute,
 		DrainTimeout: 10 * time.Second,
 	}

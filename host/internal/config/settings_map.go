@@ -1,0 +1,96 @@
+package config
+
+import (
+	"net/netip"
+)
+
+// Map is the settings by name, as plugins may see them: sizes in bytes, times as text such as 1m0s. Of the plugin servers only what says how
+// their calls are made is there: commands, environments and files of keys may be secrets.
+func (s *Settings) Map() map[string]any {
+	servers := make([]any, len(s.PluginServers))
+	for i := range s.PluginServers {
+		servers[i] = s.PluginServers[i].shown()
+	}
+	return map[string]any{
+		"proxy_listen":       list(s.ProxyListen, text),
+		"declarative_config": s.DeclarativeConfig,
+		"plugin_servers":     servers,
+		"echo_listen":        s.EchoListen,
+		"log_level":          s.LogLevel,
+		"log_format":         s.LogFormat,
+
+		"trusted_ips":        list(s.TrustedIPs, netip.Prefix.String),
+		"real_ip_header":     s.RealIPHeader,
+		"real_ip_recursive":  s.RealIPRecursive,
+		"headers":            list(s.Headers.words(), text),
+		"headers_upstream":   list(upstreamWords(s.UpstreamRequestID), text),
+		"allow_debug_header": s.AllowDebugHeader,
+		"error_default_type": s.ErrorDefaultType,
+		"router_flavor":      s.RouterFlavor,
+
+		"client_max_body_size":  s.ClientMaxBodySize,
+		"client_header_timeout": s.ClientHeaderTimeout.String(),
+		"client_body_timeout":   s.ClientBodyTimeout.String(),
+		"send_timeout":          s.SendTimeout.String(),
+		"keepalive_timeout":     s.KeepaliveTimeout.String(),
+		"max_header_size":       int64(s.MaxHeaderSize),
+		"max_body":              int64(s.MaxBody),
+		"max_shared":            int64(s.MaxShared),
+		"log_queue_size":        int64(s.LogQueueSize),
+		"plugin_cache_size":     s.PluginCacheSize,
+		"telemetry_logs":        s.TelemetryLogs,
+
+		"upstream_keepalive_pool_size":    int64(s.UpstreamKeepalivePoolSize),
+		"upstream_keepalive_max_requests": int64(s.UpstreamKeepaliveMaxRequests),
+		"upstream_keepalive_idle_timeout": s.UpstreamKeepaliveIdleTimeout.String(),
+
+		"drain_timeout":  s.DrainTimeout.String(),
+		"worker_threads": int64(s.WorkerThreads),
+		"node_id":        s.NodeID,
+		"cluster_id":     s.ClusterID,
+		"run_dir":        s.RunDir,
+	}
+}
+
+func (s *PluginServer) shown() map[string]any {
+	timeouts := make(map[string]any, len(s.Timeouts))
+	for phase, t := range s.Timeouts {
+		timeouts[phase] = t.String()
+	}
+	return map[string]any{
+		"name": s.Name, "address": s.Address, "carrier": s.Carrier, "processes": int64(s.Processes),
+		"timeout": s.Timeout.String(), "timeouts": timeouts, "start_timeout": s.StartTimeout.String(),
+		"fail_mode": s.FailMode, "fail_status": int64(s.FailStatus), "max_in_flight": int64(s.MaxInFlight),
+	}
+}
+
+// words are the words of the setting headers.
+func (h HeaderTokens) words() []string {
+	var words []string
+	for _, w := range []struct {
+		on   bool
+		word string
+	}{{h.ServerTokens, "server_tokens"}, {h.LatencyTokens, "latency_tokens"}, {h.RequestID, "X-Kong-Request-Id"}, {h.UpstreamStatus, "X-Kong-Upstream-Status"}} {
+		if w.on {
+			words = append(words, w.word)
+		}
+	}
+	return words
+}
+
+func upstreamWords(requestID bool) []string {
+	if requestID {
+		return []string{"X-Kong-Request-Id"}
+	}
+	return nil
+}
+
+func list[T any](in []T, write func(T) string) []any {
+	out := make([]any, len(in))
+	for i, v := range in {
+		out[i] = write(v)
+	}
+	return out
+}
+
+func text(s string) string { return s }
