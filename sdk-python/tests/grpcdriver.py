@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import grpc
-from hostdriver import Pending, chunk_frames, pack, unpack
+from hostdriver import DEFAULT_HELLO, Pending, chunk_frames, pack, unpack
 
 from outrigger._gen.proto import plugin_pb2 as pb
 from outrigger._gen.proto.plugin_pb2_grpc import PluginServerStub
@@ -31,9 +31,9 @@ class GrpcLane:
         self.goaway: list[Any] | None = None
         self.ready = threading.Event()
         self.ended = threading.Event()
-        facts = hello or [1, "7f9a3c9e-0000-4000-8000-000000000001", "node-1", "0.1.0", ["10.0.0.0/8"], 0, 8 << 20, 65536]
-        names = ["version", "node_id", "hostname", "gateway_version", "trusted_cidrs", "log_level", "max_body", "max_shared"]
-        self._out.put(pb.DispatchRequest(hello=pb.HostHello(**dict(zip(names, facts, strict=True)))))
+        names = ["version", "node_id", "hostname", "gateway_version", "trusted_cidrs", "log_level", "max_body", "max_shared", "cluster_id"]
+        facts = dict(zip([*names, "telemetry_logs"], hello or DEFAULT_HELLO, strict=True))
+        self._out.put(pb.DispatchRequest(hello=pb.HostHello(**facts)))
         self._stream = PluginServerStub(channel).Dispatch(iter(self._out.get, None))
         self._reader = threading.Thread(target=self._read, args=(self._stream,), daemon=True)
         self._reader.start()
@@ -121,7 +121,7 @@ def blob(value: bytes) -> pb.Blob:
 def call_message(fields: list[Any]) -> pb.Call:
     (
         instance, phase, timeout, request_id, start, request, client, forwarded, route, service, consumer, credential, captures, shared,
-        response, service_response, chunk, last, request_body, response_body,
+        response, service_response, chunk, last, request_body, response_body, plugin, tls, groups,
     ) = fields  # fmt: skip
     call = pb.Call(instance=instance, phase=phase, timeout_ms=timeout, request_id=request_id, start_time=start, last=last)
     method, scheme, host, port, version, target, path, headers, *rest = request
@@ -152,6 +152,12 @@ def call_message(fields: list[Any]) -> pb.Call:
             call.captures.named.add(name=name, value=value)
     for key, value in (shared or {}).items():
         call.shared.add(key=key, value=pack(value))
+    for key, value in (plugin or {}).items():
+        call.plugin.add(key=key, value=pack(value))
+    if tls is not None:
+        call.tls.CopyFrom(pb.TLS(version=tls[0], cipher=tls[1], client_verify=tls[2], has_certificate=tls[3]))
+    for identity, name in groups or []:
+        call.groups.add(id=identity, name=name)
     if response is not None:
         call.response.CopyFrom(pb.Response(status=response[0], headers=headers_of(response[1]), source=response[2]))
     if service_response is not None:
@@ -200,8 +206,10 @@ def outcome_array(outcome: pb.Outcome, chunks: list[bytes]) -> list[Any]:
         elif code == 40:
             value = unpack(op.value) if op.HasField("value") else None
             operations.append([code, value, unpack(op.credential) if op.HasField("credential") else None])
-        elif code == 50:
+        elif code in (50, 51):
             operations.append([code, name, unpack(op.value) if op.HasField("value") else None])
+        elif code in (41, 42) or code >= 70:
+            operations.append([code, unpack(op.value)])
         else:
             operations.append([code, name, unpack(op.value) if op.HasField("value") else None, op.mode])
     error = [outcome.error.code, outcome.error.message, outcome.error.detail] if outcome.failed else None

@@ -31,6 +31,8 @@ HELLO, CALL, OUTCOME, ASK, ANSWER, CHUNK, CANCEL, LOG, GOAWAY, ENTITY = range(1,
 PHASES = {"rewrite": 1, "access": 2, "response": 3, "header_filter": 4, "body_filter": 5, "log": 6}
 HEADER = struct.Struct(">IIBBHI")
 SECONDS = 20.0
+DEFAULT_HELLO = [1, "7f9a3c9e-0000-4000-8000-000000000001", "node-1", "0.1.0", ["10.0.0.0/8"], 0, 8 << 20, 65536, "cluster-1", True]
+RECORD_ID = "7a1f0000-0000-4000-8000-000000000001"
 
 
 def pack(value: Any) -> bytes:
@@ -64,7 +66,7 @@ def call_fields(
         flat += [name, value]
     names = [
         "client", "forwarded", "route", "service", "consumer", "credential", "captures", "shared", "response", "service_response",
-        "chunk", "last", "request_body", "response_body",
+        "chunk", "last", "request_body", "response_body", "plugin", "tls", "groups",
     ]  # fmt: skip
     later: dict[str, Any] = dict.fromkeys(names)
     later["client"] = ["10.0.0.9", 40000, None, None, False]
@@ -142,8 +144,7 @@ class Lane:
         self.stray: list[tuple[int, int, Any]] = []
         self.ready = threading.Event()
         self.ended = threading.Event()
-        default = [1, "7f9a3c9e-0000-4000-8000-000000000001", "node-1", "0.1.0", ["10.0.0.0/8"], 0, 8 << 20, 65536]
-        self.send(frame(HELLO, 0, pack(default if hello is None else hello)))
+        self.send(frame(HELLO, 0, pack(DEFAULT_HELLO if hello is None else hello)))
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -320,7 +321,7 @@ class PluginServer:
         return plane.network, plane.address, plane.token
 
     def configure(self, plugin: str, instance: int = 1, config: dict[str, Any] | None = None) -> list[tuple[str, str]]:
-        request = pb.ConfigureRequest(instance_id=instance, plugin=plugin, config=json.dumps(config or {}).encode())
+        request = pb.ConfigureRequest(instance_id=instance, plugin=plugin, config=json.dumps(config or {}).encode(), record_id=RECORD_ID)
         response = self.control.Configure(request, timeout=SECONDS)
         return [(error.path, error.message) for error in response.errors]
 

@@ -153,6 +153,22 @@ class Probe(outrigger.Plugin):
         kong.service.request.set_header("X-Echo", kong.request.get_header("x-raw") or "")
         kong.ctx.shared.set("copy", kong.ctx.shared.get("value"))
 
+    async def do_gateway(self, kong: outrigger.AsyncPDK) -> None:
+        """What the call and the hello carry beside the request, and operations of every shape."""
+        seen = [kong.plugin.get_id(), kong.cluster.get_id(), kong.node.get_version(), kong.nginx.get_tls1_version_str()]
+        seen += [kong.ctx.plugin.get("count"), [group.name for group in kong.client.get_consumer_groups()]]
+        seen.append(await kong.client.tls.get_full_client_certificate_chain())
+        seen.append(await kong.vault.get("{vault://env/x}"))
+        await kong.service.set_upstream("pool")
+        kong.client.set_authenticated_consumer_groups([outrigger.ConsumerGroup(id="g-2", name="two")], "append")
+        kong.ctx.plugin.set("count", 2)
+        kong.ctx.shared.set("seen", seen)
+        kong.service.set_target("::1", 8080)
+        kong.telemetry.log("probe", {"a": 1}, "kind", "text")
+        kong.cache.set("k", {"v": b"\x00"}, 1.5)
+        with kong.tracing.start_span("work", {"size": 3}):
+            kong.log.notice("working")
+
     async def do_large(self, kong: outrigger.AsyncPDK) -> None:
         kong.response.exit(200, b"z" * 5_000_000)
 

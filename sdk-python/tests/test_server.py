@@ -18,7 +18,7 @@ from typing import Any
 import grpc
 import pytest
 from grpcdriver import GrpcLane
-from hostdriver import CALL, SECONDS, Lane, Pending, PluginServer, call_fields, ext, frame, pack
+from hostdriver import CALL, RECORD_ID, SECONDS, Lane, Pending, PluginServer, call_fields, ext, frame, pack
 
 from outrigger._gen.proto import plugin_pb2 as pb
 from outrigger._gen.proto.plugin_pb2_grpc import PluginServerStub
@@ -123,6 +123,29 @@ class TestCalls:
             assert outcome[2][0] == [1, "X-Echo", [b"caf\xe9"]]
             assert outcome[2][1] == [50, "copy", value]
             assert type(outcome[2][1][2]) is type(value)
+
+    def test_gateway_facts_and_generic_operations(self, lane: AnyLane) -> None:
+        tls = ["TLSv1.3", "TLS_AES_128_GCM_SHA256", "SUCCESS", True]
+        call_id, pending = lane.start(do("gateway", plugin={"count": 1}, tls=tls, groups=[["g-1", "one"]]))
+        for question, answer in (([8], "PEM"), ([13, "{vault://env/x}"], "secret"), ([7, "pool"], None)):
+            assert pending.next() == ("ask", question)
+            lane.answer(call_id, answer)
+        status, error, operations, _ = pending.outcome()
+        assert (status, error) == (0, None)
+        seen = [RECORD_ID, "cluster-1", "0.1.0", "TLSv1.3", 1, ["one"], "PEM", "secret"]
+        span = operations.pop()
+        assert operations == [
+            [70, ["pool"]],
+            [41, [[["g-2", "two"]], "append"]],
+            [51, "count", 2],
+            [50, "seen", seen],
+            [71, ["::1", 8080]],
+            [91, ["probe", {"a": 1}, "kind", "text", None]],
+            [92, ["k", {"v": b"\x00"}, 1.5]],
+        ]
+        fields = span[1][0]
+        assert (span[0], fields["id"], fields["parent"], fields["name"], fields["attributes"]) == (90, 1, 0, "work", {"size": 3})
+        assert fields["end"] >= fields["start"] > 1_700_000_000_000_000
 
     def test_entities(self, lane: AnyLane) -> None:
         lane.entity(3, {"id": "r", "name": "orders"})
@@ -358,6 +381,17 @@ class TestHostilePeers:
             assert bad.ended.wait(SECONDS)
             assert bad.goaway is not None
             assert bad.goaway[0] == "bad_frame"
+            assert set_headers(good.call(do("mark"))) == {"X-Mark": "one"}
+
+    def test_facts_that_do_not_decode_close_one_lane(self, server: PluginServer) -> None:
+        with server.lane() as bad, server.lane() as good:
+            fields = do("mark")
+            fields[5] = "no request"
+            _, pending = bad.start(fields)
+            assert pending.next() == ("end", None)
+            assert bad.goaway is not None
+            assert bad.goaway[0] == "bad_frame"
+            assert "do not decode" in bad.goaway[1]
             assert set_headers(good.call(do("mark"))) == {"X-Mark": "one"}
 
     def test_lane_lost_while_calls_run(self, server: PluginServer) -> None:

@@ -59,6 +59,15 @@ class EventLane(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def _give_up(self, message: str) -> None:
+        """Ends a lane whose host broke the wire's rules. Nothing leaves after the goaway."""
+        print(f"outrigger: lane closed: {message}", file=sys.stderr, flush=True)
+        self._flush()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.write(encode_goaway(BAD_FRAME, message))
+            transport.close()
+
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -76,11 +85,7 @@ class EventLane(asyncio.Protocol):
             self._close()
             return
         except BadFrame as err:
-            print(f"outrigger: lane closed: {err}", file=sys.stderr, flush=True)
-            self._flush()
-            if self._transport is not None:
-                self._transport.write(encode_goaway(BAD_FRAME, str(err)))
-            self._close()
+            self._give_up(str(err))
             return
         if state.ready:
             self._runner.accept(state.ready)
@@ -149,10 +154,10 @@ class EventLane(asyncio.Protocol):
 
     def lied(self, call: Call, message: str) -> None:
         """Closes the lane: what the host sent does not decode."""
-        print(f"outrigger: lane closed: {message}", file=sys.stderr, flush=True)
-        self.leave(BAD_FRAME, message)
-        self._runner.call(self._flush)
-        self.close()
+        if self._runner.is_current():
+            self._give_up(message)
+        else:
+            self._runner.call(self._give_up, message)
 
     def deliver(self, call: Call, outcome: Ended) -> None:
         """Sends the outcome of a sealed call."""
