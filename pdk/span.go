@@ -1,7 +1,9 @@
 package pdk
 
 import (
+	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -40,11 +42,12 @@ const (
 
 // NewSpan starts a span that belongs to nobody; what answers Tracing.StartSpan makes it so.
 func NewSpan(name string, attributes map[string]any) *Span {
-	return &Span{record: SpanRecord{Name: name, Start: time.Now().UnixMicro(), Attributes: maps.Clone(attributes), Status: SpanUnset}}
+	return &Span{record: SpanRecord{Name: name, Start: time.Now().UnixMicro(), Attributes: plainMap(attributes), Status: SpanUnset}}
 }
 
 // SetAttribute sets one attribute. Values are those of Ctx.Shared; another one is kept as text.
 func (s *Span) SetAttribute(key string, value any) {
+	value = plain(value)
 	s.change(func(r *SpanRecord) {
 		if r.Attributes == nil {
 			r.Attributes = map[string]any{}
@@ -55,7 +58,8 @@ func (s *Span) SetAttribute(key string, value any) {
 
 // AddEvent records that something happened now. The attributes may be nil.
 func (s *Span) AddEvent(name string, attributes map[string]any) {
-	s.change(func(r *SpanRecord) { r.addEvent(name, maps.Clone(attributes)) })
+	copied := plainMap(attributes)
+	s.change(func(r *SpanRecord) { r.addEvent(name, copied) })
 }
 
 // RecordError adds the event exception with the attribute exception.message and sets the status to error.
@@ -114,4 +118,78 @@ func (s *Span) change(f func(*SpanRecord)) {
 
 func (r *SpanRecord) addEvent(name string, attributes map[string]any) {
 	r.Events = append(r.Events, SpanEvent{Name: name, Time: time.Now().UnixMicro(), Attributes: attributes})
+}
+
+// maxSpanDepth is how deep an attribute may be nested; a deeper one is kept as text.
+const maxSpanDepth = 32
+
+// plainMap copies attributes; nil stays nil.
+func plainMap(attributes map[string]any) map[string]any {
+	if attributes == nil {
+		return nil
+	}
+	out := make(map[string]any, len(attributes))
+	for name, v := range attributes {
+		out[name] = plain(v)
+	}
+	return out
+}
+
+// plain copies an attribute into the types that have a wire form; what has none becomes text.
+func plain(v any) any {
+	if out, ok := plainValue(reflect.ValueOf(v), 0); ok {
+		return out
+	}
+	return fmt.Sprint(v)
+}
+
+func plainValue(v reflect.Value, depth int) (any, bool) {
+	if depth > maxSpanDepth {
+		return nil, false
+	}
+	switch v.Kind() {
+	case reflect.Invalid:
+		return nil, true
+	case reflect.Bool:
+		return v.Bool(), true
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return v.Int(), true
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		return v.Uint(), true
+	case reflect.Float32, reflect.Float64:
+		return v.Float(), true
+	case reflect.String:
+		return v.String(), true
+	case reflect.Interface, reflect.Pointer:
+		if v.IsNil() {
+			return nil, true
+		}
+		return plainValue(v.Elem(), depth+1)
+	case reflect.Slice, reflect.Array:
+		if v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8 {
+			return slices.Clone(v.Bytes()), true
+		}
+		list := make([]any, v.Len())
+		for i := range list {
+			var ok bool
+			if list[i], ok = plainValue(v.Index(i), depth+1); !ok {
+				return nil, false
+			}
+		}
+		return list, true
+	case reflect.Map:
+		if v.Type().Key().Kind() != reflect.String {
+			return nil, false
+		}
+		out := make(map[string]any, v.Len())
+		for it := v.MapRange(); it.Next(); {
+			item, ok := plainValue(it.Value(), depth+1)
+			if !ok {
+				return nil, false
+			}
+			out[it.Key().String()] = item
+		}
+		return out, true
+	}
+	return nil, false
 }

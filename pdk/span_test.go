@@ -27,7 +27,7 @@ func TestSpanRecordsUntilItIsFinished(t *testing.T) {
 	if !s.Finished() || r.End != end || r.End < r.Start || r.Start == 0 {
 		t.Errorf("times: %+v, the first end was %d", r, end)
 	}
-	if want := (map[string]any{"a": 1, "b": "x"}); !reflect.DeepEqual(r.Attributes, want) {
+	if want := (map[string]any{"a": int64(1), "b": "x"}); !reflect.DeepEqual(r.Attributes, want) {
 		t.Errorf("attributes %v; expected %v", r.Attributes, want)
 	}
 	if len(r.Events) != 2 || r.Events[0].Name != "hit" || r.Events[1].Attributes["exception.message"] != "boom" {

@@ -58,7 +58,7 @@ func check(op *wire.Op) error {
 		if op.Value == nil && op.Credential == nil {
 			return errNobody
 		}
-	case pdk.OpCtxSharedSet:
+	case pdk.OpCtxSharedSet, pdk.OpCtxPluginSet:
 		return checkValue(op.Value)
 	case pdk.OpLogSetSerializeValue:
 		if err := checkValue(op.Value); err != nil {
@@ -70,9 +70,48 @@ func check(op *wire.Op) error {
 		return checkSerialize(op.Name, op.Mode)
 	case pdk.OpServiceRequestSetRawBody, pdk.OpServiceRequestEnableBuffering, pdk.OpResponseSetRawBody:
 	default:
-		return fmt.Errorf("it does not exist")
+		return checkGeneric(op)
 	}
 	return nil
+}
+
+// checkGeneric checks an operation whose arguments are one array.
+func checkGeneric(op *wire.Op) (err error) {
+	switch op.Code {
+	case wire.OpClientSetAuthenticatedConsumerGroups:
+		_, _, err = groupsOfOp(op)
+	case wire.OpClientTLSSetClientVerify:
+		_, err = verifyOfOp(op)
+	case wire.OpServiceSetUpstream:
+		_, err = UpstreamOf(op)
+	case wire.OpServiceSetTarget:
+		_, _, err = TargetOf(op)
+	case wire.OpServiceSetRetries:
+		_, err = RetriesOf(op)
+	case wire.OpServiceSetTimeouts:
+		_, _, _, err = TimeoutsOf(op)
+	case wire.OpServiceSetFallbackTargets:
+		_, err = FallbackTargetsOf(op)
+	case wire.OpServiceSetTLSVerify:
+		_, err = TLSVerifyOf(op)
+	case wire.OpServiceSetTLSVerifyDepth:
+		_, err = TLSVerifyDepthOf(op)
+	case wire.OpServiceSetTLSCertKey:
+		_, _, err = TLSCertKeyOf(op)
+	case wire.OpServiceSetTLSVerifyStore:
+		_, err = TLSVerifyStoreOf(op)
+	case wire.OpTracingStartSpan:
+		_, _, _, err = SpanOf(op)
+	case wire.OpTelemetryLog:
+		_, err = TelemetryOf(op)
+	case wire.OpCacheSet:
+		_, _, _, err = CacheSetOf(op)
+	case wire.OpCacheDelete:
+		_, err = CacheDeleteOf(op)
+	default:
+		err = errors.New("it does not exist")
+	}
+	return err
 }
 
 // checkValue refuses what another plugin could not decode.
@@ -126,9 +165,11 @@ func checkHeaders(op *wire.Op) error {
 
 const transferEncoding = "transfer-encoding"
 
-// Apply checks an operation and applies it when what it changes lives on the facts: request headers, method and query, ctx.shared, status
-// and headers of the response. Header lists are changed in place, unless the two responses share one. handled is false for what the host
-// has to apply: path, scheme, bodies, buffering, exit, error, authenticate and log.set_serialize_value.
+// Apply checks an operation and applies it when what it changes lives on the facts: request headers, method and query, ctx.shared, consumer
+// groups, the result of verifying the client, status and headers of the response. Header lists are changed in place, unless the two responses
+// share one. handled is false for what the host has to apply: path, scheme, bodies, buffering, exit, error, authenticate, ctx.plugin (SetShared
+// does it), log.set_serialize_value, and the generic operations of service, tracing, telemetry and cache, which UpstreamOf, TargetOf, RetriesOf,
+// TimeoutsOf, FallbackTargetsOf, TLSVerifyOf, TLSVerifyDepthOf, TLSCertKeyOf, TLSVerifyStoreOf, SpanOf, TelemetryOf, CacheSetOf and CacheDeleteOf read.
 //
 // As long as there is no response, response headers gather in f.Response.
 func Apply(f *wire.Facts, op *wire.Op) (handled bool, err error) {
@@ -159,8 +200,18 @@ func Apply(f *wire.Facts, op *wire.Op) (handled bool, err error) {
 		}
 	case pdk.OpResponseClearHeader:
 		resp.Headers = clearHeader(ownHeaders(f), op.Name)
+	case pdk.OpClientSetAuthenticatedConsumerGroups:
+		groups, mode, err := groupsOfOp(op)
+		if err != nil {
+			return false, err
+		}
+		f.Groups = withGroups(f.Groups, groups, mode)
+	case pdk.OpClientTLSSetClientVerify:
+		if f.TLS.ClientVerify, err = verifyOfOp(op); err != nil {
+			return false, err
+		}
 	case pdk.OpCtxSharedSet:
-		f.Shared = setShared(f.Shared, op.Name, op.Value)
+		f.Shared = SetShared(f.Shared, op.Name, op.Value)
 	default:
 		return false, nil
 	}

@@ -13,7 +13,6 @@ import (
 // handle is what a plugin holds: it answers for its session as long as the session's serial is its own. It implements pdk.Backend; the methods
 // are in the files named after the namespaces.
 type handle struct {
-	pdk.Backend // the functions that follow in the next change
 	pdk      pdk.PDK
 	session  *Session
 	serial   uint64
@@ -97,7 +96,12 @@ const maxAsk = wire.MaxAskBytes - 64
 // ask puts a question to the host. The session is locked when ask is called and when it returns; in between it is not. An error means that the
 // answer must not be used.
 func (h *handle) ask(s *Session, fn int, args ...any) (wire.Answer, error) {
-	a := wire.Ask{Fn: wire.AskFn(pdk.Functions[fn].Ask)}
+	return h.question(s, fn, pdk.Functions[fn].Ask, args...)
+}
+
+// question is ask for a function that puts the question of another.
+func (h *handle) question(s *Session, fn int, number uint16, args ...any) (wire.Answer, error) {
+	a := wire.Ask{Fn: wire.AskFn(number)}
 	size := 0
 	for _, arg := range args {
 		raw, err := encodeValue(arg)
@@ -169,7 +173,12 @@ func bytesOf(fn int, a wire.Answer) ([]byte, error) {
 		}
 		err = fmt.Errorf("found %T, expected bytes", v)
 	}
-	return nil, &pdk.Error{Code: pdk.ErrHost.Code, Function: pdk.Functions[fn].Name, Message: "answer of the host: " + err.Error()}
+	return nil, strangeAnswer(fn, err)
+}
+
+// strangeAnswer is the error for an answer of the host that is not as it should be.
+func strangeAnswer(fn int, err error) error {
+	return &pdk.Error{Code: pdk.ErrHost.Code, Function: pdk.Functions[fn].Name, Message: "answer of the host: " + err.Error()}
 }
 
 // gone is the context of a handle whose handler has ended.

@@ -1,7 +1,6 @@
 package local
 
 import (
-	"bytes"
 	"strings"
 
 	"github.com/outrigger-gateway/outrigger/pdk"
@@ -244,33 +243,8 @@ func (h *handle) RequestGetRawBody() ([]byte, error) {
 		return nil, err
 	}
 	defer s.mu.Unlock()
-	v := &s.view
-	switch {
-	case v.hasRequestBody:
-	case s.call.HasRequestBody:
-		v.requestBody, v.hasRequestBody = s.call.RequestBody, true
-	default:
-		answer, err := h.ask(s, pdk.FnRequestGetRawBody)
-		if err != nil {
-			return nil, err
-		}
-		body, err := bytesOf(pdk.FnRequestGetRawBody, answer)
-		if err != nil {
-			return nil, err
-		}
-		if !v.hasRequestBody { // else it was set meanwhile
-			v.requestBody, v.hasRequestBody = body, true
-		}
-	}
-	return copied(v.requestBody), nil
-}
-
-// copied gives a plugin bytes of its own, never nil.
-func copied(b []byte) []byte {
-	if len(b) == 0 {
-		return []byte{}
-	}
-	return bytes.Clone(b)
+	body, err := h.body(s, pdk.FnRequestGetRawBody, pdk.AskRequestGetRawBody, &s.view.clientBody)
+	return copied(body, err)
 }
 
 // RequestGetStartTime implements pdk.Backend.

@@ -1,7 +1,6 @@
 package local
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -171,7 +170,22 @@ func (h *handle) ResponseSetRawBody(body []byte) error {
 		return err
 	}
 	defer s.mu.Unlock()
-	return s.setBody(pdk.FnResponseSetRawBody, body)
+	if err := s.setBody(pdk.FnResponseSetRawBody, body); err != nil {
+		return err
+	}
+	s.view.outgoing = knownBody{s.ops[len(s.ops)-1].Body, true}
+	return nil
+}
+
+// ResponseGetRawBody implements pdk.Backend.
+func (h *handle) ResponseGetRawBody() ([]byte, error) {
+	s, err := h.begin(pdk.FnResponseGetRawBody)
+	if err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	body, err := h.body(s, pdk.FnResponseGetRawBody, pdk.AskResponseGetRawBody, &s.view.outgoing)
+	return copied(body, err)
 }
 
 // ResponseExit implements pdk.Backend.
@@ -263,7 +277,7 @@ func exitBody(body any) (raw []byte, hasBody, isJSON bool, err error) {
 		if b == nil {
 			return nil, false, false, nil
 		}
-		return copied(b), true, false, nil
+		return append([]byte{}, b...), true, false, nil
 	case json.Marshaler:
 	default:
 		t := reflect.TypeOf(body)
@@ -276,11 +290,8 @@ func exitBody(body any) (raw []byte, hasBody, isJSON bool, err error) {
 			return nil, false, false, fmt.Errorf("body is a %T; expected nil, text, bytes, or a struct, map or list that is sent as JSON", body)
 		}
 	}
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(body); err != nil {
+	if raw, err = encodeJSON(body, ""); err != nil {
 		return nil, false, false, fmt.Errorf("body has no JSON form: %w", err)
 	}
-	return bytes.TrimSuffix(buf.Bytes(), []byte{'\n'}), true, true, nil
+	return raw, true, true, nil
 }

@@ -203,7 +203,7 @@ func (h *handle) ServiceRequestSetRawBody(body []byte) error {
 	if err := s.setBody(pdk.FnServiceRequestSetRawBody, body); err != nil {
 		return err
 	}
-	s.view.requestBody, s.view.hasRequestBody = s.ops[len(s.ops)-1].Body, true
+	s.view.clientBody = knownBody{s.ops[len(s.ops)-1].Body, true}
 	return nil
 }
 
@@ -213,7 +213,7 @@ func (s *Session) setBody(fn int, body []byte) error {
 		return err
 	}
 	op := s.op(fn)
-	op.Body, op.HasBody = copied(body), true
+	op.Body, op.HasBody = append([]byte{}, body...), true
 	return nil
 }
 
@@ -279,21 +279,6 @@ func (h *handle) ServiceResponseGetRawBody() ([]byte, error) {
 		return nil, err
 	}
 	defer s.mu.Unlock()
-	v := &s.view
-	switch {
-	case v.hasResponseBody:
-	case s.call.HasResponseBody:
-		v.responseBody, v.hasResponseBody = s.call.ResponseBody, true
-	default:
-		answer, err := h.ask(s, pdk.FnServiceResponseGetRawBody)
-		if err != nil {
-			return nil, err
-		}
-		body, err := bytesOf(pdk.FnServiceResponseGetRawBody, answer)
-		if err != nil {
-			return nil, err
-		}
-		v.responseBody, v.hasResponseBody = body, true
-	}
-	return copied(v.responseBody), nil
+	body, err := h.body(s, pdk.FnServiceResponseGetRawBody, pdk.AskServiceResponseGetRawBody, &s.view.upstreamBody)
+	return copied(body, err)
 }

@@ -24,7 +24,11 @@ type Node struct {
 	Trusted   []netip.Prefix // trusted_ips
 	LogLevel  uint8          // lines below it are not made; 0 debug to 7 emerg
 	MaxBody   int            // largest body that a plugin may set, in bytes; 0: no limit
-	MaxShared int            // largest ctx.shared, as SharedSize counts, in bytes; 0: no limit
+	MaxShared int            // largest ctx.shared and largest ctx.plugin, as SharedSize counts, in bytes; 0: no limit
+	ClusterID string         // "": the node belongs to no cluster
+	Version   string         // of the gateway
+	// TelemetryLogs says that the records of telemetry.log go somewhere.
+	TelemetryLogs bool
 }
 
 // Host is the other side of a session: who answers questions and takes log lines.
@@ -70,6 +74,7 @@ type Session struct {
 
 	ops    []wire.Op
 	values []string // arena of the values of ops
+	spans  []span
 	view   view
 
 	handle *handle
@@ -90,7 +95,7 @@ func Begin(c *wire.Call, node *Node, host Host) *Session {
 	s.state = open
 	s.call, s.facts, s.node, s.host = c, c.Facts, node, host
 	s.phase = pdk.PhaseFromCode(c.Phase)
-	s.view.begin(c.Facts)
+	s.view.begin(c)
 	if len(s.slab) == 0 {
 		s.slab = make([]handle, slabSize)
 	}
@@ -220,11 +225,24 @@ func (s *Session) finish(body []byte, err error) {
 	}
 }
 
-// fill puts the operations into the outcome, unless they are more than the wire carries: natively that must fail too.
+// maxOutcome bounds what an outcome carries beside bodies, in bytes, so that it fits into a frame.
+const maxOutcome = wire.MaxFrame - 1<<20
+
+// fill puts the spans and the operations into the outcome, unless they are more than the wire carries: natively that must fail too.
 func (s *Session) fill() {
-	items := 0
+	s.endSpans()
+	items, size := 0, 0
 	for i := range s.ops {
-		items += 8 + len(s.ops[i].Values) + 2*len(s.ops[i].Headers)
+		op := &s.ops[i]
+		items += 8 + len(op.Values) + 2*len(op.Headers)
+		size += len(op.Name) + len(op.Value) + len(op.Credential)
+		for _, v := range op.Values {
+			size += len(v)
+		}
+	}
+	if size > maxOutcome {
+		s.out.Err = &wire.Error{Code: wire.CodeTooLarge, Message: fmt.Sprintf("the operations of the handler hold %d bytes beside bodies; at most %d fit into an outcome", size, maxOutcome)}
+		return
 	}
 	if len(s.ops) > wire.MaxOps || items > wire.MaxItems {
 		s.out.Err = &wire.Error{Code: wire.CodeTooLarge, Message: fmt.Sprintf("the handler made %d operations; at most %d fit into an outcome", len(s.ops), wire.MaxOps)}
@@ -308,7 +326,7 @@ func (s *Session) Release() (idle bool) {
 	s.serial++
 	s.call, s.facts, s.node, s.host, s.out, s.onSeal = nil, nil, nil, nil, nil, nil
 	s.failure, s.ctx, s.cancel, s.deadline, s.handle = nil, nil, nil, time.Time{}, nil
-	s.ops, s.values = emptied(s.ops), emptied(s.values)
+	s.ops, s.values, s.spans = emptied(s.ops), emptied(s.values), emptied(s.spans)
 	s.view.reset()
 	idle = s.busy == 0
 	s.mu.Unlock()

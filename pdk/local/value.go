@@ -95,8 +95,8 @@ func findShared(shared []wire.SharedValue, key string) []byte {
 	return nil
 }
 
-// setShared keeps a value under a key, in place; a nil value removes it.
-func setShared(shared []wire.SharedValue, key string, value []byte) []wire.SharedValue {
+// SetShared keeps a value under a key of ctx.shared or ctx.plugin, in place; a nil value removes it.
+func SetShared(shared []wire.SharedValue, key string, value []byte) []wire.SharedValue {
 	i := slices.IndexFunc(shared, func(s wire.SharedValue) bool { return s.Key == key })
 	switch {
 	case isNil(value):

@@ -55,7 +55,7 @@ func runVector(t *testing.T, v *vectors.Vector) {
 	hello := v.Node.Hello()
 	node := Node{
 		ID: hello.NodeID, Hostname: hello.Hostname, Trusted: v.Node.TrustedCIDRs, LogLevel: hello.LogLevel,
-		MaxBody: int(hello.MaxBody), MaxShared: int(hello.MaxShared),
+		MaxBody: int(hello.MaxBody), MaxShared: int(hello.MaxShared), ClusterID: hello.ClusterID, Version: hello.GatewayVersion, TelemetryLogs: hello.TelemetryLogs,
 	}
 	program := conformance.Program{Calls: v.Calls, Together: v.Together}
 	host := &vectorHost{Asker: v.Asker()}

@@ -1,6 +1,8 @@
 package local
 
 import (
+	"fmt"
+
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
@@ -14,44 +16,74 @@ type view struct {
 	status   int
 	response headerList
 
-	shared      []wire.SharedValue
-	sharedBuf   []wire.SharedValue
-	sharedOwned bool
-	sharedSize  int // valid when sharedOwned
+	shared valueList // ctx.shared
+	plugin valueList // ctx.plugin
 
 	authenticated bool // consumer and credential replace those of the facts
 	consumer      *pdk.Consumer
 	credential    *pdk.Credential
 
-	requestBody     []byte // as asked, sent with the call, or set
-	hasRequestBody  bool
-	responseBody    []byte
-	hasResponseBody bool
+	groups       []wire.Group
+	groupsOwned  bool
+	clientBody   knownBody          // of the request: as asked, sent with the call, or set
+	upstreamBody knownBody          // as the upstream sent it
+	outgoing     knownBody          // of the response: as asked or set
+	cached       []wire.SharedValue // what this handler wrote to the cache; a nil value: deleted
 }
 
-func (v *view) begin(f *wire.Facts) {
+// knownBody is a body that needs no question.
+type knownBody struct {
+	bytes []byte
+	known bool
+}
+
+func (v *view) begin(c *wire.Call) {
+	f := c.Facts
 	v.method, v.rawQuery, v.status = f.Request.Method, f.Request.RawQuery, f.Response.Status
 	v.request.lines = f.Request.Headers
 	v.response.lines = f.Response.Headers
-	v.shared = f.Shared
+	v.shared.list, v.plugin.list, v.groups = f.Shared, c.Plugin, f.Groups
+	v.clientBody = knownBody{c.RequestBody, c.HasRequestBody}
+	v.upstreamBody = knownBody{c.ResponseBody, c.HasResponseBody}
 }
 
 func (v *view) reset() {
-	request, response := v.request.reset(), v.response.reset()
-	sharedBuf := v.sharedBuf
-	if v.sharedOwned {
-		sharedBuf = v.shared
-	}
-	*v = view{request: request, response: response, sharedBuf: emptied(sharedBuf)}
+	*v = view{request: v.request.reset(), response: v.response.reset(), shared: v.shared.reset(), plugin: v.plugin.reset(), cached: emptied(v.cached)}
 }
 
-// ownShared makes the list of shared values one that may be changed.
-func (v *view) ownShared() {
-	if !v.sharedOwned {
-		v.sharedOwned = true
-		v.sharedSize = SharedSize(v.shared)
-		v.shared = append(v.sharedBuf[:0], v.shared...)
+// valueList is a list of values by key, ctx.shared or ctx.plugin, that is copied before it is changed.
+type valueList struct {
+	list  []wire.SharedValue
+	buf   []wire.SharedValue
+	owned bool
+	size  int // as SharedSize counts; valid when owned
+}
+
+// set keeps a value under a key; a nil value removes it. It refuses what would make the list larger than limit, in bytes; 0: no limit.
+func (l *valueList) set(name, key string, raw []byte, limit int) error {
+	if !l.owned {
+		l.owned, l.size = true, SharedSize(l.list)
+		l.list = append(l.buf[:0], l.list...)
 	}
+	size := l.size
+	if old := findShared(l.list, key); old != nil {
+		size -= sharedSize(key, old)
+	}
+	if !isNil(raw) {
+		if size += sharedSize(key, raw); limit > 0 && size > limit {
+			return fmt.Errorf("with the value under %q %s would hold %d bytes; at most %d (max_shared) are allowed", key, name, size, limit)
+		}
+	}
+	l.list, l.size = SetShared(l.list, key, raw), size
+	return nil
+}
+
+func (l *valueList) reset() valueList {
+	buf := l.buf
+	if l.owned {
+		buf = l.list
+	}
+	return valueList{buf: emptied(buf)}
 }
 
 // headerList is a list of header lines that is copied before it is changed.
