@@ -19,10 +19,6 @@ const NO_GROUPS: ConsumerGroups = Object.freeze([]);
 
 /** Namespaces client, client.tls and router. */
 export class ClientCall extends ServiceCall {
-  #identity: { consumer: Consumer | null; credential: Credential | null } | null = null;
-  /** The consumer groups, once they are known. */
-  #groups: ConsumerGroups | null = null;
-
   clientGetIp(): string {
     this.check(F.clientGetIp);
     return this.view.item(Field.client, ClientField.ip)?.text() ?? "";
@@ -46,14 +42,14 @@ export class ClientCall extends ServiceCall {
 
   clientGetCredential(): Credential | null {
     this.check(F.clientGetCredential);
-    if (this.#identity !== null) return this.#identity.credential;
+    if (this.written.identity !== null) return this.written.identity.credential;
     const document = this.view.reader(Field.credential)?.raw();
     return document === undefined ? null : (new Entity(document).value() as Credential);
   }
 
   clientGetConsumer(): Consumer | null {
     this.check(F.clientGetConsumer);
-    if (this.#identity !== null) return this.#identity.consumer;
+    if (this.written.identity !== null) return this.written.identity.consumer;
     return this.#entity(Field.consumer) as Consumer | null;
   }
 
@@ -105,7 +101,7 @@ export class ClientCall extends ServiceCall {
       throw this.argError(fn, "consumer and credential are both null");
     }
     this.record({ kind: "authenticate", code: fn.op, consumer: encodedConsumer, credential: encodedCredential });
-    this.#identity = {
+    this.writes().identity = {
       consumer: encodedConsumer === null ? null : (new Entity(encodedConsumer).value() as Consumer),
       credential: encodedCredential === null ? null : (new Entity(encodedCredential).value() as Credential),
     };
@@ -182,12 +178,11 @@ export class ClientCall extends ServiceCall {
     const known = mode === "append" ? this.#knownGroups() : NO_GROUPS;
     const byId = new Map([...known, ...groups].reverse().map((group) => [group.id, group]));
     const added = [...byId.values()].reverse().filter(({ id }) => !known.some((group) => group.id === id));
-    this.#groups = Object.freeze(mode === "append" ? [...known, ...added] : [...groups]);
+    this.writes().groups = Object.freeze(mode === "append" ? [...known, ...added] : [...groups]);
   }
 
   #knownGroups(): ConsumerGroups {
-    this.#groups ??= this.#groupFacts();
-    return this.#groups;
+    return this.written.groups ?? this.#groupFacts();
   }
 
   #groupFacts(): ConsumerGroups {

@@ -18,12 +18,6 @@ type Scope = "shared" | "plugin";
 
 /** Values under keys: namespaces ctx.shared, ctx.plugin and cache, and the context of nginx. */
 export class ContextCall extends ClientCall {
-  // What reads see instead of the facts, once the handler has written.
-  #shared: ValueOverlay | null = null;
-  #plugin: ValueOverlay | null = null;
-  /** What the handler has written into the cache. */
-  #cached: Map<string, Uint8Array> | null = null;
-
   ctxSharedGet(key: string): unknown {
     return this.#get(F.ctxSharedGet, "shared", key);
   }
@@ -52,7 +46,7 @@ export class ContextCall extends ClientCall {
     this.check(fn);
     this.textArg(fn, "key", key);
     const name = prefix + key;
-    const overlay = scope === "shared" ? this.#shared : this.#plugin;
+    const overlay = this.written[scope];
     if (overlay !== null) {
       const value = overlay.get(name);
       return value === undefined ? null : decodeValue(value);
@@ -86,12 +80,9 @@ export class ContextCall extends ClientCall {
   }
 
   #overlay(scope: Scope): ValueOverlay {
-    if (scope === "shared") {
-      this.#shared ??= new ValueOverlay(this.#facts(Field.shared));
-      return this.#shared;
-    }
-    this.#plugin ??= new ValueOverlay(this.#facts(Field.plugin));
-    return this.#plugin;
+    const writes = this.writes();
+    writes[scope] ??= new ValueOverlay(this.#facts(Field[scope]));
+    return writes[scope];
   }
 
   #facts(field: number): Map<string, Uint8Array> {
@@ -107,7 +98,7 @@ export class ContextCall extends ClientCall {
     const fn = F.cacheGet;
     this.check(fn);
     this.#cacheKeyArg(fn, key);
-    const written = this.#cached?.get(key);
+    const written = this.written.cache?.get(key);
     return written === undefined ? this.ask(fn, key) : decodeValue(written);
   }
 
@@ -131,7 +122,7 @@ export class ContextCall extends ClientCall {
     args.raw(encoded);
     args.float(ttl);
     this.record({ kind: "generic", code: fn.op, args: args.take() });
-    this.#written().set(key, encoded);
+    this.#writeCache(key, encoded);
   }
 
   cacheDelete(key: string): void {
@@ -139,7 +130,7 @@ export class ContextCall extends ClientCall {
     this.check(fn);
     this.#cacheKeyArg(fn, key);
     this.recordArgs(fn, [key]);
-    this.#written().set(key, NIL);
+    this.#writeCache(key, NIL);
   }
 
   #cacheKeyArg(fn: PdkFunction, key: unknown): void {
@@ -150,8 +141,9 @@ export class ContextCall extends ClientCall {
     }
   }
 
-  #written(): Map<string, Uint8Array> {
-    this.#cached ??= new Map();
-    return this.#cached;
+  #writeCache(key: string, value: Uint8Array): void {
+    const writes = this.writes();
+    writes.cache ??= new Map();
+    writes.cache.set(key, value);
   }
 }

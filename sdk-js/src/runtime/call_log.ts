@@ -114,12 +114,13 @@ export class LogCall extends ContextCall {
       throw this.argError(fn, `attributes is ${kindOf(attributes)}; expected an object`);
     }
     if (!this.open) return new Span(name, attributes);
-    this.trace ??= new Trace();
-    return this.trace.start(name, attributes);
+    const writes = this.writes();
+    writes.trace ??= new Trace();
+    return writes.trace.start(name, attributes);
   }
 
   tracingActiveSpan(): Span | null {
     this.check(F.tracingActiveSpan);
-    return this.trace?.active() ?? null;
+    return this.written.trace?.active() ?? null;
   }
 }

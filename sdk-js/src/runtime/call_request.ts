@@ -4,7 +4,7 @@ import { BadBody, readBody } from "./body_read.js";
 import { CallArguments } from "./call_arguments.js";
 import { type Line, quote } from "./headers.js";
 import { readableType } from "./media_type.js";
-import { firstValue, headerMap, LineOverlay } from "./overlay.js";
+import { firstValue, headerMap } from "./overlay.js";
 import { DEFAULT_LIMIT, queryArgs } from "./target.js";
 import { Field, RequestField } from "./view.js";
 
@@ -13,14 +13,6 @@ const ForwardedField = { scheme: 0, host: 1, port: 2, path: 3, prefix: 4 };
 
 /** Namespace request. */
 export class RequestCall extends CallArguments {
-  // What reads see instead of the facts, once the handler has written.
-  #headers: LineOverlay | null = null;
-  #method: string | null = null;
-  #rawQuery: string | null = null;
-  #body: Uint8Array | null = null;
-
-  // request
-
   requestGetScheme(): string {
     this.check(F.requestGetScheme);
     return this.#requestText(RequestField.scheme);
@@ -68,7 +60,7 @@ export class RequestCall extends CallArguments {
 
   requestGetMethod(): string {
     this.check(F.requestGetMethod);
-    return this.#method ?? this.#requestText(RequestField.method);
+    return this.written.method ?? this.#requestText(RequestField.method);
   }
 
   requestGetPath(): string {
@@ -88,7 +80,7 @@ export class RequestCall extends CallArguments {
 
   requestGetRawQuery(): string {
     this.check(F.requestGetRawQuery);
-    return this.#query();
+    return this.rawQuery();
   }
 
   requestGetQueryArg(name: string): QueryValue | null {
@@ -96,7 +88,7 @@ export class RequestCall extends CallArguments {
     this.check(fn);
     this.textArg(fn, "name", name);
     let left = DEFAULT_LIMIT;
-    for (const [found, value] of queryArgs(this.#query())) {
+    for (const [found, value] of queryArgs(this.rawQuery())) {
       if (left-- === 0) break;
       if (found === name) return value;
     }
@@ -108,7 +100,7 @@ export class RequestCall extends CallArguments {
     this.check(fn);
     const limit = this.limitArg(fn, "maxArgs", maxArgs);
     const args: [string, QueryValue][] = [];
-    for (const arg of queryArgs(this.#query())) {
+    for (const arg of queryArgs(this.rawQuery())) {
       if (args.length === limit) return new Query(args, true);
       args.push(arg);
     }
@@ -142,12 +134,13 @@ export class RequestCall extends CallArguments {
   }
 
   async #rawBody(fn: PdkFunction): Promise<Uint8Array> {
-    this.#body ??= this.bodyField(Field.requestBody);
-    if (this.#body === null) {
+    const writes = this.writes();
+    writes.requestBody ??= this.bodyField(Field.requestBody);
+    if (writes.requestBody === null) {
       const body = this.bytesAnswer(fn, await this.ask(fn));
-      this.#body ??= body; // else it was set meanwhile
+      writes.requestBody ??= body; // else it was set meanwhile
     }
-    return this.#body;
+    return writes.requestBody;
   }
 
   requestGetStartTime(): number {
@@ -184,9 +177,10 @@ export class RequestCall extends CallArguments {
     return this.view.item(Field.request, RequestField.path)?.text() ?? this.#rawPath();
   }
 
-  #query(): string {
-    this.#rawQuery ??= this.view.item(Field.request, RequestField.rawQuery)?.text() ?? this.#targetQuery();
-    return this.#rawQuery;
+  /** The query as the handler sees it now. */
+  protected rawQuery(): string {
+    const { rawQuery } = this.written;
+    return rawQuery ?? this.view.item(Field.request, RequestField.rawQuery)?.text() ?? this.#targetQuery();
   }
 
   #targetQuery(): string {
@@ -197,41 +191,18 @@ export class RequestCall extends CallArguments {
 
   /** A request header as the handler sees it now. */
   protected requestHeader(name: string): string | null {
-    if (this.#headers !== null) return firstValue(this.#headers.lines(), name);
+    const { requestHeaders } = this.written;
+    if (requestHeaders !== null) return firstValue(requestHeaders.lines(), name);
     return this.view.header(Field.request, RequestField.headers, name);
   }
 
   /** The lines of the request headers as the handler sees them now. */
   protected requestLines(): readonly Line[] {
-    return this.#headers?.lines() ?? this.view.lines(Field.request, RequestField.headers);
-  }
-
-  /** The query as the handler sees it now. */
-  protected rawQuery(): string {
-    return this.#query();
+    return this.written.requestHeaders?.lines() ?? this.view.lines(Field.request, RequestField.headers);
   }
 
   protected scheme(): string {
     return this.#requestText(RequestField.scheme);
-  }
-
-  // What later reads of the handler see.
-
-  protected writeRequestLines(change: (lines: Line[]) => void): void {
-    this.#headers ??= new LineOverlay(() => this.view.lines(Field.request, RequestField.headers));
-    this.#headers.write(change);
-  }
-
-  protected writeMethod(method: string): void {
-    this.#method = method;
-  }
-
-  protected writeRawQuery(query: string): void {
-    this.#rawQuery = query;
-  }
-
-  protected writeRequestBody(body: Uint8Array): void {
-    this.#body = body;
   }
 
   /**

@@ -15,24 +15,18 @@ const ResponseField = { status: 0, headers: 1, source: 2 };
 
 /** Namespaces response and service.response. */
 export class ResponseCall extends ServiceRequestCall {
-  // What reads see instead of the facts, once the handler has written.
-  #headers: LineOverlay | null = null;
-  #status: number | null = null;
-  /** The body that the client would get, once it is known. */
-  #body: Uint8Array | null = null;
-  #upstreamBody: Uint8Array | null = null;
-
   // response
 
   responseGetStatus(): number {
     this.check(F.responseGetStatus);
-    return this.#status ?? this.view.item(Field.response, ResponseField.status)?.uint() ?? 0;
+    return this.written.responseStatus ?? this.view.item(Field.response, ResponseField.status)?.uint() ?? 0;
   }
 
   responseGetHeader(name: string): string | null {
     this.check(F.responseGetHeader);
     this.textArg(F.responseGetHeader, "name", name);
-    if (this.#headers !== null) return firstValue(this.#headers.lines(), name);
+    const { responseHeaders } = this.written;
+    if (responseHeaders !== null) return firstValue(responseHeaders.lines(), name);
     return this.view.header(Field.response, ResponseField.headers, name);
   }
 
@@ -40,7 +34,10 @@ export class ResponseCall extends ServiceRequestCall {
     const fn = F.responseGetHeaders;
     this.check(fn);
     const limit = this.limitArg(fn, "maxHeaders", maxHeaders);
-    return headerMap(this.#headers?.lines() ?? this.view.lines(Field.response, ResponseField.headers), limit);
+    return headerMap(
+      this.written.responseHeaders?.lines() ?? this.view.lines(Field.response, ResponseField.headers),
+      limit,
+    );
   }
 
   responseGetSource(): string {
@@ -53,7 +50,7 @@ export class ResponseCall extends ServiceRequestCall {
     this.check(fn);
     this.statusArg(fn, status, 100);
     this.record({ kind: "status", code: fn.op, status });
-    this.#status = status;
+    this.writes().responseStatus = status;
   }
 
   responseSetHeader(name: string, value: HeaderValue): void {
@@ -92,18 +89,19 @@ export class ResponseCall extends ServiceRequestCall {
     this.check(fn);
     const bytes = this.bodyArg(fn, body);
     this.record({ kind: "bytes", code: fn.op, bytes });
-    this.#body = bytes;
+    this.writes().responseBody = bytes;
   }
 
   async responseGetRawBody(): Promise<Uint8Array> {
     const fn = F.responseGetRawBody;
     this.check(fn);
-    this.#body ??= this.bodyField(Field.responseBody);
-    if (this.#body === null) {
+    const writes = this.writes();
+    writes.responseBody ??= this.bodyField(Field.responseBody);
+    if (writes.responseBody === null) {
       const body = this.bytesAnswer(fn, await this.ask(fn));
-      this.#body ??= body; // else it was set meanwhile
+      writes.responseBody ??= body; // else it was set meanwhile
     }
-    return this.#body.slice();
+    return writes.responseBody.slice();
   }
 
   responseExit(status: number, body: ExitBody, headers: HeaderMap | null): never {
@@ -128,8 +126,9 @@ export class ResponseCall extends ServiceRequestCall {
   }
 
   #responseLines(): LineOverlay {
-    this.#headers ??= new LineOverlay(() => this.view.lines(Field.response, ResponseField.headers));
-    return this.#headers;
+    const writes = this.writes();
+    writes.responseHeaders ??= new LineOverlay(() => this.view.lines(Field.response, ResponseField.headers));
+    return writes.responseHeaders;
   }
 
   #setResponseHeader(fn: PdkFunction, name: string, values: readonly string[]): void {
@@ -222,8 +221,9 @@ export class ResponseCall extends ServiceRequestCall {
   }
 
   async #serviceBody(fn: PdkFunction): Promise<Uint8Array> {
-    this.#upstreamBody ??= this.bodyField(Field.responseBody) ?? this.bytesAnswer(fn, await this.ask(fn));
-    return this.#upstreamBody;
+    const writes = this.writes();
+    writes.upstreamBody ??= this.bodyField(Field.responseBody) ?? this.bytesAnswer(fn, await this.ask(fn));
+    return writes.upstreamBody;
   }
 
   #upstreamHeader(name: string): string | null {

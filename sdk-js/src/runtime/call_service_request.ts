@@ -4,6 +4,7 @@ import { BodyFault, type WrittenBody, writeBodyOf } from "./body_write.js";
 import { RequestCall } from "./call_request.js";
 import { addRequestLines, kindOf, quote, setLines, setRequestLines } from "./headers.js";
 import { type BodyType, boundaryOf, writableType } from "./media_type.js";
+import { LineOverlay } from "./overlay.js";
 import {
   encodeQuery,
   escapePath,
@@ -14,6 +15,7 @@ import {
   schemeFault,
   withoutArg,
 } from "./target.js";
+import { Field, RequestField } from "./view.js";
 
 /** Namespace service.request. */
 export class ServiceRequestCall extends RequestCall {
@@ -37,7 +39,7 @@ export class ServiceRequestCall extends RequestCall {
   serviceRequestSetRawQuery(query: string): void {
     this.check(F.serviceRequestSetRawQuery);
     this.recordText(F.serviceRequestSetRawQuery, rawQueryFault(query), query);
-    this.writeRawQuery(query);
+    this.writes().rawQuery = query;
   }
 
   serviceRequestSetQuery(args: QueryMap): void {
@@ -51,7 +53,7 @@ export class ServiceRequestCall extends RequestCall {
       throw cause;
     }
     this.record({ kind: "bytesText", code: F.serviceRequestSetRawQuery.op, text: query });
-    this.writeRawQuery(query);
+    this.writes().rawQuery = query;
   }
 
   serviceRequestClearQueryArg(name: string): void {
@@ -62,13 +64,13 @@ export class ServiceRequestCall extends RequestCall {
     const query = withoutArg(before, name);
     if (query === before) return;
     this.record({ kind: "bytesText", code: F.serviceRequestSetRawQuery.op, text: query });
-    this.writeRawQuery(query);
+    this.writes().rawQuery = query;
   }
 
   serviceRequestSetMethod(method: string): void {
     this.check(F.serviceRequestSetMethod);
     this.recordText(F.serviceRequestSetMethod, methodFault(method), method);
-    this.writeMethod(method);
+    this.writes().method = method;
   }
 
   serviceRequestSetHeader(name: string, value: HeaderValue): void {
@@ -83,7 +85,7 @@ export class ServiceRequestCall extends RequestCall {
     const values = this.headerArg(fn, name, value);
     if (values.length === 0) return;
     this.record({ kind: "header", code: fn.op, name, values });
-    this.writeRequestLines((lines) => addRequestLines(lines, name, values));
+    this.#requestHeaders().write((lines) => addRequestLines(lines, name, values));
   }
 
   serviceRequestClearHeader(name: string): void {
@@ -91,7 +93,7 @@ export class ServiceRequestCall extends RequestCall {
     this.check(fn);
     this.headerNameArg(fn, name);
     this.record({ kind: "text", code: fn.op, text: name });
-    this.writeRequestLines((lines) => setLines(lines, name, []));
+    this.#requestHeaders().write((lines) => setLines(lines, name, []));
   }
 
   serviceRequestSetHeaders(headers: HeaderMap): void {
@@ -105,7 +107,7 @@ export class ServiceRequestCall extends RequestCall {
     this.check(fn);
     const bytes = this.bodyArg(fn, body);
     this.record({ kind: "bytes", code: fn.op, bytes });
-    this.writeRequestBody(bytes);
+    this.writes().requestBody = bytes;
   }
 
   serviceRequestSetBody(value: unknown, mimetype: string | null): void {
@@ -123,7 +125,7 @@ export class ServiceRequestCall extends RequestCall {
     const { bytes, contentType } = this.#writtenBody(fn, value, type, boundary);
     const values = this.headerArg(fn, "Content-Type", contentType);
     this.record({ kind: "bytes", code: F.serviceRequestSetRawBody.op, bytes: this.sizedBody(fn, bytes) });
-    this.writeRequestBody(bytes);
+    this.writes().requestBody = bytes;
     this.#setRequestHeader("Content-Type", values);
   }
 
@@ -136,8 +138,14 @@ export class ServiceRequestCall extends RequestCall {
     }
   }
 
+  #requestHeaders(): LineOverlay {
+    const writes = this.writes();
+    writes.requestHeaders ??= new LineOverlay(() => this.view.lines(Field.request, RequestField.headers));
+    return writes.requestHeaders;
+  }
+
   #setRequestHeader(name: string, values: readonly string[]): void {
     this.record({ kind: "header", code: F.serviceRequestSetHeader.op, name, values });
-    this.writeRequestLines((lines) => setRequestLines(lines, name, values));
+    this.#requestHeaders().write((lines) => setRequestLines(lines, name, values));
   }
 }

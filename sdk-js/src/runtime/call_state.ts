@@ -7,8 +7,8 @@ import { encodeValue } from "./msgpack_write.js";
 import type { Node } from "./node.js";
 import { type Answer, DONE, failed, NO_OPS, type Op, type Outcome } from "./ops.js";
 import { encodeText } from "./text.js";
-import type { Trace } from "./trace.js";
 import type { CallView } from "./view.js";
+import { NOTHING_WRITTEN, Written } from "./written.js";
 
 /** Names of the phases by their code on the wire. */
 export const PHASES = ["", "rewrite", "access", "response", "header_filter", "body_filter", "log"] as const;
@@ -67,8 +67,8 @@ export class CallState {
   #state: State = "open";
   #ops: Op[] | null = null;
   #items = 0;
-  /** The spans of the handler, once it has started one. */
-  protected trace: Trace | null = null;
+  /** What reads see instead of the facts. */
+  protected written: Readonly<Written> = NOTHING_WRITTEN;
   /** Resolves when the last question that was put is answered. */
   #turn: Promise<unknown> | null = null;
 
@@ -125,6 +125,12 @@ export class CallState {
     return this.#ops ?? NO_OPS;
   }
 
+  /** What reads see instead of the facts, to be changed. */
+  protected writes(): Written {
+    if (this.written === NOTHING_WRITTEN) this.written = new Written();
+    return this.written as Written;
+  }
+
   /** Records an operation. A handler that records more than the host takes fails when it ends. */
   protected record(op: Op): void {
     this.#ops ??= [];
@@ -153,8 +159,8 @@ export class CallState {
 
   /** Ends the spans that the handler has left and records them all. */
   #recordSpans(): void {
-    if (this.trace === null) return;
-    for (const op of this.trace.finish()) this.record(op);
+    if (this.written.trace === null) return;
+    for (const op of this.written.trace.finish()) this.record(op);
   }
 
   /** Puts a question to the host, after the answer to the one before. Nothing that arrives after the end of the call is given out. */
