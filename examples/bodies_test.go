@@ -19,7 +19,7 @@ func randomBytes(seed byte, size int64) []byte {
 }
 
 // Request bodies reach handlers and the upstream byte by byte, whatever their size, announced or not; handlers may replace them.
-func TestRequestBodies(t *testing.T) {
+func TestLesson16RequestBodiesByteForByte(t *testing.T) {
 	t.Parallel()
 	up := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		sum, size := digest(t, r.Body)
@@ -90,6 +90,10 @@ func TestRequestBodies(t *testing.T) {
 						}
 					}
 					over := randomBytes(4, limit+1)
+					// The handler that asks is told by a code, and the body is whole for the upstream when it goes on.
+					if status, found := post(path, over, false, "X-Catch", "1"); kind == "body" && (status != 200 || found != "bad_data|"+describe(over)) {
+						t.Errorf("%s with %d bytes: found %d %q, expected the code of the error and the whole body", path, len(over), status, found)
+					}
 					for _, chunked := range []bool{false, true} {
 						if status, found := post(path, over, chunked); status != 500 {
 							t.Errorf("%s with %d bytes: found %d %q, expected 500", path, len(over), status, found)
@@ -105,7 +109,7 @@ func TestRequestBodies(t *testing.T) {
 }
 
 // Digests of bodies that are empty, larger than a chunk, and announced or not; and the rewrite phase of a plugin that is configured globally.
-func TestDigestGlobal(t *testing.T) {
+func TestLesson16ResponseBodiesByteForByte(t *testing.T) {
 	t.Parallel()
 	big, over := randomBytes(1, 3<<20), randomBytes(2, 9<<20) // max_body is 8 MiB
 	up := serve(t, func(w http.ResponseWriter, r *http.Request) {

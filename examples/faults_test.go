@@ -2,7 +2,6 @@ package examples
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -23,6 +22,7 @@ var faults = []struct {
 	{do: "nothing", closed: 200, open: 200},
 	{do: "raise", closed: 500, open: 200},
 	{do: "raise-after-read", closed: 500, open: 200},
+	{do: "raise-between", closed: 500, open: 200},
 	{do: "raise-after-write", closed: 500, open: 200},
 	{do: "raise-odd", closed: 500, open: 200},
 	{do: "raise-loud", closed: 500, open: 200},
@@ -59,14 +59,21 @@ func patient(carrier string) []server {
 	return all
 }
 
-// However a handler ends, the client gets the answer of the fail mode, nothing that the handler wrote stays, and the next request is served.
-func TestFaults(t *testing.T) {
+// However a handler ends, before, between or after its calls of the PDK, the client gets the answer of the fail mode, nothing that the handler wrote
+// stays, the next request is served, and a request that was there before is not disturbed.
+func TestLesson01HandlerThatFailsDelaysNobody(t *testing.T) {
 	t.Parallel()
 	for _, carrier := range carriers {
 		t.Run(carrier, func(t *testing.T) {
 			t.Parallel()
 			up := echoUpstream(t)
-			g := launch{settings: settings{"plugin_servers": patient(carrier)}, entities: routes(up.URL, faultRoutes()...)}.start(t)
+			list := faultRoutes()
+			dirs := map[string]string{}
+			for _, p := range faultPlugins {
+				dirs[p.plugin] = t.TempDir()
+				list = append(list, route("/"+p.plugin+"/hold", fmt.Sprintf("{name: %s, timeout: 60s, config: {do: hold, dir: %s}}", p.plugin, dirs[p.plugin])))
+			}
+			g := launch{settings: settings{"plugin_servers": patient(carrier)}, entities: routes(up.URL, list...)}.start(t)
 			pids := map[string]int{}
 			for _, l := range languages {
 				pids[l.name] = g.serverPID(t, l.name)
@@ -74,7 +81,9 @@ func TestFaults(t *testing.T) {
 			for _, p := range faultPlugins {
 				t.Run(p.plugin, func(t *testing.T) {
 					t.Parallel()
+					before := holdAt(t, g, "/"+p.plugin+"/hold", dirs[p.plugin], 1)
 					testFaults(t, g, p.plugin)
+					before.release(t)[0].want(t, 200).wantHeader(t, "X-Fault", "left")
 				})
 			}
 			t.Cleanup(func() {
@@ -123,77 +132,6 @@ func testFaults(t *testing.T, g *gateway, plugin string) {
 			}
 		}
 	}
-}
-
-// Four handlers of one plugin run side by side: each says that it is there and waits until the test, which has seen all four, releases them.
-// Quick ones do not wait for them.
-func TestLesson02SlowHandlersOverlap(t *testing.T) {
-	t.Parallel()
-	up := echoUpstream(t)
-	for _, carrier := range carriers {
-		t.Run(carrier, func(t *testing.T) {
-			t.Parallel()
-			var list []string
-			dirs := map[string]string{}
-			for _, p := range faultPlugins {
-				dirs[p.plugin] = t.TempDir()
-				list = append(list, route("/"+p.plugin+"/slow", fmt.Sprintf("{name: %s, timeout: 60s, config: {do: hold, dir: %s}}", p.plugin, dirs[p.plugin])),
-					route("/"+p.plugin+"/quick", fmt.Sprintf("{name: %s}", p.plugin)))
-			}
-			g := launch{settings: settings{"plugin_servers": patient(carrier)}, entities: routes(up.URL, list...)}.start(t)
-			for _, p := range faultPlugins {
-				slow := holdAt(t, g, "/"+p.plugin+"/slow", dirs[p.plugin], 4)
-				for range 5 {
-					g.get(t, "/"+p.plugin+"/quick").want(t, 200)
-				}
-				for _, a := range slow.release(t) {
-					a.want(t, 200).wantHeader(t, "X-Fault", "left")
-				}
-			}
-		})
-	}
-}
-
-// held are requests whose handlers hold.
-type held struct {
-	dir     string
-	answers chan *answer
-}
-
-// holdAt sends requests to a route whose plugin holds in a directory, and waits until all their handlers run.
-func holdAt(t *testing.T, g *gateway, path, dir string, count int) *held {
-	t.Helper()
-	h := &held{dir: dir, answers: make(chan *answer, count)}
-	for i := range count {
-		go func() {
-			a, err := g.do("GET", path, nil, "X-Hold", fmt.Sprint("held-", i))
-			if err != nil {
-				t.Errorf("%s: %v", path, err)
-			}
-			h.answers <- a
-		}()
-	}
-	eventually(t, patience, fmt.Sprintf("%d handlers of %s to run at once", count, path), func() (bool, string) {
-		running, _ := filepath.Glob(filepath.Join(dir, "held-*"))
-		return len(running) == count, fmt.Sprint(running)
-	})
-	return h
-}
-
-// release lets the handlers return, and gives the answers.
-func (h *held) release(t *testing.T) []*answer {
-	t.Helper()
-	write(t, filepath.Join(h.dir, "release"), "")
-	var all []*answer
-	for range cap(h.answers) {
-		if a := <-h.answers; a != nil {
-			all = append(all, a)
-		}
-	}
-	if len(all) != cap(h.answers) {
-		t.Fatalf("%d answers to %d requests", len(all), cap(h.answers))
-	}
-	return all
 }
 
 // Faults in the other phases.
@@ -294,34 +232,5 @@ func TestDeath(t *testing.T) {
 				t.Errorf("the process %d of %s has survived its end", pid, l.name)
 			}
 		}
-	}
-}
-
-// In JavaScript a promise may fail when nobody waits for it.
-func TestRejectedPromises(t *testing.T) {
-	t.Parallel()
-	up := echoUpstream(t)
-	for _, carrier := range carriers {
-		t.Run(carrier, func(t *testing.T) {
-			t.Parallel()
-			var list []string
-			for _, plugin := range []string{"fault-js", "fault-async-js"} {
-				list = append(list, route("/"+plugin+"/reject-later", fmt.Sprintf("{name: %s, config: {do: reject-later, ms: 60000}}", plugin)),
-					route("/"+plugin+"/reject-after", fmt.Sprintf("{name: %s, config: {do: reject-after}}", plugin)))
-			}
-			g := launch{settings: settings{"plugin_servers": []server{testServer("js", carrier).with("timeout", "30s")}}, entities: routes(up.URL, list...)}.start(t)
-			pid := g.serverPID(t, "js")
-			for _, plugin := range []string{"fault-js", "fault-async-js"} {
-				g.get(t, "/"+plugin+"/reject-later").want(t, 500).wantHeader(t, "X-Fault") // long before the handler returns
-				mark := g.log.mark()
-				g.get(t, "/"+plugin+"/reject-after").want(t, 200)
-				g.log.wait(t, mark, "the rejection in the log", func(l line) bool {
-					return strings.Contains(l.text("msg"), "unhandled rejection") && strings.Contains(l.text("msg"), "boom") && l.has("level", "error", "server", "js")
-				})
-			}
-			if again := g.serverPIDs(t, "js"); !slices.Equal(again, []int{pid}) {
-				t.Errorf("the process %d was replaced by %v", pid, again)
-			}
-		})
 	}
 }

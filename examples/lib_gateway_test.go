@@ -104,6 +104,7 @@ type gateway struct {
 // launch describes how to start a gateway.
 type launch struct {
 	binary   string // built.host when empty
+	command  string // run when empty
 	settings settings
 	text     string // outrigger.yaml as text, instead of settings
 	entities string // gateway.yaml
@@ -141,7 +142,10 @@ func (l launch) begin(t testing.TB) *gateway {
 	}
 	g.log, g.out = newOutput(), newOutput()
 	g.ended = make(chan struct{})
-	g.cmd = exec.Command(l.binary, append(append([]string{"run"}, args...), l.args...)...)
+	if l.command == "" {
+		l.command = "run"
+	}
+	g.cmd = exec.Command(l.binary, append(append([]string{l.command}, args...), l.args...)...)
 	g.cmd.Env = append(environment(g.dir), l.env...)
 	g.cmd.Dir = g.dir
 	// A group of its own: a Ctrl-C in the terminal is for the tests, which end it in order.

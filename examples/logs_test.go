@@ -6,7 +6,7 @@ import (
 )
 
 // Lines that plugins log keep their level and say where they come from; what they print is captured line by line.
-func TestLogLines(t *testing.T) {
+func TestLesson18LogLinesSayWhereTheyComeFrom(t *testing.T) {
 	t.Parallel()
 	up := echoUpstream(t)
 	levels := []string{"debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"}

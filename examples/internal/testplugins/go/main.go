@@ -77,6 +77,14 @@ func (b *behaviour) act(k *pdk.PDK, phase string) error {
 	case "raise-after-read":
 		k.Request.GetHeader("Host")
 		return errors.New("boom")
+	case "raise-between":
+		if err := mark(k, phase); err != nil {
+			return err
+		}
+		if _, ok := k.Request.GetHeader("Host"); ok {
+			return errors.New("boom")
+		}
+		return mark(k, phase)
 	case "raise-after-write":
 		if err := mark(k, phase); err != nil {
 			return err

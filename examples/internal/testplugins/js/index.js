@@ -32,6 +32,11 @@ function act(kong, config, phase) {
     case "raise-after-read":
       kong.request.getHeader("Host");
       throw new Error("boom");
+    case "raise-between":
+      mark(kong, phase);
+      if (kong.request.getHeader("Host") !== null) throw new Error("boom");
+      mark(kong, phase);
+      return 0;
     case "raise-after-write":
       mark(kong, phase);
       throw new Error("boom");

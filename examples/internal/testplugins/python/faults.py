@@ -47,6 +47,11 @@ def act(kong: outrigger.PDK | outrigger.AsyncPDK, config: Behaviour, phase: str)
         case "raise-after-read":
             kong.request.get_header("Host")
             raise RuntimeError("boom")
+        case "raise-between":
+            mark(kong, phase)
+            if kong.request.get_header("Host"):
+                raise RuntimeError("boom")
+            mark(kong, phase)
         case "raise-after-write":
             mark(kong, phase)
             raise RuntimeError("boom")
