@@ -58,6 +58,7 @@ type Watcher struct {
 	stop    chan struct{}
 	close   sync.Once
 	done    chan struct{}
+	begun   int
 
 	files map[string]print // owned by run
 }
@@ -83,6 +84,7 @@ func New(o Options) (*Watcher, error) {
 		w.notices.Close()
 		return nil, err
 	}
+	w.begun = len(w.files)
 	go w.run()
 	return w, nil
 }
@@ -91,8 +93,8 @@ func New(o Options) (*Watcher, error) {
 // nobody receives, they add up.
 func (w *Watcher) Changes() <-chan []string { return w.changes }
 
-// Files is how many files are watched at the beginning.
-func (w *Watcher) Files() int { return len(w.files) }
+// Files is how many files were there at the beginning.
+func (w *Watcher) Files() int { return w.begun }
 
 // Close ends the watcher and waits for it. Changes is never closed.
 func (w *Watcher) Close() {
