@@ -45,6 +45,7 @@ func (v *view) begin(c *wire.Call) {
 	v.shared.list, v.plugin.list, v.groups = f.Shared, c.Plugin, f.Groups
 	v.clientBody = knownBody{c.RequestBody, c.HasRequestBody}
 	v.upstreamBody = knownBody{c.ResponseBody, c.HasResponseBody}
+	v.outgoing = v.upstreamBody // a host does not send it once a plugin has replaced it
 }
 
 func (v *view) reset() {

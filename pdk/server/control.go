@@ -71,7 +71,7 @@ func (c *control) Configure(_ context.Context, in *pluginv1.ConfigureRequest) (*
 	if h == nil {
 		return nil, status.Errorf(codes.NotFound, "configuring instance %d: this server has no plugin %q", in.GetInstanceId(), in.GetPlugin())
 	}
-	err := c.server.configure(in.GetInstanceId(), h, in.GetConfig())
+	err := c.server.configure(in.GetInstanceId(), in.GetRecordId(), h, in.GetConfig())
 	if err == nil {
 		return &pluginv1.ConfigureResponse{}, nil
 	}

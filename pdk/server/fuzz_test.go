@@ -28,7 +28,7 @@ func FuzzLane(f *testing.F) {
 		f.Fatal(err)
 	}
 	for id, config := range map[uint64]string{1: `{"do":"mark"}`, 2: `{"do":"body"}`} {
-		if err := s.configure(id, s.find("probe"), []byte(config)); err != nil {
+		if err := s.configure(id, "record", s.find("probe"), []byte(config)); err != nil {
 			f.Fatal(err)
 		}
 	}

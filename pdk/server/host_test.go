@@ -43,7 +43,7 @@ type hostLane interface {
 // plainHello is a host's hello.
 var plainHello = wire.HostHello{
 	Version: wire.Version, NodeID: "n", Hostname: "gw", GatewayVersion: "0", TrustedCIDRs: []string{"10.0.0.0/8"},
-	LogLevel: 1, MaxBody: 8 << 20, MaxShared: 1 << 20,
+	LogLevel: 1, MaxBody: 8 << 20, MaxShared: 1 << 20, ClusterID: "c", TelemetryLogs: true,
 }
 
 // fixture is a server in this process with a control connection.
@@ -105,7 +105,7 @@ func dialControl(t testing.TB, path string) (*grpc.ClientConn, pluginv1.PluginSe
 
 func (f *fixture) configure(id uint64, config string) {
 	f.t.Helper()
-	out, err := f.client.Configure(context.Background(), &pluginv1.ConfigureRequest{InstanceId: id, Plugin: "probe", Config: []byte(config)})
+	out, err := f.client.Configure(context.Background(), &pluginv1.ConfigureRequest{InstanceId: id, Plugin: "probe", Config: []byte(config), RecordId: "record"})
 	if err != nil || len(out.Errors) > 0 {
 		f.t.Fatalf("configuring: %v %v", err, out.GetErrors())
 	}

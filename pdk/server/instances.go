@@ -13,6 +13,7 @@ import (
 // instance is one plugin with one configuration.
 type instance struct {
 	id       uint64
+	record   string // id of the plugin record
 	plugin   string
 	handlers pdk.Handlers
 	// uses counts the calls that run, and one for being in the table. At zero the instance is closed, once.
@@ -120,7 +121,7 @@ func (t *instances) ids() []uint64 {
 }
 
 // configure makes an instance of a plugin with a configuration. An error is a *schema.Error when the configuration is at fault.
-func (s *Server) configure(id uint64, h *hosted, config []byte) error {
+func (s *Server) configure(id uint64, record string, h *hosted, config []byte) error {
 	value, err := construct(h.plugin)
 	if err != nil {
 		return err
@@ -152,6 +153,6 @@ func (s *Server) configure(id uint64, h *hosted, config []byte) error {
 			return err
 		}
 	}
-	s.instances.put(&instance{id: id, plugin: h.plugin.Name, handlers: handlers})
+	s.instances.put(&instance{id: id, record: record, plugin: h.plugin.Name, handlers: handlers})
 	return nil
 }

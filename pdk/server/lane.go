@@ -47,7 +47,7 @@ func (l *lane) hello(h *wire.HostHello) error {
 	}
 	node := &local.Node{
 		ID: h.NodeID, Hostname: h.Hostname, LogLevel: h.LogLevel,
-		MaxBody: clampInt(h.MaxBody), MaxShared: clampInt(h.MaxShared),
+		MaxBody: clampInt(h.MaxBody), MaxShared: clampInt(h.MaxShared), ClusterID: h.ClusterID, Version: h.GatewayVersion, TelemetryLogs: h.TelemetryLogs,
 	}
 	for _, cidr := range h.TrustedCIDRs {
 		p, err := netip.ParsePrefix(cidr)
@@ -73,7 +73,9 @@ func (l *lane) maxGathered() int {
 // begin makes a decoded call ready to be executed. For the reader. An error means that the lane must be closed.
 func (l *lane) begin(r *run, id uint32, received time.Time) error {
 	r.lane, r.id = l, id
-	r.instance = l.server.instances.acquire(r.call.Instance)
+	if r.instance = l.server.instances.acquire(r.call.Instance); r.instance != nil {
+		r.call.PluginID = r.instance.record
+	}
 	r.session = local.Begin(&r.call, l.node, r)
 	r.session.OnSeal(r.onSeal)
 	if r.call.TimeoutMS > 0 {
@@ -235,7 +237,7 @@ func (r *run) recycle() {
 		r.instance.release()
 	}
 	f := &r.facts
-	small := max(cap(f.Request.Headers), cap(f.Response.Headers), cap(f.ServiceResponse.Headers), cap(f.Shared), cap(f.Captures.Unnamed)) <= maxKept
+	small := max(cap(f.Request.Headers), cap(f.Response.Headers), cap(f.ServiceResponse.Headers), cap(f.Shared), cap(f.Groups), cap(r.call.Plugin), cap(f.Captures.Unnamed)) <= maxKept
 	if idle && small {
 		r.next, r.lane, r.instance, r.session = nil, nil, nil, nil
 		r.asking, r.detached, r.pinned, r.over = false, false, false, false

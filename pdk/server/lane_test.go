@@ -288,6 +288,37 @@ func TestFactsArrive(t *testing.T) {
 	})
 }
 
+// What the call says of TLS, groups and ctx.plugin, the hello of cluster and version, and Configure of the record.
+func TestNewFactsArrive(t *testing.T) {
+	carriers(t, func(t *testing.T, f *fixture) {
+		f.probe(1, "new facts", "m")
+		l := f.lane()
+		c := newCall(1)
+		c.TLS = wire.TLS{Set: true, Version: "TLSv1.3", Cipher: "x", ClientVerify: "NONE"}
+		c.Groups = []wire.Group{{ID: "g", Name: "gold"}, {ID: "h"}}
+		seen, err := wire.AppendValue(nil, 7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Plugin = []wire.SharedValue{{Key: "seen", Value: seen}}
+		l.call(1, c)
+		e, _ := outcome(t, l, nil)
+		if e.outcome.Err != nil || len(e.outcome.Ops) != 2 {
+			t.Fatalf("outcome %+v", e.outcome)
+		}
+		record, op := e.outcome.Ops[0], e.outcome.Ops[1]
+		args, err := wire.DecodeValue(record.Value)
+		if want := []any{"probe", map[string]any{}, "t", "m", nil}; err != nil || record.Code != wire.OpTelemetryLog || !reflect.DeepEqual(args, want) {
+			t.Errorf("record %d %v %v", record.Code, args, err)
+		}
+		got, err := wire.DecodeValue(op.Value)
+		want := []any{"record", "c", "0", "TLSv1.3", "gold", int64(7), int64(2)}
+		if err != nil || op.Code != wire.OpCtxPluginSet || !reflect.DeepEqual(got, want) {
+			t.Errorf("facts %d\n%#v, expected\n%#v", op.Code, got, want)
+		}
+	})
+}
+
 func TestBodies(t *testing.T) {
 	carriers(t, func(t *testing.T, f *fixture) {
 		f.probe(1, "body", "m")

@@ -152,6 +152,15 @@ func (p *probe) Access(k *pdk.PDK) error {
 			k.Request.GetPathWithQuery(), k.Request.GetHTTPVersion(), k.Client.GetForwardedIP(), prefix, captures.Unnamed, captures.Named,
 			k.Node.GetHostname(), k.IP.IsTrusted("10.1.1.1"),
 		})
+	case "new facts":
+		cluster, _ := k.Cluster.GetID()
+		tls, _ := k.Nginx.GetTLS1VersionStr()
+		if err := k.Telemetry.Log("probe", nil, "t", "m", nil); err != nil {
+			return err
+		}
+		return k.CtxPlugin.Set("facts", []any{
+			k.Plugin.GetID(), cluster, k.Node.GetVersion(), tls, k.Client.GetConsumerGroup().Name, k.CtxPlugin.Get("seen"), len(k.Client.GetConsumerGroups()),
+		})
 	case "log":
 		for i := range 1000 {
 			k.Log.Notice("line ", i)

@@ -8,6 +8,7 @@ import (
 
 	pluginv1 "github.com/outrigger-gateway/outrigger/proto/gen/outrigger/plugin/v1"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
+	"github.com/outrigger-gateway/outrigger/proto/wirepb"
 )
 
 // streamLane is a lane of carrier grpc.
@@ -29,11 +30,7 @@ func openStream(t testing.TB, client pluginv1.PluginServerClient) *streamLane {
 	}
 	l := &streamLane{t: t, stream: stream, stop: stop, events: make(chan event, 10_000)}
 	t.Cleanup(stop)
-	h := plainHello
-	l.send(&pluginv1.DispatchRequest{Message: &pluginv1.DispatchRequest_Hello{Hello: &pluginv1.HostHello{
-		Version: uint32(h.Version), NodeId: h.NodeID, Hostname: h.Hostname, TrustedCidrs: h.TrustedCIDRs,
-		LogLevel: uint32(h.LogLevel), MaxBody: h.MaxBody, MaxShared: h.MaxShared,
-	}}})
+	l.send(&pluginv1.DispatchRequest{Message: &pluginv1.DispatchRequest_Hello{Hello: wirepb.HostHello(&plainHello)}})
 	go l.read()
 	return l
 }
