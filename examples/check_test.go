@@ -12,17 +12,20 @@ import (
 func wantLine(t *testing.T, text string, parts ...string) {
 	t.Helper()
 	for l := range strings.Lines(text) {
-		n := 0
-		for _, part := range parts {
-			if strings.Contains(l, part) {
-				n++
-			}
-		}
-		if n == len(parts) {
+		if holdsAll(l, parts) {
 			return
 		}
 	}
 	t.Errorf("no line holds %q in:\n%s", parts, text)
+}
+
+func holdsAll(text string, parts []string) bool {
+	for _, part := range parts {
+		if !strings.Contains(text, part) {
+			return false
+		}
+	}
+	return true
 }
 
 // outrigger check of a valid configuration: nothing is served, everything has been asked.

@@ -34,7 +34,7 @@ func TestLesson18LogLinesSayWhereTheyComeFrom(t *testing.T) {
 				}
 				mark = g.log.mark()
 				g.get(t, "/"+p.plugin+"/print").want(t, 200)
-				for _, text := range []string{"printed to stdout", "printed \uFFFD to stderr"} {
+				for _, text := range []string{"printed to stdout", "in two lines", "printed \uFFFD to stderr"} {
 					if l := g.log.waitFields(t, mark, "msg", text); !l.has("server", p.server) || l["pid"] == nil {
 						t.Errorf("found the line %v, expected the server and its process", l)
 					}

@@ -15,8 +15,11 @@ import (
 	"time"
 )
 
-// patience is how long something may take that should happen soon; installing and compiling included. Machines that test are busy.
-const patience = 3 * time.Minute
+// Machines that test are busy.
+const (
+	patience = 3 * time.Minute // for commands to end, installing and compiling included
+	effect   = time.Minute     // for a change to come into effect
+)
 
 // reader is somebody who follows a guide.
 type reader struct {
@@ -62,6 +65,10 @@ func buildProgram(t *testing.T) string {
 		}
 	}
 	dir := temporary(t)
+	// Into a terminal curl writes no progress.
+	if err := os.WriteFile(filepath.Join(dir, ".curlrc"), []byte("silent\nshow-error\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", dir+"/", "./host/cmd/outrigger") // as make build
 	cmd.Dir = "../.."
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -149,7 +156,7 @@ func (r *reader) run(t *testing.T, at string, s step) {
 
 // look repeats what has no effect until it shows what the guide says.
 func (r *reader) look(t *testing.T, at string, s step) {
-	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(effect); ; time.Sleep(50 * time.Millisecond) {
 		out, code := r.bash(t, at, s.text)
 		out = strings.ReplaceAll(out, "\r", "")
 		if !strings.HasSuffix(out, "\n") {
@@ -192,7 +199,7 @@ func (r *reader) command(ctx context.Context, text string) *exec.Cmd {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}
-	cmd.Env = append(cmd.Env, "PATH="+r.program+":"+os.Getenv("PATH"), "NO_COLOR=1")
+	cmd.Env = append(cmd.Env, "PATH="+r.program+":"+os.Getenv("PATH"), "NO_COLOR=1", "CURL_HOME="+r.program)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return cmd
 }

@@ -111,7 +111,7 @@ func (b *behaviour) act(k *pdk.PDK, phase string) error {
 			write("a line ", 1, " é\xff\nof two")
 		}
 	case "print":
-		fmt.Println("printed to stdout")
+		fmt.Print("printed to stdout\nin two lines\n")
 		fmt.Fprint(os.Stderr, "printed \xff to stderr\n")
 	case "die":
 		os.Exit(3)

@@ -67,7 +67,7 @@ function act(kong, config, phase) {
       }
       return 0;
     case "print":
-      console.log("printed to stdout");
+      console.log("printed to stdout\nin two lines");
       writeSync(2, Buffer.from("printed \xff to stderr\n", "latin1"));
       return 0;
     case "die":

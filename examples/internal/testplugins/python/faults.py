@@ -78,7 +78,7 @@ def act(kong: outrigger.PDK | outrigger.AsyncPDK, config: Behaviour, phase: str)
             for write in (log.debug, log.info, log.notice, log.warn, log.err, log.crit, log.alert, log.emerg):
                 write("a line ", 1, " é\udcff\nof two")
         case "print":
-            print("printed to stdout", flush=True)
+            print("printed to stdout\nin two lines", flush=True)
             os.write(2, b"printed \xff to stderr\n")
         case "die":
             os._exit(3)
