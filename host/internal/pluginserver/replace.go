@@ -32,7 +32,7 @@ func (ss *Servers) Begin(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.role = trial
+	s.role, s.telling = trial, old.telling
 	ss.mu.Lock()
 	if ss.ended {
 		ss.mu.Unlock()
@@ -94,12 +94,11 @@ func (ss *Servers) Promote(next *Server) error {
 	ss.mu.Lock()
 	old := ss.find(next.cfg.Name)
 	err := ss.exchange(old, next)
-	var over *Server
+	var over []*Server
 	if err == nil {
 		ss.retired = append(ss.retired, old)
-		if same := ss.retiredLocked(old.cfg.Name); len(same) > maxRetired {
-			over = same[0]
-		}
+		same := ss.retiredLocked(old.cfg.Name)
+		over = same[:max(0, len(same)-maxRetired)]
 	}
 	ss.mu.Unlock()
 	if err != nil {
@@ -112,9 +111,9 @@ func (ss *Servers) Promote(next *Server) error {
 	if idle {
 		go ss.finish(old)
 	}
-	if over != nil {
-		over.logger.Warn("requests keep an old build of the plugin server alive for too long: it ends", "drain_timeout", over.cfg.DrainTimeout, "kept", maxRetired)
-		go ss.finish(over)
+	for _, s := range over {
+		s.logger.Warn("requests keep too many old builds of the plugin server alive: the oldest ends", "drain_timeout", s.cfg.DrainTimeout, "kept", maxRetired)
+		go ss.finish(s)
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ type Server struct {
 
 	ending sync.Once // runs stop
 
-	telling sync.Mutex // held while OnState runs, so that changes stay in order; taken before mu
+	telling *sync.Mutex // held while OnState runs, so that changes stay in order; taken before mu; the same for all builds of a server
 }
 
 // role is what a Server is to its host.
@@ -68,6 +68,7 @@ func newServer(cfg Config, ss *Servers, open laneOpener) *Server {
 	s := &Server{
 		cfg: cfg, opts: &ss.opts, servers: ss, openLane: open, backoff: ss.opts.Backoff.withDefaults(cfg.Managed()),
 		logger:     ss.opts.Logger.With("server", cfg.Name),
+		telling:    new(sync.Mutex),
 		idle:       make(chan struct{}, 1),
 		freed:      make(chan struct{}, 1),
 		instances:  map[uint64]*Instance{},
