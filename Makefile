@@ -71,7 +71,7 @@ $(KITS)/.module: go.mod go.sum LICENSE $(shell find pdk proto host/internal/auth
 	touch $@
 
 .PHONY: test
-test: test-go test-python test-js conformance ## all tests: Go with -race, Python, JavaScript, across languages
+test: test-go test-python test-js conformance test-examples ## all tests: Go with -race, Python, JavaScript, across languages
 
 .PHONY: test-go
 test-go: build
@@ -88,7 +88,13 @@ test-js: js
 	cd examples/js && npm test --silent
 
 .PHONY: conformance
-conformance: build python js ## the examples of all languages behind the real gateway
+conformance: python js ## the PDK's vectors through every language, carrier and test kit: a table
+	go build -trimpath -o $(BIN)/conformance ./host/cmd/conformance
+	go build -trimpath -o $(BIN)/conformance-go ./pdk/conformance/server
+	$(BIN)/conformance
+
+.PHONY: test-examples
+test-examples: build python js ## the examples of all languages behind the real gateway
 	go test -race -count=1 -timeout 5m ./examples
 
 .PHONY: lint

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/proto/vectors"
@@ -16,10 +18,8 @@ func Method(k *pdk.PDK, function string) (reflect.Value, error) {
 	dot := strings.LastIndexByte(function, '.')
 	holder := reflect.ValueOf(k).Elem().FieldByNameFunc(func(name string) bool { return strings.EqualFold(name, plain(function[:max(dot, 0)])) })
 	if holder.IsValid() {
-		for i := range holder.NumMethod() {
-			if strings.EqualFold(holder.Type().Method(i).Name, plain(function[dot+1:])) {
-				return holder.Method(i), nil
-			}
+		if method, found := methodNamed(holder, function[dot+1:]); found {
+			return method, nil
 		}
 	}
 	return reflect.Value{}, fmt.Errorf("the Go PDK has no function %q", function)
@@ -28,19 +28,58 @@ func Method(k *pdk.PDK, function string) (reflect.Value, error) {
 // plain is a name without what languages write differently.
 func plain(name string) string { return strings.NewReplacer(".", "", "_", "").Replace(name) }
 
-// Make makes one call and says what came of it.
-func Make(k *pdk.PDK, c *vectors.Call) vectors.Result {
+// Caller makes the calls of one handler.
+type Caller struct {
+	k *pdk.PDK
+
+	mu    sync.Mutex
+	spans []*pdk.Span // that the handler started, in order
+}
+
+// NewCaller makes a Caller for the handle of a handler. It may be used after the handler too.
+func NewCaller(k *pdk.PDK) *Caller { return &Caller{k: k} }
+
+// Run makes the calls of the handler: one after the other, or all at once.
+func (c *Caller) Run(p *Program) []vectors.Result {
+	if !p.Together {
+		return c.All(p.Calls)
+	}
+	results := make([]vectors.Result, len(p.Calls))
+	var wg sync.WaitGroup
+	for i := range p.Calls {
+		wg.Go(func() { results[i] = c.one(&p.Calls[i]) })
+	}
+	wg.Wait()
+	return results
+}
+
+// All makes calls one after the other.
+func (c *Caller) All(calls []vectors.Call) []vectors.Result {
+	results := []vectors.Result{}
+	for i := range calls {
+		results = append(results, c.one(&calls[i]))
+	}
+	return results
+}
+
+// one makes one call and says what came of it.
+func (c *Caller) one(call *vectors.Call) (r vectors.Result) {
+	defer func() {
+		if v := recover(); v != nil {
+			r = vectors.Result{Fault: fmt.Sprintf("panic: %v", v)}
+		}
+	}()
 	fault := func(err error) vectors.Result { return vectors.Result{Fault: err.Error()} }
-	method, err := Method(k, c.Fn)
+	method, given, err := c.method(call)
 	if err != nil {
 		return fault(err)
 	}
-	args, err := Arguments(method.Type(), c.Args)
+	args, err := Arguments(method.Type(), given)
 	if err != nil {
 		return fault(err)
 	}
 	results := method.Call(args)
-	var r vectors.Result
+	c.keep(results)
 	n := method.Type().NumOut()
 	if n > 0 && method.Type().Out(n-1) == reflect.TypeFor[error]() {
 		err, _ := results[n-1].Interface().(error)
@@ -59,6 +98,51 @@ func Make(k *pdk.PDK, c *vectors.Call) vectors.Result {
 		return fault(err)
 	}
 	return r
+}
+
+// method finds what to call, and its arguments.
+func (c *Caller) method(call *vectors.Call) (reflect.Value, []any, error) {
+	name, ok := strings.CutPrefix(call.Fn, "span.")
+	if !ok {
+		method, err := Method(c.k, call.Fn)
+		return method, call.Args, err
+	}
+	if len(call.Args) == 0 {
+		return reflect.Value{}, nil, fmt.Errorf("%s: the number of the span is missing", call.Fn)
+	}
+	number, err := vectors.Value(call.Args[0])
+	at, isInt := number.(int64)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil || !isInt || at < 1 || int(at) > len(c.spans) {
+		return reflect.Value{}, nil, fmt.Errorf("%s: the handler has started no span %v", call.Fn, number)
+	}
+	method, found := methodNamed(reflect.ValueOf(c.spans[at-1]), name)
+	if !found {
+		return method, nil, fmt.Errorf("spans of Go have no method %q", name)
+	}
+	return method, call.Args[1:], nil
+}
+
+// keep remembers a span that was started: one that the handler has not yet.
+func (c *Caller) keep(results []reflect.Value) {
+	if len(results) == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if span, ok := results[0].Interface().(*pdk.Span); ok && span != nil && !slices.Contains(c.spans, span) {
+		c.spans = append(c.spans, span)
+	}
+}
+
+func methodNamed(holder reflect.Value, name string) (reflect.Value, bool) {
+	for i := range holder.NumMethod() {
+		if strings.EqualFold(holder.Type().Method(i).Name, plain(name)) {
+			return holder.Method(i), true
+		}
+	}
+	return reflect.Value{}, false
 }
 
 // Arguments gives a method its arguments in Go's types; optional ones that are left out have the values that say so.

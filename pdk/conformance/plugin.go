@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"sync"
 
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/proto/vectors"
@@ -73,7 +72,8 @@ type report struct {
 }
 
 func (d *Driver) handle(k *pdk.PDK) error {
-	results := d.program.Make(k)
+	c := NewCaller(k)
+	results := c.Run(&d.program)
 	conn, err := net.Dial("unix", d.Socket)
 	if err != nil {
 		return fmt.Errorf("reporting to the runner: %w", err)
@@ -85,31 +85,8 @@ func (d *Driver) handle(k *pdk.PDK) error {
 	go func() { // the runner says when the handler is over for it
 		defer conn.Close()
 		if _, err := bufio.NewReader(conn).ReadString('\n'); err == nil {
-			_ = json.NewEncoder(conn).Encode(report{d.Run, MakeAll(k, d.program.Late)})
+			_ = json.NewEncoder(conn).Encode(report{d.Run, c.All(d.program.Late)})
 		}
 	}()
 	return nil
-}
-
-// Make makes the calls of the handler: one after the other, or all at once.
-func (p *Program) Make(k *pdk.PDK) []vectors.Result {
-	if !p.Together {
-		return MakeAll(k, p.Calls)
-	}
-	results := make([]vectors.Result, len(p.Calls))
-	var wg sync.WaitGroup
-	for i := range p.Calls {
-		wg.Go(func() { results[i] = Make(k, &p.Calls[i]) })
-	}
-	wg.Wait()
-	return results
-}
-
-// MakeAll makes calls one after the other.
-func MakeAll(k *pdk.PDK, calls []vectors.Call) []vectors.Result {
-	results := []vectors.Result{}
-	for i := range calls {
-		results = append(results, Make(k, &calls[i]))
-	}
-	return results
 }

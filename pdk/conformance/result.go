@@ -3,6 +3,7 @@ package conformance
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 
@@ -43,6 +44,16 @@ func spellValue(v any) any {
 			named[name] = vectors.Spell(value)
 		}
 		return map[string]any{"unnamed": vectors.Spell(append([]string{}, v.Unnamed...)), "named": named}
+	case *pdk.Span:
+		if v == nil {
+			return nil
+		}
+		r := v.Record()
+		attributes := map[string]any{}
+		maps.Copy(attributes, r.Attributes)
+		return map[string]any{
+			"name": r.Name, "attributes": vectors.Spell(attributes), "status": r.Status, "message": r.Message, "finished": v.Finished(),
+		}
 	case *pdk.Credential:
 		if v == nil {
 			return nil

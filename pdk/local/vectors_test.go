@@ -58,11 +58,12 @@ func runVector(t *testing.T, v *vectors.Vector) {
 		MaxBody: int(hello.MaxBody), MaxShared: int(hello.MaxShared), ClusterID: hello.ClusterID, Version: hello.GatewayVersion, TelemetryLogs: hello.TelemetryLogs,
 	}
 	program := conformance.Program{Calls: v.Calls, Together: v.Together}
+	var caller *conformance.Caller
 	host := &vectorHost{Asker: v.Asker()}
-	var kong *pdk.PDK
 	var run vectors.Run
 	handle := func(k *pdk.PDK) error {
-		kong, run.Results = k, program.Make(k)
+		caller = conformance.NewCaller(k)
+		run.Results = caller.Run(&program)
 		return nil
 	}
 	phase := pdk.PhaseFromCode(call.Phase)
@@ -78,7 +79,7 @@ func runVector(t *testing.T, v *vectors.Vector) {
 	s := Begin(call, &node, host)
 	defer s.Release()
 	s.Run(h, &run.Outcome)
-	run.Late = conformance.MakeAll(kong, v.Late)
+	run.Late = caller.All(v.Late)
 	run.Logs = host.lines
 	for _, diff := range append(host.Diffs(), v.Check(&run)...) {
 		t.Error(diff)

@@ -131,7 +131,7 @@ func Load() ([]*Vector, error) {
 	return all, nil
 }
 
-// parse reads one file. A key that is not known here is refused: nothing would compare it.
+// parse reads one file.
 func parse(file string, raw []byte) ([]*Vector, error) {
 	var doc struct{ Vectors []json.RawMessage }
 	if err := json.Unmarshal(raw, &doc); err != nil {
@@ -139,16 +139,25 @@ func parse(file string, raw []byte) ([]*Vector, error) {
 	}
 	list := make([]*Vector, len(doc.Vectors))
 	for i, text := range doc.Vectors {
-		v := &Vector{File: file, Text: text}
-		d := json.NewDecoder(bytes.NewReader(text))
-		d.UseNumber()
-		d.DisallowUnknownFields()
-		if err := d.Decode(v); err != nil {
-			return nil, fmt.Errorf("reading the vectors: %s.json: vector %d, %q: %w", file, i+1, v.Name, err)
+		v, err := Parse(file, text)
+		if err != nil {
+			return nil, fmt.Errorf("reading the vectors: %s.json: vector %d: %w", file, i+1, err)
 		}
 		list[i] = v
 	}
 	return list, nil
+}
+
+// Parse reads one vector. A key that is not known here is refused: nothing would compare it.
+func Parse(file string, text []byte) (*Vector, error) {
+	v := &Vector{File: file, Text: text}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return nil, fmt.Errorf("%q: %w", v.Name, err)
+	}
+	return v, nil
 }
 
 // phases in the order of their codes, from 1.

@@ -4,7 +4,7 @@
  */
 import { connect } from "node:net";
 import { definePlugin } from "outrigger-pdk";
-import { makeAll, makeTogether } from "./calls.js";
+import { Caller } from "./calls.js";
 import { fromSpelling } from "./spelling.js";
 
 /** Makes the calls of one vector. */
@@ -43,12 +43,13 @@ class Driver {
   }
 
   async #handle(kong) {
-    const { calls, late, together } = this.#vector;
-    const { results, exit } = await (together ? makeTogether : makeAll)(kong, calls);
+    const caller = new Caller(kong);
+    const { late } = this.#vector;
+    const { results, exit } = await caller.run(this.#vector);
     const runner = connect(this.#config.socket);
     runner.write(this.#line(results));
     if (late === undefined) runner.end();
-    else runner.once("data", async () => runner.end(this.#line((await makeAll(kong, late)).results)));
+    else runner.once("data", async () => runner.end(this.#line((await caller.all(late)).results)));
     await new Promise((resolve, reject) => runner.once("connect", resolve).once("error", reject));
     if (exit !== undefined) throw exit;
   }

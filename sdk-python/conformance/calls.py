@@ -3,77 +3,94 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeAlias, cast
 
 from spelling import spell, value_of
 
-import outrigger
-from outrigger import Consumer, Credential, PDKError
+from outrigger import Consumer, ConsumerGroup, Credential, PDKError, Span
 
 Results: TypeAlias = "list[dict[str, Any]]"
+Made: TypeAlias = "tuple[dict[str, Any], BaseException | None]"
+"""What the runner is told of a call, and the exit, when it was one."""
 
 
-def make_all(kong: Any, calls: list[Any]) -> tuple[Results, BaseException | None]:
-    """Makes calls one after the other. Beside the results there is what ended the handler: an exit that is to unwind it."""
-    results: Results = []
-    for call in calls:
-        result, thrown = make(kong, call)
-        results.append(result)
-        if thrown is not None and not call.get("swallow"):
-            return results, thrown
-    return results, None
+class Caller:
+    """Makes the calls of one handler, on a PDK or an AsyncPDK."""
+
+    def __init__(self, kong: Any) -> None:
+        self._kong = kong
+        self._spans: list[Span] = []  # that the handler started, in order
+
+    def run(self, vector: dict[str, Any]) -> tuple[Results, BaseException | None]:
+        """The calls of the handler. Beside the results there is what ended it: an exit that is to unwind it."""
+        if not vector.get("together"):
+            return self.all(vector["calls"])
+        with ThreadPoolExecutor(max(1, len(vector["calls"]))) as pool:
+            return [result for result, _ in pool.map(self.make, vector["calls"])], None
+
+    def all(self, calls: list[Any]) -> tuple[Results, BaseException | None]:
+        """Makes calls one after the other."""
+        results: Results = []
+        for call in calls:
+            result, thrown = self.make(call)
+            results.append(result)
+            if thrown is not None and not call.get("swallow"):
+                return results, thrown
+        return results, None
+
+    async def all_async(self, calls: list[Any]) -> tuple[Results, BaseException | None]:
+        """The same for an AsyncPDK."""
+        results: Results = []
+        for call in calls:
+            result, thrown = await self.make_async(call)
+            results.append(result)
+            if thrown is not None and not call.get("swallow"):
+                return results, thrown
+        return results, None
+
+    def make(self, call: Any) -> Made:
+        """Makes one call."""
+        try:
+            return {"result": self._spell(self._call(call))}, None
+        except BaseException as thrown:
+            return _refused(thrown)
+
+    async def make_async(self, call: Any) -> Made:
+        """Makes one call, and awaits it where there is something to await."""
+        try:
+            result = self._call(call)
+            return {"result": self._spell(await result if inspect.isawaitable(result) else result)}, None
+        except BaseException as thrown:
+            return _refused(thrown)
+
+    def _call(self, call: Any) -> Any:
+        *path, name = call["fn"].split(".")
+        args = _arguments(call)
+        holder = self._kong
+        if path == ["span"]:
+            holder, args = self._spans[args[0] - 1], args[1:]
+        else:
+            for part in path:
+                holder = getattr(holder, part)
+        return getattr(holder, name)(*args)
+
+    def _spell(self, result: Any) -> Any:
+        if isinstance(result, Span):
+            if not any(span is result for span in self._spans):
+                self._spans.append(result)
+            shown = {"name": result.name, "attributes": result.attributes, "status": result.status}
+            return spell({**shown, "message": result.message, "finished": result.finished})
+        return spell(result)
 
 
-async def make_all_async(kong: Any, calls: list[Any]) -> tuple[Results, BaseException | None]:
-    """The same for an AsyncPDK."""
-    results: Results = []
-    for call in calls:
-        result, thrown = await make_async(kong, call)
-        results.append(result)
-        if thrown is not None and not call.get("swallow"):
-            return results, thrown
-    return results, None
-
-
-def make_together(kong: Any, calls: list[Any]) -> Results:
-    """Makes calls at the same time, each on a thread of its own."""
-    if not calls:
-        return []
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return [result for result, _ in pool.map(lambda call: make(kong, call), calls)]
-
-
-def make(kong: Any, call: Any) -> tuple[dict[str, Any], BaseException | None]:
-    """Makes one call. The second value is the exit, when it was one."""
-    try:
-        return {"result": spell(_function(kong, call)(*_arguments(call)))}, None
-    except BaseException as thrown:
-        return _refused(thrown)
-
-
-async def make_async(kong: Any, call: Any) -> tuple[dict[str, Any], BaseException | None]:
-    """Makes one call, and awaits it where there is something to await."""
-    try:
-        result = _function(kong, call)(*_arguments(call))
-        return {"result": spell(await result if inspect.isawaitable(result) else result)}, None
-    except BaseException as thrown:
-        return _refused(thrown)
-
-
-def _refused(thrown: BaseException) -> tuple[dict[str, Any], BaseException | None]:
+def _refused(thrown: BaseException) -> Made:
     if isinstance(thrown, PDKError):
         return {"error": thrown.code, "function": thrown.function}, None
     if isinstance(thrown, Exception):
         return {"fault": repr(thrown)}, None
     return {"exit": True}, thrown  # an exit: Exception does not catch it
-
-
-def _function(kong: Any, call: Any) -> Any:
-    found = kong
-    for part in call["fn"].split("."):
-        found = getattr(found, part)
-    return found
 
 
 def _arguments(call: Any) -> list[Any]:
@@ -83,9 +100,9 @@ def _arguments(call: Any) -> list[Any]:
         case "client.authenticate":
             return [_credential(arg) if at else _entity(Consumer, arg) for at, arg in enumerate(args)]
         case "client.set_authenticated_consumer_group":
-            return [_entity(outrigger.ConsumerGroup, arg) for arg in args]
+            return [_entity(ConsumerGroup, arg) for arg in args]
         case "client.set_authenticated_consumer_groups":
-            return [_groups(arg) for arg in args]
+            return [_groups(args[0]), *args[1:]] if args else args
         case _:
             return args
 
@@ -95,7 +112,7 @@ def _entity(kind: type[Any], arg: Any) -> Any:
 
 
 def _groups(arg: Any) -> Any:
-    return [_entity(outrigger.ConsumerGroup, group) for group in cast("list[Any]", arg)] if isinstance(arg, list) else arg
+    return [_entity(ConsumerGroup, group) for group in cast("Sequence[Any]", arg)] if isinstance(arg, list) else arg
 
 
 def _credential(arg: Any) -> Any:

@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from calls import Results, make_all, make_all_async, make_async, make_together
+from calls import Caller, Results
 from spelling import value_of
 
 import outrigger
@@ -36,10 +36,6 @@ class _Driver(outrigger.Plugin):
 
     def configure(self) -> None:
         self.vector = json.loads(self.config.vector)
-
-    @property
-    def calls(self) -> list[Any]:
-        return self.vector["calls"]
 
     @property
     def late(self) -> list[Any]:
@@ -74,26 +70,23 @@ class SyncDriver(_Driver):
         return value_of(self.vector.get("returns"))
 
     def handle(self, kong: outrigger.PDK) -> None:
-        thrown: BaseException | None = None
-        if self.vector.get("together"):
-            results = make_together(kong, self.calls)
-        else:
-            results, thrown = make_all(kong, self.calls)
+        caller = Caller(kong)
+        results, thrown = caller.run(self.vector)
         runner = socket.socket(socket.AF_UNIX)
         runner.connect(self.config.socket)
         runner.sendall(self.line(results))
         if self.late:
-            threading.Thread(target=self.linger, args=(kong, runner)).start()
+            threading.Thread(target=self.linger, args=(caller, runner)).start()
         else:
             runner.close()
         if thrown is not None:
             raise thrown
 
-    def linger(self, kong: outrigger.PDK, runner: socket.socket) -> None:
+    def linger(self, caller: Caller, runner: socket.socket) -> None:
         """Makes the late calls once the runner says that the handler is over for it."""
         with runner:
             if runner.recv(1):
-                runner.sendall(self.line(make_all(kong, self.late)[0]))
+                runner.sendall(self.line(caller.all(self.late)[0]))
 
 
 class AsyncDriver(_Driver):
@@ -125,17 +118,18 @@ class AsyncDriver(_Driver):
         return value_of(self.vector.get("returns"))
 
     async def handle(self, kong: outrigger.AsyncPDK) -> None:
+        caller = Caller(kong)
         thrown: BaseException | None = None
         if self.vector.get("together"):
-            made = await asyncio.gather(*(make_async(kong, call) for call in self.calls))
+            made = await asyncio.gather(*map(caller.make_async, self.vector["calls"]))
             results = [result for result, _ in made]
         else:
-            results, thrown = await make_all_async(kong, self.calls)
+            results, thrown = await caller.all_async(self.vector["calls"])
         reader, writer = await asyncio.open_unix_connection(self.config.socket)
         writer.write(self.line(results))
         await writer.drain()
         if self.late:
-            task = asyncio.create_task(self.linger(kong, reader, writer))
+            task = asyncio.create_task(self.linger(caller, reader, writer))
             self.lingering.add(task)
             task.add_done_callback(self.lingering.discard)
         else:
@@ -143,10 +137,10 @@ class AsyncDriver(_Driver):
         if thrown is not None:
             raise thrown
 
-    async def linger(self, kong: outrigger.AsyncPDK, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def linger(self, caller: Caller, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Makes the late calls once the runner says that the handler is over for it."""
         if await reader.read(1):
-            results, _ = await make_all_async(kong, self.late)
+            results, _ = await caller.all_async(self.late)
             writer.write(self.line(results))
             await writer.drain()
         writer.close()
