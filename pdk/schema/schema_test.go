@@ -184,7 +184,7 @@ func TestDecode(t *testing.T) {
 	}
 }
 
-func TestProblems(t *testing.T) {
+func TestLesson20Problems(t *testing.T) {
 	c := fresh()
 	err := Decode(c, []byte(`{"haeder":"A","limits":[{"name":"x","count":0},{"nmae":"y"}],"hosts":"x","zzzzzz":1}`))
 	var e *Error
@@ -212,7 +212,7 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-func TestSecretsAreNotShown(t *testing.T) {
+func TestLesson20SecretsAreNotShown(t *testing.T) {
 	var in struct {
 		Key  string   `json:"key" schema:"secret,pattern=^k"`
 		Keys []string `json:"keys" schema:"secret,minlen=9"`

@@ -49,7 +49,7 @@ func TestCall(t *testing.T) {
 	})
 }
 
-func TestFailuresFailOneCall(t *testing.T) { // lessons 1, 4, 7
+func TestLesson04FailuresFailOneCall(t *testing.T) { // and lessons 1 and 7
 	carriers(t, func(t *testing.T, f *fixture) {
 		kinds := []string{"panic first", "panic between", "error", "goexit", "nil in an error"}
 		for i, do := range kinds {
@@ -99,7 +99,7 @@ func TestUnknownInstanceAndPhase(t *testing.T) {
 	})
 }
 
-func TestSlowHandlersHoldUpNobody(t *testing.T) {
+func TestLesson02SlowHandlersHoldUpNobody(t *testing.T) {
 	carriers(t, func(t *testing.T, f *fixture) {
 		g := newGate(t.Name())
 		f.probe(1, "wait", t.Name())
@@ -319,7 +319,7 @@ func TestNewFactsArrive(t *testing.T) {
 	})
 }
 
-func TestBodies(t *testing.T) {
+func TestLesson16Bodies(t *testing.T) {
 	carriers(t, func(t *testing.T, f *fixture) {
 		f.probe(1, "body", "m")
 		l := f.lane()
@@ -352,7 +352,7 @@ func TestBodies(t *testing.T) {
 	})
 }
 
-func TestLogLines(t *testing.T) {
+func TestLesson18LogLines(t *testing.T) {
 	carriers(t, func(t *testing.T, f *fixture) {
 		f.probe(1, "log", "m")
 		l := f.lane()

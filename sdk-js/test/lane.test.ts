@@ -159,7 +159,7 @@ test("an exit is answered at once, although the handler goes on", async (t) => {
   assert.match(host.logs[0]?.message ?? "", /failed after its exit, which stands: too late to matter/);
 });
 
-test("questions and answers, small and of 5 MiB, both ways", async (t) => {
+test("lesson 16: questions and answers, small and of 5 MiB, both ways", async (t) => {
   const big = new Uint8Array(5 << 20).map((_, i) => i * 31);
   const host = await open(
     t,
@@ -265,7 +265,7 @@ test("entities are resolved in the order of arrival", async (t) => {
   assert.deepEqual(names, ["first", "second"]);
 });
 
-test("log lines keep level, call and order, and lines below the level are not sent", async (t) => {
+test("lesson 18: log lines keep level, call and order, and lines below the level are not sent", async (t) => {
   const host = await open(
     t,
     (k) => {

@@ -35,7 +35,7 @@ test("defaults are filled at every depth, as the host does", () => {
   assert.deepEqual(given.list, [{}]); // the argument is left alone
 });
 
-test("a configuration is checked by path", () => {
+test("lesson 20: a configuration is checked by path", () => {
   const bad = { limit: 11, mode: "c", nested: { on: 1 }, list: [{}, 5], other: 1 };
   const errors = checkConfig(SCHEMA, bad).map(({ path, message }) => `${path}: ${message}`);
   assert.deepEqual(errors, [
@@ -58,7 +58,7 @@ const in_ = (phase: string, handler: (kong: PDK) => unknown): HandlerFn => {
   return (kong) => (order[n++] === phase ? handler(kong) : null);
 };
 
-test("a refused configuration is an error with its path", async () => {
+test("lesson 20: a refused configuration is an error with its path", async () => {
   await assert.rejects(
     testPlugin(
       plugin(() => {}, SCHEMA),

@@ -94,7 +94,7 @@ def test_defaults_are_not_shared() -> None:
         ({"main": None}, "main", "found null; expected an object"),
     ],
 )
-def test_faults(change: dict[str, Any], path: str, words: str) -> None:
+def test_lesson_20_faults(change: dict[str, Any], path: str, words: str) -> None:
     with pytest.raises(ConfigError) as caught:
         decode_config(Config, {"key": "abc", **change})
     ((found_path, message),) = caught.value.errors
@@ -102,7 +102,7 @@ def test_faults(change: dict[str, Any], path: str, words: str) -> None:
     assert words in message
 
 
-def test_all_faults_are_told() -> None:
+def test_lesson_20_all_faults_are_told() -> None:
     with pytest.raises(ConfigError) as caught:
         decode_config(Config, {"mode": "c", "size": 3})
     assert {path for path, _ in caught.value.errors} == {"mode", "size", "key"}

@@ -153,8 +153,8 @@ class TestCalls:
 
 
 class TestAsks:
-    @pytest.mark.parametrize("body", [b"", b"12345", b"\x00\xff" * 3_000_000])  # lesson 16
-    def test_body(self, lane: AnyLane, body: bytes) -> None:
+    @pytest.mark.parametrize("body", [b"", b"12345", b"\x00\xff" * 3_000_000])
+    def test_lesson_16_body(self, lane: AnyLane, body: bytes) -> None:
         call_id, pending = lane.start(do("body"))
         assert pending.next() == ("ask", [1])
         lane.answer(call_id, body)
@@ -268,7 +268,7 @@ class TestLife:
 
 
 class TestLog:
-    def test_lines(self, server: PluginServer, lane: AnyLane) -> None:  # lesson 18
+    def test_lesson_18_lines(self, server: PluginServer, lane: AnyLane) -> None:
         _, pending = lane.start(do("log"))
         pending.outcome()
         lines = [(level, text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")) for level, text in pending.logs]
