@@ -102,6 +102,13 @@ func TestBackoff(t *testing.T) {
 	if got := w.wait(30 * time.Second); got > 120*time.Millisecond {
 		t.Errorf("after a healthy life the wait is %v", got)
 	}
+	// Who restarts an attached server waits for it.
+	w = waits{Backoff: Backoff{}.withDefaults(false)}
+	for i, ms := range []time.Duration{50, 100, 200, 400, 800, 1000, 1000} {
+		if got, mid := w.wait(0), ms*time.Millisecond; got < mid*8/10 || got > mid*12/10 {
+			t.Errorf("attached: wait %d is %v, want about %v", i, got, mid)
+		}
+	}
 }
 
 func TestDuplicatePlugins(t *testing.T) {
