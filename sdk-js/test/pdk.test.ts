@@ -316,7 +316,7 @@ test("a question that is on its way when the handler ends is refused, not answer
   await assert.rejects(late as Promise<unknown>, { code: "wrong_phase" });
 });
 
-test("handlers that throw before, between and after PDK calls fail, and nothing of them is kept", async () => {
+test("lesson 01: handlers that throw before, between and after PDK calls fail, and nothing of them is kept", async () => {
   const boom = new TypeError("boom");
   const handlers: ((k: PDK) => unknown)[] = [
     () => {
@@ -383,7 +383,7 @@ test("a handler may return a thenable of any make", async () => {
   assert.equal((await run(() => hidden)).outcome.error?.message, "hidden");
 });
 
-test("whatever a handler throws fails it alone", async () => {
+test("lesson 03: whatever a handler throws fails it alone", async () => {
   const broken = (key: string): Error =>
     Object.defineProperty(new Error("x"), key, {
       get() {
