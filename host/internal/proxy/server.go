@@ -13,6 +13,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/timedconn"
+	"github.com/outrigger-gateway/outrigger/pdk/local"
 )
 
 // ServerOptions bound what clients may do.
@@ -106,8 +107,8 @@ func (p *Proxy) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	}
 	var id [32]byte
 	newRequestID(&id)
-	format, _ := formatOf(p.opts.ErrorDefaultType)
-	contentType, body := errorBody(format, defaultMessage(status), string(id[:]))
+	format, _ := local.ErrorFormatOf(p.opts.ErrorDefaultType)
+	contentType, body := local.ErrorBody(format, local.ErrorMessage(status), string(id[:]))
 	ctx.Response.Header.Reset()
 	ctx.Response.Header.DisableNormalizing()
 	ctx.SetStatusCode(status)
