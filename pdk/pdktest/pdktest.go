@@ -111,6 +111,11 @@ type Exchange struct {
 	LogLevel uint8
 	// MaxBody and MaxShared are the limits of the gateway; 0: 8 MiB, and 64 KiB.
 	MaxBody, MaxShared int
+	// Node is what the gateway says of itself, in place of the three above; nil: made of them.
+	Node *local.Node
+	// Script answers a question of a handler, such as client.load_consumer (wire.AskClientLoadConsumer), in place of what is listed above.
+	// Without an answer, nil, the question goes on to there.
+	Script func(question *wire.Ask) *wire.Answer
 
 	plugins []used
 	facts   wire.Facts
@@ -124,6 +129,7 @@ type Exchange struct {
 	exited       bool
 	buffered     bool // body_filter gets the body in one piece
 	serialized   []wire.Op
+	outcome      wire.Outcome // of the last handler
 	result       Result
 }
 

@@ -14,8 +14,7 @@ import (
 // Run runs the request through every phase: rewrite, access, the upstream, response, header_filter, body_filter and log. An exit in rewrite or
 // access skips the upstream and the response phase.
 func (x *Exchange) Run() Result {
-	x.node.LogLevel = x.LogLevel
-	x.node.MaxBody, x.node.MaxShared = orLimit(x.MaxBody, 8<<20), orLimit(x.MaxShared, 64<<10)
+	x.limits()
 	x.path, x.scheme = x.facts.Request.Path, x.facts.Service.Value.(*pdk.Service).Protocol
 
 	x.phase(pdk.PhaseRewrite, true)
@@ -65,6 +64,7 @@ func (x *Exchange) handler(u *used, c *wire.Call) (piece []byte, replaced bool) 
 			}
 		}
 	}
+	x.outcome = kept(&out)
 	if out.Err != nil {
 		x.result.Failures = append(x.result.Failures, Failure{u.plugin.Name, phase, out.Err})
 		if phase != pdk.PhaseBodyFilter && phase != pdk.PhaseLog {

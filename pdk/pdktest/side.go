@@ -24,6 +24,11 @@ func (s *side) Log(level uint8, message string) {
 // Ask implements local.Host.
 func (s *side) Ask(a *wire.Ask) wire.Answer {
 	x := s.x
+	if x.Script != nil {
+		if answer := x.Script(a); answer != nil {
+			return *answer
+		}
+	}
 	switch uint16(a.Fn) {
 	case pdk.AskRequestGetRawBody:
 		return x.limited(x.body)
