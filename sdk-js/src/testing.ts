@@ -12,6 +12,7 @@ import type { AnyPlugin, PhaseName, Plugin } from "./plugin.js";
 import { checkPlugin, PHASE_NAMES } from "./plugin.js";
 import { checkConfig, withDefaults } from "./runtime/config_schema.js";
 import { Instances } from "./runtime/instances.js";
+import type { TestCache } from "./runtime/test_context.js";
 import { Exchange } from "./runtime/test_exchange.js";
 import type { TestNode, TestRequest, TestResult, UpstreamResponse } from "./runtime/test_model.js";
 
@@ -24,6 +25,10 @@ export {
   type TestRequest,
   type TestResponse,
   type TestResult,
+  type TestSpan,
+  type TestTarget,
+  type TestTelemetry,
+  type TestTls,
   type UpstreamRequest,
   type UpstreamResponse,
 } from "./runtime/test_model.js";
@@ -33,6 +38,7 @@ export class TestPlugin {
   readonly #instances: Instances;
   readonly #phases: readonly PhaseName[];
   readonly #node: TestNode;
+  readonly #cache: TestCache = new Map();
 
   constructor(instances: Instances, phases: readonly PhaseName[], node: TestNode) {
     this.#instances = instances;
@@ -40,9 +46,16 @@ export class TestPlugin {
     this.#node = node;
   }
 
+  /** What the plugin has put into its cache and may still read. */
+  get cache(): Readonly<Record<string, unknown>> {
+    const now = Date.now();
+    const kept = [...this.#cache].filter(([, { until }]) => now < until);
+    return Object.fromEntries(kept.map(([key, { value }]) => [key, value]));
+  }
+
   /** A request whose phases the test runs one by one. */
   exchange(request: TestRequest = {}): Exchange {
-    return new Exchange(this.#instances, this.#phases, this.#node, request);
+    return new Exchange(this.#instances, this.#phases, this.#node, request, this.#cache);
   }
 
   /**
@@ -79,7 +92,8 @@ export async function testPlugin<Config>(
   if (wrong !== undefined) throw new ConfigError(wrong.path, `${wrong.path || "configuration"}: ${wrong.message}`);
   const failures: string[] = [];
   const instances = new Instances([checked], (message) => failures.push(message));
-  const [refused] = await instances.configure(1, checked.name, Buffer.from(JSON.stringify(filled)));
+  const pluginId = node.pluginId ?? "7a1f0000-0000-4000-8000-000000000001";
+  const [refused] = await instances.configure(1, checked.name, Buffer.from(JSON.stringify(filled)), pluginId);
   if (refused !== undefined) throw new ConfigError(refused.path, refused.message);
   return new TestPlugin(
     instances,

@@ -1,0 +1,83 @@
+import { PDKError } from "../errors.js";
+import { functions } from "../gen/functions.js";
+import type { CallFacts } from "./encode_call.js";
+import { encodeCall } from "./encode_call.js";
+import type { Instances } from "./instances.js";
+import { type Carrier, Lane } from "./lane.js";
+import { decodeValue } from "./msgpack_read.js";
+import type { HostHello } from "./node.js";
+import type { Answer, Outcome } from "./ops.js";
+import { CallView } from "./view.js";
+
+/** The gateway as the calls of a test see it. */
+export interface TestHost {
+  /** Answers a question, named by its function. What it throws refuses it. */
+  answer(question: string, args: readonly unknown[]): unknown;
+  log(level: number, message: string): void;
+}
+
+/** Names of the questions by their number; of two functions that put the same one, the first. */
+const QUESTIONS = new Map(
+  Object.values(functions)
+    .filter(({ ask }) => ask !== 0)
+    .reverse()
+    .map(({ ask, name }) => [ask as number, name]),
+);
+
+/** Runs handlers on calls in memory, with the engine of the plugin server. */
+export class TestCalls {
+  readonly #lane: Lane;
+  readonly #host: TestHost;
+  readonly #settled = new Map<number, (outcome: Outcome) => void>();
+  #calls = 0;
+
+  constructor(instances: Instances, hello: HostHello, host: TestHost) {
+    this.#host = host;
+    this.#lane = new Lane(instances, this.#carrier());
+    this.#lane.hello(hello);
+  }
+
+  /** Fills a slot that calls name. @param document - a MessagePack map. */
+  entity(slot: number, document: Uint8Array): void {
+    this.#lane.entity(slot, document);
+  }
+
+  run(facts: CallFacts): Promise<Outcome> {
+    const id = ++this.#calls;
+    const body = encodeCall(facts);
+    return new Promise((resolve) => {
+      this.#settled.set(id, resolve);
+      this.#lane.call(id, new CallView(body, 0, body.length));
+    });
+  }
+
+  /** What the plugin says comes back here. */
+  #carrier(): Carrier {
+    return {
+      outcome: (callId, outcome) => {
+        this.#settled.get(callId)?.(outcome);
+        this.#settled.delete(callId);
+      },
+      log: (_callId, level, message) => this.#host.log(level, message),
+      ask: (callId, fn, args) =>
+        void this.#answer(callId, QUESTIONS.get(fn) ?? `question ${fn}`, args.map(decodeValue)),
+      close: (code, message) => {
+        throw new Error(`the engine refused its own frame: ${code}: ${message}`);
+      },
+    };
+  }
+
+  async #answer(callId: number, question: string, args: readonly unknown[]): Promise<void> {
+    let answer: Answer;
+    try {
+      answer = { error: null, value: (await this.#host.answer(question, args)) ?? null };
+    } catch (thrown) {
+      const code = thrown instanceof PDKError ? thrown.code : "host_error";
+      answer = {
+        error: { code, message: thrown instanceof Error ? thrown.message : String(thrown), detail: "" },
+        value: null,
+      };
+    }
+    this.#lane.answer(callId, answer);
+  }
+}
