@@ -160,7 +160,7 @@ def _operation(to: pb.Operation, operation: list[Any], call_id: int, chunks: lis
             to.value = encode_value(operation[2])
         if code == 60:
             to.mode = operation[3]
-    else:
+    elif len(operation) > 1:  # enable_buffering has no arguments
         to.value = encode_value(operation[1])
 
 
