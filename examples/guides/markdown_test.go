@@ -23,6 +23,7 @@ type step struct {
 const (
 	commands = "sh"
 	change   = "diff"
+	more     = "text background"
 	shown    = "source"
 	stop     = "Ctrl-C"
 )
@@ -51,6 +52,8 @@ func parse(text string) ([]step, error) {
 		switch words := strings.Fields(info); {
 		case len(words) == 0:
 			return nil, fmt.Errorf("line %d: the block has no language", s.line)
+		case slices.Equal(words, strings.Fields(more)):
+			s.kind = more
 		case words[0] == "text":
 			if len(steps) == 0 || steps[len(steps)-1].kind != commands || steps[len(steps)-1].hasWant {
 				return nil, fmt.Errorf("line %d: the output does not follow a block of commands", s.line)
@@ -78,10 +81,19 @@ func parse(text string) ([]step, error) {
 	return steps, nil
 }
 
-// pattern makes a regular expression of expected output; whole: nothing may follow.
-func pattern(want string, whole bool) *regexp.Regexp {
+// extent is what of an output is expected.
+type extent int
+
+const (
+	whole extent = iota
+	beginning
+	part // some lines
+)
+
+// pattern makes a regular expression of expected output.
+func pattern(want string, e extent) *regexp.Regexp {
 	var b strings.Builder
-	b.WriteString(`(?s)\A`)
+	b.WriteString(map[extent]string{whole: `\A`, beginning: `\A`, part: `(?:\A|\n)`}[e])
 	for line := range strings.Lines(want) {
 		if line == "…\n" {
 			b.WriteString(`(?:[^\n]*\n)*?`)
@@ -93,7 +105,7 @@ func pattern(want string, whole bool) *regexp.Regexp {
 		}
 		b.WriteString(strings.Join(parts, `[^\n]*`))
 	}
-	if whole {
+	if e == whole {
 		b.WriteString(`\z`)
 	}
 	return regexp.MustCompile(b.String())
@@ -131,14 +143,15 @@ func patch(diff string, read func(name string) (string, error)) (name, text stri
 }
 
 func TestParse(t *testing.T) {
-	steps, err := parse("# T\n\n```sh\na\nb\n```\n\n```text\nout\n```\n```sh background\nc\n```\nstop it with Ctrl-C\n```sh exit 3\nd\n```\n```diff\n--- f\n+++ f\n+x\n```\n```go\nf()\n```\n")
+	steps, err := parse("# T\n\n```sh\na\nb\n```\n\n```text\nout\n```\n```sh background\nc\n```\n```text background\nmore\n```\nstop it with Ctrl-C\n```sh exit 3\nd\n```\n```diff\n--- f\n+++ f\n+x\n```\n```go\nf()\n```\n")
 	want := []step{
 		{line: 3, kind: commands, text: "a\nb\n", want: "out\n", hasWant: true},
 		{line: 11, kind: commands, text: "c\n", background: true},
-		{line: 14, kind: stop},
-		{line: 15, kind: commands, text: "d\n", code: 3},
-		{line: 18, kind: change, text: "--- f\n+++ f\n+x\n"},
-		{line: 23, kind: shown, text: "f()\n"},
+		{line: 14, kind: more, text: "more\n"},
+		{line: 17, kind: stop},
+		{line: 18, kind: commands, text: "d\n", code: 3},
+		{line: 21, kind: change, text: "--- f\n+++ f\n+x\n"},
+		{line: 26, kind: shown, text: "f()\n"},
 	}
 	if err != nil || !slices.Equal(steps, want) {
 		t.Errorf("found %+v, %v; expected %+v", steps, err, want)
@@ -153,22 +166,26 @@ func TestParse(t *testing.T) {
 func TestPattern(t *testing.T) {
 	for _, c := range []struct {
 		want, found string
-		whole, fits bool
+		extent      extent
+		fits        bool
 	}{
-		{"a\n", "a\n", true, true},
-		{"a\n", "a\nb\n", true, false},
-		{"a\n", "a\nb\n", false, true},
-		{"b\n", "a\nb\n", false, false},
-		{"…\nb\n", "a\nb\n", true, true},
-		{"…\nb\n", "b\n", true, true},
-		{"…\nb\n", "ab\n", true, false},
-		{"a\n…\nd\n", "a\nb\nc\nd\n", true, true},
-		{"took …s (ok)\n", "took 1.5s (ok)\n", true, true},
-		{"took …s\n", "took\n1s\n", true, false},
-		{"a.c\n", "abc\n", true, false},
+		{"a\n", "a\n", whole, true},
+		{"a\n", "a\nb\n", whole, false},
+		{"a\n", "a\nb\n", beginning, true},
+		{"b\n", "a\nb\n", beginning, false},
+		{"…\nb\n", "a\nb\n", whole, true},
+		{"…\nb\n", "b\n", whole, true},
+		{"…\nb\n", "ab\n", whole, false},
+		{"a\n…\nd\n", "a\nb\nc\nd\n", whole, true},
+		{"took …s (ok)\n", "took 1.5s (ok)\n", whole, true},
+		{"took …s\n", "took\n1s\n", whole, false},
+		{"b\n", "a\nb\nc\n", part, true},
+		{"b\n…\nd\n", "a\nb\nc\nd\n", part, true},
+		{"b\n", "ab\n", part, false},
+		{"a.c\n", "abc\n", whole, false},
 	} {
-		if pattern(c.want, c.whole).MatchString(c.found) != c.fits {
-			t.Errorf("%q with %q, whole %v: found %v, expected %v", c.found, c.want, c.whole, !c.fits, c.fits)
+		if pattern(c.want, c.extent).MatchString(c.found) != c.fits {
+			t.Errorf("%q with %q, extent %v: found %v, expected %v", c.found, c.want, c.extent, !c.fits, c.fits)
 		}
 	}
 }

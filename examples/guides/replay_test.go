@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -112,6 +113,8 @@ func (r *reader) follow(t *testing.T, steps []step) {
 			}
 			r.running.stop(t)
 			r.running = nil
+		case more:
+			r.hear(t, at, r.local(s.text))
 		case change:
 			r.change(t, at, s.text)
 		case shown:
@@ -135,7 +138,7 @@ func (r *reader) local(text string) string { return strings.ReplaceAll(text, "12
 
 func (r *reader) run(t *testing.T, at string, s step) {
 	out, code := r.bash(t, at, s.text)
-	if code != s.code || s.hasWant && !pattern(s.want, true).MatchString(out) {
+	if code != s.code || s.hasWant && !pattern(s.want, whole).MatchString(out) {
 		t.Fatalf("%s: %sfound exit code %d and the output\n%s\nexpected %d and\n%s", at, s.text, code, out, s.code, s.want)
 	}
 	// The gateway of a plugin that was just made gets this reader's address.
@@ -162,7 +165,7 @@ func (r *reader) look(t *testing.T, at string, s step) {
 		if !strings.HasSuffix(out, "\n") {
 			out += "\n"
 		}
-		if code == s.code && pattern(s.want, true).MatchString(out) {
+		if code == s.code && pattern(s.want, whole).MatchString(out) {
 			return
 		}
 		if time.Now().After(end) {
@@ -238,6 +241,7 @@ func (r *reader) checkShown(t *testing.T, at, text string) {
 // background is a block of commands that runs on.
 type background struct {
 	line  int
+	seen  int // bytes of the output that the guide has shown
 	cmd   *exec.Cmd
 	ended chan struct{}
 
@@ -272,15 +276,32 @@ func (r *reader) begin(t *testing.T, at string, s step) {
 		close(b.ended)
 	}()
 	r.running = b
-	want := pattern(s.want, false)
-	for end := time.Now().Add(patience); !want.MatchString(b.output()); {
+	r.await(t, at, pattern(s.want, beginning), s.want)
+}
+
+// hear waits until the block in the background has written some lines, after those that were seen before.
+func (r *reader) hear(t *testing.T, at, want string) {
+	if r.running == nil {
+		t.Fatalf("%s: nothing runs that could write\n%s", at, want)
+	}
+	r.await(t, at, pattern(want, part), want)
+}
+
+// await waits until what the block in the background has written since the last time matches.
+func (r *reader) await(t *testing.T, at string, pattern *regexp.Regexp, want string) {
+	b := r.running
+	for end := time.Now().Add(patience); ; {
+		if found := pattern.FindStringIndex(b.output()[b.seen:]); found != nil {
+			b.seen += found[1]
+			return
+		}
 		select {
 		case <-b.ended:
-			t.Fatalf("%s: %sended, %v; expected it to run, and to write\n%s", at, s.text, b.cmd.ProcessState, s.want)
+			t.Fatalf("%s: it ended, %v; expected it to run, and to write\n%s", at, b.cmd.ProcessState, want)
 		case <-time.After(20 * time.Millisecond):
 		}
 		if time.Now().After(end) {
-			t.Fatalf("%s: %sdid not write within %v\n%s", at, s.text, patience, s.want)
+			t.Fatalf("%s: it did not write within %v\n%s", at, patience, want)
 		}
 	}
 }
