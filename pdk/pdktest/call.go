@@ -25,8 +25,7 @@ func (x *Exchange) Call(c *wire.Call) wire.Outcome {
 	own.Facts = &x.facts
 	phase := pdk.PhaseFromCode(c.Phase)
 	x.outcome = wire.Outcome{}
-	for i := range x.plugins {
-		u := &x.plugins[i]
+	for _, u := range x.plugins {
 		if !u.handlers.Phases().Has(phase) {
 			continue
 		}
@@ -48,6 +47,7 @@ func (x *Exchange) limits() {
 	}
 	x.node.LogLevel = x.LogLevel
 	x.node.MaxBody, x.node.MaxShared = orLimit(x.MaxBody, 8<<20), orLimit(x.MaxShared, 64<<10)
+	x.node.ClusterID, x.node.Version, x.node.TelemetryLogs = x.ClusterID, orDefault(x.Version, "0.2.0"), !x.NoTelemetry
 }
 
 // kept copies an outcome out of the memory of its session.

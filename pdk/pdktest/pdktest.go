@@ -46,56 +46,21 @@ type Request struct {
 	// Consumer and Credential: the request is authenticated already.
 	Consumer   *pdk.Consumer
 	Credential *pdk.Credential
+	// Groups are consumer groups that earlier plugins set.
+	Groups []*pdk.ConsumerGroup
 	// Shared fills ctx.shared.
 	Shared map[string]any
+	// TLS is the client's connection; nil for an https URL is TLSv1.3 without a client certificate.
+	TLS *TLS
 }
 
-// Response is what the upstream answers, or what the client gets.
-type Response struct {
-	Status int // default: 200
-	Header http.Header
-	Body   []byte
-}
-
-// Upstream is the request that the upstream service sees.
-type Upstream struct {
-	Method string
-	Scheme string
-	Path   string
-	Query  string // without the question mark
-	Header http.Header
-	Body   []byte
-}
-
-// Line is one line of the log.
-type Line struct {
-	Plugin  string
-	Phase   pdk.Phase
-	Level   uint8 // 0 debug to 7 emerg
-	Message string
-}
-
-// Failure is a handler that failed. The client gets status 500, as with fail mode closed.
-type Failure struct {
-	Plugin string
-	Phase  pdk.Phase
-	Err    *wire.Error // Detail holds the stack of a panic
-}
-
-// Result is what came of a request.
-type Result struct {
-	// Upstream is nil when the request was not proxied.
-	Upstream *Upstream
-	Response Response
-	// Source is who made the response: service, exit or error.
-	Source     string
-	Log        []Line
-	Failures   []Failure
-	Shared     map[string]any
-	Consumer   *pdk.Consumer
-	Credential *pdk.Credential
-	// Entry is the log entry, as log.serialize gives it: a JSON object.
-	Entry string
+// TLS is the client's connection.
+type TLS struct {
+	Version      string // as nginx writes it: TLSv1.3
+	Cipher       string
+	ClientVerify string // SUCCESS, NONE, FAILED:reason
+	// Certificates is the chain that the client showed, PEM, its own first; "" when it showed none.
+	Certificates string
 }
 
 // Exchange is one request and what will become of it. It is for one goroutine, and runs once.
@@ -105,6 +70,22 @@ type Exchange struct {
 	// Consumers and Credentials are what client.load_consumer and client.load_credential find. Credentials are listed by collection and key.
 	Consumers   []*pdk.Consumer
 	Credentials map[string]map[string]*pdk.Credential
+	// Groups are the consumer groups that consumers belong to, by the consumer's id.
+	Groups map[string][]*pdk.ConsumerGroup
+	// Upstreams are the names that service.set_upstream finds.
+	Upstreams []string
+	// Secrets are what references lead to, by the reference as it is written, braces included.
+	Secrets map[string]string
+	// Cache is the plugin cache: by plugin and key. Several exchanges may have the same one, one after the other.
+	Cache Cache
+	// Memory, Configuration and Statistics are what node.get_memory_stats, node.get_configuration and nginx.get_statistics answer.
+	Memory, Configuration, Statistics map[string]any
+	// Variables go before those that nginx.get_var finds in the request.
+	Variables map[string]string
+	// ClusterID is the id of the cluster; "": none. Version is that of the gateway; "": 0.2.0.
+	ClusterID, Version string
+	// NoTelemetry: the setting telemetry_logs is off.
+	NoTelemetry bool
 	// Piece is the size of the pieces of the body that body_filter gets; 0: 32 KiB.
 	Piece int
 	// LogLevel is the lowest level of lines that are made; 0: debug.
@@ -117,16 +98,19 @@ type Exchange struct {
 	// Without an answer, nil, the question goes on to there.
 	Script func(question *wire.Ask) *wire.Answer
 
-	plugins []used
+	plugins []*used
 	facts   wire.Facts
 	node    local.Node
 	body    []byte // of the request, as the upstream will get it
 
 	path, scheme string
+	to           Upstream // where the request goes, as it stands
+	chain        string   // certificates of the client
 	upstream     *Upstream
 	original     []byte // body of the upstream's response
 	answer       []byte // body of the response as it stands
 	exited       bool
+	replaced     bool // a plugin set the body of the response
 	buffered     bool // body_filter gets the body in one piece
 	serialized   []wire.Op
 	outcome      wire.Outcome // of the last handler
@@ -137,7 +121,19 @@ type Exchange struct {
 type used struct {
 	plugin   pdk.Plugin
 	handlers pdk.Handlers
+	id       string
+	failOpen bool
+	values   []wire.SharedValue // ctx.plugin
 }
+
+// Option is something that a plugin record says beside its configuration.
+type Option func(*used)
+
+// ID sets the id of the plugin record.
+func ID(id string) Option { return func(u *used) { u.id = id } }
+
+// FailOpen has a request go on when a handler of the plugin fails. The default is a status 500.
+func FailOpen() Option { return func(u *used) { u.failOpen = true } }
 
 // New prepares a request. It panics when URL or Peer is not one: the test is wrong.
 func New(req Request) *Exchange {
@@ -172,6 +168,10 @@ func New(req Request) *Exchange {
 	for name, value := range req.Captures.Named {
 		f.Captures.Named = append(f.Captures.Named, wire.Header{Name: name, Value: value})
 	}
+	for _, g := range req.Groups {
+		f.Groups = append(f.Groups, wire.Group{ID: g.ID, Name: g.Name})
+	}
+	x.tls(&req)
 	for key, value := range req.Shared {
 		raw, err := wire.AppendValue(nil, value)
 		if err != nil {
@@ -257,6 +257,18 @@ func (x *Exchange) forwarded(h http.Header) {
 	}
 }
 
+func (x *Exchange) tls(req *Request) {
+	t := req.TLS
+	if t == nil {
+		if x.facts.Request.Scheme != "https" {
+			return
+		}
+		t = &TLS{Version: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256", ClientVerify: "NONE"}
+	}
+	x.chain = t.Certificates
+	x.facts.TLS = wire.TLS{Set: true, Version: t.Version, Cipher: t.Cipher, ClientVerify: t.ClientVerify, HasCertificate: t.Certificates != ""}
+}
+
 func (x *Exchange) entities(req *Request) {
 	f := &x.facts
 	if req.Route == nil {
@@ -277,7 +289,7 @@ func (x *Exchange) entities(req *Request) {
 
 // Use adds a plugin with a configuration, a JSON object; "" is an empty one. Plugins run in order of their priority, higher first. The error says
 // what is wrong with the configuration.
-func (x *Exchange) Use(p pdk.Plugin, config string) error {
+func (x *Exchange) Use(p pdk.Plugin, config string, options ...Option) error {
 	instance := p.New()
 	if err := schema.Decode(instance, []byte(config)); err != nil {
 		return fmt.Errorf("plugin %q: %w", p.Name, err)
@@ -291,7 +303,14 @@ func (x *Exchange) Use(p pdk.Plugin, config string) error {
 			return fmt.Errorf("plugin %q: Configure: %w", p.Name, err)
 		}
 	}
-	x.plugins = append(x.plugins, used{p, h})
-	slices.SortStableFunc(x.plugins, func(a, b used) int { return b.plugin.Priority - a.plugin.Priority })
+	u := &used{plugin: p, handlers: h, id: fmt.Sprintf("7a1f0000-0000-4000-8000-%012d", len(x.plugins)+1)}
+	for _, option := range options {
+		option(u)
+	}
+	if u.failOpen && p.Authenticates {
+		return fmt.Errorf("plugin %q authenticates: the gateway refuses fail_mode open for it", p.Name)
+	}
+	x.plugins = append(x.plugins, u)
+	slices.SortStableFunc(x.plugins, func(a, b *used) int { return b.plugin.Priority - a.plugin.Priority })
 	return nil
 }

@@ -1,8 +1,7 @@
 package pdktest
 
 import (
-	"encoding/json"
-	"net/http"
+	"errors"
 	"slices"
 	"strconv"
 
@@ -15,7 +14,12 @@ import (
 // access skips the upstream and the response phase.
 func (x *Exchange) Run() Result {
 	x.limits()
-	x.path, x.scheme = x.facts.Request.Path, x.facts.Service.Value.(*pdk.Service).Protocol
+	service := x.facts.Service.Value.(*pdk.Service)
+	x.path, x.scheme = x.facts.Request.Path, service.Protocol
+	x.to = Upstream{
+		Host: service.Host, Port: service.Port, Retries: service.Retries,
+		ConnectTimeout: service.ConnectTimeout, WriteTimeout: service.WriteTimeout, ReadTimeout: service.ReadTimeout,
+	}
 
 	x.phase(pdk.PhaseRewrite, true)
 	x.phase(pdk.PhaseAccess, true)
@@ -38,11 +42,10 @@ func orLimit(n, otherwise int) int {
 
 // phase runs the handlers of one phase. stops says that an exit ends it.
 func (x *Exchange) phase(phase pdk.Phase, stops bool) {
-	for i := range x.plugins {
+	for _, u := range x.plugins {
 		if stops && x.exited {
 			return
 		}
-		u := &x.plugins[i]
 		if u.handlers.Phases().Has(phase) {
 			x.handler(u, &wire.Call{Phase: phase.Code(), Facts: &x.facts})
 		}
@@ -52,34 +55,48 @@ func (x *Exchange) phase(phase pdk.Phase, stops bool) {
 // handler runs one handler and applies what it did. It gives the replacement of a piece of the body.
 func (x *Exchange) handler(u *used, c *wire.Call) (piece []byte, replaced bool) {
 	phase := pdk.PhaseFromCode(c.Phase)
+	call := *c
+	if call.PluginID == "" {
+		call.PluginID, call.Plugin = u.id, u.values
+	}
 	var out wire.Outcome
-	s := local.Begin(c, &x.node, &side{x: x, plugin: u.plugin.Name, phase: phase})
+	s := local.Begin(&call, &x.node, &side{x: x, plugin: u.plugin.Name, phase: phase})
 	defer s.Release()
 	s.Run(&u.handlers, &out)
 	if out.Err == nil {
-		for i := range out.Ops {
-			if err := local.Check(&out.Ops[i]); err != nil {
-				out.Err = &wire.Error{Code: wire.CodeBadData, Message: err.Error()}
-				break
-			}
+		if err := u.check(out.Ops); err != nil {
+			out.Err = &wire.Error{Code: wire.CodeBadData, Message: err.Error()}
 		}
 	}
 	x.outcome = kept(&out)
 	if out.Err != nil {
 		x.result.Failures = append(x.result.Failures, Failure{u.plugin.Name, phase, out.Err})
-		if phase != pdk.PhaseBodyFilter && phase != pdk.PhaseLog {
-			x.respond(500, nil, []byte(`{"message":"An unexpected error occurred"}`), wire.SourceError)
+		if phase != pdk.PhaseBodyFilter && phase != pdk.PhaseLog && !u.failOpen {
+			x.fail(500, "", nil)
 		}
 		return nil, false
 	}
 	for i := range out.Ops {
-		x.apply(&out.Ops[i])
+		x.apply(u, phase, &out.Ops[i])
 	}
 	return out.Body, out.HasBody
 }
 
-func (x *Exchange) apply(op *wire.Op) {
-	if handled, _ := local.Apply(&x.facts, op); handled {
+// check repeats the checks of the gateway.
+func (u *used) check(ops []wire.Op) error {
+	for i := range ops {
+		if err := local.Check(&ops[i]); err != nil {
+			return err
+		}
+		if ops[i].Code == wire.OpClientAuthenticate && u.failOpen && !u.plugin.Authenticates {
+			return errors.New("client.authenticate: the plugin's manifest does not say that it authenticates, and it may fail open")
+		}
+	}
+	return nil
+}
+
+func (x *Exchange) apply(u *used, phase pdk.Phase, op *wire.Op) {
+	if handled, _ := local.Apply(&x.facts, op); handled || x.route(op) || x.report(u, phase, op) {
 		return
 	}
 	switch uint16(op.Code) {
@@ -92,13 +109,12 @@ func (x *Exchange) apply(op *wire.Op) {
 	case pdk.OpServiceRequestEnableBuffering:
 		x.buffered = true
 	case pdk.OpResponseSetRawBody:
-		x.answer = op.Body
+		x.answer, x.replaced = op.Body, true
 		x.recount()
 	case pdk.OpResponseExit:
 		x.respond(op.Status, op.Headers, op.Body, wire.SourceExit)
 	case pdk.OpResponseError:
-		body, _ := json.Marshal(map[string]string{"message": orDefault(op.Name, http.StatusText(op.Status)), "request_id": x.facts.RequestID})
-		x.respond(op.Status, op.Headers, body, wire.SourceError)
+		x.fail(op.Status, op.Name, op.Headers)
 	case pdk.OpClientAuthenticate:
 		x.facts.Consumer, x.facts.Credential = nil, nil
 		if op.Value != nil {
@@ -109,7 +125,23 @@ func (x *Exchange) apply(op *wire.Op) {
 		}
 	case pdk.OpLogSetSerializeValue:
 		x.serialized = append(x.serialized, *op)
+	case pdk.OpCtxPluginSet:
+		u.values = local.SetShared(slices.Clone(u.values), op.Name, op.Value)
 	}
+}
+
+// fail answers with the gateway's error body, in the format that the client accepts or Content-Type names.
+func (x *Exchange) fail(status int, message string, headers []wire.Header) {
+	format := local.AcceptedErrorFormat(httpHeader(x.facts.Request.Headers).Get("Accept"))
+	given := httpHeader(headers).Get("Content-Type")
+	if given != "" {
+		format, _ = local.ErrorFormatOf(given)
+	}
+	contentType, body := local.ErrorBody(format, orDefault(message, local.ErrorMessage(status)), x.facts.RequestID)
+	if given == "" {
+		headers = append(slices.Clone(headers), wire.Header{Name: "Content-Type", Value: contentType})
+	}
+	x.respond(status, headers, body, wire.SourceError)
 }
 
 // respond makes the response of an exit or an error: its headers go over those that were set before.
@@ -121,9 +153,6 @@ func (x *Exchange) respond(status int, headers []wire.Header, body []byte, sourc
 		return slices.ContainsFunc(headers, func(o wire.Header) bool { return local.SameHeader(h.Name, o.Name) })
 	})
 	r.Headers = append(r.Headers, headers...)
-	if source == wire.SourceError && httpHeader(headers).Get("Content-Type") == "" {
-		r.Headers = append(r.Headers, wire.Header{Name: "Content-Type", Value: "application/json; charset=utf-8"})
-	}
 	if httpHeader(headers).Get("Content-Length") == "" {
 		x.recount()
 	}
@@ -135,12 +164,13 @@ func (x *Exchange) recount() {
 	_, _ = local.Apply(&x.facts, &op)
 }
 
-// proxy lets the upstream answer. Headers that were set before join its own.
+// proxy lets the upstream answer. Headers that were set before stand behind its own; when a plugin handles the response phase, only those that it
+// does not have itself.
 func (x *Exchange) proxy() {
 	f := &x.facts
-	x.upstream = &Upstream{
-		Method: f.Request.Method, Scheme: x.scheme, Path: x.path, Query: f.Request.RawQuery, Header: httpHeader(f.Request.Headers), Body: x.body,
-	}
+	x.to.Method, x.to.Scheme, x.to.Path, x.to.Query = f.Request.Method, x.scheme, x.path, f.Request.RawQuery
+	x.to.Header, x.to.Body = httpHeader(f.Request.Headers), x.body
+	x.upstream = &x.to
 	var answer Response
 	if x.Answer != nil {
 		answer = x.Answer(*x.upstream)
@@ -155,7 +185,11 @@ func (x *Exchange) proxy() {
 	x.answer, x.original = answer.Body, answer.Body
 	f.HasResponse, f.HasServiceResponse = true, true
 	f.ServiceResponse = wire.Response{Status: answer.Status, Headers: headers}
-	f.Response = wire.Response{Status: answer.Status, Headers: append(slices.Clone(headers), f.Response.Headers...)}
+	early := f.Response.Headers
+	if slices.ContainsFunc(x.plugins, func(u *used) bool { return u.handlers.Response != nil }) {
+		early = slices.DeleteFunc(slices.Clone(early), func(h wire.Header) bool { return len(answer.Header.Values(h.Name)) > 0 })
+	}
+	f.Response = wire.Response{Status: answer.Status, Headers: append(slices.Clone(headers), early...)}
 }
 
 // filterBody gives the body piece by piece to the body_filter of every plugin in turn; the last piece may be empty. A plugin that has enabled
@@ -170,8 +204,7 @@ func (x *Exchange) filterBody() {
 		piece := slices.Clone(rest[:min(size, len(rest))])
 		rest = rest[len(piece):]
 		last = len(rest) == 0
-		for i := range x.plugins {
-			u := &x.plugins[i]
+		for _, u := range x.plugins {
 			if u.handlers.BodyFilter == nil {
 				continue
 			}
@@ -200,6 +233,17 @@ func (x *Exchange) finish() Result {
 	if f.Credential != nil {
 		r.Credential, _ = f.Credential.Value.(*pdk.Credential)
 	}
+	for _, g := range f.Groups {
+		r.Groups = append(r.Groups, &pdk.ConsumerGroup{ID: g.ID, Name: g.Name})
+	}
+	r.Plugin = map[string]map[string]any{}
+	for _, u := range x.plugins {
+		r.Plugin[u.plugin.Name] = map[string]any{}
+		for _, v := range u.values {
+			r.Plugin[u.plugin.Name][v.Key], _ = wire.DecodeValue(v.Value)
+		}
+	}
+	r.ClientVerify = f.TLS.ClientVerify
 	r.Entry = x.entry()
 	return *r
 }

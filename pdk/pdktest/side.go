@@ -37,6 +37,11 @@ func (s *side) Ask(a *wire.Ask) wire.Answer {
 			return failed(wire.CodeBadData, "the request was not proxied: there is no body of an upstream")
 		}
 		return x.limited(x.original)
+	case pdk.AskResponseGetRawBody:
+		if x.upstream == nil && !x.replaced {
+			return failed(wire.CodeBadData, "the request was not proxied: there is no body of an upstream")
+		}
+		return x.limited(x.answer)
 	case pdk.AskLogSerialize:
 		return valued(x.entry())
 	case pdk.AskClientLoadConsumer:
@@ -55,7 +60,7 @@ func (s *side) Ask(a *wire.Ask) wire.Answer {
 		}
 		return wire.Answer{}
 	}
-	return failed(wire.CodeHostError, fmt.Sprintf("pdktest does not know question %d", a.Fn))
+	return x.gateway(s.plugin, a)
 }
 
 func (x *Exchange) argument(a *wire.Ask, i int) any {
@@ -111,6 +116,19 @@ func (x *Exchange) entry() string {
 		"latencies": map[string]any{"kong": 0, "proxy": 0, "request": 0, "receive": 0},
 		"client_ip": f.Client.ForwardedIP, "started_at": f.StartTime, "source": source, "upstream_uri": x.path,
 		"route": f.Route.Value, "service": f.Service.Value,
+	}
+	if f.TLS.Set || f.TLS.ClientVerify != "" {
+		e["request"].(map[string]any)["tls"] = map[string]any{"version": f.TLS.Version, "cipher": f.TLS.Cipher, "client_verify": f.TLS.ClientVerify}
+	}
+	if spans := x.result.Spans; len(spans) > 0 {
+		list := []any{}
+		for _, sp := range spans {
+			list = append(list, map[string]any{
+				"plugin": sp.Plugin, "phase": sp.Phase.String(), "id": sp.Number, "parent": sp.Parent, "name": sp.Name, "start": sp.Start, "end": sp.End,
+				"attributes": sp.Attributes, "status": sp.Status, "message": sp.Message,
+			})
+		}
+		e["spans"] = list
 	}
 	if f.Consumer != nil {
 		e["consumer"] = f.Consumer.Value
