@@ -344,17 +344,28 @@ func TestDevManifests(t *testing.T) {
 	g.told(t, mark, "plugins[0].config.mark")
 	g.get(t, "/").want(t, 200).wantHeader(t, "X-Access", "v0")
 
-	// Repaired where it was wrong; the configuration that the new schema wants comes first.
+	// What the new schema wants brings the new build with it.
 	mark = g.out.mark()
 	write(t, g.entities, routes(upstream.URL, route("/", "{name: versioned, config: {mark: mm}}")))
 	g.told(t, mark, "gateway.yaml: the new configuration is live")
+	g.get(t, "/").want(t, 200).wantHeader(t, "X-Access", "v1").wantHeader(t, "X-Mark", "mm")
+
+	// A plugin with another name, and the configuration that names it, need each other.
+	mark = g.out.mark()
+	p.source = strings.Replace(source, `"versioned"`, `"renamed"`, 1)
 	p.write(t, "v2")
-	g.shows(t, "v2")
+	g.told(t, mark, "the old build goes on serving:")
+	g.get(t, "/").want(t, 200).wantHeader(t, "X-Access", "v1")
+	write(t, g.entities, routes(upstream.URL, route("/", "{name: renamed, config: {mark: m}}")))
+	g.told(t, mark, "the new build serves")
+	g.told(t, mark, "gateway.yaml: the new configuration is live")
+	g.get(t, "/").want(t, 200).wantHeader(t, "X-Access", "v2").wantHeader(t, "X-Mark", "m")
 
 	// A field that the old schema filled in, and that the new one does not have, is no mistake of the configuration.
-	write(t, g.entities, routes(upstream.URL, route("/", "{name: versioned}")))
-	g.told(t, mark, "gateway.yaml changed")
-	p.source = strings.ReplaceAll(strings.ReplaceAll(source, "mark", "word"), "header_filter", "rewrite_later")
+	mark = g.out.mark()
+	write(t, g.entities, routes(upstream.URL, route("/", "{name: renamed}")))
+	g.told(t, mark, "gateway.yaml: the new configuration is live")
+	p.source = strings.ReplaceAll(strings.ReplaceAll(p.source, "mark", "word"), "header_filter", "filter_no_more")
 	p.write(t, "v3")
 	g.shows(t, "v3")
 	g.get(t, "/").want(t, 200).wantHeader(t, "X-Mark", "none").wantHeader(t, "X-Filter")

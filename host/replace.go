@@ -14,6 +14,9 @@ import (
 // build, which ends after them; no request fails or sees both. Until then, and when anything goes wrong, nothing changes. command replaces the
 // command of the settings from now on; nil keeps the one of the old build.
 //
+// The new build is given the entities that are live. When it refuses them and accepts what their file holds by now, that goes live with it: a
+// plugin that changes its name or its schema, and the configuration that says so, need each other.
+//
 // Calls for one server run one after the other. When Replace fails, nothing of the new build is left.
 func (h *Host) Replace(ctx context.Context, server string, command []string) error {
 	h.reloading.Lock()
@@ -50,9 +53,17 @@ func (h *Host) Replace(ctx context.Context, server string, command []string) err
 	if h.stopping() {
 		return errStopping
 	}
-	gen, err := h.compile(ctx, h.entities, servers.builds(next))
+	set := h.entities
+	gen, err := h.compile(ctx, set, servers.builds(next))
 	if err != nil {
-		return err
+		fresh, loadErr := h.load()
+		if loadErr != nil || fresh.Blank || fresh.Hash == set.Hash {
+			return err
+		}
+		if gen, loadErr = h.compile(ctx, fresh, servers.builds(next)); loadErr != nil {
+			return err
+		}
+		set = fresh
 	}
 	if err = next.Check(); err == nil {
 		err = servers.all.Promote(next)
@@ -62,6 +73,7 @@ func (h *Host) Replace(ctx context.Context, server string, command []string) err
 		return fmt.Errorf("the new build of plugin server %q cannot take requests: %w", server, err)
 	}
 	promoted = true
+	h.entities = set
 	h.generations.Swap(gen)
 	h.logger.Info("a new build of the plugin server is live", "server", server, "generation", gen.Number)
 	return nil

@@ -48,6 +48,17 @@ func (s *Session) followServer(src *source, w *watch.Watcher) {
 			attempt.end()
 			s.changed(src, changed)
 			attempt = begin(s.follow, func(ctx context.Context) { s.replace(ctx, src) })
+		case over := <-src.retry:
+			<-attempt.done
+			if !src.refused {
+				close(over)
+				continue
+			}
+			attempt.end()
+			attempt = begin(s.follow, func(ctx context.Context) {
+				defer close(over)
+				s.replace(ctx, src)
+			})
 		}
 	}
 }
@@ -109,6 +120,7 @@ func (s *Session) replace(ctx context.Context, src *source) {
 		started = time.Now()
 		err = s.Replace(ctx, src.server, src.command)
 	}
+	src.refused = err != nil
 	switch {
 	case ctx.Err() != nil: // the next attempt tells
 	case err == nil:
@@ -167,11 +179,25 @@ func (s *Session) followFiles(w *watch.Watcher) {
 		case changed := <-w.Changes():
 			if slices.ContainsFunc(changed, func(path string) bool { return same(path, s.config) }) {
 				s.out.print("%s changed", filepath.Base(s.config))
+				s.retryRefused()
 				_ = s.Reload(s.follow) // it tells
 			}
 			if slices.ContainsFunc(changed, func(path string) bool { return same(path, s.settings) }) {
 				s.out.print("%s changed: settings are read at the start; start again to use them", filepath.Base(s.settings))
 			}
 		}
+	}
+}
+
+// retryRefused tries builds again that were refused, perhaps because of the configuration from before.
+func (s *Session) retryRefused() {
+	for _, src := range s.sources {
+		over := make(chan struct{})
+		select {
+		case src.retry <- over:
+		case <-s.follow.Done():
+			return
+		}
+		<-over
 	}
 }

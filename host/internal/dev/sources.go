@@ -23,6 +23,9 @@ type source struct {
 	dir    string
 
 	command []string // what the build made; nil: that of the settings
+	refused bool     // the newest build does not serve
+	// retry asks for another attempt if the newest build was refused; what is sent is closed after it.
+	retry chan chan struct{}
 
 	roots  []string // watched; empty: nothing is known
 	except []string // below roots, but no sources
@@ -64,6 +67,7 @@ func sourcesOf(s *config.Settings, home string, plugins []string) ([]*source, er
 		all = append(all, &source{server: name, plugin: dir, dir: dir, roots: []string{dir}})
 	}
 	for _, src := range all {
+		src.retry = make(chan chan struct{})
 		if src.plugin != "" { // npm writes it when it installs
 			src.except = append(src.except, filepath.Join(src.plugin, "package-lock.json"))
 		}
