@@ -22,11 +22,13 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/generation"
 	"github.com/outrigger-gateway/outrigger/host/internal/plan"
+	"github.com/outrigger-gateway/outrigger/host/internal/plugincache"
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver"
 	"github.com/outrigger-gateway/outrigger/host/internal/proxy"
 	"github.com/outrigger-gateway/outrigger/host/internal/telemetry"
 	"github.com/outrigger-gateway/outrigger/host/internal/transport"
 	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
+	"github.com/outrigger-gateway/outrigger/host/internal/vault"
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/pdk/local"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
@@ -63,6 +65,8 @@ type Host struct {
 	proxy       *proxy.Proxy
 	http        *proxy.Server
 	echo        *echo.Server
+	vault       *vault.Resolver
+	cache       *plugincache.Store
 
 	addresses   []string
 	echoAddress string
@@ -102,7 +106,9 @@ func New(o Options) (*Host, error) {
 	h.node = &local.Node{
 		ID: cmp.Or(settings.NodeID, uuid.NewString()), Hostname: hostname, Trusted: settings.TrustedIPs,
 		LogLevel: settings.LogLevelNumber(), MaxBody: settings.MaxBody, MaxShared: settings.MaxShared,
+		ClusterID: settings.ClusterID, Version: Version, TelemetryLogs: settings.TelemetryLogs,
 	}
+	h.vault = vault.New(o.Env)
 	return h, nil
 }
 
@@ -206,6 +212,7 @@ func (h *Host) Shutdown(ctx context.Context) error {
 	if h.proxy != nil {
 		h.proxy.Close()
 		h.proxy = nil
+		h.cache.Close()
 	}
 	h.generations.Swap(nil)
 	if h.servers != nil {
@@ -264,7 +271,7 @@ func (h *Host) compile(ctx context.Context, set *entity.Set, servers builds) (*g
 	if current := h.generations.Current(); current != nil {
 		catalog = current.Known(catalog)
 	}
-	if err := config.ResolvePlugins(set, catalog, nil); err != nil {
+	if err := config.ResolvePlugins(set, catalog, h.vault); err != nil {
 		return nil, err
 	}
 	return builder.Build(ctx, set, catalog)
@@ -308,6 +315,7 @@ func (h *Host) hello() wire.HostHello {
 	hello := wire.HostHello{
 		Version: wire.Version, NodeID: h.node.ID, Hostname: h.node.Hostname, GatewayVersion: Version,
 		LogLevel: h.node.LogLevel, MaxBody: uint64(h.node.MaxBody), MaxShared: uint64(h.node.MaxShared),
+		ClusterID: h.node.ClusterID, TelemetryLogs: h.node.TelemetryLogs,
 	}
 	for _, p := range h.node.Trusted {
 		hello.TrustedCIDRs = append(hello.TrustedCIDRs, p.String())
@@ -385,16 +393,19 @@ func (h *Host) startProxy() {
 	h.upstream = upstream.New(upstream.Options{
 		IdlePerTarget: s.UpstreamKeepalivePoolSize, RequestsPerConn: s.UpstreamKeepaliveMaxRequests, IdleTimeout: s.UpstreamKeepaliveIdleTimeout,
 	})
+	h.cache = plugincache.New(s.PluginCacheSize)
+	gateway := h.gateway()
 	h.proxy = proxy.New(proxy.Options{
-		Generations: &h.generations,
-		Dispatcher:  &dispatch.Dispatcher{Node: h.node, Logger: h.logger, PluginLog: h.nativeLine, MaxInlineBody: wire.ChunkSize},
-		Upstream:    h.upstream, Logger: h.logger, Version: Version,
+		Generations: &h.generations, Gateway: gateway,
+		Dispatcher: &dispatch.Dispatcher{Node: h.node, Logger: h.logger, PluginLog: h.nativeLine, MaxInlineBody: wire.ChunkSize},
+		Upstream:   h.upstream, Logger: h.logger, Version: Version,
 		TrustedIPs: s.TrustedIPs, RealIPHeader: s.RealIPHeader, RealIPRecursive: s.RealIPRecursive,
 		ServerTokens: s.Headers.ServerTokens, LatencyTokens: s.Headers.LatencyTokens, RequestIDHeader: s.Headers.RequestID,
 		UpstreamStatus: s.Headers.UpstreamStatus, HeadersUpstream: s.UpstreamRequestID, DebugHeader: s.AllowDebugHeader,
 		ErrorDefaultType: s.ErrorDefaultType, MaxBody: s.MaxBody, MaxRequestBody: s.ClientMaxBodySize,
 		LogQueue: s.LogQueueSize, LogWorkers: 4,
 	})
+	gateway.Statistics = h.proxy.Statistics
 	h.http = proxy.NewServer(h.proxy, proxy.ServerOptions{
 		MaxHeaderBytes: s.MaxHeaderSize, ReadTimeout: max(s.ClientBodyTimeout, s.ClientHeaderTimeout, s.KeepaliveTimeout), WriteTimeout: s.SendTimeout,
 	})

@@ -83,7 +83,7 @@ func (b builds) Policy(server string) generation.Policy { return b.policies[serv
 // until then. (A new build that did not take an instance is not promoted.)
 func (b builds) Configure(ctx context.Context, server string, id uint64, r *entity.Plugin, cfg []byte) error {
 	err := b.server(server).Configure(ctx, pluginserver.Instance{
-		ID: id, Plugin: r.Name, Config: cfg, RecordID: r.ID, InstanceName: r.InstanceName,
+		ID: id, Plugin: r.Name, Config: cfg, RecordID: r.ID, InstanceName: r.InstanceName, Redact: r.Redact,
 	})
 	var down *pluginserver.UnreachableError
 	if errors.As(err, &down) {

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -217,9 +216,7 @@ func (d *document) resolveMemberships(consumers *index[entity.Consumer], groups 
 		}
 	}
 	for _, r := range d.consumers {
-		slices.SortFunc(r.e.Groups, func(a, b *entity.ConsumerGroup) int {
-			return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
-		})
+		slices.SortFunc(r.e.Groups, entity.CompareGroups)
 	}
 }
 

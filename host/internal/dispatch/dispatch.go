@@ -46,7 +46,7 @@ type step struct {
 var steps = sync.Pool{New: func() any { return new(step) }}
 
 // Answer implements wire.Asker.
-func (s *step) Answer(a *wire.Ask) wire.Answer { return s.ex.Ask(a) }
+func (s *step) Answer(a *wire.Ask) wire.Answer { return s.ex.Ask(s.in, a) }
 
 // Ask and Log implement local.Host for native handlers, on whatever goroutine the plugin asks.
 func (s *step) Ask(a *wire.Ask) wire.Answer {
@@ -55,7 +55,7 @@ func (s *step) Ask(a *wire.Ask) wire.Answer {
 	if s.over {
 		return wire.Answer{Err: &wire.Error{Code: wire.CodeWrongPhase, Message: "asked after the handler ended"}}
 	}
-	return s.ex.Ask(a)
+	return s.ex.Ask(s.in, a)
 }
 
 func (s *step) Log(level uint8, message string) {
@@ -73,8 +73,8 @@ func (d *Dispatcher) Run(ex *exchange.Exchange, chain []*plan.Instance, phase pd
 	}
 }
 
-// RunAccess walks the plan of the exchange. When an instance changes the consumer, the walk goes on in the plan of that consumer. An answer ends
-// the handlers, but the instances that follow are enrolled all the same: their later phases run (spec/gateway.md 3.2).
+// RunAccess walks the plan of the exchange. When an instance changes the consumer or the consumer groups, the walk goes on in the plan of
+// these. An answer ends the handlers, but the instances that follow are enrolled all the same: their later phases run (spec/gateway.md 3.2).
 func (d *Dispatcher) RunAccess(ex *exchange.Exchange) {
 	p := ex.Plan
 	if !p.Phases().Has(pdk.PhaseAccess) {
@@ -86,10 +86,10 @@ func (d *Dispatcher) RunAccess(ex *exchange.Exchange) {
 		if !in.Phases.Has(pdk.PhaseAccess) {
 			continue
 		}
-		before := ex.Facts.Consumer
+		before := ex.Identities
 		d.one(ex, in, pdk.PhaseAccess)
-		if ex.Facts.Consumer != before {
-			if next := p.For(ex.Consumer); next != p {
+		if ex.Identities != before {
+			if next := p.For(ex.Consumer, ex.Facts.Groups...); next != p {
 				ex.Enroll(chain[:i+1], next.After(p.RankOf(in)))
 				p, chain = next, ex.Enrolled()
 			}
@@ -174,7 +174,7 @@ func (d *Dispatcher) one(ex *exchange.Exchange, in *plan.Instance, phase pdk.Pha
 
 func (d *Dispatcher) applier(in *plan.Instance, phase pdk.Phase) exchange.Applier {
 	return exchange.Applier{
-		Phase: phase, MayAuthenticate: in.Authenticates || !in.FailsOpen(), MaxBody: d.Node.MaxBody, MaxShared: d.Node.MaxShared,
+		Instance: in, Phase: phase, MayAuthenticate: in.Authenticates || !in.FailsOpen(), MaxBody: d.Node.MaxBody, MaxShared: d.Node.MaxShared,
 	}
 }
 
@@ -218,6 +218,7 @@ func (d *Dispatcher) begin(ex *exchange.Exchange, in *plan.Instance, phase pdk.P
 	s.call.Phase = phase.Code()
 	s.call.TimeoutMS = uint32(timeout / time.Millisecond)
 	s.call.Facts = &ex.Facts
+	s.call.Plugin, s.call.PluginID = ex.Private(in), in.Record.ID
 	return s
 }
 
@@ -228,14 +229,15 @@ func (s *step) inline() error {
 		return nil // a native handler asks without a round trip
 	}
 	if s.in.Needs&pdk.NeedRequestBody != 0 && phase == pdk.PhaseAccess {
-		if a := s.ex.Ask(&wire.Ask{Fn: pdk.AskRequestGetRawBody}); a.Err != nil {
+		if a := s.ex.Ask(s.in, &wire.Ask{Fn: pdk.AskRequestGetRawBody}); a.Err != nil {
 			return a.Err
 		} else if len(a.Bytes) <= s.d.MaxInlineBody {
 			s.call.RequestBody, s.call.HasRequestBody = a.Bytes, true
 		}
 	}
-	if s.in.Needs&pdk.NeedResponseBody != 0 && phase == pdk.PhaseResponse {
-		if a := s.ex.Ask(&wire.Ask{Fn: pdk.AskServiceResponseGetRawBody}); a.Err != nil {
+	// Two functions read the response body that travels. Once a plugin has replaced it they differ, and each asks for its own.
+	if s.in.Needs&pdk.NeedResponseBody != 0 && phase == pdk.PhaseResponse && !s.ex.HasNewBody {
+		if a := s.ex.Ask(s.in, &wire.Ask{Fn: pdk.AskServiceResponseGetRawBody}); a.Err != nil {
 			return a.Err
 		} else if len(a.Bytes) <= s.d.MaxInlineBody {
 			s.call.ResponseBody, s.call.HasResponseBody = a.Bytes, true

@@ -50,6 +50,7 @@ func (l *live) RequestBody() ([]byte, error) {
 	return l.body, l.err
 }
 func (l *live) ResponseBody() ([]byte, error) { return l.body, l.err }
+func (l *live) UpstreamURI() string           { return "" }
 
 // directory knows one consumer.
 type directory struct{ consumer *entity.Consumer }
@@ -65,6 +66,7 @@ func (d directory) Consumer(id string, _ bool) (*entity.Consumer, *wire.Entity) 
 	return d.consumer, &wire.Entity{ID: id, Doc: doc}
 }
 func (directory) Credential(string, string) (*wire.Entity, error) { return nil, nil }
+func (directory) Upstream(string) *entity.Upstream                { return nil }
 
 type bench struct {
 	*Dispatcher

@@ -2,6 +2,7 @@
 package entity
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -156,6 +157,11 @@ type ConsumerGroup struct {
 	Priority int      `json:"priority,omitempty"`
 	Tags     []string `json:"tags,omitempty"`
 	Pos      Pos      `json:"-"`
+}
+
+// CompareGroups is the order in which the groups of a consumer are tried: larger priority first, then by name, then by id.
+func CompareGroups(a, b *ConsumerGroup) int {
+	return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID))
 }
 
 // KeyAuthCredential is a key of a consumer.

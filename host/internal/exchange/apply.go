@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/host/internal/plan"
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/pdk/local"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
@@ -14,10 +15,11 @@ import (
 
 // Applier says who made the operations, in which phase, and what they may set.
 type Applier struct {
-	Phase pdk.Phase
+	Instance *plan.Instance // nil: nobody's
+	Phase    pdk.Phase
 	// MayAuthenticate: the plugin's manifest says that it sets the consumer, or it fails closed.
 	MayAuthenticate bool
-	// MaxBody bounds a body, MaxShared all of ctx.shared, in bytes; 0: no limit.
+	// MaxBody bounds a body, MaxShared all of ctx.shared and all of the instance's ctx.plugin, in bytes; 0: no limit.
 	MaxBody, MaxShared int
 }
 
@@ -29,17 +31,23 @@ var ErrMayNotAuthenticate = errors.New("the plugin's manifest does not say that 
 func (e *Exchange) Apply(in Applier, ops []wire.Op) error {
 	clear(e.identities)
 	e.identities = e.identities[:0]
-	shared := false
+	shared, private := false, false
 	for i := range ops {
 		op := &ops[i]
 		if err := e.check(in, op); err != nil {
 			return err
 		}
 		shared = shared || op.Code == pdk.OpCtxSharedSet
+		private = private || op.Code == pdk.OpCtxPluginSet
 	}
-	if shared && in.MaxShared > 0 {
-		if size := e.sharedAfter(ops); size > in.MaxShared {
+	if shared {
+		if size := sizeAfter(e.Facts.Shared, ops, pdk.OpCtxSharedSet); in.MaxShared > 0 && size > in.MaxShared {
 			return fmt.Errorf("ctx.shared.set: ctx.shared would hold %d bytes; at most %d (max_shared) are allowed", size, in.MaxShared)
+		}
+	}
+	if private {
+		if size := sizeAfter(e.Private(in.Instance), ops, pdk.OpCtxPluginSet); in.MaxShared > 0 && size > in.MaxShared {
+			return fmt.Errorf("ctx.plugin.set: ctx.plugin would hold %d bytes; at most %d (max_shared) are allowed", size, in.MaxShared)
 		}
 	}
 	authenticated := 0
@@ -47,7 +55,7 @@ func (e *Exchange) Apply(in Applier, ops []wire.Op) error {
 		if ops[i].Code == pdk.OpClientAuthenticate {
 			e.authenticate(e.identities[authenticated])
 			authenticated++
-		} else if err := e.apply(&ops[i]); err != nil {
+		} else if err := e.apply(in, &ops[i]); err != nil {
 			return err // not after the checks above, which are the same
 		}
 	}
@@ -79,28 +87,76 @@ func (e *Exchange) check(in Applier, op *wire.Op) error {
 		}
 		e.identities = append(e.identities, id)
 	}
+	if op.Code == wire.OpClientSetAuthenticatedConsumerGroups && !in.MayAuthenticate {
+		return fmt.Errorf("%s: %w", fn.Name, ErrMayNotAuthenticate)
+	}
+	if directs(op.Code) {
+		if err := e.direct(op, false); err != nil {
+			return fmt.Errorf("%s: %w", fn.Name, err)
+		}
+	}
 	return nil
 }
 
-// sharedAfter is the size of ctx.shared once the operations are applied. The last value under a key counts.
-func (e *Exchange) sharedAfter(ops []wire.Op) int {
-	after := slices.Clone(e.Facts.Shared)
+// directs reports whether an operation says where the request goes, or how: those from service.set_upstream to service.set_tls_verify_store.
+func directs(code wire.OpCode) bool {
+	return code >= wire.OpServiceSetUpstream && code <= wire.OpServiceSetTLSVerifyStore
+}
+
+// sizeAfter is the size of ctx.shared or ctx.plugin once the operations of that code are applied. The last value under a key counts.
+func sizeAfter(values []wire.SharedValue, ops []wire.Op, code wire.OpCode) int {
+	after := slices.Clone(values)
 	for i := range ops {
-		if op := &ops[i]; op.Code == pdk.OpCtxSharedSet {
-			after = slices.DeleteFunc(after, func(v wire.SharedValue) bool { return v.Key == op.Name })
-			if len(op.Value) > 0 && !(len(op.Value) == 1 && op.Value[0] == nilValue) {
-				after = append(after, wire.SharedValue{Key: op.Name, Value: op.Value})
-			}
+		if op := &ops[i]; op.Code == code {
+			after = local.SetShared(after, op.Name, op.Value)
 		}
 	}
 	return local.SharedSize(after)
 }
 
-// nilValue is null in MessagePack: it removes a key.
-const nilValue = 0xc0
+// Private is ctx.plugin of an instance; nil when there is nothing in it.
+func (e *Exchange) Private(in *plan.Instance) []wire.SharedValue {
+	for i := range e.privates {
+		if e.privates[i].instance == in {
+			return e.privates[i].values
+		}
+	}
+	return nil
+}
 
-func (e *Exchange) apply(op *wire.Op) error {
+func (e *Exchange) setPrivate(in *plan.Instance, key string, value []byte) {
+	for i := range e.privates {
+		if p := &e.privates[i]; p.instance == in {
+			p.values = local.SetShared(p.values, key, value)
+			return
+		}
+	}
+	e.privates = append(e.privates, private{in, local.SetShared(nil, key, value)})
+}
+
+// maxSpans bounds the spans that an exchange keeps; later ones are dropped. body_filter may run without end.
+const maxSpans = 1024
+
+func (e *Exchange) apply(in Applier, op *wire.Op) error {
+	if directs(op.Code) {
+		return e.direct(op, true)
+	}
 	switch op.Code {
+	case pdk.OpClientSetAuthenticatedConsumerGroups:
+		e.Identities++
+	case pdk.OpCtxPluginSet:
+		e.setPrivate(in.Instance, op.Name, op.Value)
+		return nil
+	case pdk.OpTracingStartSpan:
+		number, parent, record, err := local.SpanOf(op)
+		if err == nil && len(e.Spans) < maxSpans {
+			e.Spans = append(e.Spans, Span{Plugin: in.Instance, Phase: in.Phase, Number: number, Parent: parent, SpanRecord: record})
+		}
+		return err
+	case pdk.OpTelemetryLog:
+		return e.telemetry(op)
+	case pdk.OpCacheSet, pdk.OpCacheDelete:
+		return e.cache(in, op)
 	case pdk.OpServiceRequestSetHeader, pdk.OpServiceRequestAddHeader, pdk.OpServiceRequestClearHeader:
 		e.Dirty |= DirtyRequestHeaders
 		if local.SameHeader(op.Name, "host") {
@@ -175,6 +231,7 @@ func (e *Exchange) identify(op *wire.Op) (id identity, err error) {
 
 // authenticate sets consumer and credential.
 func (e *Exchange) authenticate(id identity) {
+	e.Identities++
 	e.Consumer, e.Facts.Consumer, e.Facts.Credential = id.consumer, id.doc, id.credential
 }
 

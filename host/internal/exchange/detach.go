@@ -11,12 +11,15 @@ func (e *Exchange) Detach() *Exchange {
 	e.NeedRequest()
 	e.NeedResponse()
 	d := &Exchange{
-		Facts: e.Facts, Dir: e.Dir,
+		Facts: e.Facts, Dir: e.Dir, Gateway: e.Gateway,
 		Route: e.Route, Service: e.Service, Consumer: e.Consumer, Plan: e.Plan,
 		Upstream:   Upstream{Path: e.Upstream.Path},
 		Serialized: slices.Clone(e.Serialized),
+		Spans:      slices.Clone(e.Spans),
+		Tries:      slices.Clone(e.Tries),
+		privates:   slices.Clone(e.privates),
 		Latencies:  e.Latencies,
-		Live:       gone{},
+		Live:       gone{e.Upstream.Path},
 
 		requestLoaded: true, responseLoaded: true,
 		enrolled: slices.Clone(e.enrolled),
@@ -28,11 +31,14 @@ func (e *Exchange) Detach() *Exchange {
 	f.Shared = slices.Clone(f.Shared)
 	f.Captures.Unnamed = slices.Clone(f.Captures.Unnamed)
 	f.Captures.Named = slices.Clone(f.Captures.Named)
+	for i := range d.privates {
+		d.privates[i].values = slices.Clone(d.privates[i].values)
+	}
 	return d
 }
 
 // gone is the live message of a detached exchange.
-type gone struct{}
+type gone struct{ upstreamURI string }
 
 func (gone) LoadRequest(*wire.Facts)  {}
 func (gone) LoadResponse(*wire.Facts) {}
@@ -41,3 +47,4 @@ var errGone = &wire.Error{Code: wire.CodeBadData, Message: "the bodies are gone 
 
 func (gone) RequestBody() ([]byte, error)  { return nil, errGone }
 func (gone) ResponseBody() ([]byte, error) { return nil, errGone }
+func (g gone) UpstreamURI() string         { return g.upstreamURI }

@@ -24,6 +24,8 @@ type Live interface {
 	RequestBody() ([]byte, error)
 	// ResponseBody reads the whole body of the upstream's response and keeps it for the client.
 	ResponseBody() ([]byte, error)
+	// UpstreamURI is path and query of the request to the service, as they stand; "" while no route is known.
+	UpstreamURI() string
 }
 
 // Directory finds entities of the generation that serves the exchange.
@@ -32,6 +34,8 @@ type Directory interface {
 	Consumer(id string, byName bool) (*entity.Consumer, *wire.Entity)
 	// Credential finds a credential by collection and natural key; nil when there is none.
 	Credential(kind, key string) (*wire.Entity, error)
+	// Upstream finds an upstream by name; nil when there is none.
+	Upstream(name string) *entity.Upstream
 }
 
 // Dirty says which parts of the live message no longer hold and must be written from the facts.
@@ -69,6 +73,8 @@ type Upstream struct {
 	Body       []byte
 	HasBody    bool
 	BufferBody bool // the response body is to be buffered before body_filter
+	// Destination is what plugins said about the place; nil: nothing.
+	Destination *Destination
 }
 
 // Serialized is one log.set_serialize_value.
@@ -78,11 +84,34 @@ type Serialized struct {
 	Mode  string
 }
 
+// Span is a piece of a handler's work, and whose it was.
+type Span struct {
+	Plugin *plan.Instance
+	Phase  pdk.Phase
+	// Number and Parent count the spans of the handler from 1; Parent 0: none.
+	Number, Parent int
+	pdk.SpanRecord
+}
+
+// Try is one attempt to send the request to a target.
+type Try struct {
+	Host  string
+	Port  int
+	Start int64 // milliseconds since the epoch
+}
+
+// private is ctx.plugin of one instance.
+type private struct {
+	instance *plan.Instance
+	values   []wire.SharedValue
+}
+
 // Exchange is one request and its response.
 type Exchange struct {
-	Facts wire.Facts
-	Live  Live
-	Dir   Directory
+	Facts   wire.Facts
+	Live    Live
+	Dir     Directory
+	Gateway *Gateway // nil: nobody answers what is asked about the gateway
 
 	Route    *entity.Route
 	Service  *entity.Service
@@ -98,12 +127,17 @@ type Exchange struct {
 	HasNewBody bool
 
 	Serialized []Serialized
+	Spans      []Span
+	Tries      []Try
 	Latencies  Latencies
+	// Identities counts how often a plugin changed the consumer or the consumer groups.
+	Identities int
 
 	requestLoaded  bool
 	responseLoaded bool
 	pending        []wire.Header // response headers that plugins set before the response was there
 	identities     []identity    // of the operations being applied
+	privates       []private
 	// enrolled are the instances of the later phases when it is not simply the plan's.
 	enrolled []*plan.Instance
 }
@@ -224,7 +258,8 @@ func (e *Exchange) Reset() {
 	clear(pending[:cap(pending)])
 	clear(e.Serialized)
 	clear(e.identities)
-	*e = Exchange{enrolled: enrolled[:0], pending: pending[:0], Serialized: e.Serialized[:0], identities: e.identities[:0]}
+	clear(e.Tries)
+	*e = Exchange{enrolled: enrolled[:0], pending: pending[:0], Serialized: e.Serialized[:0], Tries: e.Tries[:0], identities: e.identities[:0]}
 	e.Facts.Request.Headers = headers[:0]
 	e.Facts.Response.Headers = response[:0]
 	e.Facts.ServiceResponse.Headers = service[:0]

@@ -31,6 +31,7 @@ func (l *live) LoadResponse(f *wire.Facts) {
 }
 func (*live) RequestBody() ([]byte, error)  { return []byte("request"), nil }
 func (*live) ResponseBody() ([]byte, error) { return []byte("response"), nil }
+func (*live) UpstreamURI() string           { return "/up?b=1" }
 
 type directory struct{}
 
@@ -46,6 +47,13 @@ func (directory) Credential(kind, key string) (*wire.Entity, error) {
 		return &wire.Entity{ID: "cred", Doc: value(map[string]any{"id": "cred"})}, nil
 	}
 	return nil, nil
+}
+
+func (directory) Upstream(name string) *entity.Upstream {
+	if name == "pool" {
+		return &entity.Upstream{Name: name}
+	}
+	return nil
 }
 
 func value(v any) []byte {
@@ -180,7 +188,7 @@ func TestAsk(t *testing.T) {
 		for _, v := range args {
 			a.Args = append(a.Args, value(v))
 		}
-		return e.Ask(a)
+		return e.Ask(nil, a)
 	}
 	if a := ask(pdk.AskRequestGetRawBody); string(a.Bytes) != "request" || !a.IsBytes {
 		t.Errorf("request body %+v", a)
@@ -288,7 +296,7 @@ func TestDetachIsACopy(t *testing.T) {
 	if d.Facts.Captures.Named[0].Value != "v" || d.Facts.Captures.Unnamed[0] != "v" {
 		t.Errorf("captures %v", d.Facts.Captures)
 	}
-	if a := d.Ask(&wire.Ask{Fn: pdk.AskRequestGetRawBody}); a.Err == nil {
+	if a := d.Ask(nil, &wire.Ask{Fn: pdk.AskRequestGetRawBody}); a.Err == nil {
 		t.Errorf("the body in the log phase: %+v", a)
 	}
 }

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"encoding/json"
+	"math"
 	"strconv"
 	"strings"
 
@@ -34,6 +35,17 @@ func (e *Exchange) Serialize() (string, error) {
 		"source":       "kong",
 		"upstream_uri": e.Upstream.Path,
 	}
+	if f.TLS.Set {
+		entry["request"].(map[string]any)["tls"] = map[string]any{"version": f.TLS.Version, "cipher": f.TLS.Cipher, "client_verify": f.TLS.ClientVerify}
+	} else if f.TLS.ClientVerify != "" { // a plugin said so
+		entry["request"].(map[string]any)["tls"] = map[string]any{"client_verify": f.TLS.ClientVerify}
+	}
+	if len(e.Spans) > 0 {
+		entry["spans"] = e.spans()
+	}
+	if len(e.Tries) > 0 {
+		entry["tries"] = e.tries()
+	}
 	if f.HasResponse {
 		entry["response"] = map[string]any{
 			"status":  f.Response.Status,
@@ -65,6 +77,65 @@ func (e *Exchange) Serialize() (string, error) {
 	}
 	b, err := json.Marshal(entry)
 	return string(b), err
+}
+
+// spans lists the work of the handlers. Times are microseconds since the epoch.
+func (e *Exchange) spans() []any {
+	list := make([]any, len(e.Spans))
+	for i := range e.Spans {
+		s := &e.Spans[i]
+		events := make([]any, len(s.Events))
+		for j, ev := range s.Events {
+			events[j] = map[string]any{"name": ev.Name, "time": ev.Time, "attributes": shown(ev.Attributes)}
+		}
+		span := map[string]any{
+			"id": s.Number, "parent": s.Parent, "name": s.Name, "start": s.Start, "end": s.End, "attributes": shown(s.Attributes),
+			"events": events, "status": s.Status, "message": s.Message, "phase": s.Phase.String(),
+		}
+		if s.Plugin != nil {
+			span["plugin"], span["plugin_id"] = s.Plugin.Record.Name, s.Plugin.Record.ID
+		}
+		list[i] = span
+	}
+	return list
+}
+
+// shown turns what JSON has no form for into text: bytes, and floats that are no numbers.
+func shown(v any) any {
+	switch v := v.(type) {
+	case []byte:
+		return string(v)
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return strconv.FormatFloat(v, 'g', -1, 64)
+		}
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = shown(v[i])
+		}
+		return out
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k := range v {
+			out[k] = shown(v[k])
+		}
+		return out
+	}
+	return v
+}
+
+// tries lists the attempts to send the request. All but the last one failed, and that one too when there is no response.
+func (e *Exchange) tries() []any {
+	list := make([]any, len(e.Tries))
+	for i, t := range e.Tries {
+		try := map[string]any{"ip": t.Host, "port": t.Port, "balancer_start": t.Start}
+		if i < len(e.Tries)-1 || !e.Facts.HasServiceResponse {
+			try["state"] = "failed"
+		}
+		list[i] = try
+	}
+	return list
 }
 
 func hostPort(host string, port int) string {

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/balancer"
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/plan"
 	"github.com/outrigger-gateway/outrigger/host/internal/router"
@@ -152,6 +153,11 @@ func (b *Builder) Build(ctx context.Context, set *entity.Set, catalog []entity.M
 	if err := g.describe(set); err != nil {
 		return nil, err
 	}
+	g.upstreams = make(map[string]*entity.Upstream, len(set.Upstreams))
+	g.balancers = make(map[*entity.Upstream]*balancer.Balancer, len(set.Upstreams))
+	for _, u := range set.Upstreams {
+		g.upstreams[u.Name], g.balancers[u] = u, balancer.New(u)
+	}
 	byName := make(map[string]*entity.Manifest, len(catalog))
 	for i := range catalog {
 		byName[catalog[i].Name] = &catalog[i]
@@ -206,7 +212,7 @@ func (b *Builder) placeholders(set *entity.Set, known []entity.Manifest) []entit
 
 // instance finds or makes the instance of a record.
 func (b *Builder) instance(ctx context.Context, r *entity.Plugin, m *entity.Manifest) (*shared, error) {
-	cfg, err := json.Marshal(r.Config)
+	cfg, err := json.Marshal(r.Effective())
 	if err != nil {
 		return nil, err
 	}

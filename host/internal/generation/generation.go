@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/balancer"
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/plan"
 	"github.com/outrigger-gateway/outrigger/host/internal/router"
@@ -25,6 +26,8 @@ type Generation struct {
 	consumers map[string]*consumer // by id
 	usernames map[string]*consumer
 	keys      map[string]*key
+	upstreams map[string]*entity.Upstream // by name
+	balancers map[*entity.Upstream]*balancer.Balancer
 
 	instances []*shared
 	refs      atomic.Int64 // requests, plus one while it is the current generation
@@ -74,6 +77,12 @@ func (g *Generation) Credential(kind, natural string) (*wire.Entity, error) {
 	}
 	return k.doc, nil
 }
+
+// Upstream implements exchange.Directory.
+func (g *Generation) Upstream(name string) *entity.Upstream { return g.upstreams[name] }
+
+// Balancer chooses the targets of an upstream of this generation.
+func (g *Generation) Balancer(u *entity.Upstream) *balancer.Balancer { return g.balancers[u] }
 
 // Waiting reports whether a plugin is missing until its server comes up for the first time.
 func (g *Generation) Waiting() bool {

@@ -32,16 +32,20 @@ func (e *RefusedError) Error() string {
 	return e.By + " refuses the configuration: " + strings.Join(words, "; ")
 }
 
-// placed says where in the configuration file an instance could not be made: at its fields when the plugin names them, one line each.
+// placed says where in the configuration file an instance could not be made: at its fields when the plugin names them, one line each. What a
+// plugin says may hold the values that it was given: secrets are taken out.
 func placed(r *entity.Plugin, err error) error {
 	var refused *RefusedError
 	if !errors.As(err, &refused) {
+		if len(r.Secrets) > 0 {
+			err = errors.New(r.Redact(err.Error()))
+		}
 		return fmt.Errorf("config %s: plugin %q (%s): %w", r.Pos, r.Name, r.Scope(), err)
 	}
 	var lines []error
 	for _, f := range refused.Faults {
 		pos, path := place(r, f.Path)
-		lines = append(lines, fmt.Errorf("config %s: %s: refused by %s: %s", pos, path, refused.By, f.Message))
+		lines = append(lines, fmt.Errorf("config %s: %s: refused by %s: %s", pos, path, refused.By, r.Redact(f.Message)))
 	}
 	return errors.Join(lines...)
 }

@@ -76,17 +76,17 @@ func (p *Plan) Phases() pdk.Phase { return p.phases }
 // Needs are the needs of all steps together.
 func (p *Plan) Needs() pdk.Need { return p.needs }
 
-// For returns the plan of the same route for a consumer; nil means nobody. It is p itself when no record of the route's plugins is bound
-// to that consumer or to one of its groups.
-func (p *Plan) For(c *entity.Consumer) *Plan {
+// For returns the plan of the same route for a consumer; nil means nobody. Groups that plugins set for the request count instead of those that
+// the consumer belongs to. It is p itself when no record of the route's plugins is bound to that consumer or to one of the groups.
+func (p *Plan) For(c *entity.Consumer, set ...wire.Group) *Plan {
 	if p.variants == nil { // the global plan
 		return p
 	}
 	base := p.variants.base
-	if c == nil || !base.scoped {
+	if c == nil && len(set) == 0 || !base.scoped {
 		return base
 	}
-	class := base.set.classOf(c)
+	class := base.set.classOf(c, set)
 	if class.empty() {
 		return base
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
 // Set holds the plans of one generation.
@@ -20,7 +21,7 @@ type Set struct {
 	routes map[*entity.Route]*Plan
 	// scopedConsumers and scopedGroups are the ids that at least one record is bound to.
 	scopedConsumers map[string]bool
-	scopedGroups    map[string]bool
+	scopedGroups    map[string]*entity.ConsumerGroup
 	interned        map[string]*Plan
 }
 
@@ -40,7 +41,7 @@ func Compile(instances []*Instance, routes []*entity.Route) *Set {
 		rank:            map[string]int{},
 		routes:          make(map[*entity.Route]*Plan, len(routes)),
 		scopedConsumers: map[string]bool{},
-		scopedGroups:    map[string]bool{},
+		scopedGroups:    map[string]*entity.ConsumerGroup{},
 		interned:        map[string]*Plan{},
 	}
 	byName := map[string]*name{}
@@ -60,7 +61,7 @@ func Compile(instances []*Instance, routes []*entity.Route) *Set {
 			s.scopedConsumers[sc.consumer] = true
 		}
 		if sc.group != "" {
-			s.scopedGroups[sc.group] = true
+			s.scopedGroups[sc.group] = r.ConsumerGroup
 		}
 		n.scoped = n.scoped || sc.consumer != "" || sc.group != ""
 		n.by[sc] = in
@@ -201,23 +202,43 @@ var levels = [12]struct{ consumer, group, route, service bool }{
 	{},
 }
 
-// class is what a consumer means to the plans of a set: its id and groups, each only when a record is bound to it.
+// class is what a consumer and its groups mean to the plans of a set: the ids, each only when a record is bound to it.
 type class struct {
 	consumer string
 	groups   []string
 }
 
-func (s *Set) classOf(c *entity.Consumer) class {
+func (s *Set) classOf(c *entity.Consumer, set []wire.Group) class {
 	var k class
-	if s.scopedConsumers[c.ID] {
+	if c != nil && s.scopedConsumers[c.ID] {
 		k.consumer = c.ID
 	}
+	if len(set) > 0 {
+		k.groups = s.groupsOf(set)
+		return k
+	}
 	for _, g := range c.Groups {
-		if s.scopedGroups[g.ID] {
+		if s.scopedGroups[g.ID] != nil {
 			k.groups = append(k.groups, g.ID)
 		}
 	}
 	return k
+}
+
+// groupsOf lists the groups that a record is bound to, in the order in which levels try them (spec 5.6).
+func (s *Set) groupsOf(set []wire.Group) []string {
+	var groups []*entity.ConsumerGroup
+	for i := range set {
+		if g := s.scopedGroups[set[i].ID]; g != nil && !slices.Contains(groups, g) {
+			groups = append(groups, g)
+		}
+	}
+	slices.SortFunc(groups, entity.CompareGroups)
+	var ids []string
+	for _, g := range groups {
+		ids = append(ids, g.ID)
+	}
+	return ids
 }
 
 func (c class) empty() bool { return c.consumer == "" && len(c.groups) == 0 }

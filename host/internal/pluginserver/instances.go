@@ -24,6 +24,16 @@ type Instance struct {
 	Config       []byte // JSON object, defaults filled in
 	RecordID     string
 	InstanceName string
+	// Redact takes the secrets of Config out of what a plugin says about it; nil: it has none.
+	Redact func(text string) string
+}
+
+// said is what a plugin said about the instance, without secrets.
+func (in *Instance) said(text string) string {
+	if in.Redact == nil {
+		return text
+	}
+	return in.Redact(text)
 }
 
 // applied says what became of an instance in one life of a peer.
@@ -155,7 +165,7 @@ func (l *life) ask(ctx context.Context, in *Instance) (err error, again bool) {
 		return nil, false
 	case rpcErr == nil:
 		for _, f := range r.Errors {
-			refusal.Fields = append(refusal.Fields, FieldError{f.Path, f.Message})
+			refusal.Fields = append(refusal.Fields, FieldError{f.Path, in.said(f.Message)})
 		}
 		return refusal, false
 	case code == codes.Unavailable || code == codes.DeadlineExceeded || code == codes.Canceled:
@@ -165,7 +175,7 @@ func (l *life) ask(ctx context.Context, in *Instance) (err error, again bool) {
 		}
 		return &UnreachableError{s.cfg.Name, fmt.Sprintf("configure plugin %q: %v", in.Plugin, words)}, true
 	default:
-		refusal.Fields = []FieldError{{Message: fmt.Sprintf("%s: %s", code, status.Convert(rpcErr).Message())}}
+		refusal.Fields = []FieldError{{Message: fmt.Sprintf("%s: %s", code, in.said(status.Convert(rpcErr).Message()))}}
 		return refusal, false
 	}
 }

@@ -15,7 +15,7 @@ import (
 // upstreamFailed answers for an upstream that did not (spec/gateway.md 2.7).
 func (r *request) upstreamFailed(err error) {
 	r.proxy.opts.Logger.Error("upstream failed",
-		"service", r.ex.Service.Name, "host", r.ex.Service.Host, "port", r.ex.Service.Port, "request_id", string(r.id[:]), "error", err.Error())
+		"service", r.ex.Service.Name, "host", r.dest.to.Host, "port", r.dest.to.Port, "request_id", string(r.id[:]), "error", err.Error())
 	var e *upstream.Error
 	if !errors.As(err, &e) {
 		r.ex.Fail(http.StatusInternalServerError, "")
@@ -24,6 +24,8 @@ func (r *request) upstreamFailed(err error) {
 	switch e.Kind {
 	case upstream.KindTimeout:
 		r.failHere(http.StatusGatewayTimeout)
+	case upstream.KindNoTarget:
+		r.ex.Fail(http.StatusServiceUnavailable, "failure to get a peer from the ring-balancer")
 	case upstream.KindResolve:
 		r.ex.Fail(http.StatusServiceUnavailable, "name resolution failed")
 	case upstream.KindBody:
@@ -44,6 +46,9 @@ func (r *request) upstreamFailed(err error) {
 // answer makes the response of the gateway's own answer, with a body formatted for the client when the answer asks for that.
 func (r *request) answer() {
 	a := &r.ex.Answer
+	if exchange.IsGRPC(r.header("content-type")) {
+		a.ForGRPC()
+	}
 	if a.Formatted {
 		message := a.Message
 		if !a.HasMessage {

@@ -14,30 +14,12 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/bytesx"
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
-	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
-// upstreamTarget is where the request goes.
-func (r *request) upstreamTarget() *upstream.Target {
-	s := r.ex.Service
-	scheme := s.Protocol
-	if r.ex.Upstream.Scheme != "" {
-		scheme = r.ex.Upstream.Scheme
-	}
-	r.to = upstream.Target{
-		TLS: scheme == "https", TLSVerify: s.TLSVerify != nil && *s.TLSVerify,
-		Host: s.Host, Port: s.Port,
-		ConnectTimeout: time.Duration(s.ConnectTimeout) * time.Millisecond,
-		WriteTimeout:   time.Duration(s.WriteTimeout) * time.Millisecond,
-		ReadTimeout:    time.Duration(s.ReadTimeout) * time.Millisecond,
-	}
-	return &r.to
-}
-
 // writeUpstream builds the request for the service: head by spec/gateway.md 4.1, body streamed from the client unless somebody has read
 // or replaced it.
-func (r *request) writeUpstream(out *fasthttp.Request, target *upstream.Target) {
+func (r *request) writeUpstream(out *fasthttp.Request) {
 	h := &out.Header
 	h.DisableNormalizing()
 	h.DisableSpecialHeader() // every line is written as it is added
@@ -45,7 +27,7 @@ func (r *request) writeUpstream(out *fasthttp.Request, target *upstream.Target) 
 	h.SetMethod(r.method())
 	r.scratch = r.appendURI(r.scratch[:0])
 	h.SetRequestURIBytes(r.scratch)
-	r.setHost(h, target)
+	r.setHost(h)
 	r.copyRequestHeaders(h)
 	r.setForwarded(h)
 	h.Add("Connection", "keep-alive")
@@ -205,26 +187,18 @@ func hasToken(list, token []byte) bool {
 	return false
 }
 
-func (r *request) setHost(h *fasthttp.RequestHeader, t *upstream.Target) {
-	if host := r.ex.Upstream.Host; host != "" { // a plugin's word counts more than anything
-		h.Add("Host", host)
-		return
-	}
-	name := t.Host
-	if strings.IndexByte(name, ':') >= 0 && name[0] != '[' {
-		name = "[" + name + "]"
-	}
+func (r *request) setHost(h *fasthttp.RequestHeader) {
 	switch {
+	case r.ex.Upstream.Host != "": // a plugin's word counts more than anything
+		h.Add("Host", r.ex.Upstream.Host)
 	case r.ex.Route.PreserveHost:
 		host := r.target.host
 		if len(host) == 0 {
 			host = r.ctx.Request.Header.Host()
 		}
 		h.AddBytesV("Host", host)
-	case t.TLS && t.Port == 443 || !t.TLS && t.Port == 80:
-		h.Add("Host", name)
 	default:
-		h.Add("Host", name+":"+strconv.Itoa(t.Port))
+		h.Add("Host", r.dest.host())
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
+	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
 	"github.com/outrigger-gateway/outrigger/host/internal/generation"
 	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
 	"github.com/outrigger-gateway/outrigger/pdk"
@@ -23,6 +24,7 @@ type Options struct {
 	Generations *generation.Holder
 	Dispatcher  *dispatch.Dispatcher
 	Upstream    *upstream.Transport
+	Gateway     *exchange.Gateway // what plugins ask about the gateway itself; nil: they get no answer
 	Logger      *slog.Logger
 
 	Version string // of the gateway, for Via and Server
@@ -57,6 +59,7 @@ type Proxy struct {
 	realIPHeader string
 	// InFlight is the number of requests being served.
 	inFlight atomic.Int64
+	counters counters
 }
 
 // New makes a proxy. Close ends its log queue.
@@ -80,6 +83,7 @@ func (p *Proxy) Handle(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	p.inFlight.Add(1)
+	p.counters.requests.Add(1)
 	r := acquire(p, ctx, gen)
 
 	if !r.ex.Answer.Given {
@@ -103,12 +107,17 @@ func (r *request) forward() {
 		r.ex.Fail(http.StatusServiceUnavailable, "no Service found with those values")
 		return
 	}
-	target := r.upstreamTarget()
+	if !r.destine() {
+		r.ex.Fail(http.StatusServiceUnavailable, "failure to get a peer from the ring-balancer") // Kong's words
+		return
+	}
 	out := fasthttp.AcquireRequest()
-	r.writeUpstream(out, target)
+	r.writeUpstream(out)
+	r.dest.out = out
 	r.upstreamStart = time.Now()
-	err := r.proxy.opts.Upstream.RoundTrip(target, out, &r.ctx.Response, r.ex.Service.Retries)
+	err := r.proxy.opts.Upstream.RoundTrip(r, out, &r.ctx.Response, r.dest.retries)
 	r.upstreamEnd = time.Now()
+	r.dest.out = nil
 	fasthttp.ReleaseRequest(out)
 	r.ex.Latencies.Kong = r.upstreamStart.Sub(r.start).Milliseconds()
 	r.ex.Latencies.Proxy = r.upstreamEnd.Sub(r.upstreamStart).Milliseconds()

@@ -39,7 +39,7 @@ type request struct {
 	hostPort int
 	match    router.Match
 	peer     peer
-	to       upstream.Target
+	dest     destination
 
 	clientBody   clientBody
 	body         []byte // the request body in memory
@@ -66,7 +66,7 @@ func acquire(p *Proxy, ctx *fasthttp.RequestCtx, gen *generation.Generation) *re
 	r.path = normalPath(bytesx.View(r.target.path))
 	r.host, r.hostPort = hostOf(&r.target, ctx)
 	r.peer = p.peerOf(ctx)
-	r.ex.Live, r.ex.Dir = r, gen
+	r.ex.Live, r.ex.Dir, r.ex.Gateway = r, gen, p.opts.Gateway
 	r.ex.Plan = gen.Plans.Global
 	r.ex.Latencies.Proxy = -1
 	r.ex.Facts.StartTime = r.start.UnixMilli()
@@ -303,6 +303,14 @@ func (r *request) ResponseBody() ([]byte, error) {
 	return b, nil
 }
 
+// UpstreamURI implements exchange.Live.
+func (r *request) UpstreamURI() string {
+	if r.ex.Route == nil || r.ex.Service == nil {
+		return ""
+	}
+	return string(r.appendURI(nil))
+}
+
 func tooLarge(what string, size, limit int) *wire.Error {
 	return &wire.Error{Code: wire.CodeBadData, Message: what + " of " + strconv.Itoa(size) + " bytes or more is over the limit max_body of " + strconv.Itoa(limit) + " bytes"}
 }
@@ -335,7 +343,8 @@ func (r *request) finish() {
 	match.Route, match.MatchedPath, match.Prefix = nil, "", ""
 	ex := r.ex
 	clear(r.lines)
-	*r = request{ex: ex, lines: r.lines[:0], match: match, scratch: r.scratch[:0], headReader: r.headReader}
+	clear(r.dest.tried)
+	*r = request{ex: ex, dest: destination{tried: r.dest.tried[:0]}, lines: r.lines[:0], match: match, scratch: r.scratch[:0], headReader: r.headReader}
 	requests.Put(r)
 	gen.Release()
 	p.inFlight.Add(-1)

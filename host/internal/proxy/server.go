@@ -47,6 +47,7 @@ func NewServer(p *Proxy, o ServerOptions) *Server {
 		DisableHeaderNamesNormalizing: true,
 		DisablePreParseMultipartForm:  true,
 		StreamRequestBody:             true,
+		ConnState:                     p.connState,
 		CloseOnShutdown:               true,
 		ReadBufferSize:                o.MaxHeaderBytes,
 		WriteBufferSize:               16 << 10,
@@ -145,6 +146,7 @@ func (l *timedListener) Accept() (net.Conn, error) {
 	}
 	s := l.server
 	c := &clientConn{Conn: timedconn.Conn{Conn: nc, ReadTimeout: s.opts.ReadTimeout, WriteTimeout: s.opts.WriteTimeout}, server: s}
+	s.proxy.counters.accepted.Add(1)
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()
@@ -157,6 +159,7 @@ type clientConn struct {
 	server *Server
 	spoke  atomic.Bool // something was read
 	unread atomic.Bool // a part of the last request was not
+	busy   bool        // counted among the busy ones; see connState
 }
 
 func (c *clientConn) Read(p []byte) (int, error) {
@@ -169,8 +172,12 @@ func (c *clientConn) Read(p []byte) (int, error) {
 
 func (c *clientConn) Close() error {
 	c.server.mu.Lock()
+	_, open := c.server.conns[c]
 	delete(c.server.conns, c)
 	c.server.mu.Unlock()
+	if open {
+		c.server.proxy.counters.closed.Add(1)
+	}
 	if c.unread.Swap(false) {
 		linger(c.Conn.Conn)
 	}

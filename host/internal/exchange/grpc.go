@@ -1,0 +1,113 @@
+package exchange
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/outrigger-gateway/outrigger/pdk/local"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+const grpcType = "application/grpc"
+
+// IsGRPC reports whether a content type is that of gRPC. gRPC-Web is not: its clients read HTTP.
+func IsGRPC(contentType string) bool {
+	if len(contentType) < len(grpcType) || !strings.EqualFold(contentType[:len(grpcType)], grpcType) {
+		return false
+	}
+	rest := contentType[len(grpcType):]
+	return rest == "" || strings.IndexByte("+; \t", rest[0]) >= 0
+}
+
+// ForGRPC turns an answer to a gRPC request into one that a gRPC client understands: HTTP status 200, grpc-status from the answer's status, and
+// grpc-message from its message, from a body that is text, or from the field message of a JSON object (spec/pdk.md 2.9). A body of an explicit
+// gRPC content type stays; another one goes.
+func (a *Answer) ForGRPC() {
+	contentType := ""
+	for _, h := range a.Headers {
+		if strings.EqualFold(h.Name, "Content-Type") {
+			contentType = h.Value
+		}
+	}
+	message := a.Message
+	switch {
+	case a.Formatted && !a.HasMessage:
+		message = local.ErrorMessage(a.Status)
+	case !a.Formatted && IsGRPC(contentType):
+		message = ""
+	case !a.Formatted:
+		message = messageOf(contentType, a.Body)
+	}
+	if !IsGRPC(contentType) {
+		a.Headers = RemoveHeader(a.Headers, "Content-Type")
+		a.Headers = append(a.Headers, wire.Header{Name: "Content-Type", Value: grpcType})
+		a.Body, a.HasBody = nil, false
+		a.Headers = RemoveHeader(a.Headers, "Content-Length")
+	}
+	a.Headers = RemoveHeader(RemoveHeader(a.Headers, "grpc-status"), "grpc-message")
+	a.Headers = append(a.Headers, wire.Header{Name: "grpc-status", Value: strconv.Itoa(grpcStatus(a.Status))})
+	if message != "" {
+		a.Headers = append(a.Headers, wire.Header{Name: "grpc-message", Value: escapeMessage(message)})
+	}
+	a.Status, a.Formatted, a.Message, a.HasMessage = http.StatusOK, false, "", false
+}
+
+func messageOf(contentType string, body []byte) string {
+	if strings.HasPrefix(strings.ToLower(contentType), "application/json") {
+		var object struct{ Message any }
+		if json.Unmarshal(body, &object) == nil {
+			if text, ok := object.Message.(string); ok {
+				return text
+			}
+		}
+	}
+	return string(body)
+}
+
+// grpcStatus is Kong's table of the codes of gRPC; 2, unknown, for statuses that are not in it.
+func grpcStatus(status int) int {
+	switch status {
+	case 400:
+		return 3 // invalid argument
+	case 401:
+		return 16 // unauthenticated
+	case 403:
+		return 7 // permission denied
+	case 404:
+		return 5 // not found
+	case 409:
+		return 10 // aborted
+	case 429:
+		return 8 // resource exhausted
+	case 499:
+		return 1 // cancelled
+	case 500:
+		return 13 // internal
+	case 501:
+		return 12 // unimplemented
+	case 503:
+		return 14 // unavailable
+	case 504:
+		return 4 // deadline exceeded
+	}
+	if status >= 200 && status < 300 {
+		return 0
+	}
+	return 2
+}
+
+// escapeMessage percent-encodes what grpc-message may not hold: bytes outside the printable ASCII characters, and the percent sign.
+func escapeMessage(message string) string {
+	const hexDigits = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(message) {
+		if c := message[i]; c < ' ' || c > '~' || c == '%' {
+			b.WriteString("%" + hexDigits[c>>4:c>>4+1] + hexDigits[c&15:c&15+1])
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,135 @@
+package proxy
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/balancer"
+	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
+	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
+	"github.com/outrigger-gateway/outrigger/pdk"
+)
+
+// destination is where the tries of a request go. The service says so, and plugins may say otherwise.
+type destination struct {
+	to         upstream.Target
+	balancer   *balancer.Balancer   // of the upstream; nil: none
+	tried      []*balancer.Target   // of the balancer
+	hostHeader string               // what the upstream wants as Host; "": the name of the target
+	said       exchange.Destination // by plugins
+	out        *fasthttp.Request
+	retries    int
+	log        bool // tries are wanted for the log entry
+}
+
+// destine finds the target of the first try; false when the upstream has none.
+func (r *request) destine() bool {
+	s := r.ex.Service
+	scheme := s.Protocol
+	if r.ex.Upstream.Scheme != "" {
+		scheme = r.ex.Upstream.Scheme
+	}
+	d := &r.dest
+	d.retries = s.Retries
+	d.log = r.ex.Handles(pdk.PhaseLog)
+	d.to = upstream.Target{
+		TLS: scheme == "https", TLSVerify: s.TLSVerify != nil && *s.TLSVerify,
+		Host: s.Host, Port: s.Port,
+		ConnectTimeout: time.Duration(s.ConnectTimeout) * time.Millisecond,
+		WriteTimeout:   time.Duration(s.WriteTimeout) * time.Millisecond,
+		ReadTimeout:    time.Duration(s.ReadTimeout) * time.Millisecond,
+	}
+	balanced := s.Upstream
+	if said := r.ex.Upstream.Destination; said != nil {
+		d.said = *said
+		d.obey()
+		if said.Upstream != nil {
+			balanced = said.Upstream
+		}
+		if said.Target != nil {
+			balanced = nil
+		}
+	}
+	if balanced != nil {
+		d.balancer = r.gen.Balancer(balanced)
+	}
+	return d.choose(0)
+}
+
+// obey takes over what plugins said of the manner of the connection.
+func (d *destination) obey() {
+	said := &d.said
+	if said.HasRetries {
+		d.retries = said.Retries
+	}
+	if said.HasTimeouts {
+		d.to.ConnectTimeout, d.to.WriteTimeout, d.to.ReadTimeout = said.Timeouts.Connect, said.Timeouts.Write, said.Timeouts.Read
+	}
+	if said.HasVerify {
+		d.to.TLSVerify = said.Verify
+	}
+	if said.HasDepth {
+		d.to.TLSChain = said.Depth + 2 // the upstream's own certificate and the trusted one do not count
+	}
+	d.to.Certificate, d.to.Roots = said.Certificate, said.Roots
+	if t := said.Target; t != nil {
+		d.to.Host, d.to.Port = t.Host, t.Port
+	}
+}
+
+// choose sets the target of a try; false when there is none.
+func (d *destination) choose(try int) bool {
+	if n := len(d.said.Fallbacks); try > 0 && n > 0 {
+		next := d.said.Fallbacks[(try-1)%n]
+		d.to.Host, d.to.Port, d.hostHeader = next.Host, next.Port, ""
+		return true
+	}
+	if d.balancer == nil {
+		return true // the place of the first try
+	}
+	next := d.balancer.Next(d.tried)
+	if next == nil {
+		return false
+	}
+	d.tried = append(d.tried, next)
+	d.to.Host, d.to.Port, d.hostHeader = next.Host, next.Port, d.balancer.HostHeader
+	return true
+}
+
+// Try implements upstream.Targets. The first try has its target already; the Host of later ones follows theirs.
+func (r *request) Try(n int) *upstream.Target {
+	d := &r.dest
+	if n > 0 {
+		before, hostHeader := d.to, d.hostHeader
+		if !d.choose(n) {
+			return nil
+		}
+		if d.to != before || d.hostHeader != hostHeader {
+			if r.ex.Upstream.Host == "" && !r.ex.Route.PreserveHost {
+				d.out.Header.Set("Host", d.host())
+			}
+		}
+	}
+	if d.log {
+		r.ex.Tries = append(r.ex.Tries, exchange.Try{Host: d.to.Host, Port: d.to.Port, Start: time.Now().UnixMilli()})
+	}
+	return &d.to
+}
+
+// host is the Host that suits the target.
+func (d *destination) host() string {
+	if d.hostHeader != "" {
+		return d.hostHeader
+	}
+	name := d.to.Host
+	if strings.IndexByte(name, ':') >= 0 && name[0] != '[' {
+		name = "[" + name + "]"
+	}
+	if d.to.TLS && d.to.Port == 443 || !d.to.TLS && d.to.Port == 80 {
+		return name
+	}
+	return name + ":" + strconv.Itoa(d.to.Port)
+}

@@ -1,0 +1,51 @@
+package proxy
+
+import (
+	"net"
+	"sync/atomic"
+
+	"github.com/valyala/fasthttp"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
+)
+
+// counters of the listeners. Each is changed by at most one atomic operation per request.
+type counters struct {
+	accepted atomic.Uint64 // connections
+	closed   atomic.Uint64
+	requests atomic.Uint64
+	busy     atomic.Int64 // connections on which a request is read or answered
+}
+
+// Statistics are the counters as nginx names them. Every connection that is accepted is handled.
+func (p *Proxy) Statistics() exchange.Statistics {
+	c := &p.counters
+	closed := c.closed.Load()
+	s := exchange.Statistics{Accepted: c.accepted.Load(), Requests: c.requests.Load()}
+	s.Handled = s.Accepted
+	s.Active = s.Accepted - min(closed, s.Accepted)
+	// The counters are read one after the other while they change: what does not fit together is cut.
+	busy := min(uint64(max(c.busy.Load(), 0)), s.Active)
+	s.Writing = min(uint64(max(p.inFlight.Load(), 0)), busy)
+	s.Reading = busy - s.Writing
+	s.Waiting = s.Active - busy
+	return s
+}
+
+// connState follows a connection between its requests.
+func (p *Proxy) connState(c net.Conn, state fasthttp.ConnState) {
+	conn, ok := c.(*clientConn)
+	if !ok {
+		return
+	}
+	busy := state == fasthttp.StateActive || state == fasthttp.StateHijacked
+	if busy == conn.busy {
+		return
+	}
+	conn.busy = busy
+	if busy {
+		p.counters.busy.Add(1)
+	} else {
+		p.counters.busy.Add(-1)
+	}
+}
