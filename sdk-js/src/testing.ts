@@ -22,6 +22,7 @@ export {
   type TestHeaders,
   type TestLogLine,
   type TestNode,
+  type TestReplay,
   type TestRequest,
   type TestResponse,
   type TestResult,

@@ -18,12 +18,14 @@ func (still) LoadRequest(*wire.Facts)       {}
 func (still) LoadResponse(*wire.Facts)      {}
 func (still) RequestBody() ([]byte, error)  { return nil, nil }
 func (still) ResponseBody() ([]byte, error) { return nil, nil }
+func (still) UpstreamURI() string           { return "/" }
 
-// nobody is a directory without entities.
-type nobody struct{}
+// directory knows nobody, and every upstream.
+type directory struct{}
 
-func (nobody) Consumer(string, bool) (*entity.Consumer, *wire.Entity) { return nil, nil }
-func (nobody) Credential(string, string) (*wire.Entity, error)        { return nil, nil }
+func (directory) Consumer(string, bool) (*entity.Consumer, *wire.Entity) { return nil, nil }
+func (directory) Credential(string, string) (*wire.Entity, error)        { return nil, nil }
+func (directory) Upstream(name string) *entity.Upstream                  { return &entity.Upstream{Name: name} }
 
 // accepted applies the operations of a run to an exchange as the host does, and says what the host refuses of them.
 func accepted(v *vectors.Vector, run *vectors.Run) []error {
@@ -35,7 +37,7 @@ func accepted(v *vectors.Vector, run *vectors.Run) []error {
 		return []error{err}
 	}
 	hello := v.Node.Hello()
-	ex := &exchange.Exchange{Facts: *call.Facts, Live: still{}, Dir: nobody{}, Plan: plan.Compile(nil, nil).Global}
+	ex := &exchange.Exchange{Facts: *call.Facts, Live: still{}, Dir: directory{}, Plan: plan.Compile(nil, nil).Global}
 	ex.NeedRequest()
 	ex.NeedResponse()
 	by := exchange.Applier{

@@ -40,6 +40,14 @@ func (o *Options) drivers() []Driver {
 	}
 }
 
+// kits are the programs of the test kits, by column.
+func (o *Options) kits() map[string][]string {
+	return map[string][]string{
+		"kit/python": {filepath.Join(o.Root, ".venv", "bin", "python"), filepath.Join(o.Root, "sdk-python", "conformance", "kit.py")},
+		"kit/js":     {"node", filepath.Join(o.Root, "sdk-js", "conformance", "kit.js")},
+	}
+}
+
 // wants says whether a column is to run.
 func (o *Options) wants(column string) bool {
 	for _, only := range o.Only {
@@ -94,6 +102,19 @@ func Open(ctx context.Context, o Options) (s *Suite, close func() error, err err
 				s.implementations = append(s.implementations, r)
 				ends = append(ends, func() error { r.close(); return nil })
 			}
+		}
+	}
+	if o.wants("kit/go") {
+		s.implementations = append(s.implementations, &goKit{reports})
+	}
+	for column, command := range o.kits() {
+		if o.wants(column) {
+			k, err := startKit(column, command, reports)
+			if err != nil {
+				return nil, close, err
+			}
+			s.implementations = append(s.implementations, k)
+			ends = append(ends, k.close)
 		}
 	}
 	s.byName()

@@ -43,8 +43,12 @@ export class TestCalls {
   }
 
   run(facts: CallFacts): Promise<Outcome> {
+    return this.replay(encodeCall(facts));
+  }
+
+  /** Runs a handler on the body of a call frame. */
+  replay(body: Buffer): Promise<Outcome> {
     const id = ++this.#calls;
-    const body = encodeCall(facts);
     return new Promise((resolve) => {
       this.#settled.set(id, resolve);
       this.#lane.call(id, new CallView(body, 0, body.length));

@@ -4,8 +4,9 @@ import type { CallFacts } from "./encode_call.js";
 import { VERSION } from "./frame.js";
 import type { Instances } from "./instances.js";
 import { LEVELS } from "./log_text.js";
-import { encodeValue } from "./msgpack_write.js";
+import { encodeValue, Writer } from "./msgpack_write.js";
 import { type HostHello, Node } from "./node.js";
+import { largeBodies, writeOutcome } from "./ops.js";
 import { answerOf, logEntry, maxBodyOf, type TestWorld } from "./test_answers.js";
 import { TestCalls } from "./test_calls.js";
 import { plainValues, type TestCache, TestContext } from "./test_context.js";
@@ -14,11 +15,13 @@ import {
   HandlerFailure,
   type TestLogLine,
   type TestNode,
+  type TestReplay,
   type TestRequest,
   type TestResult,
   type UpstreamResponse,
 } from "./test_model.js";
 import { REQUEST_ID, TestTraffic } from "./test_traffic.js";
+import { CallView } from "./view.js";
 
 const CHUNK = 32 << 10;
 const RESPONSE_SOURCE = { service: 0, exit: 1, error: 2 } as const;
@@ -127,6 +130,24 @@ export class Exchange {
       groups,
       entry: logEntry(this.#world()),
     };
+  }
+
+  /**
+   * Runs the handler on a call as it travels (docs/wire.md section 5), whatever this request is: a recorded call, or one that no request can
+   * say. What the handler wrote is applied to this exchange.
+   *
+   * @param entities - documents by the slot under which the call names them, one MessagePack map each.
+   * @returns the outcome as it travels; a handler that failed is such an outcome too.
+   */
+  async replay(call: Uint8Array, entities: Readonly<Record<number, Uint8Array>> = {}): Promise<TestReplay> {
+    const body = Buffer.from(call);
+    this.#phase = PHASES[new CallView(body, 0, body.length).phase] as PhaseName;
+    for (const [slot, document] of Object.entries(entities)) this.#calls.entity(Number(slot), document);
+    const outcome = await this.#calls.replay(body);
+    for (const op of outcome.ops) if (!this.#traffic.apply(op)) this.#context.apply(op, this.#phase);
+    const writer = new Writer();
+    writeOutcome(writer, outcome);
+    return { outcome: new Uint8Array(writer.take()), bodies: largeBodies(outcome) };
   }
 
   async #run(phase: PhaseName, chunk: Uint8Array | null, last: boolean): Promise<Uint8Array | null> {

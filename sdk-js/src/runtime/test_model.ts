@@ -190,6 +190,14 @@ export interface TestResult {
   readonly entry: Readonly<Record<string, unknown>>;
 }
 
+/** The outcome of a replayed call, as it travels. */
+export interface TestReplay {
+  /** The body of the outcome; docs/wire.md section 6. */
+  readonly outcome: Uint8Array;
+  /** Bodies over 32 KiB, which the outcome names only by their length, in order. */
+  readonly bodies: readonly Uint8Array[];
+}
+
 /** A handler failed: in the gateway the fail mode of the plugin would now decide. */
 export class HandlerFailure extends Error {
   readonly phase: PhaseName;
