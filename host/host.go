@@ -212,7 +212,6 @@ func (h *Host) Shutdown(ctx context.Context) error {
 	if h.proxy != nil {
 		h.proxy.Close()
 		h.proxy = nil
-		h.cache.Close()
 	}
 	h.generations.Swap(nil)
 	if h.servers != nil {

@@ -21,17 +21,15 @@ type Store struct {
 // key keeps plugins apart: one cannot see what another keeps.
 type key struct{ plugin, name string }
 
-// New makes a store of at most size bytes. Close ends it.
+// New makes a store of at most size bytes.
 func New(size int64) *Store {
-	s := &Store{values: ttlcache.New(
+	return &Store{values: ttlcache.New(
 		ttlcache.WithMaxCost(uint64(max(size, 1)), func(item ttlcache.CostItem[key, []byte]) uint64 {
 			return uint64(overhead + len(item.Key.plugin) + len(item.Key.name) + len(item.Value))
 		}),
 		ttlcache.WithTTL[key, []byte](ttlcache.NoTTL),
 		ttlcache.WithDisableTouchOnHit[key, []byte](), // a time to live counts from the set
 	)}
-	go s.values.Start()
-	return s
 }
 
 // Get returns the value that a plugin keeps under a name, one MessagePack value; nil when there is none. It must not be changed.
@@ -42,8 +40,9 @@ func (s *Store) Get(plugin, name string) []byte {
 	return nil
 }
 
-// Set keeps a copy of a value. ttl is in seconds; 0: as long as there is room.
+// Set keeps a copy of a value. ttl is in seconds; 0: as long as there is room. What has expired makes room first.
 func (s *Store) Set(plugin, name string, value []byte, ttl float64) {
+	s.values.DeleteExpired()
 	keep := ttlcache.NoTTL
 	if ns := ttl * float64(time.Second); ns > 0 && ns < math.MaxInt64 {
 		keep = max(time.Duration(ns), 1)
@@ -53,6 +52,3 @@ func (s *Store) Set(plugin, name string, value []byte, ttl float64) {
 
 // Delete forgets a value.
 func (s *Store) Delete(plugin, name string) { s.values.Delete(key{plugin, name}) }
-
-// Close ends the goroutine that forgets expired values. The store may still be used.
-func (s *Store) Close() { s.values.Stop() }

@@ -10,7 +10,6 @@ import (
 
 func TestValuesBelongToTheirPlugin(t *testing.T) {
 	s := New(1 << 20)
-	defer s.Close()
 	value := []byte("one")
 	s.Set("a", "k", value, 0)
 	value[0] = 'X' // the plugin's memory, which is used again
@@ -38,8 +37,7 @@ func TestValuesBelongToTheirPlugin(t *testing.T) {
 func TestTimeToLive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(1 << 20)
-		defer s.Close()
-		s.Set("a", "short", []byte("x"), 0.5)
+			s.Set("a", "short", []byte("x"), 0.5)
 		s.Set("a", "long", []byte("x"), 1e12)
 		s.Set("a", "kept", []byte("x"), 0.5)
 		s.Set("a", "kept", []byte("x"), 0)
@@ -64,7 +62,6 @@ func TestTimeToLive(t *testing.T) {
 func TestSize(t *testing.T) {
 	const size = 100 << 10
 	s := New(size)
-	defer s.Close()
 	value := bytes.Repeat([]byte("x"), 1000)
 	for i := range 1000 {
 		s.Set("a", fmt.Sprint(i), value, 0)
@@ -81,6 +78,12 @@ func TestSize(t *testing.T) {
 	}
 	if s.Get("a", "0") == nil || s.Get("a", "999") == nil {
 		t.Error("what was used last is gone")
+	}
+	// What has expired goes before what is older.
+	s.Set("a", "short", value, 1e-9)
+	s.Set("a", "more", value, 0)
+	if s.values.Get(key{"a", "short"}) != nil || s.values.Has(key{"a", "short"}) {
+		t.Error("an expired value is kept")
 	}
 	s.Set("a", "huge", make([]byte, 2*size), 0)
 	if s.Get("a", "huge") != nil {
