@@ -95,7 +95,7 @@ conformance: python js ## the PDK's vectors through every language, carrier and 
 
 .PHONY: test-examples
 test-examples: build python js ## the examples of all languages behind the real gateway
-	go test -race -count=1 -timeout 5m ./examples
+	go test -race -count=1 -timeout 20m ./examples
 
 .PHONY: lint
 lint: python js ## formatters, linters and type checkers of all languages
