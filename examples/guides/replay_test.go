@@ -26,14 +26,12 @@ const (
 type reader struct {
 	guide   string
 	dir     string // where the last block of commands ended
-	program string // folder of the program
 	address string // of its gateways, instead of 127.0.0.1: guides are followed side by side
 	running *background
 }
 
 // TestGuides follows every guide in a directory of its own, outside of the repository.
 func TestGuides(t *testing.T) {
-	program := buildProgram(t)
 	guides, err := filepath.Glob("../../docs/guides/first-plugin-*.md")
 	if err != nil || len(guides) < 3 {
 		t.Fatalf("found the guides %q, %v; expected one for each language", guides, err)
@@ -50,7 +48,7 @@ func TestGuides(t *testing.T) {
 				t.Fatalf("%s: %v", guide, err)
 			}
 			r := &reader{
-				guide: guide, dir: temporary(t), program: program,
+				guide: guide, dir: temporary(t),
 				address: fmt.Sprintf("127.%d.%d.%d", 1+os.Getpid()>>8&127, 1+os.Getpid()&127, 2+i),
 			}
 			r.follow(t, steps)
@@ -58,24 +56,37 @@ func TestGuides(t *testing.T) {
 	}
 }
 
-// buildProgram builds outrigger with the SDK packages inside.
-func buildProgram(t *testing.T) string {
+// program is the folder of outrigger, with the SDK packages inside.
+var program string
+
+func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+
+func testMain(m *testing.M) int {
+	dir, err := os.MkdirTemp("/tmp", "guide-")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		program, err = dir, build(dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "guides:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+func build(dir string) error {
 	for _, kit := range []string{"*.whl", "*.tgz", "*.zip"} {
 		if found, _ := filepath.Glob("../../host/internal/authoring/kits/" + kit); len(found) != 1 {
-			t.Fatalf("host/internal/authoring/kits: found %d files %s, expected 1: run make kits", len(found), kit)
+			return fmt.Errorf("host/internal/authoring/kits: found %d files %s, expected 1: run make kits", len(found), kit)
 		}
-	}
-	dir := temporary(t)
-	// Into a terminal curl writes no progress.
-	if err := os.WriteFile(filepath.Join(dir, ".curlrc"), []byte("silent\nshow-error\n"), 0o600); err != nil {
-		t.Fatal(err)
 	}
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", dir+"/", "./host/cmd/outrigger") // as make build
 	cmd.Dir = "../.."
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
-	return dir
+	// Into a terminal curl writes no progress.
+	return os.WriteFile(filepath.Join(dir, ".curlrc"), []byte("silent\nshow-error\n"), 0o600)
 }
 
 // temporary is a directory with a path short enough for sockets, outside of every module and repository.
@@ -202,7 +213,7 @@ func (r *reader) command(ctx context.Context, text string) *exec.Cmd {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}
-	cmd.Env = append(cmd.Env, "PATH="+r.program+":"+os.Getenv("PATH"), "NO_COLOR=1", "CURL_HOME="+r.program)
+	cmd.Env = append(cmd.Env, "PATH="+program+":"+os.Getenv("PATH"), "NO_COLOR=1", "CURL_HOME="+program)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return cmd
 }
