@@ -231,7 +231,8 @@ func Test(ctx context.Context, dir string, out, errOut io.Writer) (code int, err
 }
 
 func (p *project) test(ctx context.Context, out, errOut io.Writer) (code int, err error) {
-	if err := p.prepare(ctx, false); err != nil {
+	// npm test compiles TypeScript itself; go test would leave the program of a Go plugin, which outrigger run starts, unmade.
+	if err := p.prepare(ctx, p.language == Go); err != nil {
 		return 0, err
 	}
 	cmd := p.cmd(ctx, p.tools.testCommand())
