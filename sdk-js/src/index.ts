@@ -1,5 +1,7 @@
 /** Plugins for the Outrigger API gateway. */
 
+export type { ConfigOf } from "./config/infer.js";
+export type { KongField, KongSchema } from "./config/kong_schema.js";
 export {
   ArgError,
   ConfigError,

@@ -1,3 +1,5 @@
+import { schemaFault } from "./config/definition.js";
+import { type KongSchema, kongSchema } from "./config/kong_schema.js";
 import { PluginError } from "./errors.js";
 import type { PDK } from "./gen/pdk.js";
 
@@ -38,7 +40,10 @@ export interface Handlers {
   close?(): MaybeAsync;
 }
 
-/** JSON Schema 2020-12 of a configuration. */
+/**
+ * JSON Schema 2020-12 of a configuration. Beside its own keywords, `x-secret: true` marks a value that is never shown, and
+ * `x-referenceable: true` one that may be a reference to a secret such as `{vault://env/key}`.
+ */
 export type ConfigSchema = Readonly<Record<string, unknown>>;
 
 /** A class whose objects handle the phases for one configuration. */
@@ -54,13 +59,24 @@ export interface PluginDefinition<Config = unknown> {
   /** The plugin sets the consumer, and so cannot fail open by accident. */
   readonly authenticates?: boolean;
   readonly needs?: readonly Need[];
-  /** Schema of the configuration; left out: an object without fields. The host checks configurations and fills in the defaults. */
-  readonly schema?: ConfigSchema;
+  /**
+   * Schema of the configuration, as JSON Schema or as a list in Kong's schema language; left out: an object without fields. The host
+   * checks configurations and fills in the defaults.
+   */
+  readonly schema?: ConfigSchema | KongSchema;
+  /**
+   * Checks what the schema cannot say, before an instance is made of the configuration.
+   *
+   * @throws ConfigError to refuse one field.
+   */
+  readonly validate?: (config: Config) => MaybeAsync;
   readonly instance: InstanceClass<Config>;
 }
 
 /** A checked plugin. */
-export interface Plugin<Config = unknown> extends Required<PluginDefinition<Config>> {
+export interface Plugin<Config = unknown> extends Required<Omit<PluginDefinition<Config>, "validate">> {
+  readonly schema: ConfigSchema;
+  readonly validate?: (config: Config) => MaybeAsync;
   /** Phases that the instances handle, in request order. */
   readonly phases: readonly PhaseName[];
 }
@@ -99,7 +115,16 @@ export function checkPlugin(definition: unknown): AnyPlugin {
     throw new PluginError(`${nameOf(definition)}: found ${found}; expected ${expected}`);
   };
   if (!isRecord(definition)) return fail(describe(definition), "the definition of a plugin, as definePlugin makes it");
-  const { name, version, priority = 0, authenticates = false, needs = [], schema = NO_FIELDS, instance } = definition;
+  const {
+    name,
+    version,
+    priority = 0,
+    authenticates = false,
+    needs = [],
+    schema = NO_FIELDS,
+    validate,
+    instance,
+  } = definition;
   if (typeof name !== "string" || !NAME.test(name)) {
     return fail(`name ${describe(name)}`, 'lower-case letters, digits, - _ and . such as "hello-js"');
   }
@@ -112,7 +137,11 @@ export function checkPlugin(definition: unknown): AnyPlugin {
   if (!Array.isArray(needs) || !needs.every((need) => NEEDS.includes(need))) {
     return fail(`needs ${describe(needs)}`, `an array of ${NEEDS.join(", ")}`);
   }
-  if (!isRecord(schema)) return fail(`schema ${describe(schema)}`, "a JSON Schema object");
+  if (!isRecord(schema) && !Array.isArray(schema)) {
+    return fail(`schema ${describe(schema)}`, "a JSON Schema object, or a list in Kong's schema language");
+  }
+  if (validate !== undefined && typeof validate !== "function")
+    return fail(`validate ${describe(validate)}`, "a function");
   if (typeof instance !== "function" || !isRecord(instance.prototype)) {
     return fail(`instance ${describe(instance)}`, "a class");
   }
@@ -134,10 +163,26 @@ export function checkPlugin(definition: unknown): AnyPlugin {
     priority: priority as number,
     authenticates,
     needs: needs as readonly Need[],
-    schema,
+    schema: checkSchema(definition, schema),
+    ...(validate !== undefined && { validate: validate as NonNullable<AnyPlugin["validate"]> }),
     instance: instance as unknown as InstanceClass<never>,
     phases,
   });
+}
+
+/** The JSON Schema of a definition. @throws PluginError when it is none. */
+function checkSchema(definition: unknown, schema: ConfigSchema | KongSchema): ConfigSchema {
+  if (Array.isArray(schema)) {
+    try {
+      return kongSchema(schema);
+    } catch (cause) {
+      if (!(cause instanceof PluginError)) throw cause;
+      throw new PluginError(`${nameOf(definition)}: ${cause.message}`, { cause });
+    }
+  }
+  const fault = schemaFault(schema as ConfigSchema);
+  if (fault !== null) throw new PluginError(`${nameOf(definition)}: ${fault}`);
+  return schema as ConfigSchema;
 }
 
 function nameOf(definition: unknown): string {

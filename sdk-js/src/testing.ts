@@ -7,10 +7,11 @@
  * ```
  */
 
+import { checkConfig } from "./config/check.js";
+import { withDefaults, withSecrets } from "./config/defaults.js";
 import { ConfigError } from "./errors.js";
 import type { AnyPlugin, PhaseName, Plugin } from "./plugin.js";
 import { checkPlugin, PHASE_NAMES } from "./plugin.js";
-import { checkConfig, withDefaults } from "./runtime/config_schema.js";
 import { Instances } from "./runtime/instances.js";
 import type { TestCache } from "./runtime/test_context.js";
 import { Exchange } from "./runtime/test_exchange.js";
@@ -77,10 +78,10 @@ export class TestPlugin {
 }
 
 /**
- * Makes an instance of a plugin, as the gateway does: the configuration is filled with the defaults of the schema and checked, then
- * constructor and configure run.
+ * Makes an instance of a plugin, as the gateway does: the configuration is filled with the defaults of the schema, references to secrets
+ * are resolved, and it is checked; then validate, constructor and configure run.
  *
- * @throws ConfigError when the schema, the constructor or configure refuses the configuration.
+ * @throws ConfigError when the schema or one of them refuses the configuration.
  */
 export async function testPlugin<Config>(
   plugin: Plugin<Config>,
@@ -88,13 +89,16 @@ export async function testPlugin<Config>(
   node: TestNode = {},
 ): Promise<TestPlugin> {
   const checked: AnyPlugin = checkPlugin(plugin);
-  const filled = withDefaults(checked.schema, config);
-  const [wrong] = checkConfig(checked.schema, filled);
+  const secrets = node.secrets ?? {};
+  const given = withSecrets(checked.schema, withDefaults(checked.schema, config), (text) =>
+    Object.hasOwn(secrets, text) ? secrets[text] : undefined,
+  );
+  const [wrong] = checkConfig(checked.schema, given);
   if (wrong !== undefined) throw new ConfigError(wrong.path, `${wrong.path || "configuration"}: ${wrong.message}`);
   const failures: string[] = [];
   const instances = new Instances([checked], (message) => failures.push(message));
   const pluginId = node.pluginId ?? "7a1f0000-0000-4000-8000-000000000001";
-  const [refused] = await instances.configure(1, checked.name, Buffer.from(JSON.stringify(filled)), pluginId);
+  const [refused] = await instances.configure(1, checked.name, Buffer.from(JSON.stringify(given)), pluginId);
   if (refused !== undefined) throw new ConfigError(refused.path, refused.message);
   return new TestPlugin(
     instances,

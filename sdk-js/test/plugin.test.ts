@@ -65,7 +65,7 @@ test("what is wrong with a definition is said with found and expected", () => {
     [{ ...BASE, priority: 1.5 }, /found priority 1\.5; expected an integer/],
     [{ ...BASE, authenticates: "yes" }, /found authenticates "yes"; expected true or false/],
     [{ ...BASE, needs: ["body"] }, /found needs \["body"\]; expected an array of request_body, response_body/],
-    [{ ...BASE, schema: [] }, /found schema \[\]; expected a JSON Schema object/],
+    [{ ...BASE, schema: 5 }, /found schema 5; expected a JSON Schema object/],
     [{ ...BASE, instance: { access() {} } }, /found instance .*; expected a class/],
     [{ ...BASE, instance: () => {} }, /found instance function .*; expected a class/],
     [

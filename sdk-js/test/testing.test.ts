@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { checkConfig } from "../src/config/check.js";
+import { withDefaults } from "../src/config/defaults.js";
 import { ConfigError } from "../src/errors.js";
 import type { PDK } from "../src/gen/pdk.js";
 import { definePlugin } from "../src/plugin.js";
-import { checkConfig, withDefaults } from "../src/runtime/config_schema.js";
 import { HandlerFailure, testPlugin } from "../src/testing.js";
 import { everyPhase, type HandlerFn } from "./harness.js";
 

@@ -159,8 +159,9 @@ export class Instances {
   }
 }
 
-/** Makes an instance and runs its configure hook. What either throws is thrown. */
+/** Checks the configuration, makes an instance of it and runs its configure hook. What one of them throws is thrown. */
 export async function makeInstance(plugin: AnyPlugin, config: unknown, recordId: string): Promise<Instance> {
+  await plugin.validate?.(config as never);
   const object = new plugin.instance(config as never);
   const instance = new Instance(plugin, object, recordId);
   await object.configure?.();
