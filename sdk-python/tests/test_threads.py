@@ -139,9 +139,20 @@ def test_short_waits_are_found_too(host: Host) -> None:
         host.call(3)
 
 
+class Clock(threading.local):
+    """Goes on by a millisecond whenever its thread looks."""
+
+    now = 0
+
+    def __call__(self) -> int:
+        self.now += 1_000_000
+        return self.now
+
+
 def test_computing_step_stays_inline(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     # On a busy machine a computing handler is preempted, so the clocks are told what to say: all time was computed.
-    monkeypatch.setattr(threads, "thread_time_ns", time.perf_counter_ns)
+    monkeypatch.setattr(threads, "perf_counter_ns", clock := Clock())
+    monkeypatch.setattr(threads, "thread_time_ns", clock)
     monkeypatch.setattr(threads, "_cpu_of", lambda thread: time.perf_counter_ns())
     host.plugin.work = lambda kong: time.sleep(0.005)
     for _ in range(5):
