@@ -111,6 +111,26 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
+// The line that is told of a process that ended is the reason, as interpreters write it.
+func TestLastLine(t *testing.T) {
+	for _, c := range []struct{ lines, want string }{
+		{"a\n\nb\n \n", `stderr: "b"`},
+		{"Traceback (most recent call last):\n  File \"x.py\", line 1\nSyntaxError: invalid syntax", `stderr: "SyntaxError: invalid syntax"`},
+		{"x.js:1\nclass {{{\n      ^\nSyntaxError: Unexpected token '{'\n    at compile (node:internal:346:16)\n    at async run\n\nNode.js v20.11.1", `stderr: "SyntaxError: Unexpected token '{'"`},
+		{"  only\n\tframes", `stderr: "frames"`},
+		{"  frames\nreason", `stderr: "reason"`},
+		{"", ""},
+	} {
+		var l lastLine
+		for line := range strings.SplitSeq(c.lines, "\n") {
+			l.set("stderr", line)
+		}
+		if got := l.String(); got != c.want {
+			t.Errorf("of %q: %s, want %s", c.lines, got, c.want)
+		}
+	}
+}
+
 func TestDuplicatePlugins(t *testing.T) {
 	w := newWorld(t)
 	err := w.start(fakeServer("b"), fakeServer("a"), fakeServer("c", "plugin=other"))

@@ -266,18 +266,26 @@ func (p *process) HostToPlugin(network, addr string) (string, string, error) {
 	return network, addr, nil
 }
 
-// lastLine keeps the last line that is not blank, which is where interpreters name the reason of their end.
+// lastLine keeps the last line that is not blank, which is where interpreters name the reason of their end. Stack frames may follow it: an
+// indented line does not take the place of one that is not, nor does the version that Node.js says last.
 type lastLine struct {
-	mu   sync.Mutex
-	line string
+	mu       sync.Mutex
+	line     string
+	indented bool
 }
 
 func (l *lastLine) set(stream, line string) {
-	if line = strings.TrimSpace(line); line != "" {
-		l.mu.Lock()
-		l.line = fmt.Sprintf("%s: %q", stream, shorten(line))
-		l.mu.Unlock()
+	text := strings.TrimSpace(line)
+	if text == "" || strings.HasPrefix(line, "Node.js v") {
+		return
 	}
+	indented := line[0] == ' ' || line[0] == '\t'
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if indented && !l.indented && l.line != "" {
+		return
+	}
+	l.line, l.indented = fmt.Sprintf("%s: %q", stream, shorten(text)), indented
 }
 
 func (l *lastLine) String() string {
