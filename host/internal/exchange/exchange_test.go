@@ -37,7 +37,7 @@ type directory struct{}
 
 func (directory) Consumer(id string, byName bool) (*entity.Consumer, *wire.Entity) {
 	if id == "c" || byName && id == "ada" {
-		return &entity.Consumer{ID: "c"}, &wire.Entity{ID: "c", Doc: value(map[string]any{"id": "c"})}
+		return &entity.Consumer{ID: "c", Groups: []*entity.ConsumerGroup{{ID: "g", Name: "gold"}}}, &wire.Entity{ID: "c", Doc: value(map[string]any{"id": "c"})}
 	}
 	return nil, nil
 }

@@ -37,7 +37,7 @@ func TestValuesBelongToTheirPlugin(t *testing.T) {
 func TestTimeToLive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(1 << 20)
-			s.Set("a", "short", []byte("x"), 0.5)
+		s.Set("a", "short", []byte("x"), 0.5)
 		s.Set("a", "long", []byte("x"), 1e12)
 		s.Set("a", "kept", []byte("x"), 0.5)
 		s.Set("a", "kept", []byte("x"), 0)
