@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/outrigger-gateway/outrigger/proto/wire"
@@ -44,6 +45,9 @@ func (v *Vector) Check(run *Run) []error {
 	var diffs []error
 	fails, errs := checkCalls(v.Calls, run.Results)
 	diffs = append(diffs, errs...)
+	if n := len(run.Results); fails != "" && n > 0 && !run.Results[n-1].Mute {
+		diffs = append(diffs, errors.New("a call without an error result fails the handler: it must be the last one"))
+	}
 	_, errs = checkCalls(v.Late, run.Late)
 	for _, err := range errs {
 		diffs = append(diffs, fmt.Errorf("after the handler: %w", err))
@@ -79,13 +83,13 @@ func checkCalls(calls []Call, results []Result) (fails string, diffs []error) {
 		}
 		if r.Mute && c.Error != "" {
 			fails = c.Error
-			if i != len(calls)-1 {
-				diffs = append(diffs, where(errors.New("fails the handler: it must be the last call")))
-			}
 		}
 		if r.Exit && !c.Swallow {
 			return fails, diffs
 		}
+	}
+	if n := len(results); n > len(calls) {
+		diffs = append(diffs, fmt.Errorf("found results of %d calls, expected %d", n, len(calls)))
 	}
 	return fails, diffs
 }
@@ -120,6 +124,8 @@ func (v *Vector) checkOutcome(out *wire.Outcome) []error {
 	var diffs []error
 	if len(out.Ops) != len(v.Ops) {
 		diffs = append(diffs, fmt.Errorf("found %d operations %v, expected %d", len(out.Ops), spellOps(out.Ops), len(v.Ops)))
+	} else if v.Together {
+		diffs = append(diffs, v.checkUnordered(out.Ops)...)
 	} else {
 		for i := range out.Ops {
 			if err := compareOp(&out.Ops[i], v.Ops[i]); err != nil {
@@ -133,6 +139,21 @@ func (v *Vector) checkOutcome(out *wire.Outcome) []error {
 	}
 	if err := Compare(body, v.Body); err != nil {
 		diffs = append(diffs, fmt.Errorf("body: %w", err))
+	}
+	return diffs
+}
+
+// checkUnordered finds for each operation that is expected one of those that are there.
+func (v *Vector) checkUnordered(found []wire.Op) []error {
+	left := slices.Clone(found)
+	var diffs []error
+	for i, expected := range v.Ops {
+		at := slices.IndexFunc(left, func(op wire.Op) bool { return compareOp(&op, expected) == nil })
+		if at < 0 {
+			diffs = append(diffs, fmt.Errorf("operation %d, %v, is not among %s", i+1, expected, spellOps(found)))
+			continue
+		}
+		left = slices.Delete(left, at, at+1)
 	}
 	return diffs
 }

@@ -17,6 +17,8 @@ import (
 type Options struct {
 	// Root is the directory of the repository: where the drivers are, and where go list finds package pdk.
 	Root string
+	// GoDriver is the program of the Go driver; empty: bin/conformance-go.
+	GoDriver string
 	// Only are the names of the columns to run; empty: all. Match is a part of the ID of the vectors to run.
 	Only  []string
 	Match string
@@ -27,8 +29,12 @@ type Options struct {
 // drivers of all languages.
 func (o *Options) drivers() []Driver {
 	at := func(parts ...string) string { return filepath.Join(append([]string{o.Root}, parts...)...) }
+	goDriver := o.GoDriver
+	if goDriver == "" {
+		goDriver = at("bin", "conformance-go")
+	}
 	return []Driver{
-		{Name: "go", Command: []string{at("bin", "conformance-go")}, Plugins: map[string]string{"go": "conformance-go"}, Typed: true},
+		{Name: "go", Command: []string{goDriver}, Plugins: map[string]string{"go": "conformance-go"}, Typed: true},
 		{
 			Name: "python", Command: []string{at(".venv", "bin", "python"), "-m", "outrigger", "serve", at("sdk-python", "conformance", "driver.py")},
 			Plugins: map[string]string{"python": "conformance-python", "python-async": "conformance-python-async"},

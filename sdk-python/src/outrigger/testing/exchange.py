@@ -105,6 +105,35 @@ class Exchange:
         return wire
 
 
+def blank_exchange(*, answered: bool) -> Exchange:
+    """``GET /`` of nobody, for operations that belong to no request of a test; ``answered`` gives it a response."""
+    exchange = Exchange(
+        method="GET",
+        target="/",
+        normal_path="/",
+        path="/",
+        raw_query="",
+        lines=HeaderLines([]),
+        body=b"",
+        scheme="http",
+        upstream_scheme="http",
+        host="gw.test",
+        port=8000,
+        client=["10.0.0.9", 40000, None, 40000, False],
+        forwarded=None,
+        tls=None,
+        captures=None,
+        consumer=None,
+        credential=None,
+        groups=[],
+        shared={},
+        routed=True,
+    )
+    if answered:
+        exchange.sent, exchange.response = Response(), Response()
+    return exchange
+
+
 def packed(value: Any) -> msgspec.Raw:
     """One MessagePack value."""
     return msgspec.Raw(encode_value(value))

@@ -15,16 +15,19 @@ from .._runtime.node import Entity, Node
 from .._runtime.plugins import Instance, PluginSpec
 from .._runtime.text import HeaderLines
 from .._runtime.values import decode_value, encode_value
-from .._runtime.wire import PHASES, Answer, Ended, HostHello
+from .._runtime.wire import NIL, PHASES, Answer, BadFrame, Ended, HostHello, decode_call, encode_outcome
 from .._values import Captures, Consumer, ConsumerGroup, Credential, Route, Service, consumer_document
 from ..plugin import Plugin
 from .effects import apply, fail
 from .entry import log_entry
-from .exchange import Exchange, Response, forwarded_facts, lines_of, multi_map, normal_path
+from .exchange import Exchange, Response, blank_exchange, forwarded_facts, lines_of, multi_map, normal_path
 from .host import Host, Script
-from .values import LEVELS, TLS, FailMode, HandlerFailed, Headers, LogLine, NodeFacts, Reply, Result, UpstreamRequest
+from .values import LEVELS, TLS, FailMode, HandlerFailed, Headers, LogLine, NodeFacts, Replay, Reply, Result, UpstreamRequest
 
 _BODY_FILTER = PHASES.index("body_filter") + 1
+
+FRAME_HEADER = 16
+"""Bytes in front of a frame's body."""
 
 
 class _Port:
@@ -247,6 +250,38 @@ class Gateway:
         self._phase(exchange, "log")
         return self._result(exchange, seen)
 
+    def replay(self, call: bytes, entities: Mapping[int, bytes] | None = None) -> Replay:
+        """Runs a handler of the first plugin on a call as it travels (docs/wire.md section 5): a recorded one, or one that no request can say.
+
+        What the handler wrote is applied to a request of its own. A handler that failed gives an outcome that says so in every fail mode.
+
+        Args:
+            call: Body of the call.
+            entities: Documents by the slot under which the call names them, one MessagePack map each.
+
+        Raises:
+            ValueError: the call does not decode, or the plugin does not handle its phase.
+        """
+        try:
+            wire = decode_call(call)
+        except BadFrame as err:
+            raise ValueError(str(err)) from err
+        instance, slots = self._instances[0], _slot_table(entities or {})
+        step = instance.steps[wire.phase] if 0 < wire.phase < len(instance.steps) else None
+        if step is None:
+            raise ValueError(f"the call is of phase {wire.phase}; plugin {instance.spec.name!r} does not handle it")
+        phase, exchange = PHASES[wire.phase - 1], blank_exchange(answered=wire.response != NIL)
+        port = _Port(self, exchange, instance.spec.name)
+        handler = Call(wire, instance.id, slots, port, step)
+        outcome = asyncio.run(run_async(handler, step)) if step.is_async else run(handler, step)
+        outcome = outcome or port.outcome
+        assert outcome is not None
+        if outcome.error is None:
+            self._apply(exchange, instance, phase, outcome)
+        *chunks, last = encode_outcome(1, outcome)
+        lines = [LogLine(LEVELS[level], message, instance.spec.name, phase) for level, message in port.lines]
+        return Replay(last[FRAME_HEADER:], [chunk[FRAME_HEADER:] for chunk in chunks], lines)
+
     # The walk.
 
     def _proxy(self, exchange: Exchange) -> UpstreamRequest:
@@ -364,6 +399,13 @@ class Gateway:
             spans=exchange.spans,
             failures=exchange.failures,
         )
+
+
+def _slot_table(entities: Mapping[int, bytes]) -> list[Entity | None]:
+    slots: list[Entity | None] = [None] * (max(entities, default=-1) + 1)
+    for slot, document in entities.items():
+        slots[slot] = Entity(document)
+    return slots
 
 
 def _finish(result: Any) -> None:

@@ -164,6 +164,21 @@ class LogLine:
 
 
 @dataclass(slots=True)
+class Replay:
+    """What came of a call as it travels.
+
+    Attributes:
+        outcome: Body of the outcome; docs/wire.md section 6.
+        bodies: Bodies over 32 KiB in pieces, which the outcome names only by their length, in order.
+        logs: Lines of the handler in order.
+    """
+
+    outcome: bytes
+    bodies: list[bytes]
+    logs: list[LogLine]
+
+
+@dataclass(slots=True)
 class TelemetryRecord:
     """A record of ``telemetry.log``. ``plugin`` is the name that the record says."""
 
