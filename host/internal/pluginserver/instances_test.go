@@ -84,7 +84,7 @@ func TestServerDiesDuringConfigure(t *testing.T) {
 func TestConfigureHangs(t *testing.T) {
 	w := newWorld(t)
 	cfg := fakeServer("s", "hang_in_configure")
-	cfg.StartTimeout = 2 * time.Second
+	cfg.StartTimeout = 4 * time.Second
 	w.mustStart(cfg)
 	w.mustConfigure("s", 1)
 	err := w.Server("s").Configure(t.Context(), Instance{ID: 2, Plugin: "echo", InstanceName: "hang"})

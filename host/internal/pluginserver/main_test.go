@@ -212,13 +212,13 @@ func (noAsks) Answer(*wire.Ask) wire.Answer {
 
 // call runs one call and returns the pid that answered and the configuration of its instance.
 func (w *world) call(server string, id uint64, path string) (pid int, config string, err error) {
-	c := &wire.Call{Instance: id, Phase: 2, TimeoutMS: 2000, Facts: &wire.Facts{
+	c := &wire.Call{Instance: id, Phase: 2, TimeoutMS: uint32(patience.Milliseconds()), Facts: &wire.Facts{
 		RequestID: "0123456789abcdef0123456789abcdef",
 		Request:   wire.Request{Method: "GET", Scheme: "http", Host: "h", Port: 80, HTTPVersion: 11, Target: path, Path: path},
 		Client:    wire.Client{IP: "127.0.0.1"},
 	}}
 	var out wire.Outcome
-	if err := w.Server(server).Call(c, time.Now().Add(2*time.Second), noAsks{}, &out); err != nil {
+	if err := w.Server(server).Call(c, time.Now().Add(patience), noAsks{}, &out); err != nil {
 		return 0, "", err
 	}
 	if out.Err != nil {

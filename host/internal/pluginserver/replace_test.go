@@ -138,7 +138,7 @@ func TestRefusedReplacement(t *testing.T) {
 	_ = next.Configure(t.Context(), Instance{ID: 2, Plugin: "echo", Config: []byte(`"bad"`)})
 	next.configureFor(t, 3)
 	kill(t, pidsOf(next)[0], 9)
-	eventually(t, "the new build is down", func() bool { return !next.State().Ready })
+	eventually(t, "the new build is down", func() bool { return strings.Contains(next.State().Reason, "signal: killed") })
 	if err := w.Promote(next); err == nil || !strings.Contains(err.Error(), "signal: killed") {
 		t.Errorf("a build whose process died is promoted: %v", err)
 	}
@@ -148,7 +148,7 @@ func TestRefusedReplacement(t *testing.T) {
 	next.Abandon()
 
 	hangs := fakeServer("s", "hang_in_configure")
-	hangs.StartTimeout = time.Second
+	hangs.StartTimeout = 4 * time.Second // it must come up within it, on a busy machine too
 	next = w.begin(hangs)
 	_ = next.Configure(t.Context(), Instance{ID: 4, Plugin: "echo", InstanceName: "hang"})
 	if err := w.Promote(next); err == nil || !strings.Contains(err.Error(), "no answer in time") {

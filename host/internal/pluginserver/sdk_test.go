@@ -104,7 +104,7 @@ func greet(s *Server, id uint64, name string) (string, error) {
 		Client: wire.Client{IP: "127.0.0.1", ForwardedIP: "127.0.0.1"},
 	}}
 	var out wire.Outcome
-	if err := s.Call(c, time.Now().Add(2*time.Second), noAsks{}, &out); err != nil {
+	if err := s.Call(c, time.Now().Add(patience), noAsks{}, &out); err != nil {
 		return "", err
 	}
 	if out.Err != nil {

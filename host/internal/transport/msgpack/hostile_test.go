@@ -426,7 +426,7 @@ func TestTLSIsChecked(t *testing.T) {
 	wrong := client.Clone()
 	wrong.ServerName = "elsewhere.test"
 	for name, conf := range map[string]*tls.Config{"no client certificate": stranger, "another name": wrong, "no TLS": nil} {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), transporttest.Patience)
 		_, err := msgpack.Dial(ctx, "tcp", ln.Addr().String(), conf, transport.Options{Token: transporttest.Token})
 		cancel()
 		if err == nil {
