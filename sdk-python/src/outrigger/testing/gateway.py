@@ -251,7 +251,7 @@ class Gateway:
         return self._result(exchange, seen)
 
     def replay(self, call: bytes, entities: Mapping[int, bytes] | None = None) -> Replay:
-        """Runs a handler of the first plugin on a call as it travels (docs/wire.md section 5): a recorded one, or one that no request can say.
+        """Runs a handler of the first plugin on a call as it travels (docs/wire.md section 5), whatever requests can say.
 
         What the handler wrote is applied to a request of its own. A handler that failed gives an outcome that says so in every fail mode.
 
