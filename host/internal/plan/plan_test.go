@@ -7,6 +7,7 @@ import (
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
 var (
@@ -128,6 +129,50 @@ func TestAfterAuthentication(t *testing.T) {
 	}
 	if first, second := base.For(consC), base.For(consC); first != second {
 		t.Error("the variant is built anew for every request")
+	}
+}
+
+// Groups that plugins set count instead of the consumer's own, in the order of spec 5.6, whoever the consumer is.
+func TestGroupsThatPluginsSet(t *testing.T) {
+	gold := &entity.ConsumerGroup{ID: "gg", Name: "gold", Priority: 5}
+	scopedTo := func(id uint64, g *entity.ConsumerGroup) *Instance {
+		in := record(id, "x", 1, "")
+		in.Record.ConsumerGroup = g
+		return in
+	}
+	p := Compile([]*Instance{record(1, "x", 1, ""), scopedTo(2, groupA), scopedTo(3, groupB), scopedTo(4, gold), record(5, "y", 1, "c")}, []*entity.Route{routeR}).ForRoute(routeR)
+	set := func(ids ...string) []wire.Group {
+		var groups []wire.Group
+		for _, id := range ids {
+			groups = append(groups, wire.Group{ID: id})
+		}
+		return groups
+	}
+	for _, c := range []struct {
+		name     string
+		consumer *entity.Consumer
+		set      []wire.Group
+		want     uint64
+	}{
+		{"nobody, nothing", nil, nil, 1},
+		{"nobody, a group", nil, set("gb"), 3},
+		{"by name", nil, set("gb", "ga"), 2},
+		{"by priority before name", nil, set("ga", "gg", "gb"), 4},
+		{"a group that no record is bound to", nil, set("other"), 1},
+		{"the consumer's own", consC, nil, 2},
+		{"instead of the consumer's own", consC, set("gb"), 3},
+		{"none of the consumer's own", consC, set("other"), 1},
+		{"twice the same", consD, set("gb", "gb"), 3},
+	} {
+		if got := chosen(p.For(c.consumer, c.set...), "x"); got != c.want {
+			t.Errorf("%s: record %d, want %d", c.name, got, c.want)
+		}
+	}
+	if got := chosen(p.For(consC, set("gb")...), "y"); got != 5 {
+		t.Errorf("the consumer's own record: %d", got)
+	}
+	if p.For(nil, set("gb")...) != p.For(nil, set("gb")...) || p.For(nil, set("other")...) != p {
+		t.Error("a variant is built anew, or without need")
 	}
 }
 
