@@ -248,6 +248,7 @@ type (
 	rewrite      struct{ f func(*pdk.PDK) error }
 	response     struct{ f func(*pdk.PDK) error }
 	headerFilter struct{ f func(*pdk.PDK) error }
+	logger       struct{ f func(*pdk.PDK) error }
 	bodyFilter   struct {
 		f func(*pdk.PDK, []byte, bool) ([]byte, error)
 	}
@@ -256,6 +257,7 @@ type (
 func (h access) Access(k *pdk.PDK) error             { return h.f(k) }
 func (h rewrite) Rewrite(k *pdk.PDK) error           { return h.f(k) }
 func (h response) Response(k *pdk.PDK) error         { return h.f(k) }
+func (h logger) Log(k *pdk.PDK) error                { return h.f(k) }
 func (h headerFilter) HeaderFilter(k *pdk.PDK) error { return h.f(k) }
 func (h bodyFilter) BodyFilter(k *pdk.PDK, chunk []byte, last bool) ([]byte, error) {
 	return h.f(k, chunk, last)
