@@ -73,6 +73,29 @@ func bodyFilter(instance any) (func(*PDK, []byte, bool) ([]byte, error), error) 
 	return nil, wrongSignature(instance, "BodyFilter", "func(*pdk.PDK, []byte, bool) ([]byte, error)")
 }
 
+// configure finds the methods Validate and Configure, which run in this order.
+func configure(instance any) (func() error, error) {
+	run, err := hook(instance, "Configure")
+	if err != nil {
+		return nil, err
+	}
+	check, ok := instance.(interface{ Validate() error })
+	switch m := reflect.ValueOf(instance).MethodByName("Validate"); {
+	case !ok && m.IsValid():
+		return nil, fmt.Errorf("%T: method Validate is %s, expected func() error", instance, m.Type())
+	case !ok:
+		return run, nil
+	case run == nil:
+		return check.Validate, nil
+	}
+	return func() error {
+		if err := check.Validate(); err != nil {
+			return err
+		}
+		return run()
+	}, nil
+}
+
 // hook finds the method Configure or Close, with or without an error result.
 func hook(instance any, name string) (func() error, error) {
 	var silent func()

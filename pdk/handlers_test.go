@@ -2,6 +2,7 @@ package pdk_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -130,5 +131,51 @@ func TestHandlersOfRefuses(t *testing.T) {
 		if _, err := pdk.HandlersOf(test.instance); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%T: found %v, expected %q", test.instance, err, test.want)
 		}
+	}
+}
+
+// checked has both hooks of a configuration.
+type checked struct {
+	order []string
+	wrong error
+}
+
+func (c *checked) Validate() error {
+	c.order = append(c.order, "validate")
+	return c.wrong
+}
+func (c *checked) Configure()      { c.order = append(c.order, "configure") }
+func (c *checked) Access(*pdk.PDK) {}
+
+// validated has one of them.
+type validated struct{}
+
+func (validated) Validate() error { return errors.New("wrong") }
+func (validated) Access(*pdk.PDK) {}
+
+// misspelt has one with another signature.
+type misspelt struct{}
+
+func (misspelt) Validate() bool  { return true }
+func (misspelt) Access(*pdk.PDK) {}
+
+func TestValidateRunsBeforeConfigure(t *testing.T) {
+	in := &checked{}
+	h, err := pdk.HandlersOf(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Configure(); err != nil || !slices.Equal(in.order, []string{"validate", "configure"}) {
+		t.Errorf("order %q, %v", in.order, err)
+	}
+	in.order, in.wrong = nil, errors.New("wrong")
+	if err := h.Configure(); !errors.Is(err, in.wrong) || !slices.Equal(in.order, []string{"validate"}) {
+		t.Errorf("order %q, %v", in.order, err)
+	}
+	if h, err = pdk.HandlersOf(validated{}); err != nil || h.Configure == nil || h.Configure() == nil {
+		t.Errorf("Validate alone: %v", err)
+	}
+	if _, err := pdk.HandlersOf(misspelt{}); err == nil || !strings.Contains(err.Error(), "Validate") {
+		t.Errorf("another signature: %v", err)
 	}
 }

@@ -37,9 +37,10 @@ func (n Need) Names() []string {
 //	Rewrite(*pdk.PDK) error        Access(*pdk.PDK) error     Response(*pdk.PDK) error
 //	HeaderFilter(*pdk.PDK) error   Log(*pdk.PDK) error
 //	BodyFilter(k *pdk.PDK, chunk []byte, last bool) ([]byte, error)   // nil: unchanged; empty: drop
-//	Configure() error              Close() error
+//	Validate() error               Configure() error          Close() error
 //
-// The error result may be left out. An error of Configure refuses the configuration; a *ConfigError in it names the field.
+// The error result may be left out, except that of Validate, which runs before Configure. An error of either refuses the configuration; a
+// *ConfigError in it names the field.
 type Plugin struct {
 	Name     string
 	Version  string
@@ -106,7 +107,7 @@ func HandlersOf(instance any) (Handlers, error) {
 	if h.BodyFilter, err = bodyFilter(instance); err != nil {
 		return h, err
 	}
-	if h.Configure, err = hook(instance, "Configure"); err != nil {
+	if h.Configure, err = configure(instance); err != nil {
 		return h, err
 	}
 	if h.Close, err = hook(instance, "Close"); err != nil {

@@ -1,6 +1,7 @@
 package pdktest
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -60,6 +61,18 @@ func (x *Exchange) gateway(plugin string, a *wire.Ask) wire.Answer {
 		return valued(x.Cache[plugin][first])
 	}
 	return failed(wire.CodeHostError, fmt.Sprintf("pdktest does not know question %d", a.Fn))
+}
+
+// secret answers schema.Resolve.
+func (x *Exchange) secret(text string) (string, bool, error) {
+	if !local.IsReference(text) {
+		return "", false, nil
+	}
+	secret, ok := x.Secrets[text]
+	if !ok {
+		return "", true, errors.New("there is no such secret: Secrets does not list the reference")
+	}
+	return secret, true, nil
 }
 
 // refreshed is a copy of options with the secrets behind its references; a secret that is not there keeps the old value.

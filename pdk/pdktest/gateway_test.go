@@ -209,3 +209,36 @@ func (*buffers) Response(k *pdk.PDK) error {
 	_, err = k.Response.GetRawBody()
 	return err
 }
+
+// keyed has a configuration with a secret.
+type keyed struct {
+	Key string `json:"key" schema:"secret,referenceable,minlen=3"`
+}
+
+func (k *keyed) Validate() error {
+	if k.Key == "forbidden" {
+		return &pdk.ConfigError{Path: "key", Message: "found what everybody knows, expected another"}
+	}
+	return nil
+}
+
+func (k *keyed) Access(kong *pdk.PDK) error { return kong.ServiceRequest.SetHeader("X-Key", k.Key) }
+
+func TestReferencesInAConfiguration(t *testing.T) {
+	p := pdk.Plugin{Name: "keyed", Version: "1", New: func() any { return &keyed{} }}
+	x := pdktest.New(pdktest.Request{})
+	x.Secrets = map[string]string{"{vault://env/key}": "s3cret", "{vault://env/known}": "forbidden"}
+	if err := x.Use(p, `{"key":"{vault://env/none}"}`); err == nil || !strings.Contains(err.Error(), "key: expected a reference that leads to a secret") {
+		t.Errorf("a reference that leads nowhere: %v", err)
+	}
+	var refused *pdk.ConfigError
+	if err := x.Use(p, `{"key":"{vault://env/known}"}`); !errors.As(err, &refused) || refused.Path != "key" {
+		t.Errorf("Validate is not asked: %v", err)
+	}
+	if err := x.Use(p, `{"key":"{vault://env/key}"}`); err != nil {
+		t.Fatal(err)
+	}
+	if got := x.Run().Upstream.Header.Get("X-Key"); got != "s3cret" {
+		t.Errorf("the plugin sees %q", got)
+	}
+}

@@ -287,11 +287,16 @@ func (x *Exchange) entities(req *Request) {
 	}
 }
 
-// Use adds a plugin with a configuration, a JSON object; "" is an empty one. Plugins run in order of their priority, higher first. The error says
+// Use adds a plugin with a configuration, a JSON object; "" is an empty one. References in fields that may hold one become what Secrets, which must be set
+// before, says of them. Plugins run in order of their priority, higher first. The error says
 // what is wrong with the configuration.
 func (x *Exchange) Use(p pdk.Plugin, config string, options ...Option) error {
 	instance := p.New()
-	if err := schema.Decode(instance, []byte(config)); err != nil {
+	resolved, err := schema.Resolve(instance, []byte(config), x.secret)
+	if err != nil {
+		return fmt.Errorf("plugin %q: %w", p.Name, err)
+	}
+	if err := schema.Decode(instance, resolved); err != nil {
 		return fmt.Errorf("plugin %q: %w", p.Name, err)
 	}
 	h, err := pdk.HandlersOf(instance)

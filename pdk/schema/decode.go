@@ -192,6 +192,9 @@ func (n *node) check(path []string, v any, problems []Problem) []Problem {
 		}
 		for i, e := range t {
 			problems = n.elem.check(append(slices.Clone(path), strconv.Itoa(i)), e, problems)
+			if earlier := slices.IndexFunc(t[:i], func(o any) bool { return equal(o, e) }); n.unique && earlier >= 0 {
+				fault("found element %d twice, at %d and %d; expected each once", earlier, earlier, i)
+			}
 		}
 	case string:
 		length := utf8.RuneCountInString(t)
@@ -202,6 +205,8 @@ func (n *node) check(path []string, v any, problems []Problem) []Problem {
 			fault("found %d characters, expected at most %d", length, *n.maxLen)
 		case n.re != nil && !n.re.MatchString(t):
 			fault("found %s, expected a match of %s", n.found(v), n.pattern)
+		case n.format != nil && !n.format.matches(t):
+			fault("found %s, expected %s", n.found(v), n.format.expected)
 		}
 		if n.base64 {
 			if _, err := base64.StdEncoding.DecodeString(t); err != nil {
@@ -217,6 +222,10 @@ func (n *node) check(path []string, v any, problems []Problem) []Problem {
 			fault("found %s, expected at least %v", n.found(v), *n.min)
 		case n.max != nil && f > *n.max:
 			fault("found %s, expected at most %v", n.found(v), *n.max)
+		case n.above != nil && f <= *n.above:
+			fault("found %s, expected more than %v", n.found(v), *n.above)
+		case n.below != nil && f >= *n.below:
+			fault("found %s, expected less than %v", n.found(v), *n.below)
 		}
 	}
 	return problems
@@ -230,7 +239,19 @@ func (n *node) checkMembers(path []string, members map[string]any, problems []Pr
 	}
 	slices.Sort(names)
 	if n.kind == "map" {
+		fault := func(format string, args ...any) {
+			problems = append(problems, Problem{Path: strings.Join(path, "."), Message: fmt.Sprintf(format, args...)})
+		}
+		if n.minProps != nil && len(members) < *n.minProps {
+			fault("found %d entries, expected at least %d", len(members), *n.minProps)
+		}
+		if n.maxProps != nil && len(members) > *n.maxProps {
+			fault("found %d entries, expected at most %d", len(members), *n.maxProps)
+		}
 		for _, name := range names {
+			if n.keys != nil && !n.keys.MatchString(name) {
+				fault("found the key %q, expected a match of %s", name, n.keys)
+			}
 			problems = n.elem.check(at(name), members[name], problems)
 		}
 		return problems

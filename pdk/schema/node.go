@@ -15,18 +15,27 @@ type node struct {
 	kind     string // object, map, array, string, integer, number, boolean; "" takes anything
 	nullable bool
 	secret   bool
+	// referenceable: a text may be a reference to a secret, which the gateway replaces by the secret before the plugin sees it.
+	referenceable bool
 
 	// object
 	fields []field
 	// map and array
 	elem *node
+	// map
+	keys               *regexp.Regexp
+	minProps, maxProps *int
 
 	enum      []any
 	min, max  *float64
+	above     *float64 // exclusive
+	below     *float64 // exclusive
 	minLen    *int
 	maxLen    *int
 	minItems  *int
 	maxItems  *int
+	unique    bool
+	format    *format
 	pattern   string
 	re        *regexp.Regexp
 	base64    bool // []byte

@@ -74,6 +74,9 @@ func (n *node) document() object {
 	case "object":
 		n.describeFields(add)
 	case "map":
+		if n.keys != nil {
+			add("propertyNames", object{{"pattern", n.keys.String()}})
+		}
 		add("additionalProperties", n.elem.document())
 	case "array":
 		add("items", n.elem.document())
@@ -94,6 +97,12 @@ func (n *node) document() object {
 	if n.max != nil {
 		add("maximum", *n.max)
 	}
+	if n.above != nil {
+		add("exclusiveMinimum", *n.above)
+	}
+	if n.below != nil {
+		add("exclusiveMaximum", *n.below)
+	}
 	if n.minLen != nil {
 		add("minLength", *n.minLen)
 	}
@@ -106,11 +115,26 @@ func (n *node) document() object {
 	if n.maxItems != nil {
 		add("maxItems", *n.maxItems)
 	}
+	if n.unique {
+		add("uniqueItems", true)
+	}
+	if n.minProps != nil {
+		add("minProperties", *n.minProps)
+	}
+	if n.maxProps != nil {
+		add("maxProperties", *n.maxProps)
+	}
 	if n.pattern != "" {
 		add("pattern", n.pattern)
 	}
+	if n.format != nil {
+		n.format.describe(n.pattern != "", add)
+	}
 	if n.secret {
-		add("writeOnly", true)
+		add("x-secret", true)
+	}
+	if n.referenceable {
+		add("x-referenceable", true)
 	}
 	return doc
 }

@@ -68,7 +68,7 @@ func TestOf(t *testing.T) {
 		`"limit":{"type":"integer","minimum":1,"maximum":1000,"default":10}`,
 		`"small":{"type":"integer","minimum":-128,"maximum":127}`,
 		`"big":{"type":"integer","minimum":0}`,
-		`"key":{"type":"string","writeOnly":true}`,
+		`"key":{"type":"string","x-secret":true}`,
 		`"hosts":{"type":"array","items":{"type":"string","minLength":2},"minItems":1,"maxItems":3,"default":["aa"]}`,
 		`"labels":{"type":"object","additionalProperties":{"type":"string"},"default":{"a":"1"}}`,
 		`"maybe":{"type":["integer","null"],"minimum":0}`,

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -14,14 +15,12 @@ func (f *field) applyTag(tag string) error {
 		key, value, given := strings.Cut(part, "=")
 		key = strings.TrimSpace(key)
 		switch key {
-		case "required", "secret":
+		case "required", "secret", "referenceable", "unique":
 			if given {
 				return fmt.Errorf("%s takes no value, found %q", key, value)
 			}
-			if key == "required" {
-				f.required = true
-			} else {
-				f.node.hide()
+			if err := f.applyFlag(key); err != nil {
+				return err
 			}
 			continue
 		case "":
@@ -37,9 +36,31 @@ func (f *field) applyTag(tag string) error {
 	return nil
 }
 
+func (f *field) applyFlag(key string) error {
+	switch key {
+	case "required":
+		f.required = true
+	case "secret":
+		f.node.hide()
+	case "referenceable":
+		if !f.node.refer() {
+			return fmt.Errorf("referenceable is for text, the field is %s", f.node.typeName())
+		}
+	case "unique":
+		if f.node.kind != "array" {
+			return fmt.Errorf("unique is for lists, the field is %s", f.node.typeName())
+		}
+		f.node.unique = true
+	}
+	return nil
+}
+
+// ofTheWhole are the keywords that speak of a list itself, not of its elements.
+var ofTheWhole = []string{"minitems", "maxitems", "default"}
+
 func (f *field) applyKeyword(key, value string) error {
 	n := f.node
-	for n.kind == "array" && key != "minitems" && key != "maxitems" && key != "default" {
+	for n.kind == "array" && !slices.Contains(ofTheWhole, key) {
 		n = n.elem
 	}
 	var err error
@@ -61,6 +82,10 @@ func (f *field) applyKeyword(key, value string) error {
 		n.min, err = number(n, value)
 	case "max":
 		n.max, err = number(n, value)
+	case "above":
+		n.above, err = number(n, value)
+	case "below":
+		n.below, err = number(n, value)
 	case "minlen":
 		n.minLen, err = count(n, "string", value)
 	case "maxlen":
@@ -69,6 +94,17 @@ func (f *field) applyKeyword(key, value string) error {
 		n.minItems, err = count(n, "array", value)
 	case "maxitems":
 		n.maxItems, err = count(n, "array", value)
+	case "minprops":
+		n.minProps, err = count(n, "map", value)
+	case "maxprops":
+		n.maxProps, err = count(n, "map", value)
+	case "keys":
+		if n.kind != "map" {
+			return fmt.Errorf("is for maps, the field is %s", n.typeName())
+		}
+		n.keys, err = regexp.Compile(value)
+	case "format":
+		err = n.setFormat(value)
 	case "pattern":
 		if n.kind != "string" {
 			return fmt.Errorf("is for text, the field is %s", n.typeName())
@@ -76,7 +112,7 @@ func (f *field) applyKeyword(key, value string) error {
 		n.pattern = value
 		n.re, err = regexp.Compile(value)
 	default:
-		return fmt.Errorf("unknown keyword; known are required, default, enum, min, max, minlen, maxlen, minitems, maxitems, pattern, secret")
+		return fmt.Errorf("unknown keyword; known are required, default, enum, min, max, above, below, minlen, maxlen, minitems, maxitems, unique, minprops, maxprops, keys, pattern, format, secret, referenceable")
 	}
 	return err
 }
@@ -168,4 +204,16 @@ func (n *node) hide() {
 	for i := range n.fields {
 		n.fields[i].node.hide()
 	}
+}
+
+// refer makes the texts of a node referenceable; false when there are none.
+func (n *node) refer() bool {
+	switch {
+	case n.kind == "string" && !n.base64:
+		n.referenceable = true
+		return true
+	case n.kind == "array" || n.kind == "map":
+		return n.elem.refer()
+	}
+	return false
 }
