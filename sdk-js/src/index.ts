@@ -13,6 +13,8 @@ export {
   PluginError,
 } from "./errors.js";
 export type { PDK } from "./gen/pdk.js";
+export { type KongModule, kongPlugin } from "./kong/module.js";
+export type { KongPDK } from "./kong/pdk.js";
 export {
   type AnyPlugin,
   type ConfigSchema,

@@ -1,22 +1,14 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import type { Readable, Writable } from "node:stream";
+import { existsSync, readdirSync, statSync } from "node:fs";
+import type { Writable } from "node:stream";
 import { type TestContext, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { create } from "@bufbuild/protobuf";
 import { Client, credentials } from "@grpc/grpc-js";
 import { GRPCController } from "../src/gen/proto/goplugin/grpc_controller_pb.js";
-import { type DescribeResponse, PluginServer } from "../src/gen/proto/outrigger/plugin/v1/plugin_pb.js";
-import { definitionOf } from "../src/runtime/control.js";
-import { HostDriver, headerOf, until } from "./host_driver.js";
+import { PluginServer } from "../src/gen/proto/outrigger/plugin/v1/plugin_pb.js";
+import { type HostDriver, headerOf, until } from "./host_driver.js";
+import { MANAGED, managed, openLane, start, unary } from "./launcher.js";
 
-const BIN = fileURLToPath(new URL("../../bin/outrigger-js.js", import.meta.url));
 const SDK = JSON.stringify(new URL("../../dist/index.js", import.meta.url).href);
-const COOKIE = "82f1b1a5c0d94e1f";
-
 /** A plugin that misbehaves as the request's port says. */
 const PLUGIN = `
 import { definePlugin } from ${SDK};
@@ -40,88 +32,21 @@ class Wild {
 export default definePlugin({ name: "wild", version: "1", schema: {}, instance: Wild });
 `;
 
-interface Started {
-  readonly child: ChildProcess;
-  readonly dir: string;
-  stdout: string;
-  stderr: string;
-  /** Resolves with code and signal. */
-  readonly exit: Promise<[number | null, NodeJS.Signals | null]>;
-}
-
-/** Starts the launcher; whatever happens, it is gone when the test ends. */
-function start(t: TestContext, args: string[], env: Record<string, string> = {}, plugin = PLUGIN): Started {
-  const dir = mkdtempSync(join(tmpdir(), "orjs-"));
-  writeFileSync(join(dir, "plugin.mjs"), plugin);
-  const child = spawn(process.execPath, [BIN, ...args.map((arg) => arg.replace("DIR", dir))], {
-    env: { PATH: process.env.PATH, OUTRIGGER_RUN_DIR: dir, ...env },
-    stdio: ["ignore", "pipe", "pipe", "pipe"],
-  });
-  const exit = new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
-    child.once("exit", (code, signal) => resolve([code, signal])),
-  );
-  const started: Started = { child, dir, stdout: "", stderr: "", exit };
-  (child.stdout as Readable).setEncoding("utf8").on("data", (text: string) => (started.stdout += text));
-  (child.stderr as Readable).setEncoding("utf8").on("data", (text: string) => (started.stderr += text));
-  t.after(async () => {
-    child.kill("SIGKILL");
-    await exit;
-    rmSync(dir, { recursive: true });
-  });
-  return started;
-}
-
-const MANAGED = { OUTRIGGER_PLUGIN: COOKIE, OUTRIGGER_LIFELINE_FD: "3", PLUGIN_PROTOCOL_VERSIONS: "1" };
-
-async function managed(t: TestContext): Promise<Started & { client: Client; path: string }> {
-  const started = start(t, ["serve", "DIR/plugin.mjs"], MANAGED);
-  await until(
-    () => started.stdout.includes("\n") || started.child.exitCode !== null,
-    `a handshake (${started.stderr})`,
-  );
-  const [core, app, network, path = "", protocol] = started.stdout.trimEnd().split("|");
-  assert.deepEqual([core, app, network, protocol], ["1", "1", "unix", "grpc"], started.stderr);
-  const client = new Client(`unix:${path}`, credentials.createInsecure());
-  t.after(() => client.close());
-  return Object.assign(started, { client, path });
-}
-
-function unary<T>(
-  client: Client,
-  service: Parameters<typeof definitionOf>[0],
-  name: string,
-  init: Record<string, unknown>,
-): Promise<T> {
-  const method = service.methods.find((m) => m.name === name);
-  const definition = definitionOf(service)[name];
-  assert.ok(method && definition);
-  return new Promise((resolve, reject) => {
-    client.makeUnaryRequest(
-      definition.path,
-      definition.requestSerialize,
-      definition.responseDeserialize,
-      create(method.input, init),
-      (error, answer) => (error ? reject(error) : resolve(answer as T)),
-    );
-  });
+function wild(t: TestContext): ReturnType<typeof managed> {
+  return managed(t, ["DIR/plugin.mjs"], PLUGIN);
 }
 
 async function lane(t: TestContext, client: Client): Promise<HostDriver> {
-  const { dataPlanes } = await unary<DescribeResponse>(client, PluginServer, "Describe", {});
-  const [plane] = dataPlanes;
-  assert.ok(plane);
   await unary(client, PluginServer, "Configure", {
     instanceId: 1n,
     plugin: "wild",
     config: Buffer.from('{"name": "ok"}'),
   });
-  const host = await HostDriver.open(plane.address, plane.token);
-  t.after(() => host.close());
-  return host;
+  return openLane(t, client);
 }
 
 test("a managed server: one handshake line, everything else goes to standard error", async (t) => {
-  const server = await managed(t);
+  const server = await wild(t);
   const host = await lane(t, server.client);
   assert.equal(headerOf(await host.call({ request: { port: 7 } })), "ok");
   await until(() => server.stderr.includes("from the handler"));
@@ -131,7 +56,7 @@ test("a managed server: one handshake line, everything else goes to standard err
 });
 
 test("GRPCController.Shutdown ends the server cleanly: hooks run, sockets are gone", async (t) => {
-  const server = await managed(t);
+  const server = await wild(t);
   await lane(t, server.client);
   await unary(server.client, GRPCController, "Shutdown", {});
   assert.deepEqual(await server.exit, [0, null]);
@@ -140,7 +65,7 @@ test("GRPCController.Shutdown ends the server cleanly: hooks run, sockets are go
 });
 
 test("SIGTERM ends it cleanly, and SIGINT is for the host", async (t) => {
-  const server = await managed(t);
+  const server = await wild(t);
   server.child.kill("SIGINT");
   const host = await lane(t, server.client);
   assert.equal((await host.call()).status, 0);
@@ -150,14 +75,14 @@ test("SIGTERM ends it cleanly, and SIGINT is for the host", async (t) => {
 });
 
 test("the end of the lifeline ends the server, and its sockets", async (t) => {
-  const server = await managed(t);
+  const server = await wild(t);
   (server.child.stdio[3] as Writable).destroy();
   assert.deepEqual(await server.exit, [0, null]);
   assert.deepEqual(readdirSync(server.dir), ["plugin.mjs"]);
 });
 
 test("lesson 03: what plugins throw outside of their handlers neither ends the process nor counts as success", async (t) => {
-  const server = await managed(t);
+  const server = await wild(t);
   const host = await lane(t, server.client);
   // It cannot be told which call this rejection belongs to: it is logged.
   await host.call({ request: { port: 1 } });
@@ -182,7 +107,7 @@ test("lesson 03: what plugins throw outside of their handlers neither ends the p
 });
 
 test("a killed server closes its connections; a new one in the same directory works", async (t) => {
-  const server = await managed(t);
+  const server = await wild(t);
   const host = await lane(t, server.client);
   void host.call({ request: { port: 6 } });
   assert.deepEqual(await server.exit, [null, "SIGKILL"]);
@@ -193,7 +118,7 @@ test("a killed server closes its connections; a new one in the same directory wo
 
 test("an attached server, at a unix socket that is its owner's alone and at loopback", async (t) => {
   for (const listen of ["unix://DIR/a.sock", "tcp://127.0.0.1:0"]) {
-    const server = start(t, ["serve", "DIR/plugin.mjs", "--listen", listen]);
+    const server = start(t, ["serve", "DIR/plugin.mjs", "--listen", listen], {}, PLUGIN);
     await until(() => server.stderr.includes("serving wild at"), server.stderr);
     const at = / at (unix|tcp):\/\/(\S+)/.exec(server.stderr);
     const client = new Client(at?.[1] === "unix" ? `unix:${at[2]}` : (at?.[2] ?? ""), credentials.createInsecure());
@@ -209,7 +134,7 @@ test("an attached server, at a unix socket that is its owner's alone and at loop
 });
 
 test("without a host and without --listen it says what it is", async (t) => {
-  const server = start(t, ["serve", "DIR/plugin.mjs"]);
+  const server = start(t, ["serve", "DIR/plugin.mjs"], {}, PLUGIN);
   assert.deepEqual(await server.exit, [1, null]);
   assert.match(server.stderr, /this is a plugin server of the Outrigger API gateway/);
   assert.equal(server.stdout, "");
@@ -228,7 +153,7 @@ test("a module that cannot be served ends the server with file, found and expect
 });
 
 test("describe prints the manifest as JSON on standard output", async (t) => {
-  const described = start(t, ["describe", "DIR/plugin.mjs"]);
+  const described = start(t, ["describe", "DIR/plugin.mjs"], {}, PLUGIN);
   assert.deepEqual(await described.exit, [0, null]);
   const manifest = JSON.parse(described.stdout);
   assert.deepEqual(
@@ -247,7 +172,7 @@ test("wrong arguments are refused with the usage", async (t) => {
     [["serve", "DIR/plugin.mjs", "--listen", "tcp://0.0.0.0:1"], /off loopback/],
     [["serve", "DIR/nope.mjs", "--listen", "unix://DIR/s"], /nope\.mjs: found no such file/],
   ] as const) {
-    const server = start(t, [...args]);
+    const server = start(t, [...args], {}, PLUGIN);
     assert.deepEqual(await server.exit, [1, null], String(args));
     assert.match(server.stderr, message);
   }

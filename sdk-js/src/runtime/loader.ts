@@ -2,9 +2,11 @@ import { readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { PluginError } from "../errors.js";
+import { isKongModule, kongPlugin, nameByFile } from "../kong/module.js";
 import { type AnyPlugin, checkPlugin, describe } from "../plugin.js";
 
-const EXPECTED = "`export default definePlugin({…})`, an array of such, or `export const plugins = […]`";
+const EXPECTED =
+  "`export default definePlugin({…})`, an array of such, `export const plugins = […]`, or a plugin for Kong: `module.exports = {Plugin, Schema, Version, Priority}`";
 
 /**
  * Imports plugin modules and checks what they export.
@@ -37,8 +39,13 @@ async function loadModule(path: string): Promise<AnyPlugin[]> {
     module = await import(pathToFileURL(file).href);
   } catch (cause) {
     const reason = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
-    throw new PluginError(`${path}: importing the module failed: ${reason}`, { cause });
+    const hint = /(module|exports|require) is not defined in ES module scope/.test(reason)
+      ? '\nFound CommonJS in a module: expected the suffix .cjs, or no "type": "module" in package.json.'
+      : "";
+    throw new PluginError(`${path}: importing the module failed: ${reason}${hint}`, { cause });
   }
+  const kong = [module.default, module].find(isKongModule);
+  if (kong !== undefined) return [checked(path, () => kongPlugin(kong, nameByFile(file)))];
   const exported = module.default ?? module.plugins ?? module.plugin;
   if (exported === undefined) {
     const names = Object.keys(module);
@@ -54,8 +61,13 @@ function checkExport(path: string, definition: unknown): AnyPlugin {
   if (typeof definition !== "object" || definition === null) {
     throw new PluginError(`${path}: found ${describe(definition)}; expected ${EXPECTED}`);
   }
+  return checked(path, () => checkPlugin(definition));
+}
+
+/** Names the file in what is wrong with a plugin. */
+function checked(path: string, check: () => AnyPlugin): AnyPlugin {
   try {
-    return checkPlugin(definition);
+    return check();
   } catch (cause) {
     if (cause instanceof PluginError) throw new PluginError(`${path}: ${cause.message}`, { cause });
     throw cause;

@@ -76,12 +76,16 @@ export class TestCalls {
     try {
       answer = { error: null, value: (await this.#host.answer(question, args)) ?? null };
     } catch (thrown) {
-      const code = thrown instanceof PDKError ? thrown.code : "host_error";
-      answer = {
-        error: { code, message: thrown instanceof Error ? thrown.message : String(thrown), detail: "" },
-        value: null,
-      };
+      answer = { error: { ...refusalOf(thrown), detail: "" }, value: null };
     }
     this.#lane.answer(callId, answer);
   }
+}
+
+/** What was thrown, as the host says it: an error of the PDK without the code and the function that stand in front of its message. */
+function refusalOf(thrown: unknown): { code: string; message: string } {
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  if (!(thrown instanceof PDKError)) return { code: "host_error", message };
+  const prefix = thrown.function === "" ? `${thrown.code}: ` : `${thrown.code}: ${thrown.function}: `;
+  return { code: thrown.code, message: message.startsWith(prefix) ? message.slice(prefix.length) : message };
 }
