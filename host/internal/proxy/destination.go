@@ -109,7 +109,8 @@ func (r *request) Try(n int) *upstream.Target {
 		}
 		if d.to != before || d.hostHeader != hostHeader {
 			if r.ex.Upstream.Host == "" && !r.ex.Route.PreserveHost {
-				d.out.Header.Set("Host", d.host())
+				r.scratch = d.appendHost(r.scratch[:0])
+				d.out.Header.SetBytesV("Host", r.scratch)
 			}
 		}
 	}
@@ -119,17 +120,18 @@ func (r *request) Try(n int) *upstream.Target {
 	return &d.to
 }
 
-// host is the Host that suits the target.
-func (d *destination) host() string {
+// appendHost appends the Host that suits the target.
+func (d *destination) appendHost(b []byte) []byte {
 	if d.hostHeader != "" {
-		return d.hostHeader
+		return append(b, d.hostHeader...)
 	}
-	name := d.to.Host
-	if strings.IndexByte(name, ':') >= 0 && name[0] != '[' {
-		name = "[" + name + "]"
+	if name := d.to.Host; strings.IndexByte(name, ':') >= 0 && name[0] != '[' {
+		b = append(append(append(b, '['), name...), ']')
+	} else {
+		b = append(b, name...)
 	}
 	if d.to.TLS && d.to.Port == 443 || !d.to.TLS && d.to.Port == 80 {
-		return name
+		return b
 	}
-	return name + ":" + strconv.Itoa(d.to.Port)
+	return strconv.AppendInt(append(b, ':'), int64(d.to.Port), 10)
 }

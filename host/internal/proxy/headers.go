@@ -198,7 +198,8 @@ func (r *request) setHost(h *fasthttp.RequestHeader) {
 		}
 		h.AddBytesV("Host", host)
 	default:
-		h.Add("Host", r.dest.host())
+		r.scratch = r.dest.appendHost(r.scratch[:0])
+		h.AddBytesV("Host", r.scratch)
 	}
 }
 
