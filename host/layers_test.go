@@ -34,7 +34,7 @@ var layers = []layer{
 	{"proto/goplugin", nil, grpcMods},
 	{"proto/vectors", []string{"proto/wire"}, nil},
 	{"proto/pdkdef", nil, []string{"go.yaml.in/yaml/"}},
-	{"proto/cmd/pdkgen", []string{"proto/pdkdef"}, nil},
+	{"proto/cmd/pdkgen", []string{"proto/pdkdef"}, []string{"go.yaml.in/yaml/v4"}},
 	{"pdk", nil, nil},
 	{"pdk/schema", nil, nil},
 	{"pdk/local", []string{"pdk", "proto/wire"}, nil},
