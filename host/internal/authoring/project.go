@@ -24,7 +24,8 @@ type project struct {
 	dir      string // absolute
 	language Language
 	kits     fs.FS
-	out      io.Writer // what is done, and the output of the tools that do it
+	out      io.Writer     // what is done, and the output of the tools that do it
+	silence  time.Duration // for which it waits for others before it says so
 	tools    tools
 }
 
@@ -46,7 +47,7 @@ func open(dir string, kits fs.FS, out io.Writer) (*project, error) {
 	if err != nil {
 		return nil, fmt.Errorf("plugin directory %s: %w", dir, err)
 	}
-	p := &project{dir: absolute, language: language, kits: kits, out: out}
+	p := &project{dir: absolute, language: language, kits: kits, out: out, silence: 3 * time.Second}
 	switch language {
 	case Go:
 		p.tools = goTools{p}
@@ -92,6 +93,7 @@ func (p *project) lock(ctx context.Context) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing the plugin: %w", err)
 	}
+	began := time.Now()
 	for told := false; ; {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
@@ -101,7 +103,7 @@ func (p *project) lock(ctx context.Context) (unlock func(), err error) {
 			f.Close()
 			return nil, fmt.Errorf("preparing the plugin: locking %s: %w", f.Name(), err)
 		}
-		if !told {
+		if !told && time.Since(began) >= p.silence {
 			told = true
 			p.say("waiting for another outrigger that prepares %s", p.dir)
 		}

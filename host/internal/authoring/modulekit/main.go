@@ -1,5 +1,5 @@
-// Command modulekit writes the Go module that plugins are built with into one archive: the packages below pdk without their tests, what of this
-// module they import, and a go.mod with nothing else than they need. The same sources give the same bytes.
+// Command modulekit writes the Go module that plugins are built with into one archive: the packages below pdk without their tests and programs,
+// what of this module they import, and a go.mod with nothing else than they need. The same sources give the same bytes.
 //
 //	modulekit FILE.zip   in the folder of the module
 package main
@@ -74,7 +74,7 @@ func pack(dir string) ([]byte, error) {
 	var own *goModule
 	for _, p := range packages {
 		switch {
-		case p.Standard || p.Module == nil || p.Module.Main && p.Name == "main":
+		case p.Standard || p.Module == nil:
 		case p.Module.Main:
 			own = p.Module
 			for _, name := range slices.Concat(p.GoFiles, p.IgnoredGoFiles, p.EmbedFiles) {
@@ -89,9 +89,6 @@ func pack(dir string) ([]byte, error) {
 			modules[p.Module.Path] = p.Module.Version
 		}
 	}
-	if own == nil {
-		return nil, errors.New("found no package below pdk; expected to run in the folder of the module")
-	}
 	files["go.mod"] = goMod(own, modules)
 	for _, name := range []string{"go.sum", "LICENSE"} {
 		if err := add(files, root, filepath.Join(root, name)); err != nil {
@@ -101,9 +98,26 @@ func pack(dir string) ([]byte, error) {
 	return archive(files)
 }
 
-// list asks for the packages below pdk and everything they import.
+// list asks for the packages below pdk that plugins may import, and everything those import.
 func list(dir string) ([]goPackage, error) {
-	cmd := exec.Command("go", "list", "-deps", "-json=ImportPath,Name,Dir,Standard,GoFiles,IgnoredGoFiles,EmbedFiles,Module", "./pdk/...")
+	below, err := goList(dir, "./pdk/...")
+	if err != nil {
+		return nil, err
+	}
+	arguments := []string{"-deps"}
+	for _, p := range below {
+		if p.Name != "main" && !strings.Contains(p.ImportPath+"/", "/pdk/conformance/") { // the latter runs our vectors
+			arguments = append(arguments, p.ImportPath)
+		}
+	}
+	if len(arguments) == 1 {
+		return nil, errors.New("found no package below pdk; expected to run in the folder of the module")
+	}
+	return goList(dir, arguments...)
+}
+
+func goList(dir string, arguments ...string) ([]goPackage, error) {
+	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Name,Dir,Standard,GoFiles,IgnoredGoFiles,EmbedFiles,Module"}, arguments...)...)
 	cmd.Dir = dir
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
