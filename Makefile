@@ -76,7 +76,7 @@ test: test-go test-python test-js conformance test-examples ## all tests: Go wit
 .PHONY: test-go
 test-go: build
 	go vet $(GO_PKGS)
-	go test -race -shuffle=on -timeout 10m $$(go list $(GO_PKGS) | grep -v /examples$$)
+	go test -race -shuffle=on -timeout 10m $$(go list $(GO_PKGS) | grep -v -e /examples$$ -e /conformance$$)
 
 .PHONY: test-python
 test-python: python
@@ -91,6 +91,7 @@ test-js: js
 conformance: python js ## the PDK's vectors through every language, carrier and test kit: a table
 	go build -trimpath -o $(BIN)/conformance ./host/cmd/conformance
 	go build -trimpath -o $(BIN)/conformance-go ./pdk/conformance/server
+	go test -race -count=1 -timeout 10m ./host/internal/conformance
 	$(BIN)/conformance
 
 .PHONY: test-examples

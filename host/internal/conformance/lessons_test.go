@@ -37,7 +37,7 @@ func TestLesson11EveryValueSurvivesEverywhere(t *testing.T) {
 			value = int64(n)
 		}
 		spelt := vectors.Spell(value)
-		everywhere(t, vector(t, map[string]any{
+		differs := everywhere(t, vector(t, map[string]any{
 			"facts": map[string]any{"shared": map[string]any{"in": spelt}},
 			"node":  map[string]any{"max_shared": 0},
 			"calls": []any{
@@ -48,8 +48,8 @@ func TestLesson11EveryValueSurvivesEverywhere(t *testing.T) {
 			},
 			"ops": []any{[]any{50, "out", spelt}, []any{60, "v", spelt, "set"}},
 		}))
-		if t.Failed() {
-			rt.Fatalf("with %#v", value)
+		if len(differs) > 0 {
+			rt.Fatalf("with %#v\n%s", value, strings.Join(differs, "\n"))
 		}
 	})
 }
@@ -66,7 +66,7 @@ func TestLesson22ConcurrentUseInOneHandler(t *testing.T) {
 		ops = append(ops, []any{50, key, i}, []any{2, "X-B", []any{key}})
 		asks = append(asks, map[string]any{"ask": 4, "args": []any{"bob", true}, "value": map[string]any{"id": "c", "username": "bob"}})
 	}
-	everywhere(t, vector(t, map[string]any{
+	agree(t, vector(t, map[string]any{
 		"together": true, "facts": map[string]any{"request": map[string]any{"headers": []any{[]any{"x-a", "1"}}}}, "calls": calls, "ops": ops, "asks": asks,
 	}))
 }
@@ -89,7 +89,7 @@ func TestLesson22UseAfterReturnIsRefused(t *testing.T) {
 	if len(late) < 100 {
 		t.Errorf("only %d functions", len(late))
 	}
-	everywhere(t, vector(t, map[string]any{"calls": []any{call("ctx.shared.set", "a", 1)}, "late": late, "ops": []any{[]any{50, "a", 1}}}))
+	agree(t, vector(t, map[string]any{"calls": []any{call("ctx.shared.set", "a", 1)}, "late": late, "ops": []any{[]any{50, "a", 1}}}))
 }
 
 // What stands behind an exit has no effect: it does not run, or it is refused, also where the handler catches what the exit throws.
@@ -103,7 +103,7 @@ func TestLesson23NothingAfterAnExit(t *testing.T) {
 				if exit["fn"] == "response.error" {
 					op = []any{26, 503, "busy", []any{}}
 				}
-				everywhere(t, vector(t, map[string]any{
+				agree(t, vector(t, map[string]any{
 					"calls": []any{
 						call("response.set_header", "X-A", "1"), ended,
 						refused(call("ctx.shared.set", "late", 1), "wrong_phase"),
@@ -157,7 +157,7 @@ func TestLesson24BytesStayBytes(t *testing.T) {
 		in, out := value.Draw(rt, "in"), value.Draw(rt, "out")
 		body := rapid.SliceOf(rapid.Byte()).Draw(rt, "body")
 		path := "/" + string(rapid.SliceOf(rapid.ByteRange(0x80, 0xff)).Draw(rt, "path"))
-		everywhere(t, vector(t, map[string]any{
+		differs := everywhere(t, vector(t, map[string]any{
 			"facts": map[string]any{"request": map[string]any{
 				"target": "/x", "path": vectors.Spell(path), "headers": []any{[]any{"x-in", vectors.Spell(in)}},
 			}},
@@ -176,8 +176,8 @@ func TestLesson24BytesStayBytes(t *testing.T) {
 				[]any{1, "X-Out", []any{vectors.Spell(out)}}, []any{22, "X-Out", []any{vectors.Spell(out)}}, []any{7, vectors.Spell(body)},
 			},
 		}))
-		if t.Failed() {
-			rt.Fatalf("with %q, %q, %q", in, out, path)
+		if len(differs) > 0 {
+			rt.Fatalf("with %q, %q, %q\n%s", in, out, path, strings.Join(differs, "\n"))
 		}
 	})
 }

@@ -90,7 +90,9 @@ func vector(t testing.TB, fields map[string]any) *vectors.Vector {
 }
 
 // call is one call of a vector; result and refusal are what is expected.
-func call(fn string, args ...any) map[string]any { return map[string]any{"fn": fn, "args": args} }
+func call(fn string, args ...any) map[string]any {
+	return map[string]any{"fn": fn, "args": append([]any{}, args...)}
+}
 
 func result(c map[string]any, value any) map[string]any    { c["result"] = value; return c }
 func refused(c map[string]any, code string) map[string]any { c["error"] = code; return c }
@@ -103,18 +105,28 @@ func runOn(t testing.TB, impl implementation, v *vectors.Vector) (*vectors.Run, 
 	return impl.run(ctx, v)
 }
 
-// everywhere runs a vector on every implementation. Log lines are not compared: they may be under way.
-func everywhere(t testing.TB, v *vectors.Vector) {
+// everywhere runs a vector on every implementation and gives the differences. Log lines are not compared: they may be under way.
+func everywhere(t testing.TB, v *vectors.Vector) []string {
 	t.Helper()
+	var all []string
 	for _, impl := range suite.implementations {
 		run, diffs := runOn(t, impl, v)
 		if run != nil {
-			run.Logs = nil
+			run.Logs, v.Logs = nil, nil
 			diffs = append(diffs, v.Check(run)...)
 			diffs = append(diffs, accepted(v, run)...)
 		}
 		for _, diff := range diffs {
-			t.Errorf("%s: %v", impl.name(), diff)
+			all = append(all, fmt.Sprintf("%s: %v", impl.name(), diff))
 		}
+	}
+	return all
+}
+
+// agree fails the test where an implementation differs.
+func agree(t *testing.T, v *vectors.Vector) {
+	t.Helper()
+	for _, diff := range everywhere(t, v) {
+		t.Error(diff)
 	}
 }

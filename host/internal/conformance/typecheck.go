@@ -14,6 +14,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/outrigger-gateway/outrigger/pdk"
 	driver "github.com/outrigger-gateway/outrigger/pdk/conformance"
@@ -24,7 +25,10 @@ import (
 const pdkPath = "github.com/outrigger-gateway/outrigger/pdk"
 
 // typeChecker knows package pdk as the compiler does, to prove that Go refuses a call at compile time.
-type typeChecker struct{ pdk types.Importer }
+type typeChecker struct {
+	mu  sync.Mutex // an importer is for one goroutine
+	pdk types.Importer
+}
 
 // newTypeChecker loads the export data of package pdk and of what it imports. dir is in the module.
 func newTypeChecker(dir string) (*typeChecker, error) {
@@ -40,7 +44,7 @@ func newTypeChecker(dir string) (*typeChecker, error) {
 		exports[path] = file
 	}
 	lookup := func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) }
-	return &typeChecker{importer.ForCompiler(token.NewFileSet(), "gc", lookup)}, nil
+	return &typeChecker{pdk: importer.ForCompiler(token.NewFileSet(), "gc", lookup)}, nil
 }
 
 // refused says for each call whether the compiler refuses it.
@@ -71,6 +75,8 @@ func (c *typeChecker) refused(calls []vectors.Call) ([]bool, error) {
 			elsewhere = err
 		}
 	}}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	_, _ = conf.Check("snippet", files, []*ast.File{file}, nil) // the errors are reported one by one
 	return refused, elsewhere
 }
