@@ -13,7 +13,8 @@ const MAX_SCALE = 10;
 
 /**
  * One handler call: answers the PDK functions from the facts of the call and records what the handler writes. Here are the namespaces
- * of the node; the others are in the classes that it extends, one layer for each topic.
+ * of the node; the others are in the classes that it extends, one layer for each topic. The private methods of these layers are
+ * TypeScript's: JavaScript's own would add something to every object, once for each layer.
  */
 export class Call extends LogCall implements Backend {
   // ip, node, cluster, plugin
@@ -105,19 +106,19 @@ export class Call extends LogCall implements Backend {
 
   vaultParseReference(text: string): Reference {
     this.check(F.vaultParseReference);
-    return this.#reference(F.vaultParseReference, text);
+    return this.referenceArg(F.vaultParseReference, text);
   }
 
   async vaultGet(text: string): Promise<string> {
     const fn = F.vaultGet;
     this.check(fn);
-    this.#reference(fn, text);
+    this.referenceArg(fn, text);
     const secret = this.textAnswer(fn, await this.ask(fn, text));
     if (secret === null) throw this.hostError(fn, "the host answered null; expected text");
     return secret;
   }
 
-  #reference(fn: PdkFunction, text: unknown): Reference {
+  private referenceArg(fn: PdkFunction, text: unknown): Reference {
     this.textArg(fn, "text", text);
     try {
       return parseReference(text as string);

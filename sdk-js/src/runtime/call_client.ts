@@ -50,26 +50,26 @@ export class ClientCall extends ServiceCall {
   clientGetConsumer(): Consumer | null {
     this.check(F.clientGetConsumer);
     if (this.written.identity !== null) return this.written.identity.consumer;
-    return this.#entity(Field.consumer) as Consumer | null;
+    return this.entity(Field.consumer) as Consumer | null;
   }
 
   clientGetProtocol(allowTerminated: boolean): string {
     const fn = F.clientGetProtocol;
     this.check(fn);
     this.booleanArg(fn, "allowTerminated", allowTerminated);
-    const route = this.#entity(Field.route) as Partial<Route> | null;
+    const route = this.entity(Field.route) as Partial<Route> | null;
     if (route === null) throw this.dataError(fn, "no route matched");
     const { protocols = [] } = route;
     if (protocols.length === 1) return protocols[0] as string;
     const scheme = this.scheme();
-    if (scheme === "https" || !allowTerminated || !this.#trustedPeer()) return scheme;
+    if (scheme === "https" || !allowTerminated || !this.trustedPeer()) return scheme;
     const forwarded = this.requestLines().filter(([name]) => sameName(name, "x-forwarded-proto"));
     const [, value = ""] = forwarded[0] ?? [];
     if (forwarded.length > 1 || value.includes(",")) throw this.dataError(fn, "several X-Forwarded-Proto headers");
     return value.toLowerCase() === "https" ? "https" : scheme;
   }
 
-  #trustedPeer(): boolean {
+  private trustedPeer(): boolean {
     return this.view.item(Field.client, ClientField.trusted)?.bool() ?? false;
   }
 
@@ -79,7 +79,7 @@ export class ClientCall extends ServiceCall {
     this.booleanArg(fn, "byUsername", byUsername);
     if (byUsername) this.nameArg(fn, "id", id);
     else this.uuidArg(fn, "id", id, "; set byUsername to look for a username");
-    return this.#document(fn, await this.ask(fn, id, byUsername)) as Consumer | null;
+    return this.document(fn, await this.ask(fn, id, byUsername)) as Consumer | null;
   }
 
   async clientLoadCredential(kind: string, key: string): Promise<Credential | null> {
@@ -89,14 +89,14 @@ export class ClientCall extends ServiceCall {
     this.textArg(fn, "key", key);
     if (kind === "")
       throw this.argError(fn, "kind is empty; expected the name of a collection, such as keyauth_credentials");
-    return this.#document(fn, await this.ask(fn, kind, key)) as Credential | null;
+    return this.document(fn, await this.ask(fn, kind, key)) as Credential | null;
   }
 
   clientAuthenticate(consumer: Consumer | null, credential: Credential | null): void {
     const fn = F.clientAuthenticate;
     this.check(fn);
-    const encodedConsumer = this.#encodedEntity(fn, "consumer", consumer);
-    const encodedCredential = this.#encodedEntity(fn, "credential", credential);
+    const encodedConsumer = this.encodedEntity(fn, "consumer", consumer);
+    const encodedCredential = this.encodedEntity(fn, "credential", credential);
     if (encodedConsumer === null && encodedCredential === null) {
       throw this.argError(fn, "consumer and credential are both null");
     }
@@ -107,14 +107,14 @@ export class ClientCall extends ServiceCall {
     };
   }
 
-  #encodedEntity(fn: PdkFunction, what: string, entity: unknown): Uint8Array | null {
+  private encodedEntity(fn: PdkFunction, what: string, entity: unknown): Uint8Array | null {
     if (entity === null || entity === undefined) return null;
     if (!isPlainObject(entity)) throw this.argError(fn, `${what} is ${kindOf(entity)}; expected an object or null`);
     return this.valueArg(fn, what, entity);
   }
 
   /** The document of an answer, frozen. */
-  #document(fn: PdkFunction, value: unknown): object | null {
+  private document(fn: PdkFunction, value: unknown): object | null {
     if (value === null || value === undefined) return null;
     if (!isPlainObject(value)) throw this.hostError(fn, `the host answered ${kindOf(value)}; expected a map`);
     return Object.freeze(value);
@@ -124,18 +124,18 @@ export class ClientCall extends ServiceCall {
 
   clientGetConsumerGroup(): ConsumerGroup | null {
     this.check(F.clientGetConsumerGroup);
-    return this.#knownGroups()[0] ?? null;
+    return this.knownGroups()[0] ?? null;
   }
 
   clientGetConsumerGroups(): ConsumerGroups {
     this.check(F.clientGetConsumerGroups);
-    return this.#knownGroups();
+    return this.knownGroups();
   }
 
   clientSetAuthenticatedConsumerGroup(group: ConsumerGroup | null): void {
     const fn = F.clientSetAuthenticatedConsumerGroup;
     this.check(fn);
-    this.#setGroups(group === null ? [] : [this.#groupArg(fn, "group", group)], "write");
+    this.setGroups(group === null ? [] : [this.groupArg(fn, "group", group)], "write");
   }
 
   clientSetAuthenticatedConsumerGroups(groups: ConsumerGroups, mode: string): void {
@@ -145,10 +145,10 @@ export class ClientCall extends ServiceCall {
     if (groups.length > MAX_GROUPS) {
       throw this.argError(fn, `groups has ${groups.length} items; at most ${MAX_GROUPS} are allowed`);
     }
-    const given = groups.map((group, i) => this.#groupArg(fn, `group ${i}`, group));
+    const given = groups.map((group, i) => this.groupArg(fn, `group ${i}`, group));
     if (mode !== "write" && mode !== "append")
       throw this.argError(fn, `mode ${logText([mode])} is not write or append`);
-    this.#setGroups(given, mode);
+    this.setGroups(given, mode);
   }
 
   async clientAuthenticateConsumerGroupByConsumerId(consumerId: string): Promise<ConsumerGroups> {
@@ -160,11 +160,11 @@ export class ClientCall extends ServiceCall {
       throw this.hostError(fn, `the host answered ${kindOf(answer)}; expected an array of maps`);
     }
     const groups = answer.map(({ id, name }) => groupOf(String(id ?? ""), String(name ?? "")));
-    this.#setGroups(groups, "write");
-    return this.#knownGroups();
+    this.setGroups(groups, "write");
+    return this.knownGroups();
   }
 
-  #groupArg(fn: PdkFunction, what: string, group: unknown): ConsumerGroup {
+  private groupArg(fn: PdkFunction, what: string, group: unknown): ConsumerGroup {
     if (!isPlainObject(group)) throw this.argError(fn, `${what} is ${kindOf(group)}; expected an object with an id`);
     const { id, name = "" } = group;
     this.textArg(fn, `id of ${what}`, id);
@@ -173,19 +173,19 @@ export class ClientCall extends ServiceCall {
     return groupOf(id as string, (name ?? "") as string);
   }
 
-  #setGroups(groups: ConsumerGroups, mode: "write" | "append"): void {
+  private setGroups(groups: ConsumerGroups, mode: "write" | "append"): void {
     this.recordArgs(F.clientSetAuthenticatedConsumerGroups, [groups.map(({ id, name = "" }) => [id, name]), mode]);
-    const known = mode === "append" ? this.#knownGroups() : NO_GROUPS;
+    const known = mode === "append" ? this.knownGroups() : NO_GROUPS;
     const byId = new Map([...known, ...groups].reverse().map((group) => [group.id, group]));
     const added = [...byId.values()].reverse().filter(({ id }) => !known.some((group) => group.id === id));
     this.writes().groups = Object.freeze(mode === "append" ? [...known, ...added] : [...groups]);
   }
 
-  #knownGroups(): ConsumerGroups {
-    return this.written.groups ?? this.#groupFacts();
+  private knownGroups(): ConsumerGroups {
+    return this.written.groups ?? this.groupFacts();
   }
 
-  #groupFacts(): ConsumerGroups {
+  private groupFacts(): ConsumerGroups {
     const reader = this.view.reader(Field.groups);
     if (reader === null) return NO_GROUPS;
     const groups: ConsumerGroup[] = [];
@@ -224,16 +224,16 @@ export class ClientCall extends ServiceCall {
 
   routerGetRoute(): Route | null {
     this.check(F.routerGetRoute);
-    return this.#entity(Field.route) as Route | null;
+    return this.entity(Field.route) as Route | null;
   }
 
   routerGetService(): Service | null {
     this.check(F.routerGetService);
-    return this.#entity(Field.service) as Service | null;
+    return this.entity(Field.service) as Service | null;
   }
 
   /** The entity that a field names by its slot. */
-  #entity(field: number): object | null {
+  private entity(field: number): object | null {
     const slot = this.view.reader(field)?.uint();
     if (slot === undefined) return null;
     const entity = this.entities[slot];

@@ -19,30 +19,30 @@ type Scope = "shared" | "plugin";
 /** Values under keys: namespaces ctx.shared, ctx.plugin and cache, and the context of nginx. */
 export class ContextCall extends ClientCall {
   ctxSharedGet(key: string): unknown {
-    return this.#get(F.ctxSharedGet, "shared", key);
+    return this.valueUnder(F.ctxSharedGet, "shared", key);
   }
 
   ctxSharedSet(key: string, value: unknown): void {
-    this.#set(F.ctxSharedSet, "shared", key, value);
+    this.setValue(F.ctxSharedSet, "shared", key, value);
   }
 
   ctxPluginGet(key: string): unknown {
-    return this.#get(F.ctxPluginGet, "plugin", key);
+    return this.valueUnder(F.ctxPluginGet, "plugin", key);
   }
 
   ctxPluginSet(key: string, value: unknown): void {
-    this.#set(F.ctxPluginSet, "plugin", key, value);
+    this.setValue(F.ctxPluginSet, "plugin", key, value);
   }
 
   nginxGetCtx(key: string): unknown {
-    return this.#get(F.nginxGetCtx, "shared", key, NGINX_CTX);
+    return this.valueUnder(F.nginxGetCtx, "shared", key, NGINX_CTX);
   }
 
   nginxSetCtx(key: string, value: unknown): void {
-    this.#set(F.nginxSetCtx, "shared", key, value, NGINX_CTX);
+    this.setValue(F.nginxSetCtx, "shared", key, value, NGINX_CTX);
   }
 
-  #get(fn: PdkFunction, scope: Scope, key: string, prefix = ""): unknown {
+  private valueUnder(fn: PdkFunction, scope: Scope, key: string, prefix = ""): unknown {
     this.check(fn);
     this.textArg(fn, "key", key);
     const name = prefix + key;
@@ -60,12 +60,12 @@ export class ContextCall extends ClientCall {
     return null;
   }
 
-  #set(fn: PdkFunction, scope: Scope, key: string, value: unknown, prefix = ""): void {
+  private setValue(fn: PdkFunction, scope: Scope, key: string, value: unknown, prefix = ""): void {
     this.check(fn);
     this.textArg(fn, "key", key);
     const name = prefix + key;
     const encoded = this.valueArg(fn, "value", value);
-    const overlay = this.#overlay(scope);
+    const overlay = this.valueOverlay(scope);
     const size = overlay.sizeWith(name, encoded);
     const limit = this.host.node.maxShared;
     if (limit > 0 && size > limit && !isNil(encoded)) {
@@ -79,13 +79,13 @@ export class ContextCall extends ClientCall {
     overlay.set(name, encoded);
   }
 
-  #overlay(scope: Scope): ValueOverlay {
+  private valueOverlay(scope: Scope): ValueOverlay {
     const writes = this.writes();
-    writes[scope] ??= new ValueOverlay(this.#facts(Field[scope]));
+    writes[scope] ??= new ValueOverlay(this.valueFacts(Field[scope]));
     return writes[scope];
   }
 
-  #facts(field: number): Map<string, Uint8Array> {
+  private valueFacts(field: number): Map<string, Uint8Array> {
     const values = new Map<string, Uint8Array>();
     const reader = this.view.reader(field);
     for (let n = reader?.map() ?? 0; n > 0 && reader; n--) values.set(reader.text(), reader.raw());
@@ -97,7 +97,7 @@ export class ContextCall extends ClientCall {
   async cacheGet(key: string): Promise<unknown> {
     const fn = F.cacheGet;
     this.check(fn);
-    this.#cacheKeyArg(fn, key);
+    this.cacheKeyArg(fn, key);
     const written = this.written.cache?.get(key);
     return written === undefined ? this.ask(fn, key) : decodeValue(written);
   }
@@ -105,7 +105,7 @@ export class ContextCall extends ClientCall {
   cacheSet(key: string, value: unknown, ttl: number): void {
     const fn = F.cacheSet;
     this.check(fn);
-    this.#cacheKeyArg(fn, key);
+    this.cacheKeyArg(fn, key);
     if (typeof ttl !== "number" || !Number.isFinite(ttl) || ttl < 0) {
       throw this.argError(
         fn,
@@ -122,18 +122,18 @@ export class ContextCall extends ClientCall {
     args.raw(encoded);
     args.float(ttl);
     this.record({ kind: "generic", code: fn.op, args: args.take() });
-    this.#writeCache(key, encoded);
+    this.writeCache(key, encoded);
   }
 
   cacheDelete(key: string): void {
     const fn = F.cacheDelete;
     this.check(fn);
-    this.#cacheKeyArg(fn, key);
+    this.cacheKeyArg(fn, key);
     this.recordArgs(fn, [key]);
-    this.#writeCache(key, NIL);
+    this.writeCache(key, NIL);
   }
 
-  #cacheKeyArg(fn: PdkFunction, key: unknown): void {
+  private cacheKeyArg(fn: PdkFunction, key: unknown): void {
     this.nameArg(fn, "key", key);
     const { length } = encodeText(key as string);
     if (length > MAX_CACHE_KEY) {
@@ -141,7 +141,7 @@ export class ContextCall extends ClientCall {
     }
   }
 
-  #writeCache(key: string, value: Uint8Array): void {
+  private writeCache(key: string, value: Uint8Array): void {
     const writes = this.writes();
     writes.cache ??= new Map();
     writes.cache.set(key, value);

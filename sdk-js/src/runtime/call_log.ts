@@ -10,38 +10,38 @@ import { Trace } from "./trace.js";
 /** What a handler reports: namespaces log, telemetry and tracing. */
 export class LogCall extends ContextCall {
   logDebug(...args: unknown[]): void {
-    this.#log(F.logDebug, args);
+    this.writeLog(F.logDebug, args);
   }
 
   logInfo(...args: unknown[]): void {
-    this.#log(F.logInfo, args);
+    this.writeLog(F.logInfo, args);
   }
 
   logNotice(...args: unknown[]): void {
-    this.#log(F.logNotice, args);
+    this.writeLog(F.logNotice, args);
   }
 
   logWarn(...args: unknown[]): void {
-    this.#log(F.logWarn, args);
+    this.writeLog(F.logWarn, args);
   }
 
   logErr(...args: unknown[]): void {
-    this.#log(F.logErr, args);
+    this.writeLog(F.logErr, args);
   }
 
   logCrit(...args: unknown[]): void {
-    this.#log(F.logCrit, args);
+    this.writeLog(F.logCrit, args);
   }
 
   logAlert(...args: unknown[]): void {
-    this.#log(F.logAlert, args);
+    this.writeLog(F.logAlert, args);
   }
 
   logEmerg(...args: unknown[]): void {
-    this.#log(F.logEmerg, args);
+    this.writeLog(F.logEmerg, args);
   }
 
-  #log(fn: PdkFunction, args: readonly unknown[]): void {
+  private writeLog(fn: PdkFunction, args: readonly unknown[]): void {
     this.check(fn);
     if (fn.level < this.host.node.logLevel) return;
     this.host.log(this.id, fn.level, logText(args));

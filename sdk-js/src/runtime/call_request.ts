@@ -15,37 +15,37 @@ const ForwardedField = { scheme: 0, host: 1, port: 2, path: 3, prefix: 4 };
 export class RequestCall extends CallArguments {
   requestGetScheme(): string {
     this.check(F.requestGetScheme);
-    return this.#requestText(RequestField.scheme);
+    return this.requestText(RequestField.scheme);
   }
 
   requestGetHost(): string {
     this.check(F.requestGetHost);
-    return this.#requestText(RequestField.host);
+    return this.requestText(RequestField.host);
   }
 
   requestGetPort(): number {
     this.check(F.requestGetPort);
-    return this.#requestPort();
+    return this.requestPort();
   }
 
   requestGetForwardedScheme(): string {
     this.check(F.requestGetForwardedScheme);
-    return this.view.item(Field.forwarded, ForwardedField.scheme)?.text() ?? this.#requestText(RequestField.scheme);
+    return this.view.item(Field.forwarded, ForwardedField.scheme)?.text() ?? this.requestText(RequestField.scheme);
   }
 
   requestGetForwardedHost(): string {
     this.check(F.requestGetForwardedHost);
-    return this.view.item(Field.forwarded, ForwardedField.host)?.text() ?? this.#requestText(RequestField.host);
+    return this.view.item(Field.forwarded, ForwardedField.host)?.text() ?? this.requestText(RequestField.host);
   }
 
   requestGetForwardedPort(): number {
     this.check(F.requestGetForwardedPort);
-    return this.view.item(Field.forwarded, ForwardedField.port)?.uint() ?? this.#requestPort();
+    return this.view.item(Field.forwarded, ForwardedField.port)?.uint() ?? this.requestPort();
   }
 
   requestGetForwardedPath(): string {
     this.check(F.requestGetForwardedPath);
-    return this.view.item(Field.forwarded, ForwardedField.path)?.text() ?? this.#path();
+    return this.view.item(Field.forwarded, ForwardedField.path)?.text() ?? this.normalPath();
   }
 
   requestGetForwardedPrefix(): string | null {
@@ -60,22 +60,22 @@ export class RequestCall extends CallArguments {
 
   requestGetMethod(): string {
     this.check(F.requestGetMethod);
-    return this.written.method ?? this.#requestText(RequestField.method);
+    return this.written.method ?? this.requestText(RequestField.method);
   }
 
   requestGetPath(): string {
     this.check(F.requestGetPath);
-    return this.#path();
+    return this.normalPath();
   }
 
   requestGetRawPath(): string {
     this.check(F.requestGetRawPath);
-    return this.#rawPath();
+    return this.rawPath();
   }
 
   requestGetPathWithQuery(): string {
     this.check(F.requestGetPathWithQuery);
-    return this.#requestText(RequestField.target);
+    return this.requestText(RequestField.target);
   }
 
   requestGetRawQuery(): string {
@@ -123,17 +123,17 @@ export class RequestCall extends CallArguments {
   async requestGetRawBody(): Promise<Uint8Array> {
     const fn = F.requestGetRawBody;
     this.check(fn);
-    return (await this.#rawBody(fn)).slice();
+    return (await this.rawBody(fn)).slice();
   }
 
   async requestGetBody(mimetype: string | null, maxArgs: number): Promise<Body> {
     const fn = F.requestGetBody;
     this.check(fn);
     const mediaType = this.mediaTypeArg(fn, mimetype) ?? this.requestHeader("content-type");
-    return this.parsedBody(fn, mediaType, maxArgs, () => this.#rawBody(fn));
+    return this.parsedBody(fn, mediaType, maxArgs, () => this.rawBody(fn));
   }
 
-  async #rawBody(fn: PdkFunction): Promise<Uint8Array> {
+  private async rawBody(fn: PdkFunction): Promise<Uint8Array> {
     const writes = this.writes();
     writes.requestBody ??= this.bodyField(Field.requestBody);
     if (writes.requestBody === null) {
@@ -159,32 +159,32 @@ export class RequestCall extends CallArguments {
     return { unnamed, named };
   }
 
-  #requestText(index: number): string {
+  private requestText(index: number): string {
     return this.view.item(Field.request, index)?.text() ?? "";
   }
 
-  #requestPort(): number {
+  private requestPort(): number {
     return this.view.item(Field.request, RequestField.port)?.uint() ?? 0;
   }
 
-  #rawPath(): string {
-    const target = this.#requestText(RequestField.target);
+  private rawPath(): string {
+    const target = this.requestText(RequestField.target);
     const at = target.indexOf("?");
     return at < 0 ? target : target.substring(0, at);
   }
 
-  #path(): string {
-    return this.view.item(Field.request, RequestField.path)?.text() ?? this.#rawPath();
+  private normalPath(): string {
+    return this.view.item(Field.request, RequestField.path)?.text() ?? this.rawPath();
   }
 
   /** The query as the handler sees it now. */
   protected rawQuery(): string {
     const { rawQuery } = this.written;
-    return rawQuery ?? this.view.item(Field.request, RequestField.rawQuery)?.text() ?? this.#targetQuery();
+    return rawQuery ?? this.view.item(Field.request, RequestField.rawQuery)?.text() ?? this.targetQuery();
   }
 
-  #targetQuery(): string {
-    const target = this.#requestText(RequestField.target);
+  private targetQuery(): string {
+    const target = this.requestText(RequestField.target);
     const at = target.indexOf("?");
     return at < 0 ? "" : target.substring(at + 1);
   }
@@ -202,7 +202,7 @@ export class RequestCall extends CallArguments {
   }
 
   protected scheme(): string {
-    return this.#requestText(RequestField.scheme);
+    return this.requestText(RequestField.scheme);
   }
 
   /**

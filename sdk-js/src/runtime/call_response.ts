@@ -57,7 +57,7 @@ export class ResponseCall extends ServiceRequestCall {
     const fn = F.responseSetHeader;
     this.check(fn);
     const values = this.headerArg(fn, name, value);
-    this.#setResponseHeader(fn, responseName(name), values);
+    this.setResponseHeader(fn, responseName(name), values);
   }
 
   responseAddHeader(name: string, value: HeaderValue): void {
@@ -65,23 +65,22 @@ export class ResponseCall extends ServiceRequestCall {
     this.check(fn);
     const values = this.headerArg(fn, name, value);
     const written = responseName(name);
-    if (values.length === 0 || this.#ignored(fn, written)) return;
+    if (values.length === 0 || this.ignored(fn, written)) return;
     this.record({ kind: "header", code: fn.op, name: written, values });
-    this.#responseLines().write((lines) => addLines(lines, written, values));
+    this.responseLines().write((lines) => addLines(lines, written, values));
   }
 
   responseClearHeader(name: string): void {
     const fn = F.responseClearHeader;
     this.check(fn);
     this.headerNameArg(fn, name);
-    this.#clearResponseHeader(responseName(name));
+    this.clearResponseHeader(responseName(name));
   }
 
   responseSetHeaders(headers: HeaderMap): void {
     const fn = F.responseSetHeaders;
     this.check(fn);
-    for (const [name, values] of this.headerMapArg(fn, headers))
-      this.#setResponseHeader(fn, responseName(name), values);
+    for (const [name, values] of this.headerMapArg(fn, headers)) this.setResponseHeader(fn, responseName(name), values);
   }
 
   responseSetRawBody(body: Uint8Array): void {
@@ -108,8 +107,8 @@ export class ResponseCall extends ServiceRequestCall {
     const fn = F.responseExit;
     this.check(fn);
     this.statusArg(fn, status, 100);
-    const content = this.#exitBody(fn, body);
-    const lines = this.#exitHeaders(fn, headers);
+    const content = this.exitBody(fn, body);
+    const lines = this.exitHeaders(fn, headers);
     if (content.json && !lines.some(([name]) => sameName(name, "content-type"))) {
       lines.push(["Content-Type", "application/json; charset=utf-8"]);
     }
@@ -121,30 +120,30 @@ export class ResponseCall extends ServiceRequestCall {
     this.check(fn);
     this.statusArg(fn, status, 400);
     if (message !== null) this.textArg(fn, "message", message);
-    const lines = this.#exitHeaders(fn, headers);
+    const lines = this.exitHeaders(fn, headers);
     this.exit({ kind: "error", code: fn.op, status, message: message || null, headers: lines });
   }
 
-  #responseLines(): LineOverlay {
+  private responseLines(): LineOverlay {
     const writes = this.writes();
     writes.responseHeaders ??= new LineOverlay(() => this.view.lines(Field.response, ResponseField.headers));
     return writes.responseHeaders;
   }
 
-  #setResponseHeader(fn: PdkFunction, name: string, values: readonly string[]): void {
-    if (this.#ignored(fn, name)) return;
+  private setResponseHeader(fn: PdkFunction, name: string, values: readonly string[]): void {
+    if (this.ignored(fn, name)) return;
     this.record({ kind: "header", code: F.responseSetHeader.op, name, values });
-    this.#responseLines().write((lines) => setLines(lines, name, values));
+    this.responseLines().write((lines) => setLines(lines, name, values));
   }
 
-  #clearResponseHeader(name: string): void {
+  private clearResponseHeader(name: string): void {
     const fn = F.responseClearHeader;
     this.record({ kind: "text", code: fn.op, text: name });
-    this.#responseLines().write((lines) => setLines(lines, name, []));
+    this.responseLines().write((lines) => setLines(lines, name, []));
   }
 
   /** Whether a header is dropped, with a warning, because framing the message is the gateway's business. */
-  #ignored(fn: PdkFunction, name: string): boolean {
+  private ignored(fn: PdkFunction, name: string): boolean {
     if (!sameName(name, "transfer-encoding")) return false;
     if (this.host.node.logLevel <= LEVEL_WARN) {
       this.host.log(this.id, LEVEL_WARN, `${fn.name}: Transfer-Encoding is ignored; the gateway frames the response`);
@@ -152,7 +151,7 @@ export class ResponseCall extends ServiceRequestCall {
     return true;
   }
 
-  #exitBody(fn: PdkFunction, body: unknown): { bytes: Uint8Array | null; json: boolean } {
+  private exitBody(fn: PdkFunction, body: unknown): { bytes: Uint8Array | null; json: boolean } {
     if (body === null || body === undefined) return { bytes: null, json: false };
     if (body instanceof Uint8Array) return { bytes: this.bodyArg(fn, body), json: false };
     if (typeof body === "string") {
@@ -175,13 +174,13 @@ export class ResponseCall extends ServiceRequestCall {
   }
 
   /** Checks the headers of an exit and lays them out as lines. A header with an empty list is cleared before the exit. */
-  #exitHeaders(fn: PdkFunction, headers: HeaderMap | null): Line[] {
+  private exitHeaders(fn: PdkFunction, headers: HeaderMap | null): Line[] {
     const lines: Line[] = [];
     if (headers === null || headers === undefined) return lines;
     for (const [name, values] of this.headerMapArg(fn, headers)) {
       const written = responseName(name);
-      if (values.length === 0) this.#clearResponseHeader(written);
-      else if (!this.#ignored(fn, written)) addLines(lines, written, values);
+      if (values.length === 0) this.clearResponseHeader(written);
+      else if (!this.ignored(fn, written)) addLines(lines, written, values);
     }
     return lines;
   }
@@ -196,43 +195,43 @@ export class ResponseCall extends ServiceRequestCall {
   serviceResponseGetHeader(name: string): string | null {
     this.check(F.serviceResponseGetHeader);
     this.textArg(F.serviceResponseGetHeader, "name", name);
-    return this.#upstreamHeader(name);
+    return this.upstreamHeader(name);
   }
 
   serviceResponseGetHeaders(maxHeaders: number): MultiMap {
     const fn = F.serviceResponseGetHeaders;
     this.check(fn);
     const limit = this.limitArg(fn, "maxHeaders", maxHeaders);
-    const field = this.#upstreamField();
+    const field = this.upstreamField();
     return headerMap(field === null ? [] : this.view.lines(field, ResponseField.headers), limit);
   }
 
   async serviceResponseGetRawBody(): Promise<Uint8Array> {
     const fn = F.serviceResponseGetRawBody;
     this.check(fn);
-    return (await this.#serviceBody(fn)).slice();
+    return (await this.serviceBody(fn)).slice();
   }
 
   async serviceResponseGetBody(mimetype: string | null, maxArgs: number): Promise<Body> {
     const fn = F.serviceResponseGetBody;
     this.check(fn);
-    const mediaType = this.mediaTypeArg(fn, mimetype) ?? this.#upstreamHeader("content-type");
-    return this.parsedBody(fn, mediaType, maxArgs, () => this.#serviceBody(fn));
+    const mediaType = this.mediaTypeArg(fn, mimetype) ?? this.upstreamHeader("content-type");
+    return this.parsedBody(fn, mediaType, maxArgs, () => this.serviceBody(fn));
   }
 
-  async #serviceBody(fn: PdkFunction): Promise<Uint8Array> {
+  private async serviceBody(fn: PdkFunction): Promise<Uint8Array> {
     const writes = this.writes();
     writes.upstreamBody ??= this.bodyField(Field.responseBody) ?? this.bytesAnswer(fn, await this.ask(fn));
     return writes.upstreamBody;
   }
 
-  #upstreamHeader(name: string): string | null {
-    const field = this.#upstreamField();
+  private upstreamHeader(name: string): string | null {
+    const field = this.upstreamField();
     return field === null ? null : this.view.header(field, ResponseField.headers, name);
   }
 
   /** Field that holds the headers of the upstream's response; null when there is no response. */
-  #upstreamField(): number | null {
+  private upstreamField(): number | null {
     if (this.view.reader(Field.serviceResponse) === null) return null;
     return this.view.item(Field.serviceResponse, ResponseField.headers) === null
       ? Field.response

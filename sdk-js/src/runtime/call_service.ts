@@ -80,20 +80,20 @@ export class ServiceCall extends ResponseCall {
   serviceSetTlsCertKey(certificates: string, key: string): void {
     const fn = F.serviceSetTlsCertKey;
     this.check(fn);
-    this.#pemArg(fn, "certificates", certificates);
-    this.#pemArg(fn, "key", key);
+    this.pemArg(fn, "certificates", certificates);
+    this.pemArg(fn, "key", key);
     this.recordArgs(fn, [certificates, key]);
   }
 
   serviceSetTlsVerifyStore(certificates: string): void {
     const fn = F.serviceSetTlsVerifyStore;
     this.check(fn);
-    this.#pemArg(fn, "certificates", certificates);
+    this.pemArg(fn, "certificates", certificates);
     this.recordArgs(fn, [certificates]);
   }
 
   /** Its text is not in the message: it may be a private key. */
-  #pemArg(fn: PdkFunction, what: string, text: unknown): void {
+  private pemArg(fn: PdkFunction, what: string, text: unknown): void {
     this.textArg(fn, what, text);
     if (!(text as string).includes("-----BEGIN ")) throw this.argError(fn, `${what} holds no PEM block`);
   }

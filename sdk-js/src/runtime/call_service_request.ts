@@ -76,7 +76,7 @@ export class ServiceRequestCall extends RequestCall {
   serviceRequestSetHeader(name: string, value: HeaderValue): void {
     const fn = F.serviceRequestSetHeader;
     this.check(fn);
-    this.#setRequestHeader(name, this.headerArg(fn, name, value));
+    this.setRequestHeader(name, this.headerArg(fn, name, value));
   }
 
   serviceRequestAddHeader(name: string, value: HeaderValue): void {
@@ -85,7 +85,7 @@ export class ServiceRequestCall extends RequestCall {
     const values = this.headerArg(fn, name, value);
     if (values.length === 0) return;
     this.record({ kind: "header", code: fn.op, name, values });
-    this.#requestHeaders().write((lines) => addRequestLines(lines, name, values));
+    this.requestHeaders().write((lines) => addRequestLines(lines, name, values));
   }
 
   serviceRequestClearHeader(name: string): void {
@@ -93,13 +93,13 @@ export class ServiceRequestCall extends RequestCall {
     this.check(fn);
     this.headerNameArg(fn, name);
     this.record({ kind: "text", code: fn.op, text: name });
-    this.#requestHeaders().write((lines) => setLines(lines, name, []));
+    this.requestHeaders().write((lines) => setLines(lines, name, []));
   }
 
   serviceRequestSetHeaders(headers: HeaderMap): void {
     const fn = F.serviceRequestSetHeaders;
     this.check(fn);
-    for (const [name, values] of this.headerMapArg(fn, headers)) this.#setRequestHeader(name, values);
+    for (const [name, values] of this.headerMapArg(fn, headers)) this.setRequestHeader(name, values);
   }
 
   serviceRequestSetRawBody(body: Uint8Array): void {
@@ -122,14 +122,14 @@ export class ServiceRequestCall extends RequestCall {
     const type = writableType(mediaType);
     if (type === null) throw this.argError(fn, `unsupported content type ${quote(mediaType)}`);
     const boundary = boundaryOf(given) ?? boundaryOf(this.requestHeader("content-type"));
-    const { bytes, contentType } = this.#writtenBody(fn, value, type, boundary);
+    const { bytes, contentType } = this.writtenBody(fn, value, type, boundary);
     const values = this.headerArg(fn, "Content-Type", contentType);
     this.record({ kind: "bytes", code: F.serviceRequestSetRawBody.op, bytes: this.sizedBody(fn, bytes) });
     this.writes().requestBody = bytes;
-    this.#setRequestHeader("Content-Type", values);
+    this.setRequestHeader("Content-Type", values);
   }
 
-  #writtenBody(fn: PdkFunction, value: object, type: BodyType, boundary: string | null): WrittenBody {
+  private writtenBody(fn: PdkFunction, value: object, type: BodyType, boundary: string | null): WrittenBody {
     try {
       return writeBodyOf(value, type, boundary);
     } catch (cause) {
@@ -138,14 +138,14 @@ export class ServiceRequestCall extends RequestCall {
     }
   }
 
-  #requestHeaders(): LineOverlay {
+  private requestHeaders(): LineOverlay {
     const writes = this.writes();
     writes.requestHeaders ??= new LineOverlay(() => this.view.lines(Field.request, RequestField.headers));
     return writes.requestHeaders;
   }
 
-  #setRequestHeader(name: string, values: readonly string[]): void {
+  private setRequestHeader(name: string, values: readonly string[]): void {
     this.record({ kind: "header", code: F.serviceRequestSetHeader.op, name, values });
-    this.#requestHeaders().write((lines) => setRequestLines(lines, name, values));
+    this.requestHeaders().write((lines) => setRequestLines(lines, name, values));
   }
 }
