@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 
-from outrigger import ConfigError, PluginError, setting
+from outrigger import ConfigError, PluginError, rules, setting
+from outrigger._config.formats import FORMATS
 from outrigger.schema import decode_config, schema_of
 
 
@@ -38,7 +41,7 @@ def test_schema() -> None:
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert (schema["type"], schema["additionalProperties"], schema["required"]) == ("object", False, ["key"])
     properties = schema["properties"]
-    assert properties["key"] == {"type": "string", "minLength": 3, "writeOnly": True}
+    assert properties["key"] == {"type": "string", "minLength": 3, "x-secret": True}
     assert properties["mode"] == {"enum": ["a", "b"], "default": "a"}
     assert properties["ratio"] == {"type": "number", "default": 0.5}
     assert properties["note"] == {"type": ["string", "null"], "default": None}
@@ -139,7 +142,7 @@ class BadPattern:
 
 @dataclass
 class BadType:
-    when: set[int] = field(default_factory=set)
+    when: complex = 0
 
 
 @dataclass
@@ -165,3 +168,168 @@ class NoDataclass:
 def test_bad_classes(kind: type[Any], words: str) -> None:
     with pytest.raises(PluginError, match=words):
         schema_of(kind)
+
+
+class Level(enum.Enum):
+    LOW = "low"
+    HIGH = "high"
+
+
+@dataclass
+class Peer:
+    host: str = setting(format="hostname")
+    ports: Annotated[list[Annotated[int, rules(minimum=1, maximum=65535)]], rules(min_items=1)] = field(default_factory=lambda: [80])
+
+
+@dataclass
+class Rich:
+    id: str = setting(default="11111111-2222-4333-8444-555555555555", format="uuid")
+    level: Level = Level.LOW
+    share: float = setting(default=0.5, exclusive_minimum=0, exclusive_maximum=1)
+    step: int = setting(default=10, multiple_of=5)
+    names: set[str] = setting(default={"a"}, max_items=2)
+    codes: list[int] = setting(default=[], unique_items=True)
+    peers: dict[Annotated[str, rules(pattern="^[a-z]+$")], Peer] = setting(default={}, max_entries=2)
+    token: str = setting(default="", secret=True, referenceable=True, pattern="^$|^k-")
+    choice: int | str | Peer = 1
+    maybe: Literal["x", "y"] | None = setting(default=None, description="one or none")
+    made: int = field(init=False, default=7)
+
+    def validate(self) -> Iterator[tuple[str, str]]:
+        if self.step > 50 and self.level is Level.LOW:
+            yield "step", "found more than 50 at level low; expected at most 50"
+        if "bad" in self.peers:
+            yield "peers.bad", "this name is taken"
+
+
+def test_rich_schema() -> None:
+    properties = schema_of(Rich)["properties"]
+    assert properties["level"] == {"enum": ["low", "high"], "default": "low"}
+    assert properties["names"] == {"type": "array", "items": {"type": "string"}, "uniqueItems": True, "maxItems": 2, "default": ["a"]}
+    assert properties["token"]["x-secret"] is properties["token"]["x-referenceable"] is True
+    assert properties["peers"]["propertyNames"] == {"type": "string", "pattern": "^[a-z]+$"}
+    ports = properties["peers"]["additionalProperties"]["properties"]["ports"]
+    assert ports == {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 65535}, "minItems": 1, "default": [80]}
+    assert properties["maybe"] == {"enum": ["x", "y", None], "description": "one or none", "default": None}
+    assert "made" not in properties
+
+
+def test_rich_objects() -> None:
+    made = decode_config(
+        Rich,
+        {
+            "level": "high",
+            "names": ["x", "y"],
+            "peers": {"a": {"host": "a.test"}},
+            "choice": {"host": "b.test", "ports": [1]},
+            "step": 55,
+            "token": "k-1",
+        },
+    )
+    assert (made.level, made.names, made.step) == (Level.HIGH, {"x", "y"}, 55)
+    assert made.peers == {"a": Peer("a.test", [80])}
+    assert made.choice == Peer("b.test", [1])
+    assert decode_config(Rich, {"choice": "text"}).choice == "text"
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "words"),
+    [
+        ({"id": "5"}, "id", "expected the format uuid"),
+        ({"level": "mid"}, "level", "expected one of 'low', 'high'"),
+        ({"share": 1}, "share", "less than 1"),
+        ({"share": 0}, "share", "more than 0"),
+        ({"step": 7}, "step", "a multiple of 5"),
+        ({"step": 60}, "step", "at most 50"),
+        ({"names": ["a", "a"]}, "names.1", "there already"),
+        ({"codes": [1, 2, 1.0]}, "codes.2", "there already"),
+        ({"peers": {"A": {"host": "h"}}}, "peers.A", "name: found 'A'"),
+        ({"peers": {"bad": {"host": "h"}}}, "peers.bad", "this name is taken"),
+        ({"peers": {"a": {"host": "h"}, "b": {"host": "h"}, "c": {"host": "h"}}}, "peers", "at most 2"),
+        ({"peers": {"a": {"host": "-h"}}}, "peers.a.host", "hostname"),
+        ({"peers": {"a": {"host": "h", "ports": [80, 0]}}}, "peers.a.ports.1", "at least 1"),
+        ({"peers": {"a": {"host": "h", "ports": []}}}, "peers.a.ports", "at least 1"),
+        ({"choice": {"host": "h", "ports": ["x"]}}, "choice.ports.0", "expected an integer"),
+        ({"choice": None}, "choice", "found null"),
+        ({"maybe": "z"}, "maybe", "expected one of 'x', 'y'"),
+        ({"made": 1}, "made", "there is no such setting"),
+    ],
+)
+def test_rich_faults(change: dict[str, Any], path: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        decode_config(Rich, change)
+    ((found_path, message),) = caught.value.errors
+    assert found_path == path
+    assert words in message
+
+
+def test_lesson_20_secrets_are_not_shown() -> None:
+    with pytest.raises(ConfigError) as caught:
+        decode_config(Rich, {"token": "hunter2"})
+    assert "hunter2" not in str(caught.value)
+    assert "a secret value" in str(caught.value)
+    assert "hunter2" not in repr(Rich(token="hunter2"))
+    assert "step=10" in repr(Rich(token="hunter2"))
+
+
+@dataclass
+class Inner:
+    size: int = 0
+
+    def validate(self) -> None:
+        if self.size == 1:
+            raise ConfigError([("size", "is one"), ("", "is odd")])
+        if self.size == 2:
+            raise ValueError("is two")
+
+
+@dataclass
+class Outer:
+    inner: Inner = field(default_factory=Inner)
+
+
+def test_hook_may_raise() -> None:
+    for size, errors in ((1, [("inner.size", "is one"), ("inner", "is odd")]), (2, [("inner", "is two")])):
+        with pytest.raises(ConfigError) as caught:
+            decode_config(Outer, {"inner": {"size": size}})
+        assert caught.value.errors == errors
+
+
+@dataclass
+class WrongRule:
+    size: int = setting(default=1, min_length=2)
+
+
+@dataclass
+class WrongFormat:
+    text: str = setting(default="", format="colour")
+
+
+@pytest.mark.parametrize(("kind", "words"), [(WrongRule, "rule for strings"), (WrongFormat, "format is 'colour'; expected one of date")])
+def test_wrong_rules(kind: type[Any], words: str) -> None:
+    with pytest.raises(PluginError, match=words):
+        schema_of(kind)
+
+
+def test_unknown_rule() -> None:
+    with pytest.raises(TypeError, match="no rule 'minimun'"):
+        setting(minimun=1)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("date", "2024-02-29", "2023-02-29"),
+        ("date-time", "2024-01-02T03:04:05Z", "2024-01-02 03:04"),
+        ("email", "a@b.test", "a@b@c"),
+        ("hostname", "a-b.test", "a..b"),
+        ("ipv4", "10.0.0.1", "10.0.0.256"),
+        ("ipv6", "::1", "1"),
+        ("regex", "a(b)", "a("),
+        ("uri", "https://a.test/b?c", "no uri"),
+        ("uuid", "11111111-2222-4333-8444-55555555555A", "1111"),
+    ],
+)
+def test_formats(name: str, good: str, bad: str) -> None:
+    assert FORMATS[name](good)
+    assert not FORMATS[name](bad)

@@ -41,7 +41,7 @@ from ._values import (
     Span,
 )
 from .plugin import Plugin
-from .schema import ConfigError, setting
+from .schema import ConfigError, rules, setting
 
 __all__ = [
     "PDK",
@@ -73,5 +73,6 @@ __all__ = [
     "Route",
     "Service",
     "Span",
+    "rules",
     "setting",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 
@@ -30,7 +31,8 @@ class Plugin:
         needs: What the host sends ahead: ``"request_body"``, ``"response_body"``.
         blocking: ``def`` handlers mostly wait (for a database, for files): run them on worker threads from the start. Left at False,
             handlers that turn out to wait are moved there.
-        Config: Dataclass of the configuration; None for a plugin that takes none.
+        Config: Dataclass of the configuration, or a list of fields in Kong's style, whose configurations are dicts; None for a plugin that
+            takes none.
     """
 
     name: ClassVar[str] = ""
@@ -39,8 +41,8 @@ class Plugin:
     authenticates: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ()
     blocking: ClassVar[bool] = False
-    Config: ClassVar[type[Any] | None] = None
+    Config: ClassVar[type[Any] | Sequence[Mapping[str, Any]] | None] = None
 
     def __init__(self, config: Any) -> None:
-        """Takes the configuration: an instance of ``Config``, or an empty dict without one."""
+        """Takes the configuration: an instance of ``Config``, or a dict when it is no class."""
         self.config = config
