@@ -25,7 +25,7 @@ function decodes(decoder, bytes) {
 /** Bytes of a text, the reverse of textOf. */
 function bytesOf(text) {
   const parts = [];
-  for (const piece of text.split(/([\udc80-\udcff])/)) {
+  for (const piece of text.split(/([\udc80-\udcff])/u)) {
     const escaped = piece.length === 1 && piece >= "\udc80" && piece <= "\udcff";
     parts.push(escaped ? Buffer.from([piece.charCodeAt(0) - 0xdc00]) : Buffer.from(piece, "utf8"));
   }

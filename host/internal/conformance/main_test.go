@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"sync"
 	"testing"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver/reaper"
@@ -108,19 +110,24 @@ func runOn(t testing.TB, impl implementation, v *vectors.Vector) (*vectors.Run, 
 // everywhere runs a vector on every implementation and gives the differences. Log lines are not compared: they may be under way.
 func everywhere(t testing.TB, v *vectors.Vector) []string {
 	t.Helper()
-	var all []string
-	for _, impl := range suite.implementations {
-		run, diffs := runOn(t, impl, v)
-		if run != nil {
-			run.Logs, v.Logs = nil, nil
-			diffs = append(diffs, v.Check(run)...)
-			diffs = append(diffs, accepted(v, run)...)
-		}
-		for _, diff := range diffs {
-			all = append(all, fmt.Sprintf("%s: %v", impl.name(), diff))
-		}
+	v.Logs = nil
+	found := make([][]string, len(suite.implementations))
+	var wg sync.WaitGroup
+	for i, impl := range suite.implementations {
+		wg.Go(func() {
+			run, diffs := runOn(t, impl, v)
+			if run != nil {
+				run.Logs = nil
+				diffs = append(diffs, v.Check(run)...)
+				diffs = append(diffs, accepted(v, run)...)
+			}
+			for _, diff := range diffs {
+				found[i] = append(found[i], fmt.Sprintf("%s: %v", impl.name(), diff))
+			}
+		})
 	}
-	return all
+	wg.Wait()
+	return slices.Concat(found...)
 }
 
 // agree fails the test where an implementation differs.
