@@ -67,7 +67,7 @@ class Caller:
 
     def _call(self, call: Any) -> Any:
         *path, name = call["fn"].split(".")
-        args = _arguments(call)
+        args = arguments(call)
         holder = self._kong
         if path == ["span"]:
             holder, args = self._spans[args[0] - 1], args[1:]
@@ -93,7 +93,7 @@ def _refused(thrown: BaseException) -> Made:
     return {"exit": True}, thrown  # an exit: Exception does not catch it
 
 
-def _arguments(call: Any) -> list[Any]:
+def arguments(call: Any) -> list[Any]:
     """The arguments, with entities where the function takes them. What is no document of one stays as it is."""
     args = value_of(call.get("args", []))
     match call["fn"]:

@@ -1,4 +1,7 @@
-"""Reads the vectors of proto/vectors/pdk: values as they spell them, facts as a call, comparisons. Their README says what the keys mean."""
+"""Reads the vectors of proto/vectors/pdk: facts as a call, comparisons. Their README says what the keys mean.
+
+Values and arguments are read as the drivers in ``conformance`` read them.
+"""
 
 from __future__ import annotations
 
@@ -8,31 +11,11 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import msgpack
+from calls import arguments as arguments
+from spelling import value_of as value_of
 
-from outrigger import Body, Captures, Consumer, ConsumerGroup, Credential, MultiMap, Query, Reference, Span
+from outrigger import Body, Captures, ConsumerGroup, Credential, MultiMap, Query, Reference, Span
 from outrigger._runtime.wire import PHASES
-
-# Values, from and to the way in which vectors spell them.
-
-
-def value_of(spelt: Any) -> Any:
-    if isinstance(spelt, list):
-        return [value_of(item) for item in cast("list[Any]", spelt)]
-    if not isinstance(spelt, dict):
-        return text(spelt) if isinstance(spelt, str) else spelt
-    fields = cast("dict[str, Any]", spelt)
-    match list(fields):
-        case ["hex"]:
-            return bytes.fromhex(fields["hex"])
-        case ["text"]:
-            return bytes.fromhex(fields["text"]).decode("utf-8", "surrogateescape")
-        case ["int"]:
-            return int(fields["int"])
-    return {key: value_of(item) for key, item in fields.items()}
-
-
-def text(value: str) -> str:
-    return value.encode().decode()
 
 
 def raw(value: Any) -> bytes:
@@ -204,28 +187,6 @@ def call_fields(vector: Any) -> tuple[list[Any], list[bytes | None]]:
             response = facts[key]
             fields[at] = [response["status"], lines(response.get("headers")), *([response.get("source", 0)] if at == 14 else [])]
     return fields, slots
-
-
-def arguments(call: Any) -> list[Any]:
-    """Arguments of a call in the types of the SDK."""
-    args = value_of(call.get("args", []))
-    if call["fn"] == "client.authenticate":
-        return [_credential(arg) if at else Consumer(**arg) if isinstance(arg, dict) else arg for at, arg in enumerate(args)]
-    if call["fn"].startswith("client.set_authenticated_consumer_group") and args:
-        args[0] = [_group(arg) for arg in args[0]] if isinstance(args[0], list) else _group(args[0])
-    return args
-
-
-def _group(arg: Any) -> Any:
-    return ConsumerGroup(id=arg.get("id", ""), name=arg.get("name", "")) if isinstance(arg, dict) else arg
-
-
-def _credential(arg: Any) -> Any:
-    if not isinstance(arg, dict):
-        return arg
-    fields = cast("dict[str, Any]", arg)
-    rest = {key: item for key, item in fields.items() if key not in ("id", "consumer_id")}
-    return Credential(id=fields.get("id", ""), consumer_id=fields.get("consumer_id", ""), fields=rest)
 
 
 BODIES = {7: 1, 24: 1, 25: 2}
