@@ -134,8 +134,11 @@ func (e *Exchange) setPrivate(in *plan.Instance, key string, value []byte) {
 	e.privates = append(e.privates, private{in, local.SetShared(nil, key, value)})
 }
 
-// maxSpans bounds the spans that an exchange keeps; later ones are dropped. body_filter may run without end.
-const maxSpans = 1024
+// maxSpans and maxSpanBytes bound the spans that an exchange keeps; later ones are dropped. body_filter may run without end.
+const (
+	maxSpans     = 1024
+	maxSpanBytes = 1 << 20 // encoded
+)
 
 func (e *Exchange) apply(in Applier, op *wire.Op) error {
 	if directs(op.Code) {
@@ -149,7 +152,7 @@ func (e *Exchange) apply(in Applier, op *wire.Op) error {
 		return nil
 	case pdk.OpTracingStartSpan:
 		number, parent, record, err := local.SpanOf(op)
-		if err == nil && len(e.Spans) < maxSpans {
+		if e.spanBytes += len(op.Value); err == nil && len(e.Spans) < maxSpans && e.spanBytes <= maxSpanBytes {
 			e.Spans = append(e.Spans, Span{Plugin: in.Instance, Phase: in.Phase, Number: number, Parent: parent, SpanRecord: record})
 		}
 		return err

@@ -18,6 +18,7 @@ func (e *Exchange) Detach() *Exchange {
 		Spans:      slices.Clone(e.Spans),
 		Tries:      slices.Clone(e.Tries),
 		privates:   slices.Clone(e.privates),
+		spanBytes:  e.spanBytes,
 		Latencies:  e.Latencies,
 		Live:       gone{e.Upstream.Path},
 

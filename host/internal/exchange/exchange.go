@@ -138,6 +138,7 @@ type Exchange struct {
 	pending        []wire.Header // response headers that plugins set before the response was there
 	identities     []identity    // of the operations being applied
 	privates       []private
+	spanBytes      int // of the spans that came, encoded
 	// enrolled are the instances of the later phases when it is not simply the plan's.
 	enrolled []*plan.Instance
 }

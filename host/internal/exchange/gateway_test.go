@@ -421,4 +421,14 @@ func TestSpansAreBounded(t *testing.T) {
 	if len(e.Spans) != maxSpans {
 		t.Errorf("%d spans", len(e.Spans))
 	}
+	e, _ = begin()
+	op = local.SpanOp(1, 0, pdk.SpanRecord{Name: "s", Start: 1, End: 2, Status: pdk.SpanUnset, Attributes: map[string]any{"a": strings.Repeat("x", 100<<10)}})
+	for range 20 {
+		if err := e.Apply(Applier{Instance: instance("p"), Phase: pdk.PhaseBodyFilter}, []wire.Op{op}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(e.Spans) != maxSpanBytes/len(op.Value) {
+		t.Errorf("%d spans of %d bytes", len(e.Spans), len(op.Value))
+	}
 }

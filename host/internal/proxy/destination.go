@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +19,7 @@ import (
 type destination struct {
 	to         upstream.Target
 	balancer   *balancer.Balancer   // of the upstream; nil: none
-	tried      []*balancer.Target   // of the balancer
+	tried      []*balancer.Target   // of the balancer, each once
 	hostHeader string               // what the upstream wants as Host; "": the name of the target
 	said       exchange.Destination // by plugins
 	out        *fasthttp.Request
@@ -56,7 +58,23 @@ func (r *request) destine() bool {
 	if balanced != nil {
 		d.balancer = r.gen.Balancer(balanced)
 	}
-	return d.choose(0)
+	if !d.choose(0) {
+		return false
+	}
+	d.nameServer(r.ex.Upstream.Host)
+	return true
+}
+
+// nameServer says whose certificate an https upstream is to show: as in Kong, that of the Host which a plugin or the upstream entity set.
+func (d *destination) nameServer(byPlugin string) {
+	if !d.to.TLS {
+		return
+	}
+	d.to.ServerName = ""
+	if host := cmp.Or(byPlugin, d.hostHeader); host != "" {
+		name, _ := splitHost(host)
+		d.to.ServerName = strings.Trim(name, "[]")
+	}
 }
 
 // obey takes over what plugins said of the manner of the connection.
@@ -94,7 +112,9 @@ func (d *destination) choose(try int) bool {
 	if next == nil {
 		return false
 	}
-	d.tried = append(d.tried, next)
+	if !slices.Contains(d.tried, next) {
+		d.tried = append(d.tried, next)
+	}
 	d.to.Host, d.to.Port, d.hostHeader = next.Host, next.Port, d.balancer.HostHeader
 	return true
 }
@@ -107,6 +127,7 @@ func (r *request) Try(n int) *upstream.Target {
 		if !d.choose(n) {
 			return nil
 		}
+		d.nameServer(r.ex.Upstream.Host)
 		if d.to != before || d.hostHeader != hostHeader {
 			if r.ex.Upstream.Host == "" && !r.ex.Route.PreserveHost {
 				r.scratch = d.appendHost(r.scratch[:0])

@@ -239,7 +239,11 @@ func TestTLSToTheUpstream(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%d certificates", len(r.TLS.PeerCertificates))
 	}))
-	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	var name atomic.Value // what the upstream was asked for
+	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+		name.Store(h.ServerName)
+		return nil, nil
+	}}
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	t.Cleanup(server.Close)
@@ -275,6 +279,11 @@ func TestTLSToTheUpstream(t *testing.T) {
 		if r := g.get("/api"); r.StatusCode != c.status || !strings.Contains(r.body, c.body) {
 			t.Errorf("%s: %d %q", c.name, r.StatusCode, r.body)
 		}
+	}
+	say = func(k *pdk.PDK) error { return k.ServiceRequest.SetHeader("Host", "shop.example:8443") }
+	g.get("/api").want(t, 200, "")
+	if got := name.Load(); got != "shop.example" {
+		t.Errorf("the upstream was asked for the certificate of %q", got)
 	}
 	if strings.Contains(g.logs.String(), "BEGIN") {
 		t.Error("a certificate or key is in the log")

@@ -25,7 +25,7 @@ func (r *request) upstreamFailed(err error) {
 	case upstream.KindTimeout:
 		r.failHere(http.StatusGatewayTimeout)
 	case upstream.KindNoTarget:
-		r.ex.Fail(http.StatusServiceUnavailable, "failure to get a peer from the ring-balancer")
+		r.ex.Fail(http.StatusServiceUnavailable, "failure to get a peer from the ring-balancer") // Kong's words
 	case upstream.KindResolve:
 		r.ex.Fail(http.StatusServiceUnavailable, "name resolution failed")
 	case upstream.KindBody:

@@ -3,6 +3,7 @@
 package proxy
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -108,7 +109,7 @@ func (r *request) forward() {
 		return
 	}
 	if !r.destine() {
-		r.ex.Fail(http.StatusServiceUnavailable, "failure to get a peer from the ring-balancer") // Kong's words
+		r.upstreamFailed(&upstream.Error{Kind: upstream.KindNoTarget, Err: errors.New("the upstream has no target of a weight above 0")})
 		return
 	}
 	out := fasthttp.AcquireRequest()

@@ -105,6 +105,8 @@ func TestTLSOptions(t *testing.T) {
 		{"one between", Target{TLSVerify: true, Roots: rootPool, TLSChain: 3}, "nobody", ""},
 		{"none may be between", Target{TLSVerify: true, Roots: rootPool, TLSChain: 2}, "", "1 certificates stand between the upstream's and a trusted one; at most 0"},
 		{"the depth of what is not verified", Target{TLSChain: 2}, "nobody", ""},
+		{"another name", Target{TLSVerify: true, Roots: rootPool, ServerName: "shop.example"}, "", "shop.example"},
+		{"another name that nobody checks", Target{ServerName: "shop.example"}, "nobody", ""},
 		{"own certificate", Target{Certificate: &ownPair}, "gateway", ""},
 		{"own certificate no more", Target{}, "nobody", ""},
 	} {

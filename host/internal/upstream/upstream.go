@@ -3,6 +3,7 @@
 package upstream
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -27,6 +28,7 @@ type Target struct {
 	TLSChain    int
 	Roots       *x509.CertPool   // trusted certificates; nil: the system's
 	Certificate *tls.Certificate // shown to the upstream; nil: none
+	ServerName  string           // whose certificate the upstream is to show; "": that of Host
 	Host        string
 	Port        int
 	// Timeouts bound one connection attempt, and the gap between two writes or reads.
@@ -273,7 +275,7 @@ func (t *Transport) dial(target *Target) (net.Conn, error) {
 }
 
 func (t *Target) tlsConfig() *tls.Config {
-	c := &tls.Config{ServerName: t.name(), InsecureSkipVerify: !t.TLSVerify, NextProtos: []string{"http/1.1"}, RootCAs: t.Roots} //nolint:gosec // tls_verify is the service's choice
+	c := &tls.Config{ServerName: cmp.Or(t.ServerName, t.name()), InsecureSkipVerify: !t.TLSVerify, NextProtos: []string{"http/1.1"}, RootCAs: t.Roots} //nolint:gosec // tls_verify is the service's choice
 	if t.Certificate != nil {
 		c.Certificates = []tls.Certificate{*t.Certificate}
 	}
