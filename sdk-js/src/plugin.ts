@@ -172,17 +172,15 @@ export function checkPlugin(definition: unknown): AnyPlugin {
 
 /** The JSON Schema of a definition. @throws PluginError when it is none. */
 function checkSchema(definition: unknown, schema: ConfigSchema | KongSchema): ConfigSchema {
-  if (Array.isArray(schema)) {
-    try {
-      return kongSchema(schema);
-    } catch (cause) {
-      if (!(cause instanceof PluginError)) throw cause;
-      throw new PluginError(`${nameOf(definition)}: ${cause.message}`, { cause });
-    }
+  try {
+    const checked: ConfigSchema = Array.isArray(schema) ? kongSchema(schema) : (schema as ConfigSchema);
+    const fault = schemaFault(checked);
+    if (fault === null) return checked;
+    throw new PluginError(fault);
+  } catch (cause) {
+    if (!(cause instanceof PluginError)) throw cause;
+    throw new PluginError(`${nameOf(definition)}: ${cause.message}`, { cause });
   }
-  const fault = schemaFault(schema as ConfigSchema);
-  if (fault !== null) throw new PluginError(`${nameOf(definition)}: ${fault}`);
-  return schema as ConfigSchema;
 }
 
 function nameOf(definition: unknown): string {

@@ -63,7 +63,6 @@ test("Kong's schema language in JSON Schema", () => {
       },
       not_this: { type: "string", not: { enum: ["x"] }, const: "y", minLength: 0 },
     },
-    required: ["message", "retry"],
     additionalProperties: false,
   });
   const filled = withDefaults(schema, { methods: ["GET"], limits: { ab: 1 } });
@@ -104,13 +103,18 @@ test("a list that is no schema is refused with the field's path, found and expec
   refused([{ l: { type: "array", elements: { type: "x" } } }], /field l\.elements: found type "x"/);
   refused(
     [{ a: { type: "string", custom_validator: 1 } }],
-    /field a: found attribute custom_validator; expected one of/,
+    /field a: found attribute custom_validator, which JSON Schema cannot say/,
   );
   refused([{ a: { type: "integer", between: [1] } }], /field a: found between \[1\]; expected two numbers/);
   refused([{ a: { type: "string" } }, { a: { type: "string" } }], /field a: found it twice; expected each name once/);
   refused(
     [{ a: { type: "string", match: "%f[%w]x" } }],
     /field a: Lua pattern "%f\[%w\]x": found %f, which JSON Schema cannot say/,
+  );
+  refused([{ a: { type: "string", minimum: 1 } }], /field a: found attribute minimum; expected one of .*between/);
+  refused(
+    [{ a: { type: "integer", gt: 0, default: 0 } }],
+    /schema at properties\.a: its default breaks its own rules: found 0; expected more than 0/,
   );
   refused({ type: "objekt" }, /schema: found type "objekt"; expected one of null, boolean/);
   refused(

@@ -15,8 +15,13 @@ export interface SchemaError {
 
 /** Everything that is wrong with a configuration. Values that the schema calls x-secret are not shown. */
 export function checkConfig(schema: Schema, config: unknown): SchemaError[] {
+  return checkPart(schema, schema, config);
+}
+
+/** Everything that is wrong with a value of a part of a schema; references lead into the whole. */
+export function checkPart(root: Schema, schema: unknown, value: unknown): SchemaError[] {
   const errors: SchemaError[] = [];
-  new Check(schema, errors).value(schema, config, { path: "", secret: false });
+  new Check(root, errors).value(schema, value, { path: "", secret: false });
   return errors;
 }
 

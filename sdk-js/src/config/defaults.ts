@@ -3,7 +3,12 @@ import { itemSchema, parts, propertySchemas, type Schema } from "./parts.js";
 
 /** A copy of a configuration with the schema's defaults at every depth. A null that the schema does not allow counts as absent. */
 export function withDefaults(schema: Schema, config: unknown): unknown {
-  return fill(schema, schema, structuredClone(config));
+  return fillPart(schema, schema, config);
+}
+
+/** The same for a part of a schema; references lead into the whole. */
+export function fillPart(root: Schema, schema: unknown, value: unknown): unknown {
+  return fill(root, schema, structuredClone(value));
 }
 
 function fill(root: Schema, schema: unknown, value: unknown): unknown {

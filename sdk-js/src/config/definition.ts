@@ -1,4 +1,6 @@
 import { isPlainObject } from "../runtime/msgpack_write.js";
+import { checkPart } from "./check.js";
+import { fillPart } from "./defaults.js";
 import { join, resolveRef, type Schema } from "./parts.js";
 
 const TYPES = ["null", "boolean", "object", "array", "number", "string", "integer"];
@@ -39,7 +41,10 @@ function fault(root: Schema, schema: unknown, path: string): string | null {
     const found = fault(root, sub, join(path, step));
     if (found !== null) return found;
   }
-  return null;
+  if (schema.default === undefined) return null;
+  const [wrong] = checkPart(root, schema, fillPart(root, schema, schema.default));
+  if (wrong === undefined) return null;
+  return `${where}: its default breaks its own rules: ${wrong.path === "" ? "" : `${wrong.path}: `}${wrong.message}`;
 }
 
 /** The schemas inside of a schema, each with its place. */

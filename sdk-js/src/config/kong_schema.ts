@@ -14,12 +14,18 @@ type JsonSchema = Record<string, unknown>;
 const TYPES = ["string", "number", "integer", "boolean", "array", "set", "map", "record"];
 const UUID = "^[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$";
 
-/** Attributes that mean nothing for the check of a value. */
-const PASSED_OVER = ["required", "description", "err", "type", "elements", "fields", "keys", "values", "default"];
+/** Attributes that are read with the type. */
+const OF_TYPE = ["required", "description", "type", "elements", "fields", "keys", "values", "default"];
+
+/** Attributes that say how Kong stores or shows a field, and nothing about its values. */
+const IGNORED = ["abstract", "auto", "deprecation", "err", "immutable", "indexed", "legacy", "nilable", "unique"];
+
+/** Attributes that only Lua can say. */
+const IMPOSSIBLE = ["custom_validator", "entity_checks", "fn", "shorthand_fields", "transformations"];
 
 /**
- * Translates Kong's schema language to JSON Schema 2020-12. A text without len_min may not be empty, and a required record without a
- * default is there with the defaults of its fields, as in Kong.
+ * Translates Kong's schema language to JSON Schema 2020-12. A text without len_min may not be empty, and a required record whose fields
+ * need not be given is there with their defaults, as in Kong.
  *
  * @throws PluginError that names the field, what was found and what was expected.
  */
@@ -41,7 +47,8 @@ function recordSchema(fields: unknown, path: string): JsonSchema {
     const at = path === "" ? name : `${path}.${name}`;
     if (Object.hasOwn(properties, name)) return fail(at, "it twice", "each name once");
     properties[name] = fieldSchema(attributes, at);
-    if (isPlainObject(attributes) && attributes.required === true) required.push(name);
+    const wanted = isPlainObject(attributes) && attributes.required === true;
+    if (wanted && properties[name].default === undefined) required.push(name);
   }
   return { type: "object", properties, ...(required.length > 0 && { required }), additionalProperties: false };
 }
@@ -55,11 +62,13 @@ function fieldSchema(attributes: unknown, path: string): JsonSchema {
   }
   const schema = typeSchema(type, attributes, path);
   if (typeof description === "string") schema.description = description;
-  if (attributes.default !== undefined) schema.default = attributes.default;
-  else if (type === "record" && required === true) schema.default = {};
+  if ((attributes.default ?? null) !== null) schema.default = attributes.default;
+  else if (type === "record" && required === true && schema.required === undefined) schema.default = {};
   for (const [name, value] of Object.entries(attributes)) {
-    if (PASSED_OVER.includes(name)) continue;
+    if (OF_TYPE.includes(name) || IGNORED.includes(name)) continue;
     const translate = ATTRIBUTES[name];
+    if (IMPOSSIBLE.includes(name))
+      return fail(path, `attribute ${name}, which JSON Schema cannot say`, "a check in the constructor");
     if (translate === undefined) return fail(path, `attribute ${name}`, `one of ${KNOWN}`);
     translate(schema, value, path);
   }
@@ -147,7 +156,7 @@ const ATTRIBUTES: Readonly<Record<string, Translate>> = {
   },
 };
 
-const KNOWN = [...PASSED_OVER, ...Object.keys(ATTRIBUTES)].sort().join(", ");
+const KNOWN = [...OF_TYPE, ...Object.keys(ATTRIBUTES)].sort().join(", ");
 
 /** Adds a condition beside those that are there. */
 function addPattern(schema: JsonSchema, pattern: string): void {
