@@ -14,7 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"syscall"
+	"time"
 
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/proto/vectors"
@@ -36,7 +36,6 @@ type kit struct {
 func startKit(column string, command []string, reports *reports) (*kit, error) {
 	k := &kit{column: column, reports: reports, cmd: exec.Command(command[0], command[1:]...)}
 	k.cmd.Stderr = os.Stderr
-	k.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var err error
 	if k.input, err = k.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -58,6 +57,7 @@ func (k *kit) settle(context.Context) error { return nil }
 
 func (k *kit) close() error {
 	_ = k.input.Close()
+	defer time.AfterFunc(patience, func() { _ = k.cmd.Process.Kill() }).Stop()
 	if err := k.cmd.Wait(); err != nil {
 		return fmt.Errorf("the program of %s: %w", k.column, err)
 	}
@@ -103,7 +103,7 @@ func (k *kit) run(ctx context.Context, v *vectors.Vector) (*vectors.Run, []error
 	if err != nil {
 		return nil, []error{err}
 	}
-	answer, err := k.ask(task)
+	answer, err := k.ask(ctx, task)
 	if err != nil {
 		return nil, []error{err}
 	}
@@ -158,13 +158,15 @@ func newTask(v *vectors.Vector, config []byte) (*kitTask, error) {
 	return t, err
 }
 
-func (k *kit) ask(task *kitTask) (*kitAnswer, error) {
+// ask gives the program one task. One that does not answer in time is killed, which fails the tasks behind it too.
+func (k *kit) ask(ctx context.Context, task *kitTask) (*kitAnswer, error) {
 	line, err := json.Marshal(task)
 	if err != nil {
 		return nil, err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	defer context.AfterFunc(ctx, func() { _ = k.cmd.Process.Kill() })()
 	if _, err := k.input.Write(append(line, '\n')); err != nil {
 		return nil, fmt.Errorf("the program of %s has ended: %w", k.column, err)
 	}
