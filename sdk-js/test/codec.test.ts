@@ -49,7 +49,7 @@ test("free values survive both ways", () => {
   );
 });
 
-test("false, null, the empty list and the empty map keep their types", () => {
+test("lesson 11: false, null, the empty list and the empty map keep their types", () => {
   const v = {
     no: false,
     nothing: null,

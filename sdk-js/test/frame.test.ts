@@ -15,7 +15,7 @@ const frames = fc.array(fc.tuple(fc.integer({ min: 1, max: 10 }), fc.nat(), fc.u
   maxLength: 12,
 });
 
-test("frames are the same however the bytes are cut", () => {
+test("lesson 12: frames are the same however the bytes are cut", () => {
   fc.assert(
     fc.property(frames, fc.array(fc.integer({ min: 1, max: 70 }), { minLength: 1 }), (list, cuts) => {
       const bytes = Buffer.concat(list.map(([type, id, body]) => frame(type, id, body)));

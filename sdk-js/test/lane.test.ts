@@ -45,7 +45,7 @@ test("hello, a call and its outcome", async (t) => {
   assert.deepEqual([status, error, ops], [0, null, [[1, "X-A", [Uint8Array.from(Buffer.from("Ada"))]]]]);
 });
 
-test("one byte at a time", async (t) => {
+test("lesson 12: one byte at a time", async (t) => {
   const host = await HostDriver.raw(await serve(t, (k) => k.response.setStatus(200 + k.request.getPort())));
   t.after(() => host.close());
   const { bytes, outcome } = host.prepare({ request: { port: 7 } });

@@ -285,7 +285,7 @@ test("log.set_serialize_value and serialize", async () => {
   );
 });
 
-test("the PDK refuses use after the handler returned", async () => {
+test("lesson 22: the PDK refuses use after the handler returned", async () => {
   let kept: PDK | undefined;
   await run((k) => {
     kept = k;

@@ -132,7 +132,7 @@ test("many headers", async () => {
   );
 });
 
-test("header bytes that are no UTF-8 come back as they were", async () => {
+test("lesson 24: header bytes that are no UTF-8 come back as they were", async () => {
   const { ops } = await run(
     (k) => k.service.request.setHeader("x-back", k.request.getHeader("x-latin") ?? ""),
     headers(["x-latin", "caf\udce9"]),

@@ -191,7 +191,7 @@ test("exit: wrong arguments fail the handler and do not exit", async () => {
   }
 });
 
-test("what was written before an exit stays, what comes after it does not exist", async () => {
+test("lesson 23: what was written before an exit stays, what comes after it does not exist", async () => {
   const { ops } = await run((k) => {
     k.response.setHeader("X-P", "1");
     const inner = (): void => {

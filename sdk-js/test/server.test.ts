@@ -20,6 +20,7 @@ import {
 import { definePlugin } from "../src/plugin.js";
 import { parseListen } from "../src/runtime/address.js";
 import { definitionOf, healthDefinition } from "../src/runtime/control.js";
+import { decodeValue } from "../src/runtime/msgpack_read.js";
 import { encodeValue } from "../src/runtime/msgpack_write.js";
 import { PluginServer } from "../src/server.js";
 import { HostDriver, headerOf } from "./host_driver.js";
@@ -64,6 +65,14 @@ class Named {
     kong.response.setHeader("x-seen", `${kong.request.getHeader("x-latin")} ${kong.response.getHeader("server")}`);
     kong.ctx.shared.set("k", [kong.ctx.shared.get("k"), kong.router.getRoute()?.name, 2n ** 60n]);
     kong.response.exit(418, body, { "x-bin": "\udcff" });
+  }
+  headerFilter(kong: PDK): void {
+    const { cluster, plugin, nginx, client } = kong;
+    const seen = [cluster.getId(), plugin.getId(), nginx.getTls1VersionStr(), client.getConsumerGroup()?.name];
+    kong.ctx.plugin.set("seen", [...seen, kong.ctx.plugin.get("before")]);
+    kong.cache.set("k", 1, 2);
+    kong.telemetry.log("named", {}, "test", "m");
+    kong.tracing.startSpan("work");
   }
   bodyFilter(_kong: PDK, chunk: Uint8Array, last: boolean): Uint8Array | null {
     return last ? Buffer.concat([chunk, Buffer.from("!")]) : null;
@@ -141,7 +150,7 @@ test("Describe tells plugins, schema and data planes", async (t) => {
   const [p] = d.plugins;
   assert.deepEqual(
     [p?.name, p?.version, p?.priority, p?.phases, p?.authenticates, p?.needs],
-    ["named", "1.2.3", -7, ["access", "response", "body_filter"], true, ["request_body"]],
+    ["named", "1.2.3", -7, ["access", "response", "header_filter", "body_filter"], true, ["request_body"]],
   );
   assert.deepEqual(JSON.parse(Buffer.from(p?.configSchema ?? []).toString()), PLUGIN.schema);
   assert.deepEqual(
@@ -259,7 +268,11 @@ class GrpcHost {
       this.#wake();
     });
     this.stream.on("error", () => this.#wake());
-    this.send(0, { case: "hello", value: { version: 1, nodeId: "n", maxBody: 1n << 23n, maxShared: 1n << 16n } });
+    const limits = { maxBody: 1n << 23n, maxShared: 1n << 16n };
+    this.send(0, {
+      case: "hello",
+      value: { version: 1, nodeId: "n", clusterId: "c-1", telemetryLogs: true, ...limits },
+    });
   }
 
   send(callId: number, message: MessageInitShape<typeof DispatchRequestSchema>["message"]): void {
@@ -348,6 +361,37 @@ test("carrier grpc: the same call, question, log line and outcome", async (t) =>
   });
   const filtered = await host.next("outcome");
   assert.deepEqual(Buffer.from(filtered.body?.content.value as Uint8Array).toString(), "x!");
+});
+
+test("carrier grpc: TLS, groups, ctx.plugin, the plugin's id and operations with a list of arguments", async (t) => {
+  const served = await serve(t);
+  const config = Buffer.from('{"name": "grpc"}');
+  await served.call(configure, { instanceId: 1n, plugin: "named", config, recordId: "p-1" });
+  const host = new GrpcHost(served.client);
+  t.after(() => host.stream.cancel());
+  host.send(1, {
+    case: "call",
+    value: {
+      instance: 1n,
+      phase: 4,
+      request: REQUEST,
+      response: { status: 200 },
+      serviceResponse: { status: 200, sameHeaders: true },
+      plugin: [{ key: "before", value: encodeValue("kept") }],
+      tls: { version: "TLSv1.3", cipher: "c", clientVerify: "NONE" },
+      groups: [{ id: "g", name: "gold" }],
+    },
+  });
+  const { failed, operations } = await host.next("outcome");
+  assert.equal(failed, false);
+  const found = operations.map(({ code, value }) => [code, decodeValue(value ?? encodeValue(null))] as const);
+  const [kept, cached, told, span] = found;
+  assert.deepEqual(kept, [51, ["c-1", "p-1", "TLSv1.3", "gold", "kept"]]);
+  assert.equal(Buffer.from(operations[0]?.name ?? []).toString(), "seen");
+  assert.deepEqual(cached, [92, ["k", 1, 2]]);
+  assert.deepEqual(told, [91, ["named", {}, "test", "m", null]]);
+  const [code, [record] = []] = (span ?? []) as [number?, [{ name: string }]?];
+  assert.deepEqual([code, record?.name], [90, "work"]);
 });
 
 test("carrier grpc: failures, and goaway for what breaks the protocol", async (t) => {
