@@ -60,7 +60,7 @@ func TestAuthentication(t *testing.T) {
 					route("/sneak/open/"+l.name, "{name: sneak-"+l.name+", fail_mode: open}"))
 			}
 			entities := routes(up.URL, list...) + "consumers: [{username: ada, plugins: [{name: request-transformer, config: {add: {headers: ['x-for:ada']}}}]}, {username: bob}]\n"
-			g := launch{settings: settings{"plugin_servers": patient(carrier)}, entities: entities}.start(t)
+			g := launch{settings: settings{"plugin_servers": testServers(carrier)}, entities: entities}.start(t)
 			for _, l := range languages {
 				g.get(t, "/login/"+l.name).want(t, 401)
 				g.get(t, "/login/"+l.name, "X-User", "eve").want(t, 401)
@@ -128,7 +128,7 @@ func TestOverload(t *testing.T) {
 }
 
 func testOverload(t *testing.T, upstream, carrier string) {
-	s := testServer("python", carrier).with("timeout", "30s", "max_in_flight", 2)
+	s := testServer("python", carrier).with("max_in_flight", 2)
 	dir := t.TempDir()
 	slow := fmt.Sprintf("{name: fault-async-python, config: {do: hold, dir: %s}}", dir)
 	g := launch{settings: settings{"plugin_servers": []server{s}}, entities: routes(upstream, route("/slow", slow), route("/quick", "{name: fault-python}"))}.start(t)
@@ -146,7 +146,7 @@ func testOverload(t *testing.T, upstream, carrier string) {
 }
 
 // Values keep their types through ctx.shared from one language to another and back.
-func TestSharedValues(t *testing.T) {
+func TestLesson11SharedValues(t *testing.T) {
 	t.Parallel()
 	up := echoUpstream(t)
 	samples := []string{
@@ -167,7 +167,7 @@ func TestSharedValues(t *testing.T) {
 					}
 				}
 			}
-			g := launch{settings: settings{"plugin_servers": patient(carrier)}, entities: routes(up.URL, list...)}.start(t)
+			g := launch{settings: settings{"plugin_servers": testServers(carrier)}, entities: routes(up.URL, list...)}.start(t)
 			for _, path := range paths {
 				for _, sample := range samples {
 					e := g.get(t, path, "X-Sample", sample).want(t, 200).echo(t)

@@ -108,7 +108,7 @@ func (g *gateway) raw(t *testing.T, text string) (*answer, error) {
 }
 
 // Header values are bytes: what is no UTF-8, empty, or there twice comes through three languages as it was.
-func TestHeaderBytes(t *testing.T) {
+func TestLesson24HeaderBytes(t *testing.T) {
 	t.Parallel()
 	for _, carrier := range carriers {
 		t.Run(carrier, func(t *testing.T) {

@@ -85,7 +85,7 @@ func TestFiltersOfEveryAnswer(t *testing.T) {
 }
 
 // An exit ends the access phase: what comes later in it does not run, and the upstream is not asked.
-func TestExitEndsTheChain(t *testing.T) {
+func TestLesson23ExitEndsTheChain(t *testing.T) {
 	t.Parallel()
 	for _, l := range languages {
 		t.Run(l.name, func(t *testing.T) {

@@ -103,8 +103,8 @@ func anyValue(depth int) *rapid.Generator[any] {
 	return rapid.OneOf(append(scalars, rapid.SliceOfN(inner, 0, 4).AsAny(), rapid.MapOfN(rapid.String(), inner, 0, 4).AsAny())...)
 }
 
-// TestValuesSurvive is lesson 11: what was set is what is read, in the handler and in the next one.
-func TestValuesSurvive(t *testing.T) {
+// What was set is what is read, in the handler and in the next one.
+func TestLesson11ValuesSurvive(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := newTester()
 		r.node.MaxShared = 0

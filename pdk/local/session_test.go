@@ -228,7 +228,7 @@ func TestMissingHandler(t *testing.T) {
 	}
 }
 
-func TestUseAfterTheHandlerEnded(t *testing.T) {
+func TestLesson22UseAfterTheHandlerEnded(t *testing.T) {
 	r := newTester().headers("x-a", "1")
 	var kept *pdk.PDK
 	r.access(t, func(k *pdk.PDK) { kept = k })
@@ -254,7 +254,7 @@ func TestUseAfterTheHandlerEnded(t *testing.T) {
 	}
 }
 
-func TestExitSeals(t *testing.T) {
+func TestLesson23ExitSeals(t *testing.T) {
 	r := newTester()
 	sealed := 0
 	r.call.Facts, r.call.Phase = r.facts, pdk.PhaseAccess.Code()

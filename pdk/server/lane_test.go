@@ -220,7 +220,7 @@ func TestAuthenticate(t *testing.T) {
 	})
 }
 
-func TestValuesSurvive(t *testing.T) { // lesson 11
+func TestLesson11ValuesSurvive(t *testing.T) {
 	values := map[string]any{
 		"true": true, "false": false, "zero": int64(0), "float": 0.5, "text": "", "bytes": []byte{0, 0xff}, "list": []any{}, "map": map[string]any{},
 		"latin": "caf\xe9",
@@ -390,7 +390,7 @@ func TestTooMuch(t *testing.T) {
 	})
 }
 
-func TestConcurrentUseOfOneHandle(t *testing.T) { // lesson 22
+func TestLesson22ConcurrentUseOfOneHandle(t *testing.T) {
 	carriers(t, func(t *testing.T, f *fixture) {
 		f.probe(1, "hammer", "m")
 		l := f.lane()
@@ -598,8 +598,8 @@ func TestManyCallersOnManyLanes(t *testing.T) { // RN4
 	})
 }
 
-// TestFraming cuts the stream in every way: lesson 12.
-func TestFraming(t *testing.T) {
+// The stream is cut in every way.
+func TestLesson12Framing(t *testing.T) {
 	f := start(t, "msgpack")
 	f.probe(1, "mark", "a")
 	stream := func() []byte {

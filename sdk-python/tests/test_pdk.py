@@ -711,7 +711,7 @@ class TestExit:
 
         assert send(handler).body == b"inner"
 
-    def test_swallowed(self) -> None:  # lesson 23
+    def test_lesson_23_swallowed(self) -> None:
         seen: list[str] = []
 
         def handler(kong: outrigger.PDK) -> None:
@@ -910,7 +910,7 @@ class TestLife:
             with pytest.raises(PhaseError, match="called after its handler has ended"):
                 use(kept[0])
 
-    def test_threads(self) -> None:  # lesson 22
+    def test_lesson_22_threads(self) -> None:
         def handler(kong: outrigger.PDK) -> None:
             def work(number: int) -> None:
                 for i in range(50):

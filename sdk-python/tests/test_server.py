@@ -116,7 +116,7 @@ class TestCalls:
         assert lane.call(do("mark", instance=99))[1][0] == "unknown_instance"
         assert lane.call(do("mark", phase="rewrite"))[1][0] == "wrong_phase"
 
-    def test_values_and_bytes_survive(self, lane: AnyLane) -> None:  # lessons 11, 16, 24
+    def test_lesson_11_24_values_and_bytes_survive(self, lane: AnyLane) -> None:
         for value in (None, False, True, 0, 1.5, "", "v", b"", b"\x00\xff", [], {}, [1, "a", None], {"a": {"b": None}}, 2**63, -1):
             outcome = lane.call(do("echo", more=[("x-raw", b"caf\xe9")], shared={"value": value}))
             assert outcome[0] == 0, outcome
@@ -248,7 +248,7 @@ class TestExits:
 
 
 class TestLife:
-    def test_use_after_return(self, lane: AnyLane) -> None:  # lesson 22
+    def test_lesson_22_use_after_return(self, lane: AnyLane) -> None:
         assert lane.call(do("keep"))[0] == 0
         found = set_headers(lane.call(do("use_kept")))
         assert found == {"X-Error": "wrong_phase: request.get_header: called after its handler has ended"}
@@ -404,7 +404,7 @@ class TestHostilePeers:
             for i in range(5):
                 other.call(do("open", b"/?gate=lost%d" % i))
 
-    def test_one_byte_writes(self, server: PluginServer) -> None:  # lesson 12
+    def test_lesson_12_one_byte_writes(self, server: PluginServer) -> None:
         with server.lane() as slow:
             pending = slow.pending[1000] = Pending()
             for byte in frame(CALL, 1000, pack(do("mark"))):
