@@ -171,7 +171,7 @@ func TestGroupsThatPluginsSet(t *testing.T) {
 	if got := chosen(p.For(consC, set("gb")...), "y"); got != 5 {
 		t.Errorf("the consumer's own record: %d", got)
 	}
-	if p.For(nil, set("gb")...) != p.For(nil, set("gb")...) || p.For(nil, set("other")...) != p {
+	if first, second := p.For(nil, set("gb")...), p.For(nil, set("gb")...); first != second || p.For(nil, set("other")...) != p {
 		t.Error("a variant is built anew, or without need")
 	}
 }
