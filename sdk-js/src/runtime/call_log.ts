@@ -109,7 +109,7 @@ export class LogCall extends ContextCall {
 
   tracingStartSpan(name: string, attributes: Record<string, unknown> | null): Span {
     const fn = F.tracingStartSpan;
-    this.textArg(fn, "name", name);
+    if (typeof name !== "string") throw this.argError(fn, `name is ${kindOf(name)}; expected text`);
     if (attributes !== null && !isPlainObject(attributes)) {
       throw this.argError(fn, `attributes is ${kindOf(attributes)}; expected an object`);
     }
