@@ -36,7 +36,7 @@ func TestLesson16RequestBodiesByteForByte(t *testing.T) {
 	for _, carrier := range carriers {
 		t.Run(carrier, func(t *testing.T) {
 			t.Parallel()
-			g := launch{settings: settings{"plugin_servers": patient(carrier)}, entities: routes(up.URL, list...)}.start(t)
+			g := launch{settings: settings{"plugin_servers": testServers(carrier)}, entities: routes(up.URL, list...)}.start(t)
 			post := func(path string, body []byte, chunked bool, headers ...string) (int, string) {
 				t.Helper()
 				r, err := http.NewRequest("POST", g.url(path), bytes.NewReader(body))

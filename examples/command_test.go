@@ -71,7 +71,7 @@ func TestCommandLine(t *testing.T) {
 		{args: []string{"run", "--listen"}, code: 2, parts: []string{"--listen", "needs a value"}},
 		{args: []string{"run", "--listen=127.0.0.1:0", "--listen=127.0.0.1:0"}, code: 2, parts: []string{"given twice"}},
 		{args: []string{"run", "gateway.yaml"}, code: 2, parts: []string{`"gateway.yaml"`, "--config"}},
-		{args: []string{"rum"}, code: 2, parts: []string{`unknown command "rum"`, "run, check"}},
+		{args: []string{"rum"}, code: 2, parts: []string{`unknown command "rum"`, "run, dev, check"}},
 		{args: []string{"run", "--listen", "8000"}, code: 1, parts: []string{"--listen", `"8000"`, "127.0.0.1:8000"}},
 		{args: []string{"run", "--settings", "/nowhere/outrigger.yaml"}, code: 1, parts: []string{"/nowhere/outrigger.yaml"}},
 		{args: []string{"run", "--config", "/nowhere/gateway.yaml", "--listen=127.0.0.1:0"}, code: 1, parts: []string{"/nowhere/gateway.yaml"}},

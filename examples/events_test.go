@@ -109,7 +109,7 @@ func TestServerSentEventsArriveAtOnce(t *testing.T) {
 			list = append(list, route("/"+l.name, "{name: pieces-"+l.name+"}"))
 		}
 		up := serve(t, func(w http.ResponseWriter, r *http.Request) { sources[r.URL.Path].ServeHTTP(w, r) })
-		g := launch{binary: built.plain, settings: settings{"plugin_servers": patient(carrier)}, entities: routes(up.URL, list...)}.start(t)
+		g := launch{binary: built.plain, settings: settings{"plugin_servers": testServers(carrier)}, entities: routes(up.URL, list...)}.start(t)
 		for _, l := range languages {
 			_, in := subscribe(t, g, "/"+l.name)
 			took := make([]time.Duration, events)
@@ -151,7 +151,7 @@ func TestLesson17HeaderEditsNeverBuffer(t *testing.T) {
 				}
 			}
 			up := serve(t, func(w http.ResponseWriter, r *http.Request) { sources[r.URL.Path].ServeHTTP(w, r) })
-			g := launch{settings: settings{"plugin_servers": patient(carrier)}, entities: routes(up.URL, list...)}.start(t)
+			g := launch{settings: settings{"plugin_servers": testServers(carrier)}, entities: routes(up.URL, list...)}.start(t)
 			for path, source := range sources {
 				resp, in := subscribe(t, g, path) // the head comes before any event
 				if resp.StatusCode != 299 || resp.Header.Get("X-Fault") != "left" {
@@ -191,7 +191,7 @@ func TestResponseBodiesAreBufferedOnRequest(t *testing.T) {
 				}
 				list = append(list, route("/buffer/"+l.name, "{name: pieces-"+l.name+", config: {buffer: true}}"))
 			}
-			g := launch{settings: settings{"plugin_servers": patient(carrier)}, entities: routes(up.URL, list...)}.start(t)
+			g := launch{settings: settings{"plugin_servers": testServers(carrier)}, entities: routes(up.URL, list...)}.start(t)
 			for _, l := range languages {
 				for _, kind := range []string{"whole", "need-whole"} {
 					for range 2 { // the second call may carry what the first one asked for

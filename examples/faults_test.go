@@ -50,15 +50,6 @@ func faultRoutes() []string {
 	return list
 }
 
-// patient gives test servers deadlines that a busy machine keeps; records set their own where the deadline is the subject.
-func patient(carrier string) []server {
-	all := testServers(carrier)
-	for i := range all {
-		all[i] = all[i].with("timeout", "30s")
-	}
-	return all
-}
-
 // However a handler ends, before, between or after its calls of the PDK, the client gets the answer of the fail mode, nothing that the handler wrote
 // stays, the next request is served, and a request that was there before is not disturbed.
 func TestLesson01HandlerThatFailsDelaysNobody(t *testing.T) {
@@ -73,7 +64,7 @@ func TestLesson01HandlerThatFailsDelaysNobody(t *testing.T) {
 				dirs[p.plugin] = t.TempDir()
 				list = append(list, route("/"+p.plugin+"/hold", fmt.Sprintf("{name: %s, timeout: 60s, config: {do: hold, dir: %s}}", p.plugin, dirs[p.plugin])))
 			}
-			g := launch{settings: settings{"plugin_servers": patient(carrier)}, entities: routes(up.URL, list...)}.start(t)
+			g := launch{settings: settings{"plugin_servers": testServers(carrier)}, entities: routes(up.URL, list...)}.start(t)
 			pids := map[string]int{}
 			for _, l := range languages {
 				pids[l.name] = g.serverPID(t, l.name)
@@ -155,7 +146,7 @@ func TestFaultsByPhase(t *testing.T) {
 			for _, l := range languages {
 				add("fault-response-"+l.name, "response")
 			}
-			g := launch{settings: settings{"plugin_servers": patient(carrier)}, entities: routes(up.URL, list...)}.start(t)
+			g := launch{settings: settings{"plugin_servers": testServers(carrier)}, entities: routes(up.URL, list...)}.start(t)
 			for _, p := range faultPlugins {
 				testFaultIn(t, g, p.plugin, "header_filter", 590)
 				testFaultIn(t, g, p.plugin, "log", 200)
@@ -214,7 +205,7 @@ func TestDeath(t *testing.T) {
 		}
 		list = append(list, route("/alive/"+l.name, fmt.Sprintf("{name: fault-%s, config: {do: exit}}", l.name)))
 	}
-	g := launch{settings: settings{"plugin_servers": patient("msgpack")}, entities: routes(up.URL, list...)}.start(t)
+	g := launch{settings: settings{"plugin_servers": testServers("msgpack")}, entities: routes(up.URL, list...)}.start(t)
 	for _, l := range languages {
 		for mode, status := range map[string]int{"closed": 500, "open": 200} {
 			pid := g.serverPID(t, l.name)

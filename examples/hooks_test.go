@@ -47,7 +47,7 @@ func testHooks(t *testing.T, upstream, carrier string) {
 		}
 		return routes(upstream, list...)
 	}
-	g := launch{settings: settings{"plugin_servers": patient(carrier)}, entities: entities("old")}.start(t)
+	g := launch{settings: settings{"plugin_servers": testServers(carrier)}, entities: entities("old")}.start(t)
 	want := func(mark string, expected ...string) {
 		t.Helper()
 		eventually(t, patience, fmt.Sprintf("%s to tell %q", mark, expected), func() (bool, string) {
@@ -110,7 +110,7 @@ func TestHeaderFilterWrites(t *testing.T) {
 			for _, l := range languages {
 				add("fault-response-"+l.name, "response")
 			}
-			g := launch{settings: settings{"plugin_servers": patient(carrier)}, entities: routes(up.URL, list...)}.start(t)
+			g := launch{settings: settings{"plugin_servers": testServers(carrier)}, entities: routes(up.URL, list...)}.start(t)
 			for _, path := range paths {
 				a := g.get(t, path).want(t, 299)
 				a.wantHeader(t, "X-Fault", "left").wantHeader(t, "X-Up", "one", "two", "more").wantHeader(t, "X-Gone").wantHeader(t, "X-Stays", "1")
@@ -134,7 +134,7 @@ func TestRewriteIsGlobal(t *testing.T) {
 				record := fmt.Sprintf("{name: %s, config: {do: raise, phase: rewrite}}", p.plugin)
 				global, onRoute = append(global, record), append(onRoute, record)
 			}
-			g := launch{settings: settings{"plugin_servers": patient(carrier)}, entities: routes(up.URL, route("/", onRoute...))}.start(t)
+			g := launch{settings: settings{"plugin_servers": testServers(carrier)}, entities: routes(up.URL, route("/", onRoute...))}.start(t)
 			g.get(t, "/").want(t, 200)
 			for _, record := range global {
 				g.reload(t, routes(up.URL, route("/"))+"plugins: ["+record+"]\n")

@@ -24,7 +24,7 @@ func TestLesson02SlowHandlersOverlap(t *testing.T) {
 				list = append(list, route("/"+p.plugin+"/slow", fmt.Sprintf("{name: %s, timeout: 60s, config: {do: hold, dir: %s}}", p.plugin, dirs[p.plugin])),
 					route("/"+p.plugin+"/quick", fmt.Sprintf("{name: %s}", p.plugin)))
 			}
-			g := launch{settings: settings{"plugin_servers": patient(carrier)}, entities: routes(up.URL, list...)}.start(t)
+			g := launch{settings: settings{"plugin_servers": testServers(carrier)}, entities: routes(up.URL, list...)}.start(t)
 			for _, p := range faultPlugins {
 				slow := holdAt(t, g, "/"+p.plugin+"/slow", dirs[p.plugin], 4)
 				for range 5 {
@@ -98,7 +98,7 @@ func TestLesson03FailedPromiseIsNoSuccess(t *testing.T) {
 			}
 			list = append(list, route("/login", "{name: login-js, config: {do: raise}}"))
 			entities := routes(up.URL, list...) + "consumers: [{username: ada}]\n"
-			g := launch{settings: settings{"plugin_servers": []server{testServer("js", carrier).with("timeout", "30s")}}, entities: entities}.start(t)
+			g := launch{settings: settings{"plugin_servers": []server{testServer("js", carrier)}}, entities: entities}.start(t)
 			pid := g.serverPID(t, "js")
 			g.get(t, "/login", "X-User", "ada").want(t, 500)
 			for _, plugin := range []string{"fault-js", "fault-async-js"} {
@@ -132,7 +132,7 @@ func TestLesson04PanicFailsOneCall(t *testing.T) {
 			for _, do := range ends {
 				list = append(list, route("/"+do, "{name: fault-go, config: {do: "+do+"}}"))
 			}
-			g := launch{settings: settings{"plugin_servers": []server{testServer("go", carrier).with("timeout", "30s")}}, entities: routes(up.URL, list...)}.start(t)
+			g := launch{settings: settings{"plugin_servers": []server{testServer("go", carrier)}}, entities: routes(up.URL, list...)}.start(t)
 			pid := g.serverPID(t, "go")
 			others := holdAt(t, g, "/hold", dir, 4)
 			for range 5 {
@@ -169,7 +169,7 @@ func TestLesson07OneFailureSemantics(t *testing.T) {
 	}
 	seen := map[string]map[string]string{} // by end and fail mode: who ended so, and what it looked like
 	for _, carrier := range carriers {
-		g := launch{settings: settings{"plugin_servers": patient(carrier)}, entities: routes(up.URL, list...)}.start(t)
+		g := launch{settings: settings{"plugin_servers": testServers(carrier)}, entities: routes(up.URL, list...)}.start(t)
 		for _, p := range faultPlugins {
 			for _, do := range ends {
 				for _, mode := range []string{"closed", "open"} {

@@ -19,7 +19,7 @@ func TestLesson18LogLinesSayWhereTheyComeFrom(t *testing.T) {
 					list = append(list, route("/"+p.plugin+"/"+do, "{name: "+p.plugin+", instance_name: my-"+p.plugin+"-"+do+", config: {do: "+do+"}}"))
 				}
 			}
-			g := launch{settings: settings{"plugin_servers": patient(carrier), "log_level": "debug"}, entities: routes(up.URL, list...)}.start(t)
+			g := launch{settings: settings{"plugin_servers": testServers(carrier), "log_level": "debug"}, entities: routes(up.URL, list...)}.start(t)
 			for _, p := range faultPlugins {
 				mark := g.log.mark()
 				id := g.get(t, "/"+p.plugin+"/log").want(t, 200).header.Get("X-Kong-Request-Id")
@@ -43,7 +43,7 @@ func TestLesson18LogLinesSayWhereTheyComeFrom(t *testing.T) {
 		})
 	}
 	// Below the log level nothing is written.
-	g := launch{settings: settings{"plugin_servers": patient("msgpack"), "log_level": "warn"}, entities: routes(up.URL, route("/", "{name: fault-go, config: {do: log}}", "{name: fault-python, config: {do: log}}", "{name: fault-js, config: {do: log}}"))}.start(t)
+	g := launch{settings: settings{"plugin_servers": testServers("msgpack"), "log_level": "warn"}, entities: routes(up.URL, route("/", "{name: fault-go, config: {do: log}}", "{name: fault-python, config: {do: log}}", "{name: fault-js, config: {do: log}}"))}.start(t)
 	g.get(t, "/").want(t, 200)
 	for _, name := range []string{"fault-go", "fault-python", "fault-js"} {
 		for _, level := range levels[3:] {

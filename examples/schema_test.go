@@ -88,7 +88,7 @@ func TestLesson20Defaults(t *testing.T) {
 		list = append(list, route("/few/"+l.name, "{name: strict-"+l.name+", config: {token: long-enough}}"),
 			route("/many/"+l.name, "{name: strict-"+l.name+", config: {token: long-enough, mode: strict, limit: 10, ratio: 1, code: z, range: {high: 3}, rules: [{name: a}], limits: {a: 1}}}"))
 	}
-	g := launch{settings: settings{"plugin_servers": patient("msgpack")}, entities: routes(up.URL, list...)}.start(t)
+	g := launch{settings: settings{"plugin_servers": testServers("msgpack")}, entities: routes(up.URL, list...)}.start(t)
 	for path, want := range map[string]string{
 		"/few/":  `{"code":"abc","limit":5,"limits":{},"mode":"loose","range":{"high":10,"low":0},"ratio":0.5,"rules":[],"token":""}`,
 		"/many/": `{"code":"z","limit":10,"limits":{"a":1},"mode":"strict","range":{"high":3,"low":0},"ratio":1,"rules":[{"name":"a"}],"token":""}`,
