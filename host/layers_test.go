@@ -41,6 +41,9 @@ var layers = []layer{
 	{"pdk/pdktest", slices.Concat(pdkWire, []string{"pdk/schema"}), nil},
 	{"pdk/conformance", []string{"pdk", "proto/vectors"}, nil},
 	{"pdk/conformance/server", []string{"pdk/conformance", "pdk/server"}, nil},
+	{"pdk/kongcompat/server", []string{"pdk", "pdk/kongcompat", "pdk/server"}, nil},
+	{"pdk/kongcompat/internal/plugins/...", []string{"pdk/kongcompat/..."}, nil},
+	{"pdk/kongcompat/...", []string{"pdk", "pdk/kongcompat/..."}, nil},
 	{"pdk/server", []string{"pdk", "pdk/local", "pdk/schema", "proto/..."}, append([]string{"golang.org/x/sys/"}, grpcMods...)},
 	{"plugins/...", []string{"pdk", "plugins/..."}, nil},
 

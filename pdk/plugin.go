@@ -84,9 +84,12 @@ func (h *Handlers) Phases() Phase {
 	return p
 }
 
-// HandlersOf finds the handlers of an instance. A method with a handler's name and another signature is an error, and so is an
+// HandlersOf finds the handlers of an instance, or takes those that its own method Handlers gives. A method with a handler's name and another signature is an error, and so is an
 // instance that handles no phase.
 func HandlersOf(instance any) (Handlers, error) {
+	if in, ok := instance.(interface{ Handlers() (Handlers, error) }); ok { // it found them itself
+		return in.Handlers()
+	}
 	var h Handlers
 	var err error
 	if h.Rewrite, err = handler(instance, "Rewrite"); err != nil {

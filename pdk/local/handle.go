@@ -48,6 +48,16 @@ func (h *handle) begin(fn int) (*Session, error) {
 	return nil, h.refusal(fn)
 }
 
+// Refusal tells pdk.PDK.Refusal.
+func (h *handle) Refusal(fn int) error {
+	s, err := h.begin(fn)
+	if err != nil {
+		return err
+	}
+	s.mu.Unlock()
+	return nil
+}
+
 // refusal says why a function may not be called now. The session is locked.
 func (h *handle) refusal(fn int) *pdk.Error {
 	s, f := h.session, &pdk.Functions[fn]

@@ -60,11 +60,15 @@ var (
 
 // root makes the node of an instance as New returns it: a pointer to a struct.
 func root(instance any) (*node, reflect.Value, error) {
+	var in scope
+	if w, ok := instance.(wrapped); ok {
+		instance, in.lower = w.Configuration()
+	}
 	v := reflect.ValueOf(instance)
 	if v.Kind() != reflect.Pointer || v.IsNil() || v.Elem().Kind() != reflect.Struct {
 		return nil, v, fmt.Errorf("configuration of %T: expected a pointer to a struct, as New returns it", instance)
 	}
-	n, err := typeNode(v.Elem().Type(), nil)
+	n, err := typeNode(v.Elem().Type(), in)
 	if err != nil {
 		return nil, v, fmt.Errorf("configuration of %T: %w", instance, err)
 	}
@@ -74,8 +78,20 @@ func root(instance any) (*node, reflect.Value, error) {
 	return n, v.Elem(), nil
 }
 
-// typeNode makes the node of a type. above are the structs around it.
-func typeNode(t reflect.Type, above []reflect.Type) (*node, error) {
+// scope is where a type stands.
+type scope struct {
+	above []reflect.Type // the structs around it
+	// lower: fields without a json name are called by their Go name in lower case, and fields that no JSON value fits are left out.
+	lower bool
+}
+
+// wrapped is an instance whose configuration is that of another value. Names are as scope says.
+type wrapped interface {
+	Configuration() (instance any, lowerCaseNames bool)
+}
+
+// typeNode makes the node of a type.
+func typeNode(t reflect.Type, in scope) (*node, error) {
 	switch {
 	case t == rawMessage || t.Implements(jsonUnmarshaler) || reflect.PointerTo(t).Implements(jsonUnmarshaler):
 		return &node{anyFormat: true, nullable: true}, nil
@@ -84,7 +100,7 @@ func typeNode(t reflect.Type, above []reflect.Type) (*node, error) {
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
-		n, err := typeNode(t.Elem(), above)
+		n, err := typeNode(t.Elem(), in)
 		if err == nil {
 			n.nullable = true
 		}
@@ -113,7 +129,7 @@ func typeNode(t reflect.Type, above []reflect.Type) (*node, error) {
 		if t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8 {
 			return &node{kind: "string", base64: true}, nil
 		}
-		elem, err := typeNode(t.Elem(), above)
+		elem, err := typeNode(t.Elem(), in)
 		if err != nil {
 			return nil, err
 		}
@@ -127,25 +143,25 @@ func typeNode(t reflect.Type, above []reflect.Type) (*node, error) {
 		if t.Key().Kind() != reflect.String {
 			return nil, fmt.Errorf("%s: keys of a map must be strings", t)
 		}
-		elem, err := typeNode(t.Elem(), above)
+		elem, err := typeNode(t.Elem(), in)
 		if err != nil {
 			return nil, err
 		}
 		return &node{kind: "map", elem: elem}, nil
 	case reflect.Struct:
-		return structNode(t, above)
+		return structNode(t, in)
 	}
 	return nil, fmt.Errorf("%s has no JSON form", t)
 }
 
 func (n *node) bound(lowest, highest float64) { n.min, n.max = &lowest, &highest }
 
-func structNode(t reflect.Type, above []reflect.Type) (*node, error) {
-	if slices.Contains(above, t) {
+func structNode(t reflect.Type, in scope) (*node, error) {
+	if slices.Contains(in.above, t) {
 		return nil, fmt.Errorf("%s contains itself", t)
 	}
 	n := &node{kind: "object"}
-	above = append(slices.Clone(above), t)
+	in.above = append(slices.Clone(in.above), t)
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
@@ -157,7 +173,7 @@ func structNode(t reflect.Type, above []reflect.Type) (*node, error) {
 				if f.Type.Kind() == reflect.Pointer {
 					return nil, fmt.Errorf("field %s: an embedded pointer is not supported, embed the struct", f.Name)
 				}
-				embedded, err := structNode(inner, above)
+				embedded, err := structNode(inner, in)
 				if err != nil {
 					return nil, err
 				}
@@ -172,9 +188,14 @@ func structNode(t reflect.Type, above []reflect.Type) (*node, error) {
 			continue
 		}
 		if name == "" {
-			name = f.Name
+			if name = f.Name; in.lower {
+				name = strings.ToLower(name)
+			}
 		}
-		child, err := typeNode(f.Type, above)
+		child, err := typeNode(f.Type, in)
+		if err != nil && in.lower {
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("field %s: %w", f.Name, err)
 		}
