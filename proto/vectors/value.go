@@ -14,16 +14,16 @@ import (
 )
 
 // Value is what a vector spells, in Go's types: nil, bool, int64, uint64 and *big.Int (only beyond the smaller ones), float64, string,
-// []byte, []any, map[string]any.
+// []byte, []any, map[string]any. A number beyond 2^53 is a float64: integers of that size are spelt {"int": …}.
 func Value(spelt any) (any, error) {
 	switch s := spelt.(type) {
 	case nil, bool, string:
 		return s, nil
 	case json.Number:
-		if n, err := strconv.ParseInt(s.String(), 10, 64); err == nil {
+		if n, err := strconv.ParseInt(s.String(), 10, 64); err == nil && n <= maxExact && n >= -maxExact {
 			return n, nil
 		}
-		return s.Float64()
+		return s.Float64() // as every language's JSON reads it
 	case []any:
 		list := make([]any, len(s))
 		for i := range s {
@@ -97,6 +97,10 @@ func Spell(v any) any {
 	case uint64:
 		if v > maxExact {
 			return map[string]any{"int": strconv.FormatUint(v, 10)}
+		}
+	case float64:
+		if v > maxExact || v < -maxExact {
+			return json.Number(strconv.FormatFloat(v, 'e', -1, 64)) // so that nobody takes it for an integer
 		}
 	case []string:
 		list := make([]any, len(v))
@@ -270,11 +274,36 @@ func compareJSON(found, want any) error {
 	if err != nil {
 		return fmt.Errorf("%q is no JSON: %w", short(string(text)), err)
 	}
-	got, err := Value(parsed)
+	got, err := natural(parsed)
 	if err != nil {
 		return err
 	}
 	return Compare(got, want)
+}
+
+// natural is what JSON says: integers of any size, and objects that are nothing but objects.
+func natural(parsed any) (any, error) {
+	var err error
+	switch v := parsed.(type) {
+	case json.Number:
+		if _, isInt := new(big.Int).SetString(v.String(), 10); isInt {
+			return special("int", v.String())
+		}
+		return v.Float64()
+	case []any:
+		for i := range v {
+			if v[i], err = natural(v[i]); err != nil {
+				return nil, err
+			}
+		}
+	case map[string]any:
+		for k := range v {
+			if v[k], err = natural(v[k]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return parsed, nil
 }
 
 // comparePairs compares the lines of a map of headers or a query, which drivers report as {"pairs": …, "truncated": …}.

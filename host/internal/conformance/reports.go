@@ -38,7 +38,6 @@ type said struct {
 	conn    net.Conn
 	lines   *bufio.Reader
 	results []vectors.Result
-	err     error
 }
 
 func listenForReports(path string) (*reports, error) {
