@@ -175,10 +175,11 @@ export class ClientCall extends ServiceCall {
 
   private setGroups(groups: ConsumerGroups, mode: "write" | "append"): void {
     this.recordArgs(F.clientSetAuthenticatedConsumerGroups, [groups.map(({ id, name = "" }) => [id, name]), mode]);
-    const known = mode === "append" ? this.knownGroups() : NO_GROUPS;
-    const byId = new Map([...known, ...groups].reverse().map((group) => [group.id, group]));
-    const added = [...byId.values()].reverse().filter(({ id }) => !known.some((group) => group.id === id));
-    this.writes().groups = Object.freeze(mode === "append" ? [...known, ...added] : [...groups]);
+    const known = mode === "append" ? [...this.knownGroups()] : [];
+    for (const group of groups) {
+      if (mode === "write" || !known.some(({ id }) => id === group.id)) known.push(group);
+    }
+    this.writes().groups = Object.freeze(known);
   }
 
   private knownGroups(): ConsumerGroups {
