@@ -4,7 +4,10 @@ package plugins
 import (
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/plugins/correlationid"
+	"github.com/outrigger-gateway/outrigger/plugins/iprestriction"
 	"github.com/outrigger-gateway/outrigger/plugins/keyauth"
+	"github.com/outrigger-gateway/outrigger/plugins/redirect"
+	"github.com/outrigger-gateway/outrigger/plugins/requestsizelimiting"
 	"github.com/outrigger-gateway/outrigger/plugins/requesttransformer"
 	"github.com/outrigger-gateway/outrigger/plugins/responsetransformer"
 )
@@ -13,7 +16,10 @@ import (
 func All() []pdk.Plugin {
 	return []pdk.Plugin{
 		correlationid.Plugin,
+		iprestriction.Plugin,
 		keyauth.Plugin,
+		redirect.Plugin,
+		requestsizelimiting.Plugin,
 		requesttransformer.Plugin,
 		responsetransformer.Plugin,
 	}

@@ -21,7 +21,10 @@ func TestAll(t *testing.T) {
 		authenticates bool
 	}{
 		{"correlation-id", 100001, pdk.PhaseAccess | pdk.PhaseHeaderFilter, false},
+		{"ip-restriction", 990, pdk.PhaseAccess, false},
 		{"key-auth", 1250, pdk.PhaseAccess, true},
+		{"redirect", 779, pdk.PhaseAccess, false},
+		{"request-size-limiting", 951, pdk.PhaseAccess, false},
 		{"request-transformer", 801, pdk.PhaseAccess, false},
 		{"response-transformer", 800, pdk.PhaseHeaderFilter | pdk.PhaseBodyFilter, false},
 	}
