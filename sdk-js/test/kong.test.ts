@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { functions } from "../src/gen/functions.js";
 import { type DescribeResponse, PluginServer } from "../src/gen/proto/outrigger/plugin/v1/plugin_pb.js";
 import { type KongModule, type KongPDK, kongPlugin } from "../src/index.js";
 import { encodeValue } from "../src/runtime/msgpack_write.js";
@@ -212,6 +213,22 @@ test("values in Kong's form", async () => {
       "old (deprecated after 1, scheduled for removal in 2)",
     ],
   );
+});
+
+test("every function of the PDK is there, and answers a promise", async () => {
+  const missing: string[] = [];
+  const access: Handler = async (kong) => {
+    for (const { name } of Object.values(functions)) {
+      const path = name.split(".").map((part) => part.replace(/_(.)/g, (_, c: string) => c.toUpperCase()));
+      const found = path.reduce<unknown>((at, part) => (at as Record<string, unknown> | undefined)?.[part], kong);
+      if (typeof found !== "function") missing.push(name);
+    }
+    const promises = [kong.request.getPath(), kong.service.request.enableBuffering(), kong.node.getConfiguration()];
+    assert.ok(promises.every((promise) => promise instanceof Promise));
+    await Promise.all(promises);
+  };
+  await run({ access });
+  assert.deepEqual(missing, []);
 });
 
 test("an exit ends a handler that does not await it, and errors are rejections", async () => {

@@ -84,7 +84,7 @@ export interface TestRequest {
   /**
    * Answers questions instead of the kit.
    *
-   * @param question - canonical name of the function, such as `vault.get`.
+   * @param question - canonical name of the function, such as `vault.get`; get_body asks as get_raw_body does.
    * @returns undefined leaves the question to the kit. A PDKError that it throws is the host's refusal.
    */
   readonly answer?: (question: string, args: readonly unknown[]) => unknown;
