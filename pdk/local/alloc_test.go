@@ -14,7 +14,8 @@ func TestAllocations(t *testing.T) {
 	r := newTester().target("/p?a=1&b=2").headers("x-a", "1", "x-b", "2", "user-agent", "test", "accept", "*/*")
 	r.facts.HasResponse, r.facts.HasServiceResponse = true, true
 	r.facts.Response = wire.Response{Status: 200, Headers: []wire.Header{{Name: "Vary", Value: "a"}}}
-	r.node.LogLevel = 1
+	r.facts.Route = &wire.Entity{ID: "r", Value: &pdk.Route{ID: "r", Protocols: []string{"http", "https"}}}
+	r.node.LogLevel = 3
 	for name, c := range map[string]struct {
 		phase pdk.Phase
 		call  func(k *pdk.PDK)
@@ -31,6 +32,12 @@ func TestAllocations(t *testing.T) {
 		"response.set_header":        {pdk.PhaseResponse, func(k *pdk.PDK) { _ = k.Response.SetHeader("x-c", "2") }},
 		"response.get_header":        {pdk.PhaseResponse, func(k *pdk.PDK) { k.Response.GetHeader("vary") }},
 		"response.get_status":        {pdk.PhaseResponse, func(k *pdk.PDK) { k.Response.GetStatus() }},
+		"plugin.get_id":              {pdk.PhaseAccess, func(k *pdk.PDK) { k.Plugin.GetID() }},
+		"cluster.get_id":             {pdk.PhaseAccess, func(k *pdk.PDK) { k.Cluster.GetID() }},
+		"nginx.req_start_time":       {pdk.PhaseAccess, func(k *pdk.PDK) { k.Nginx.ReqStartTime() }},
+		"client.get_protocol":        {pdk.PhaseAccess, func(k *pdk.PDK) { _, _ = k.Client.GetProtocol(true) }},
+		"ctx.plugin.get of nothing":  {pdk.PhaseAccess, func(k *pdk.PDK) { k.CtxPlugin.Get("x") }},
+		"log.inspect below it":       {pdk.PhaseAccess, func(k *pdk.PDK) { k.Log.Inspect("x") }},
 		"log below the level":        {pdk.PhaseAccess, func(k *pdk.PDK) { k.Log.Debug("x") }},
 	} {
 		t.Run(name, func(t *testing.T) {
