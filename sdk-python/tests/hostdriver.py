@@ -247,13 +247,15 @@ def chunk_frames(call_id: int, value: bytes) -> Iterator[bytes]:
 class PluginServer:
     """A plugin server process, managed the way the gateway does it."""
 
-    def __init__(self, *paths: Path | str, listen: str | None = None, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, *paths: Path | str, listen: str | None = None, env: dict[str, str] | None = None, command: list[str] | None = None
+    ) -> None:
         self.run_dir = tempfile.TemporaryDirectory(prefix="or-")
         read_end, self.lifeline = os.pipe()
         environment = {key: value for key, value in os.environ.items() if not key.startswith("OUTRIGGER_")}
         environment["PYTHONDEVMODE"] = ""
         environment |= {"PLUGIN_PROTOCOL_VERSIONS": "1", "OUTRIGGER_SERVER": "py"} | (env or {})
-        command = [sys.executable, "-m", "outrigger", "serve", *map(str, paths)]
+        command = command or [sys.executable, "-m", "outrigger", "serve", *map(str, paths)]
         if listen is None:
             environment |= {
                 "OUTRIGGER_PLUGIN": "82f1b1a5c0d94e1f", "OUTRIGGER_RUN_DIR": self.run_dir.name, "OUTRIGGER_LIFELINE_FD": str(read_end),

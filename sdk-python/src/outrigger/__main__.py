@@ -13,10 +13,11 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ._runtime.plugins import PluginSpec
     from ._runtime.server import Server
 
 COOKIE_KEY = "OUTRIGGER_PLUGIN"
@@ -35,16 +36,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     serve.add_argument("paths", nargs="+", metavar="PATH", help="file, directory, package or module that holds plugins")
     serve.add_argument("--listen", metavar="ADDRESS", help="unix:///path/to/socket or tcp://127.0.0.1:port")
     serve.add_argument("--workers", type=int, default=16, metavar="N", help="most threads for handlers that wait (default 16)")
+    serve.add_argument(
+        "--no-lua-style", action="store_true", help="plugins in Kong's shape: functions raise instead of returning (value, err)"
+    )
     describe = commands.add_parser("describe", help="print the manifest of the plugins as JSON")
     describe.add_argument("paths", nargs="+", metavar="PATH", help="file, directory, package or module that holds plugins")
     args = parser.parse_args(argv)
-    out = _keep_stdout()
+    out = keep_stdout()
+
+    def specs() -> list[PluginSpec]:
+        from ._loader import load
+
+        return load(args.paths, lua_style=not getattr(args, "no_lua_style", False))
+
     if args.command == "describe":
-        return _describe(args.paths, out)
-    return _serve(args.paths, args.listen, args.workers, out)
+        return describe_plugins(specs, out)
+    return serve_plugins(specs, args.listen, args.workers, out)
 
 
-def _keep_stdout() -> int:
+def keep_stdout() -> int:
     """Sends standard output to standard error from now on; the descriptor of the original one."""
     sys.stdout.flush()
     out = os.dup(1)
@@ -60,12 +70,12 @@ def _fail(err: Exception) -> int:
     return 1
 
 
-def _describe(paths: list[str], out: int) -> int:
+def describe_plugins(load: Callable[[], list[PluginSpec]], out: int) -> int:
+    """Prints the manifest of plugins; the exit code."""
     from ._errors import PluginError
-    from ._loader import load
 
     try:
-        manifests = [spec.manifest() for spec in load(paths)]
+        manifests = [spec.manifest() for spec in load()]
     except PluginError as err:
         return _fail(err)
     with os.fdopen(out, "w", encoding="utf-8") as stream:
@@ -74,7 +84,8 @@ def _describe(paths: list[str], out: int) -> int:
     return 0
 
 
-def _serve(paths: list[str], listen: str | None, workers: int, out: int) -> int:
+def serve_plugins(load: Callable[[], list[PluginSpec]], listen: str | None, workers: int, out: int) -> int:
+    """Serves plugins until it is told to stop; the exit code. ``out`` is where the handshake goes."""
     managed = os.environ.get(COOKIE_KEY) == COOKIE_VALUE
     if listen is None and not managed:
         print(
@@ -90,12 +101,11 @@ def _serve(paths: list[str], listen: str | None, workers: int, out: int) -> int:
         _watch_lifeline(running)
 
     from ._errors import PluginError
-    from ._loader import load
     from ._runtime.address import BadAddress, parse_address, unix_address
     from ._runtime.server import Server as RealServer
 
     try:
-        specs = load(paths)
+        specs = load()
         if listen is not None:
             control = parse_address(listen)
             if control.network == "unix":

@@ -14,25 +14,29 @@ from typing import Any, cast
 
 from ._errors import PluginError
 from ._runtime.plugins import PluginSpec
+from .kongcompat.adapt import adapted_module
+from .kongcompat.alias import answer_imports
 from .plugin import Plugin
 
 _SKIPPED = ("test_", "_", ".")
 
 
-def load(paths: Iterable[str]) -> list[PluginSpec]:
+def load(paths: Iterable[str], *, lua_style: bool = True) -> list[PluginSpec]:
     """Checked plugin classes of files, directories, packages or importable modules, in order.
 
     In a module with a list ``plugins`` only its classes count; else every subclass of Plugin defined there, unless its name starts with
-    an underscore.
+    an underscore. A module in the shape of Kong's plugins, with ``Schema``, ``version``, ``priority`` and ``class Plugin``, is one plugin,
+    named as its file; ``lua_style`` says how its PDK returns.
 
     Raises:
         PluginError: a file cannot be imported, a class cannot be used, nothing was found, or a name occurs twice.
     """
+    answer_imports()
     specs: dict[str, PluginSpec] = {}
     for path in paths:
         found = 0
         for module in _modules(path):
-            for kind in _classes(module):
+            for kind in _classes(module, lua_style):
                 spec = PluginSpec(kind)
                 other = specs.get(spec.name)
                 if other is not None and other.kind is not kind:
@@ -119,7 +123,7 @@ def _search_first(place: Path) -> None:
         sys.path.insert(0, str(place))
 
 
-def _classes(module: ModuleType) -> list[type[Plugin]]:
+def _classes(module: ModuleType, lua_style: bool) -> list[type[Plugin]]:
     listed: Any = getattr(module, "plugins", None)
     if listed is not None and not inspect.ismodule(listed):
         if not isinstance(listed, (list, tuple)):
@@ -128,6 +132,14 @@ def _classes(module: ModuleType) -> list[type[Plugin]]:
             if not isinstance(kind, type) or not issubclass(kind, Plugin):
                 raise PluginError(f"{module.__file__}: plugins has {kind!r}; expected a class that extends outrigger.Plugin")
         return list(cast("list[type[Plugin]]", listed))
+    adapted = adapted_module(module, lua_style=lua_style)
+    return [
+        *([adapted] if adapted is not None else ()),
+        *_subclasses(module),
+    ]
+
+
+def _subclasses(module: ModuleType) -> list[type[Plugin]]:
     return [
         kind
         for name, kind in vars(module).items()

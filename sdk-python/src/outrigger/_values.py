@@ -360,6 +360,21 @@ def credential_of(document: Mapping[str, Any]) -> Credential:
     return Credential(id=identity or "", consumer_id=consumer_id or "", fields=MappingProxyType(rest))
 
 
+def entity_document(entity: Service | Route | Consumer | ConsumerGroup) -> dict[str, Any]:
+    """Every field of an entity, in lists, dicts and plain values."""
+    return {f.name: _plain(getattr(entity, f.name)) for f in fields(entity)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Ref):
+        return {"id": value.id}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in cast("Sequence[Any]", value)]
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in cast("Mapping[str, Any]", value).items()}
+    return value
+
+
 def consumer_document(consumer: Consumer) -> dict[str, Any]:
     """Fields of a consumer that say something, for the wire."""
     document: dict[str, Any] = {"id": consumer.id}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from .errors import Faults, below
-from .formats import FORMATS
+from .formats import BY_SCHEMA_NAME
 
 Schema = Mapping[str, Any]
 
@@ -128,10 +128,10 @@ def _check_text(schema: Schema, value: str, path: str, faults: Faults, shown: Ca
         faults.append((path, f"found {len(value)} characters; expected at least {schema['minLength']}"))
     elif "maxLength" in schema and len(value) > schema["maxLength"]:
         faults.append((path, f"found {len(value)} characters; expected at most {schema['maxLength']}"))
+    elif "format" in schema and not BY_SCHEMA_NAME[schema["format"]].fits(value):
+        faults.append((path, f"found {shown()}; expected {BY_SCHEMA_NAME[schema['format']].expected}"))
     elif "pattern" in schema and not re.search(schema["pattern"], value):
         faults.append((path, f"found {shown()}; expected a text that matches {schema['pattern']}"))
-    elif "format" in schema and not FORMATS[schema["format"]](value):
-        faults.append((path, f"found {shown()}; expected the format {schema['format']}"))
 
 
 def _check_number(schema: Schema, value: float, path: str, faults: Faults, shown: Callable[[], str]) -> None:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 from .._errors import PluginError
 from .check import check, fits
 from .errors import ConfigError, Faults, below
+from .formats import FORMATS
 from .rules import RULES, Rules, check_rules
 
 _SCALARS: dict[Any, str] = {bool: "boolean", int: "integer", float: "number", str: "string"}
@@ -73,8 +74,25 @@ def _object_schema(kind: type[Any], outer: tuple[type[Any], ...]) -> dict[str, A
 def _add_rules(schema: dict[str, Any], keywords: Mapping[str, Any]) -> None:
     check_rules(keywords, schema)
     schema.update(keywords)
+    if "format" in keywords:
+        _add_format(schema, keywords["format"])
     if "enum" in keywords and "null" in schema.get("type", ()) and None not in schema["enum"]:
         schema["enum"] = [*schema["enum"], None]
+
+
+def _add_format(schema: dict[str, Any], name: str) -> None:
+    """Puts the pattern of a format beside its name, since not everybody who reads a schema knows the formats."""
+    if name == "port":
+        del schema["format"]
+        schema.setdefault("minimum", 0)
+        schema.setdefault("maximum", 65535)
+        return
+    known = FORMATS[name]
+    schema["format"] = known.name or name
+    if known.pattern and "pattern" in schema:
+        schema["allOf"] = [{"pattern": known.pattern}]
+    elif known.pattern:
+        schema["pattern"] = known.pattern
 
 
 def _check_default(schema: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Formats of texts, by their names in JSON Schema."""
+"""Formats of texts: what a setting is to be, with a pattern beside it that the gateway checks. The Go SDK has the same names, and fewer."""
 
 from __future__ import annotations
 
@@ -6,56 +6,69 @@ import datetime
 import ipaddress
 import re
 from collections.abc import Callable
-from urllib.parse import urlsplit
-
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
-_HOST = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*").fullmatch
-_EMAIL = re.compile(r"[^@\s]+@([^@\s]+)").fullmatch
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}").fullmatch
-_DATE_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})").fullmatch
+from dataclasses import dataclass
+from typing import Any
 
 
-def _parses(parse: Callable[[str], object]) -> Callable[[str], bool]:
-    def fits(text: str) -> bool:
-        try:
-            parse(text)
-        except ValueError:
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format.
+
+    Attributes:
+        expected: What a text must be, in words.
+        pattern: Regular expression that says most of it; empty for none.
+        valid: Says the rest; None when the pattern is enough.
+        name: Its name in JSON Schema, where that is another one.
+    """
+
+    expected: str
+    pattern: str = ""
+    valid: Callable[[str], Any] | None = None
+    name: str = ""
+
+    def fits(self, text: str) -> bool:
+        """Whether a text has the format."""
+        if self.pattern and not re.search(self.pattern, text):
             return False
-        return True
-
-    return fits
-
-
-def _regex(text: str) -> bool:
-    try:
-        re.compile(text)
-    except re.error:
-        return False
-    return True
+        if self.valid is None:
+            return True
+        try:
+            return self.valid(text) is not False
+        except (ValueError, re.error):
+            return False
 
 
-def _uri(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return False
-    return bool(parts.scheme and (parts.netloc or parts.path)) and not re.search(r"[\s<>\"{}|\\^`]", text)
+def _host(text: str) -> bool:
+    return ":" not in text or ipaddress.ip_address(text).version == 6
 
 
-def _email(text: str) -> bool:
-    found = _EMAIL(text)
-    return found is not None and _HOST(found[1]) is not None
+def _network(text: str) -> Any:
+    return ipaddress.ip_network(text, strict=False)
 
 
-FORMATS: dict[str, Callable[[str], bool]] = {
-    "date": lambda text: _DATE(text) is not None and _parses(datetime.date.fromisoformat)(text),
-    "date-time": lambda text: _DATE_TIME(text) is not None and _parses(datetime.datetime.fromisoformat)(text.upper()),
-    "email": _email,
-    "hostname": lambda text: len(text) <= 253 and _HOST(text) is not None,
-    "ipv4": _parses(ipaddress.IPv4Address),
-    "ipv6": _parses(ipaddress.IPv6Address),
-    "regex": _regex,
-    "uri": _uri,
-    "uuid": lambda text: _UUID(text) is not None,
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+
+FORMATS: dict[str, Format] = {
+    "cidr": Format("a network such as 10.0.0.0/8", "^[0-9A-Fa-f:.]+/[0-9]{1,3}$", _network),
+    "date": Format("a date such as 2024-02-29", r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", datetime.date.fromisoformat),
+    "date-time": Format(
+        "a time such as 2024-02-29T12:00:00Z",
+        r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})$",
+        lambda text: datetime.datetime.fromisoformat(text.upper()),
+    ),
+    "email": Format("an e-mail address", rf"^[^@\s]+@{_LABEL}(\.{_LABEL})*$"),
+    "header": Format("the name of an HTTP header", "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"),
+    "host": Format("a host name or an IP address", "^([A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)$", _host),
+    "ip": Format("an IP address", "^[0-9A-Fa-f:.]+$", ipaddress.ip_address),
+    "ipv4": Format("an IPv4 address", "^[0-9.]+$", ipaddress.IPv4Address),
+    "ipv6": Format("an IPv6 address", "^[0-9A-Fa-f:.]+$", ipaddress.IPv6Address),
+    "method": Format("an HTTP method in upper case", "^[A-Z]+$"),
+    "path": Format("a path that begins with /", r"^/[^\s?#]*$"),
+    "regex": Format("a regular expression", valid=re.compile),
+    "url": Format("a URL that begins with http:// or https://", r"^https?://[^\s/?#@]+([/?#]\S*)?$", name="uri"),
+    "uuid": Format("a UUID", "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"),
 }
-"""Whether a text has a format."""
+"""Formats of texts by the names that settings give them. The format port is for integers."""
+
+BY_SCHEMA_NAME = {known.name or name: known for name, known in FORMATS.items()}
+"""The same by their names in JSON Schema."""

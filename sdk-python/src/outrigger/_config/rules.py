@@ -34,7 +34,8 @@ class Keywords(TypedDict, total=False):
         multiple_of: Numbers are multiples of this.
         enum: The values allowed.
         pattern: Regular expression that a text must match somewhere.
-        format: What a text must be: date, date-time, email, hostname, ipv4, ipv6, regex, uri or uuid.
+        format: What a text must be: cidr, date, date-time, email, header, host, ip, ipv4, ipv6, method, path, regex, url or uuid; port for
+            integers.
         min_length: Fewest characters of a text.
         max_length: Most characters of a text.
         min_items: Fewest items of a list.
@@ -128,11 +129,11 @@ def check_rules(keywords: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
             re.compile(keywords["pattern"])
         except re.error as err:
             raise PluginError(f"pattern {keywords['pattern']!r} is no regular expression: {err}") from None
-    if "format" in keywords and keywords["format"] not in FORMATS:
-        raise PluginError(f"format is {keywords['format']!r}; expected one of {', '.join(FORMATS)}")
+    if "format" in keywords and keywords["format"] not in (*FORMATS, "port"):
+        raise PluginError(f"format is {keywords['format']!r}; expected one of port, {', '.join(FORMATS)}")
     kinds = schema.get("type")
     known = {kinds} if isinstance(kinds, str) else set(cast("list[str]", kinds or []))
     for keyword in keywords:
-        wanted = _BELONGS.get(keyword)
+        wanted = _NUMBER if keyword == "format" and keywords[keyword] == "port" else _BELONGS.get(keyword)
         if wanted is not None and known and wanted not in known and not (wanted == _NUMBER and "integer" in known):
             raise PluginError(f"{keyword} is a rule for {wanted}s; the setting is a {' or '.join(sorted(known - {'null'}))}")

@@ -9,7 +9,7 @@ import msgspec
 
 from .._runtime.serialize import serialize_over
 from .._runtime.text import HeaderLines, query_pairs
-from .._values import Route, Service, consumer_document
+from .._values import Route, Service, consumer_document, entity_document
 from .exchange import Exchange, multi_map
 from .values import REQUEST_ID, START_TIME, NodeFacts
 
@@ -44,7 +44,7 @@ def log_entry(exchange: Exchange, route: Route | None, service: Service | None) 
         entry["upstream_status"] = exchange.sent.status
     for name, entity in (("route", route), ("service", service)):
         if entity is not None:
-            entry[name] = msgspec.to_builtins(entity)
+            entry[name] = entity_document(entity)
     if exchange.consumer is not None:
         entry["consumer"] = consumer_document(exchange.consumer)
     if exchange.credential is not None:

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
-import msgspec
-
 from .._errors import PluginError
 from .._runtime.call import Call
 from .._runtime.handlers import run, run_async
@@ -16,7 +14,7 @@ from .._runtime.plugins import Instance, PluginSpec
 from .._runtime.text import HeaderLines
 from .._runtime.values import decode_value, encode_value
 from .._runtime.wire import NIL, PHASES, Answer, BadFrame, Ended, HostHello, decode_call, encode_outcome
-from .._values import Captures, Consumer, ConsumerGroup, Credential, Route, Service, consumer_document
+from .._values import Captures, Consumer, ConsumerGroup, Credential, Route, Service, consumer_document, entity_document
 from ..plugin import Plugin
 from .effects import apply, fail
 from .entry import log_entry
@@ -356,8 +354,8 @@ class Gateway:
 
     def _slots(self, exchange: Exchange) -> list[Entity | None]:
         documents = [
-            None if self._route is None else msgspec.to_builtins(self._route),
-            None if self._service is None else msgspec.to_builtins(self._service),
+            None if self._route is None else entity_document(self._route),
+            None if self._service is None else entity_document(self._service),
             None if exchange.consumer is None else consumer_document(exchange.consumer),
         ]
         return [None if document is None else Entity(encode_value(document)) for document in documents]

@@ -1,0 +1,1 @@
+"""Where Kong's package has its type stubs."""
