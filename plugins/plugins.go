@@ -8,6 +8,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/plugins/keyauth"
 	"github.com/outrigger-gateway/outrigger/plugins/redirect"
 	"github.com/outrigger-gateway/outrigger/plugins/requestsizelimiting"
+	"github.com/outrigger-gateway/outrigger/plugins/requesttermination"
 	"github.com/outrigger-gateway/outrigger/plugins/requesttransformer"
 	"github.com/outrigger-gateway/outrigger/plugins/responsetransformer"
 )
@@ -20,6 +21,7 @@ func All() []pdk.Plugin {
 		keyauth.Plugin,
 		redirect.Plugin,
 		requestsizelimiting.Plugin,
+		requesttermination.Plugin,
 		requesttransformer.Plugin,
 		responsetransformer.Plugin,
 	}

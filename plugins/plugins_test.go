@@ -25,6 +25,7 @@ func TestAll(t *testing.T) {
 		{"key-auth", 1250, pdk.PhaseAccess, true},
 		{"redirect", 779, pdk.PhaseAccess, false},
 		{"request-size-limiting", 951, pdk.PhaseAccess, false},
+		{"request-termination", 2, pdk.PhaseAccess, false},
 		{"request-transformer", 801, pdk.PhaseAccess, false},
 		{"response-transformer", 800, pdk.PhaseHeaderFilter | pdk.PhaseBodyFilter, false},
 	}
