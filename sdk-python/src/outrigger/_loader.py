@@ -89,6 +89,8 @@ def _import_file(place: Path) -> ModuleType:
         if getattr(loaded, "__file__", None) == str(place):
             return loaded
         name = f"{place.parent.name}_{name}_{abs(hash(place)):x}"  # two files of one name in different directories
+        if name in sys.modules:
+            return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, place)
     if spec is None or spec.loader is None:
         raise PluginError(f"{place}: cannot be imported as a module")
