@@ -45,7 +45,7 @@ func Parse(name string, data []byte) (*entity.Set, error) {
 	set := d.set()
 	set.Hash = emptyHash
 	set.Blank = root.kind == kindNull
-	if len(set.Services)+len(set.Routes)+len(set.Consumers)+len(set.ConsumerGroups)+len(set.KeyAuths)+len(set.Upstreams)+len(set.Plugins) > 0 {
+	if len(set.Services)+len(set.Routes)+len(set.Consumers)+len(set.ConsumerGroups)+len(set.KeyAuths)+len(set.BasicAuths)+len(set.ACLs)+len(set.Upstreams)+len(set.Plugins) > 0 {
 		sum := md5.Sum(data)
 		set.Hash = hex.EncodeToString(sum[:])
 	}

@@ -23,6 +23,8 @@ func (d *document) consumer(n *node, at *path) {
 		o.missing("username", "a username, a custom_id or both")
 	}
 	o.list("keyauth_credentials", func(n *node, at *path) { d.keyAuth(n, at, r) })
+	o.list("basicauth_credentials", func(n *node, at *path) { d.basicAuth(n, at, r) })
+	o.list("acls", func(n *node, at *path) { d.acl(n, at, r) })
 	o.list("groups", func(n *node, at *path) {
 		if ref := d.referenceOf(n, at, "name"); ref != nil {
 			d.memberships = append(d.memberships, membership{consumer: r, groupRef: ref, at: at, n: n})

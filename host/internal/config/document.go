@@ -11,6 +11,7 @@ import (
 type document struct {
 	reader
 	oldPaths bool // format before 3.0: regular expressions have no "~"
+	hashed   bool // passwords are stored as they are written: they are hashed already
 	guesses  int  // nearest names that were looked for
 
 	services    []*record[entity.Service]
@@ -18,6 +19,8 @@ type document struct {
 	consumers   []*record[entity.Consumer]
 	groups      []*record[entity.ConsumerGroup]
 	keys        []*keyRecord
+	basics      []*basicRecord
+	acls        []*aclRecord
 	upstreams   []*record[entity.Upstream]
 	targets     []*targetRecord
 	plugins     []*pluginRecord
@@ -64,7 +67,7 @@ type membership struct {
 
 // kongCollections are the entities of Kong that a document may hold and that do not work here yet.
 var kongCollections = []string{
-	"acls", "acme_storage", "asymmetric_keys", "basicauth_credentials", "ca_certificates", "certificates", "clustering_data_planes",
+	"acme_storage", "asymmetric_keys", "ca_certificates", "certificates", "clustering_data_planes",
 	"degraphql_routes", "consumer_group_plugins", "custom_plugins", "filter_chains", "files", "graphql_ratelimiting_advanced_cost_decoration",
 	"hmacauth_credentials", "jwt_secrets", "key_sets", "keys", "keyauth_enc_credentials", "licenses", "mtls_auth_credentials",
 	"oauth2_credentials", "oauth2_tokens", "parameters", "partials", "plugins_partials", "rbac_endpoint_permissions", "rbac_roles",
@@ -73,8 +76,7 @@ var kongCollections = []string{
 
 // consumerCredentials are the credentials that may stand inside a consumer and do not work here yet.
 var consumerCredentials = []string{
-	"acls", "basicauth_credentials", "hmacauth_credentials", "jwt_secrets", "oauth2_credentials", "mtls_auth_credentials",
-	"keyauth_enc_credentials",
+	"hmacauth_credentials", "jwt_secrets", "oauth2_credentials", "mtls_auth_credentials", "keyauth_enc_credentials",
 }
 
 // read takes the document apart.
@@ -90,7 +92,7 @@ func (d *document) read(root *node) {
 		return
 	}
 	d.format(o)
-	o.boolean("_transform", true)
+	d.hashed = !o.boolean("_transform", true)
 	d.deckInfo(o)
 	o.list("services", func(n *node, at *path) { d.service(n, at) })
 	o.list("routes", func(n *node, at *path) { d.route(n, at, nil) })
@@ -98,6 +100,8 @@ func (d *document) read(root *node) {
 	o.list("consumer_groups", d.consumerGroup)
 	o.list("consumer_group_consumers", d.membership)
 	o.list("keyauth_credentials", func(n *node, at *path) { d.keyAuth(n, at, nil) })
+	o.list("basicauth_credentials", func(n *node, at *path) { d.basicAuth(n, at, nil) })
+	o.list("acls", func(n *node, at *path) { d.acl(n, at, nil) })
 	o.list("upstreams", d.upstream)
 	o.list("targets", func(n *node, at *path) { d.target(n, at, nil) })
 	o.list("plugins", func(n *node, at *path) { d.plugin(n, at, parents{}) })
@@ -107,7 +111,7 @@ func (d *document) read(root *node) {
 			if len(p.value.items)+len(p.value.pairs) > 0 {
 				d.fail(o.at.key(p.key), p.at, Error{
 					Code: CodeUnsupported, Found: quote(p.key) + ", which is an entity of Kong that is not supported yet",
-					Expected: "services, routes, consumers, consumer_groups, keyauth_credentials, upstreams, targets and plugins", Fix: "remove it",
+					Expected: "services, routes, consumers, consumer_groups, keyauth_credentials, basicauth_credentials, acls, upstreams, targets and plugins", Fix: "remove it",
 				})
 			}
 		}
@@ -140,9 +144,10 @@ func (d *document) deckInfo(o *object) {
 	if v := o.has("_info"); v != nil {
 		info := d.object(v, o.at.key("_info"), "_info")
 		if info != nil {
-			for _, key := range []string{"select_tags", "default_lookup_tags", "skip_hash_for_basic_auth", "consumer_group_policy_overrides", "include_plugin_definitions"} {
+			for _, key := range []string{"select_tags", "default_lookup_tags", "consumer_group_policy_overrides", "include_plugin_definitions"} {
 				info.has(key)
 			}
+			d.hashed = info.boolean("skip_hash_for_basic_auth", false) || d.hashed
 			info.unsupported("defaults")
 			info.done()
 		}
@@ -201,6 +206,12 @@ func (d *document) set() *entity.Set {
 	}
 	for _, r := range d.keys {
 		s.KeyAuths = append(s.KeyAuths, r.e)
+	}
+	for _, r := range d.basics {
+		s.BasicAuths = append(s.BasicAuths, r.e)
+	}
+	for _, r := range d.acls {
+		s.ACLs = append(s.ACLs, r.e)
 	}
 	for _, r := range d.upstreams {
 		s.Upstreams = append(s.Upstreams, r.e)

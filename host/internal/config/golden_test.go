@@ -132,6 +132,14 @@ func dump(t *testing.T, set *entity.Set) string {
 		line("key", k)
 		line("  consumer", k.Consumer.ID)
 	}
+	for _, c := range set.BasicAuths {
+		line("basic", c)
+		line("  consumer", c.Consumer.ID)
+	}
+	for _, a := range set.ACLs {
+		line("acl", a)
+		line("  consumer", a.Consumer.ID)
+	}
 	for _, u := range set.Upstreams {
 		flat := *u
 		flat.Targets = nil

@@ -119,6 +119,18 @@ func (x *ids) keyAuth(k *entity.KeyAuthCredential) {
 	}
 }
 
+func (x *ids) basicAuth(c *entity.BasicAuthCredential) {
+	if c.ID == "" {
+		c.ID = x.repeated("basicauth_credentials", "basicauth_credentials:*:"+c.Username)
+	}
+}
+
+func (x *ids) acl(a *entity.ACL) {
+	if a.ID == "" {
+		a.ID = x.derive("acls", "acls:*:"+a.Consumer.ID+":"+a.Group)
+	}
+}
+
 // plugin uses Kong's seed, with ids in the place of names; the group is only there when it is set.
 func (x *ids) plugin(p *entity.Plugin) {
 	if p.ID != "" {

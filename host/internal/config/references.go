@@ -186,6 +186,8 @@ func (d *document) resolve() {
 	d.resolveUpstreams(ids)
 	d.resolveMemberships(consumers, groups)
 	d.resolveKeys(consumers, ids)
+	d.resolveBasics(consumers, ids)
+	d.resolveACLs(consumers, ids)
 	d.resolvePlugins(services, routes, consumers, groups, ids)
 }
 

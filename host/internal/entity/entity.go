@@ -30,6 +30,8 @@ type Set struct {
 	Consumers      []*Consumer
 	ConsumerGroups []*ConsumerGroup
 	KeyAuths       []*KeyAuthCredential
+	BasicAuths     []*BasicAuthCredential
+	ACLs           []*ACL
 	Upstreams      []*Upstream
 	Plugins        []*Plugin
 	Hash           string // of the content, 32 hex digits
@@ -169,6 +171,27 @@ type KeyAuthCredential struct {
 	ID        string    `json:"id"`
 	Key       string    `json:"key"`
 	TTL       int       `json:"ttl,omitempty"` // seconds after CreatedAt; 0: for ever
+	Consumer  *Consumer `json:"-"`
+	Tags      []string  `json:"tags,omitempty"`
+	CreatedAt int64     `json:"created_at"`
+	Pos       Pos       `json:"-"`
+}
+
+// BasicAuthCredential is a user name of a consumer, with a password.
+type BasicAuthCredential struct {
+	ID        string    `json:"id"`
+	Username  string    `json:"username"`
+	Password  string    `json:"password"` // lower-case hex SHA-1 of the password followed by the consumer's id
+	Consumer  *Consumer `json:"-"`
+	Tags      []string  `json:"tags,omitempty"`
+	CreatedAt int64     `json:"created_at"`
+	Pos       Pos       `json:"-"`
+}
+
+// ACL puts a consumer into a group of the plugin acl. Such groups are names, and have nothing to do with consumer groups.
+type ACL struct {
+	ID        string    `json:"id"`
+	Group     string    `json:"group"`
 	Consumer  *Consumer `json:"-"`
 	Tags      []string  `json:"tags,omitempty"`
 	CreatedAt int64     `json:"created_at"`

@@ -3,6 +3,7 @@ package generation
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/pdk/local"
@@ -51,17 +52,51 @@ func (g *Generation) describe(set *entity.Set) error {
 		}
 	}
 	for _, k := range set.KeyAuths {
-		doc, err := encode(k, map[string]any{"consumer": map[string]any{"id": k.Consumer.ID}, "consumer_id": k.Consumer.ID})
+		doc, err := credential(k, k.Consumer)
 		if err != nil {
 			return err
 		}
-		entry := &key{credential: k}
-		if entry.doc, err = local.NewCredential(doc); err != nil {
+		g.keys[k.Key] = &key{credential: k, doc: doc}
+	}
+	g.basics = make(map[string]*wire.Entity, len(set.BasicAuths))
+	for _, c := range set.BasicAuths {
+		doc, err := credential(c, c.Consumer)
+		if err != nil {
 			return err
 		}
-		g.keys[k.Key] = entry
+		g.basics[c.Username] = doc
+	}
+	return g.describeACLs(set)
+}
+
+// describeACLs makes one document for all groups of a consumer, with their names in order.
+func (g *Generation) describeACLs(set *entity.Set) error {
+	groups := map[*entity.Consumer][]string{}
+	for _, a := range set.ACLs {
+		groups[a.Consumer] = append(groups[a.Consumer], a.Group)
+	}
+	g.acls = make(map[string]*wire.Entity, len(groups))
+	for c, names := range groups {
+		slices.Sort(names)
+		doc, err := credential(struct {
+			ID     string   `json:"id"`
+			Groups []string `json:"groups"`
+		}{c.ID, names}, c)
+		if err != nil {
+			return err
+		}
+		g.acls[c.ID] = doc
 	}
 	return nil
+}
+
+// credential makes the document of a credential.
+func credential(v any, of *entity.Consumer) (*wire.Entity, error) {
+	doc, err := encode(v, map[string]any{"consumer": map[string]any{"id": of.ID}, "consumer_id": of.ID})
+	if err != nil {
+		return nil, err
+	}
+	return local.NewCredential(doc)
 }
 
 // document makes the entity of a route or service; native handlers that ask for it decode it once.

@@ -26,6 +26,8 @@ type Generation struct {
 	consumers map[string]*consumer // by id
 	usernames map[string]*consumer
 	keys      map[string]*key
+	basics    map[string]*wire.Entity     // basic-auth credentials by user name
+	acls      map[string]*wire.Entity     // the groups of a consumer, by its id
 	upstreams map[string]*entity.Upstream // by name
 	balancers map[*entity.Upstream]*balancer.Balancer
 
@@ -63,19 +65,26 @@ func (g *Generation) Consumer(id string, byName bool) (*entity.Consumer, *wire.E
 	return c.entity, c.doc
 }
 
-// Credential implements exchange.Directory. Expired credentials are not found.
+// Credential implements exchange.Directory. Expired credentials are not found. For the kind acls, natural is the id of a consumer.
 func (g *Generation) Credential(kind, natural string) (*wire.Entity, error) {
-	if kind != "keyauth_credentials" {
-		return nil, fmt.Errorf("credential kind %q: expected keyauth_credentials", kind)
+	switch kind {
+	case "keyauth_credentials":
+		k := g.keys[natural]
+		if k == nil || k.expired() {
+			return nil, nil
+		}
+		return k.doc, nil
+	case "basicauth_credentials":
+		return g.basics[natural], nil
+	case "acls":
+		return g.acls[natural], nil
 	}
-	k := g.keys[natural]
-	if k == nil {
-		return nil, nil
-	}
-	if ttl := k.credential.TTL; ttl > 0 && time.Now().Unix() >= k.credential.CreatedAt+int64(ttl) {
-		return nil, nil
-	}
-	return k.doc, nil
+	return nil, fmt.Errorf("credential kind %q: expected keyauth_credentials, basicauth_credentials or acls", kind)
+}
+
+func (k *key) expired() bool {
+	ttl := k.credential.TTL
+	return ttl > 0 && time.Now().Unix() >= k.credential.CreatedAt+int64(ttl)
 }
 
 // Upstream implements exchange.Directory.
