@@ -86,9 +86,10 @@ func (n Client) LoadConsumer(id string, byUsername bool) (*Consumer, error) {
 
 // LoadCredential finds a credential by its natural key.
 //
-//   - kind: name of the collection, such as keyauth_credentials
-//   - key: natural key of the credential
-//   - result: consumer_id names its consumer; nil when there is none or it has expired
+//   - kind: name of the collection: keyauth_credentials, basicauth_credentials or acls
+//   - key: natural key of the credential: the key, the user name; for acls the id of the consumer
+//   - result: consumer_id names its consumer; for acls its field groups lists the names of all groups of that
+//     consumer, sorted; nil when there is none or it has expired
 //
 // It fails with ErrArg when there is no collection of that name; with ErrHost when the host cannot look it
 // up; with ErrPhase in another phase. Class ask, one round trip to the host. Phases: access.

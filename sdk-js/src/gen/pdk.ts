@@ -174,9 +174,10 @@ export class Client {
   /**
    * Finds a credential by its natural key.
    *
-   * @param kind - name of the collection, such as keyauth_credentials
-   * @param key - natural key of the credential
-   * @returns consumer_id names its consumer; null when there is none or it has expired
+   * @param kind - name of the collection: keyauth_credentials, basicauth_credentials or acls
+   * @param key - natural key of the credential: the key, the user name; for acls the id of the consumer
+   * @returns consumer_id names its consumer; for acls its field groups lists the names of all groups of that consumer,
+   *   sorted; null when there is none or it has expired
    * @throws ArgError when there is no collection of that name
    * @throws HostError when the host cannot look it up
    * @throws PhaseError in another phase

@@ -351,11 +351,12 @@ class Client(_ClientLocal):
         """Finds a credential by its natural key.
 
         Args:
-            kind: name of the collection, such as keyauth_credentials
-            key: natural key of the credential
+            kind: name of the collection: keyauth_credentials, basicauth_credentials or acls
+            key: natural key of the credential: the key, the user name; for acls the id of the consumer
 
         Returns:
-            Consumer_id names its consumer; None when there is none or it has expired.
+            Consumer_id names its consumer; for acls its field groups lists the names of all groups of that
+            consumer, sorted; None when there is none or it has expired.
 
         Raises:
             ArgError: there is no collection of that name
@@ -415,11 +416,12 @@ class AsyncClient(_ClientLocal):
         """Finds a credential by its natural key.
 
         Args:
-            kind: name of the collection, such as keyauth_credentials
-            key: natural key of the credential
+            kind: name of the collection: keyauth_credentials, basicauth_credentials or acls
+            key: natural key of the credential: the key, the user name; for acls the id of the consumer
 
         Returns:
-            Consumer_id names its consumer; None when there is none or it has expired.
+            Consumer_id names its consumer; for acls its field groups lists the names of all groups of that
+            consumer, sorted; None when there is none or it has expired.
 
         Raises:
             ArgError: there is no collection of that name
