@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -140,6 +141,23 @@ class TestLookups:
         assert asked(lambda k: k.request.get_raw_body(), script=script, body=b"own") == b"own"
         with pytest.raises(HandlerFailed, match="the vault is closed"):
             asked(lambda k: k.vault.get("{vault://env/x}"), script=script)
+
+
+@dataclass
+class Secretive:
+    key: str = outrigger.setting(default="", secret=True, referenceable=True)
+    keys: list[str] = outrigger.setting(default=[], referenceable=True)
+    plain: str = ""
+
+
+def test_references_in_configurations() -> None:
+    case = plugin_of(access=lambda kong: None)
+    case.Config = Secretive
+    reference = "{vault://env/x}"
+    gateway = Gateway(case, config={"key": reference, "keys": ["a", reference], "plain": reference}, secrets={reference: "s"})
+    assert gateway.plugins[0].config == Secretive("s", ["a", "s"], reference)
+    with pytest.raises(outrigger.ConfigError, match=r"keys\.0: the test gave no secret"):
+        Gateway(case, config={"keys": [reference]})
 
 
 class TestFacts:

@@ -20,6 +20,7 @@ from .effects import apply, fail
 from .entry import log_entry
 from .exchange import Exchange, Response, blank_exchange, forwarded_facts, lines_of, multi_map, normal_path
 from .host import Host, Script
+from .secrets import with_secrets
 from .values import LEVELS, TLS, FailMode, HandlerFailed, Headers, LogLine, NodeFacts, Replay, Reply, Result, UpstreamRequest
 
 _BODY_FILTER = PHASES.index("body_filter") + 1
@@ -71,7 +72,7 @@ class Gateway:
         credentials: Credentials that ``client.load_credential`` finds, by kind and key.
         consumer_groups: Groups of consumers by the id of the consumer.
         upstreams: Names that ``service.set_upstream`` takes.
-        secrets: Secrets by reference, ``{"{vault://env/x}": "secret"}``.
+        secrets: Secrets by reference, ``{"{vault://env/x}": "secret"}``, for ``vault.get`` and for settings that may be references.
         node: What the node says of itself.
         script: Answers questions of the plugins before the gateway does; see ``Script``.
         fail_mode: What comes of a handler that fails: ``raise`` HandlerFailed out of ``send``, answer ``fail_status`` (``closed``), or go
@@ -122,7 +123,7 @@ class Gateway:
             Instance(
                 number,
                 spec,
-                spec.make(dict(named.get(spec.name, config or {}))),
+                spec.make(with_secrets(spec.schema, dict(named.get(spec.name, config or {})), secrets or {})),
                 identities.get(spec.name, f"00000000-0000-4000-8000-{number:012}"),
             )
             for number, spec in enumerate(specs, start=1)
