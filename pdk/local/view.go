@@ -24,7 +24,6 @@ type view struct {
 	credential    *pdk.Credential
 
 	groups       []wire.Group
-	groupsOwned  bool
 	clientBody   knownBody          // of the request: as asked, sent with the call, or set
 	upstreamBody knownBody          // as the upstream sent it
 	outgoing     knownBody          // of the response: as asked or set
