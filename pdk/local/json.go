@@ -30,7 +30,7 @@ func parseJSON(raw []byte) (any, error) {
 	}
 	switch v.(type) {
 	case map[string]any, []any:
-		return withNumbers(v), nil
+		return withNumbers(v)
 	}
 	return nil, fmt.Errorf("%w: expected an object or an array", errJSON)
 }
@@ -55,30 +55,43 @@ func nesting(raw []byte) int {
 	return deepest
 }
 
-// withNumbers replaces every json.Number, in place.
-func withNumbers(v any) any {
+// withNumbers replaces every json.Number, in place. A number beyond every float is an error.
+func withNumbers(v any) (any, error) {
+	var err error
 	switch t := v.(type) {
 	case json.Number:
-		if !strings.ContainsAny(t.String(), ".eE") {
-			if n, err := strconv.ParseInt(t.String(), 10, 64); err == nil {
-				return n
-			}
-			if n, err := strconv.ParseUint(t.String(), 10, 64); err == nil {
-				return n
-			}
-		}
-		f, _ := strconv.ParseFloat(t.String(), 64) // infinite beyond its range, as in other languages
-		return f
+		return number(t.String())
 	case []any:
 		for i := range t {
-			t[i] = withNumbers(t[i])
+			if t[i], err = withNumbers(t[i]); err != nil {
+				return nil, err
+			}
 		}
 	case map[string]any:
 		for k := range t {
-			t[k] = withNumbers(t[k])
+			if t[k], err = withNumbers(t[k]); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return v
+	return v, nil
+}
+
+// number is an integer of 64 bits when the text is one, else a float.
+func number(text string) (any, error) {
+	if !strings.ContainsAny(text, ".eE") {
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return n, nil
+		}
+		if n, err := strconv.ParseUint(text, 10, 64); err == nil {
+			return n, nil
+		}
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return nil, fmt.Errorf("%w: the number %.20s is beyond the range of a float", errJSON, text)
+	}
+	return f, nil
 }
 
 // encodeJSON writes a value as JSON, the keys of maps sorted, without escapes that other languages do not make.
