@@ -216,3 +216,36 @@ func TestPluginsThatCannotRun(t *testing.T) {
 		}
 	}
 }
+
+// nested has defaults whose fields have no json tags.
+type nested struct {
+	Limits []struct {
+		Name  string
+		Count int `json:"count"`
+	}
+	Inner struct{ Deep []string }
+}
+
+func (n nested) Access(kong *pdk.PDK) {
+	kong.Response.Exit(200+n.Limits[0].Count, []byte(n.Limits[0].Name), nil)
+}
+
+func TestDefaultsWithoutTags(t *testing.T) {
+	constructor := func() interface{} {
+		n := &nested{}
+		n.Limits = append(n.Limits, struct {
+			Name  string
+			Count int `json:"count"`
+		}{"first", 2})
+		return n
+	}
+	for config, want := range map[string]string{`{}`: "first", `{"limits":[{"name":"given","count":2}],"inner":{"deep":["x"]}}`: "given"} {
+		x := pdktest.New(pdktest.Request{})
+		if err := x.Use(pdk.Plugin("p", "1", 1, constructor), config); err != nil {
+			t.Fatal(err)
+		}
+		if res := x.Run(); res.Response.Status != 202 || string(res.Response.Body) != want {
+			t.Errorf("%s: %d %q", config, res.Response.Status, res.Response.Body)
+		}
+	}
+}

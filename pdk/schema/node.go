@@ -236,6 +236,7 @@ func (n *node) takeDefaults(v reflect.Value) error {
 		if err != nil {
 			return fmt.Errorf("default of %s: %w", f.name, err)
 		}
+		f.node.rename(def)
 		f.def = def
 		if f.node.kind == "object" {
 			f.node.settle(def)
@@ -245,6 +246,34 @@ func (n *node) takeDefaults(v reflect.Value) error {
 		}
 	}
 	return nil
+}
+
+// rename gives the fields of a default, which encoding/json has written, the names of the schema where these are in lower case.
+func (n *node) rename(v any) {
+	switch t := v.(type) {
+	case []any:
+		for _, e := range t {
+			if n.kind == "array" {
+				n.elem.rename(e)
+			}
+		}
+	case map[string]any:
+		for _, e := range t {
+			if n.kind == "map" {
+				n.elem.rename(e)
+			}
+		}
+		for i := range n.fields {
+			f := &n.fields[i]
+			for key, value := range t {
+				if key != f.name && strings.EqualFold(key, f.name) {
+					delete(t, key)
+					t[f.name] = value
+				}
+			}
+			f.node.rename(t[f.name])
+		}
+	}
 }
 
 // jsonValue is v as encoding/json reads it back: nil, bool, json.Number, string, []any, map[string]any.
