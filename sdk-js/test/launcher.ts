@@ -21,7 +21,7 @@ export interface Started {
   readonly dir: string;
   stdout: string;
   stderr: string;
-  /** Resolves with code and signal. */
+  /** Resolves with code and signal, when all that it wrote has been read, too. */
   readonly exit: Promise<[number | null, NodeJS.Signals | null]>;
 }
 
@@ -33,12 +33,15 @@ export function start(t: TestContext, args: string[], env: Record<string, string
     env: { PATH: process.env.PATH, OUTRIGGER_RUN_DIR: dir, ...env },
     stdio: ["ignore", "pipe", "pipe", "pipe"],
   });
-  const exit = new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
+  const ended = new Promise<[number | null, NodeJS.Signals | null]>((resolve) =>
     child.once("exit", (code, signal) => resolve([code, signal])),
   );
+  const [stdout, stderr] = [child.stdout as Readable, child.stderr as Readable];
+  const read = [stdout, stderr].map((stream) => new Promise((resolve) => stream.once("close", resolve)));
+  const exit = Promise.all(read).then(() => ended);
   const started: Started = { child, dir, stdout: "", stderr: "", exit };
-  (child.stdout as Readable).setEncoding("utf8").on("data", (text: string) => (started.stdout += text));
-  (child.stderr as Readable).setEncoding("utf8").on("data", (text: string) => (started.stderr += text));
+  stdout.setEncoding("utf8").on("data", (text: string) => (started.stdout += text));
+  stderr.setEncoding("utf8").on("data", (text: string) => (started.stderr += text));
   t.after(async () => {
     child.kill("SIGKILL");
     await exit;

@@ -275,6 +275,8 @@ class PluginServer:
             if listen is None:
                 assert self.process.stdout is not None
                 self.handshake = self.process.stdout.readline().decode().strip()
+                if not self.handshake:
+                    self._errors.join(SECONDS)  # it has ended, or is about to: what it said comes into the message
                 assert self.handshake, "\n".join(self.stderr_text().splitlines()[-20:])
                 version, protocol, network, path, kind = self.handshake.split("|")
                 assert (version, protocol, network, kind) == ("1", "1", "unix", "grpc"), self.handshake
@@ -305,7 +307,7 @@ class PluginServer:
                 if wanted(line):
                     return line
             if self.process.poll() is not None:
-                self._errors.join(1)
+                self._errors.join(SECONDS)
                 break
             time.sleep(0.005)
         for line in self.stderr:
@@ -335,7 +337,9 @@ class PluginServer:
     def shutdown(self) -> int:
         """Ends it as go-plugin does; the exit code."""
         GRPCControllerStub(self.channel).Shutdown(Empty(), timeout=SECONDS)
-        return self.process.wait(SECONDS)
+        code = self.process.wait(SECONDS)
+        self._errors.join(SECONDS)  # what it wrote last has been read
+        return code
 
     def stop(self) -> None:
         if self._channel is not None:

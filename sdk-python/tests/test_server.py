@@ -464,7 +464,7 @@ class TestProcess:
     def test_stdout_is_only_the_handshake(self) -> None:
         with PluginServer(HERE / "plugins_sync.py") as server:
             assert server.handshake.startswith("1|1|unix|")
-            assert "plugins are being imported" in server.stderr_text()
+            server.wait_for_line(lambda line: line == "plugins are being imported")
             server.shutdown()
             assert server.process.stdout is not None
             assert server.process.stdout.read() == b""
