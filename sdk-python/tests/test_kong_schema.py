@@ -43,14 +43,14 @@ def test_schema() -> None:
     assert (schema["type"], schema["additionalProperties"], schema["required"]) == ("object", False, ["key"])
     properties = schema["properties"]
     assert properties["message"] == {"type": ["string", "null"], "minLength": 1, "description": "what to say", "default": "hello"}
-    assert properties["key"] == {"type": "string", "x-secret": True, "x-referenceable": True}
+    assert properties["key"] == {"type": "string", "minLength": 1, "x-secret": True, "x-referenceable": True}
     assert properties["limit"] == {
         "type": ["integer", "null"], "minimum": 1, "maximum": 100, "allOf": [{"not": {"enum": [13]}}], "default": 10,
     }  # fmt: skip
-    assert properties["mode"] == {"type": ["string", "null"], "enum": ["a", "b", None]}
-    assert properties["tags"]["items"] == {"type": "string", "allOf": [{"pattern": "^[a-z]+$"}]}
+    assert properties["mode"] == {"type": ["string", "null"], "minLength": 1, "enum": ["a", "b", None]}
+    assert properties["tags"]["items"] == {"type": "string", "minLength": 1, "allOf": [{"pattern": "^[a-z]+$"}]}
     assert (properties["tags"]["uniqueItems"], properties["tags"]["maxItems"]) == (True, 2)
-    assert properties["names"]["propertyNames"] == {"type": "string", "allOf": [{"pattern": "^x-"}]}
+    assert properties["names"]["propertyNames"] == {"type": "string", "minLength": 1, "allOf": [{"pattern": "^x-"}]}
     assert properties["names"]["additionalProperties"] == {"type": "integer"}
     assert properties["redis"]["default"] == {}
     assert properties["auth"]["required"] == ["user"]
@@ -72,6 +72,7 @@ def test_defaults_and_nulls() -> None:
         ({"limit": 101}, "limit", "at most 100"),
         ({"limit": 13}, "limit", "expected none of 13"),
         ({"ratio": 1}, "ratio", "less than 1"),
+        ({"auth": {"user": ""}}, "auth.user", "at least 1"),
         ({"mode": "c"}, "mode", "expected one of 'a', 'b'"),
         ({"tags": ["a", "a"]}, "tags.1", "there already"),
         ({"tags": ["A"]}, "tags.0", "matches ^[a-z]+$"),

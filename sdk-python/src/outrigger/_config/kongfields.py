@@ -29,6 +29,9 @@ _IGNORED = frozenset(
 )  # fmt: skip
 """Attributes that say how Kong stores a field, and nothing about its values."""
 
+_MAY_BE_EMPTY = frozenset(["len_min", "len_eq"])
+"""Attributes of a text beside which it may be empty; without them Kong refuses that."""
+
 _UUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 
 _IMPOSSIBLE = frozenset(["custom_validator", "entity_checks", "fn", "shorthand_fields", "transformations"])
@@ -87,6 +90,8 @@ def _field(attributes: Mapping[str, Any], path: str) -> dict[str, Any]:
         schema = _record(attributes.get("fields", ()), path)
     elif kind == "set":
         schema["uniqueItems"] = True
+    elif kind == "string" and not _MAY_BE_EMPTY & attributes.keys() and attributes.get("default") != "":
+        schema["minLength"] = 1
     for name, value in attributes.items():
         if name in ("type", "required", "fields", "default") or name in _IGNORED:
             continue
