@@ -179,20 +179,20 @@ func priority(c *candidate) uint64 {
 	return p
 }
 
-// sortCandidates puts the candidate that wins first. A tie goes to the earlier created_at, then to the smaller id.
+// sortCandidates puts the candidate that wins first.
 func sortCandidates(all []*candidate) {
-	slices.SortStableFunc(all, func(a, b *candidate) int {
-		if a.priority != b.priority {
-			return cmp.Compare(b.priority, a.priority)
-		}
-		if len(a.regex) > 0 && len(b.regex) > 0 && a.route.RegexPriority != b.route.RegexPriority {
-			return cmp.Compare(b.route.RegexPriority, a.route.RegexPriority)
-		}
-		if a.route.CreatedAt != b.route.CreatedAt {
-			return cmp.Compare(a.route.CreatedAt, b.route.CreatedAt)
-		}
-		return strings.Compare(a.route.ID, b.route.ID)
-	})
+	slices.SortStableFunc(all, func(a, b *candidate) int { return cmp.Or(compareRank(a, b), strings.Compare(a.route.ID, b.route.ID)) })
+}
+
+// compareRank is negative when a wins. A tie of priorities goes to the earlier created_at, then to the smaller id.
+func compareRank(a, b *candidate) int {
+	if a.priority != b.priority {
+		return cmp.Compare(b.priority, a.priority)
+	}
+	if len(a.regex) > 0 && len(b.regex) > 0 && a.route.RegexPriority != b.route.RegexPriority {
+		return cmp.Compare(b.route.RegexPriority, a.route.RegexPriority)
+	}
+	return cmp.Compare(a.route.CreatedAt, b.route.CreatedAt)
 }
 
 // methodBits gives each method that a route names a bit. The last bit is shared by all methods that found no bit of their own.
@@ -232,11 +232,8 @@ func (b *methodBits) bit(method string) uint64 {
 
 // matchesConditions checks headers and snis.
 func (c *candidate) matchesConditions(req *Request) bool {
-	if len(c.snis) > 0 && req.TLS {
-		name := strings.TrimSuffix(req.SNI, ".")
-		if !slices.ContainsFunc(c.snis, func(p hostPattern) bool { return p.matches(name) }) {
-			return false
-		}
+	if !c.matchesSNI(req) {
+		return false
 	}
 	for i := range c.headers {
 		if !c.headers[i].matches(req.Headers) {
@@ -244,6 +241,15 @@ func (c *candidate) matchesConditions(req *Request) bool {
 		}
 	}
 	return true
+}
+
+// matchesSNI compares the name of the TLS handshake; requests that are not TLS match any snis.
+func (c *candidate) matchesSNI(req *Request) bool {
+	if len(c.snis) == 0 || !req.TLS {
+		return true
+	}
+	name := strings.TrimSuffix(req.SNI, ".")
+	return slices.ContainsFunc(c.snis, func(p hostPattern) bool { return p.matches(name) })
 }
 
 // headerCondition wants one value of one header to equal one of values, or to be found by one of patterns.

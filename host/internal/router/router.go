@@ -77,6 +77,8 @@ type Router struct {
 	trie    trie
 	methods methodBits
 	routes  int
+	// ranked are the candidates, the one that wins first. Only Explain needs them.
+	ranked []*candidate
 }
 
 // New compiles routes. Routes of disabled services and routes for streams (tcp, tls, udp, tls_passthrough) are left out. Routes are
@@ -96,6 +98,7 @@ func New(routes []*entity.Route, o Options) (*Router, error) {
 		r.routes++
 	}
 	sortCandidates(all)
+	r.ranked = all
 	b := newHostBuilder()
 	for rank, c := range all {
 		c.mask = r.methods.add(c.methods)
@@ -161,13 +164,7 @@ func (r *Router) matchFirst(lists [][]entry, limit uint64, req *Request, methodB
 
 // matches checks what the index has not: its hosts and the literal part of its path are known to match.
 func (r *Router) matches(e *entry, req *Request, methodBit uint64, m *Match) bool {
-	if e.mask != 0 && (e.mask&methodBit == 0 || methodBit == sharedMethodBit && !slices.Contains(e.route.Methods, req.Method)) {
-		return false
-	}
-	if e.port != 0 && !matchesPort(int(e.port), req) {
-		return false
-	}
-	if r.options.StrictProtocols && !e.schemes.has(req.Scheme) {
+	if !e.matchesMethod(req, methodBit) || !e.matchesPort(req) || !r.matchesScheme(e, req) {
 		return false
 	}
 	if e.more && !e.candidate.matchesConditions(req) {
@@ -181,10 +178,18 @@ func (r *Router) matches(e *entry, req *Request, methodBit uint64, m *Match) boo
 	return true
 }
 
+func (e *entry) matchesMethod(req *Request, bit uint64) bool {
+	return e.mask == 0 || e.mask&bit != 0 && (bit != sharedMethodBit || slices.Contains(e.route.Methods, req.Method))
+}
+
 // matchesPort compares the port of a route's host with the port in the Host header or, when none was sent, with the listener's.
-func matchesPort(port int, req *Request) bool {
+func (e *entry) matchesPort(req *Request) bool {
 	if req.HostPort != 0 {
-		return port == req.HostPort
+		return e.port == 0 || int(e.port) == req.HostPort
 	}
-	return port == req.ListenPort
+	return e.port == 0 || int(e.port) == req.ListenPort
+}
+
+func (r *Router) matchesScheme(e *entry, req *Request) bool {
+	return !r.options.StrictProtocols || e.schemes.has(req.Scheme)
 }
