@@ -60,6 +60,7 @@ var layers = []layer{
 	{"host/internal/plugincache", nil, []string{"github.com/jellydator/ttlcache/"}},
 	{"host/internal/vault", []string{"pdk", "pdk/local"}, []string{"github.com/jellydator/ttlcache/"}},
 	{"host/internal/plan", append(internal("entity"), "pdk", "proto/wire"), nil},
+	{"host/internal/condition", append(internal("entity"), pdkWire...), []string{"cel.dev/cel-go/"}},
 	{"host/internal/exchange", append(internal("entity", "plan"), pdkWire...), nil},
 	{"host/internal/generation", append(append(internal("entity", "router", "plan", "balancer"), pdkWire...), "pdk/schema"), nil},
 	{"host/internal/dispatch", append(internal("exchange", "plan"), pdkWire...), nil},

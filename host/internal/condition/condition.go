@@ -57,17 +57,10 @@ func Compile(text string) (*Program, error) {
 	if t := checked.OutputType(); !t.IsExactType(types.BoolType) && t.Kind() != types.DynKind {
 		return nil, &Error{Line: 1, Col: 1, Found: "an expression whose result is " + typeName(t.String()), Expected: "one whose result is bool"}
 	}
-	cost, err := lang.env.EstimateCost(checked, sizes{})
-	if err != nil {
-		return nil, &Error{Line: 1, Col: 1, Found: "an expression whose cost cannot be estimated: " + err.Error(), Expected: "a cheap one"}
+	if err := affordable(lang.env, checked); err != nil {
+		return nil, err
 	}
-	if cost.Max > MaxCost {
-		return nil, &Error{
-			Line: 1, Col: 1, Found: "an expression that may cost " + units(cost.Max), Expected: fmt.Sprintf("at most %d", MaxCost),
-			Fix: "walk fewer lists inside one another, and build fewer or shorter texts",
-		}
-	}
-	program, err := lang.env.Program(checked, cel.EvalOptions(cel.OptOptimize|cel.OptTrackCost), cel.CostLimit(MaxCost))
+	program, err := plan(lang.env, checked)
 	if err != nil {
 		return nil, &Error{Line: 1, Col: 1, Found: "an expression that cannot be planned: " + err.Error(), Expected: "one that can"}
 	}
@@ -81,6 +74,38 @@ func Compile(text string) (*Program, error) {
 	}
 	p.reads = slices.Sorted(maps.Keys(names))
 	return p, nil
+}
+
+// affordable refuses what costs too much over a request of usual size.
+func affordable(env *cel.Env, checked *cel.Ast) error {
+	cost, err := env.EstimateCost(checked, usualSizes)
+	if err != nil {
+		return &Error{Line: 1, Col: 1, Found: "an expression whose cost cannot be estimated: " + err.Error(), Expected: "a cheap one"}
+	}
+	if cost.Max > MaxCost {
+		return &Error{
+			Line: 1, Col: 1, Found: "an expression that may cost " + units(cost.Max), Expected: fmt.Sprintf("at most %d", MaxCost),
+			Fix: "walk fewer lists inside one another, and build fewer or shorter texts",
+		}
+	}
+	return nil
+}
+
+func units(n uint64) string {
+	if n > 1e15 {
+		return "without bound"
+	}
+	return fmt.Sprintf("%d units", n)
+}
+
+// plan makes the program. Counting the cost is left out where no request can make it exceed the limit: it takes ten times as long as
+// comparing two texts.
+func plan(env *cel.Env, checked *cel.Ast) (cel.Program, error) {
+	cost, err := env.EstimateCost(checked, largestSizes)
+	if err == nil && cost.Max <= MaxCost {
+		return env.Program(checked, cel.EvalOptions(cel.OptOptimize))
+	}
+	return env.Program(checked, cel.EvalOptions(cel.OptOptimize|cel.OptTrackCost), cel.CostLimit(MaxCost))
 }
 
 // String is the text of the condition.
@@ -120,11 +145,4 @@ func (p *Program) failed(err error) error {
 		}
 	}
 	return fmt.Errorf("evaluating the condition %q%s: %w", p.text, at, err)
-}
-
-func units(n uint64) string {
-	if n > 1e15 {
-		return "without bound"
-	}
-	return fmt.Sprintf("%d units", n)
 }

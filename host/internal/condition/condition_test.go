@@ -152,7 +152,7 @@ func TestErrors(t *testing.T) {
 		"true &&\n http.pat == \"\"":             `condition at 2:2: found unknown variable http.pat, expected one of http.headers, http.headers_list, http.host, http.method, http.path, http.path_segments, http.port, http.queries, http.queries_list, http.scheme, http.version (nearest: http.path)`,
 		`net.src_ip == ""`:                       `condition at 1:1: found unknown variable net.src_ip, expected one of net.dst.port, net.forwarded.ip, net.forwarded.port, net.protocol, net.src.ip, net.src.port (nearest: net.src.ip)`,
 		`consumer.group == "a"`:                  `condition at 1:1: found unknown variable consumer.group, expected one of consumer.custom_id, consumer.id, consumer.tags, consumer.username`,
-		`has(consumer.name)`:                     `condition at 1:5: found unknown variable consumer.name, expected one of consumer.custom_id, consumer.id, consumer.tags, consumer.username`,
+		`has(consumer.name)`:                     `condition at 1:5: found unknown variable consumer.name, expected one of consumer.custom_id, consumer.id, consumer.tags, consumer.username (nearest: consumer.tags)`,
 		`request.path == ""`:                     `condition at 1:1: found unknown variable request.path, expected a variable of consumer, consumer_group, http, kong, net, plugins, route, service`,
 		`principal.id == "x"`:                    `condition at 1:1: found unknown variable principal.id, expected a variable of conditions (fix: there are no principals here; use consumer)`,
 		`net.tls.sni == "x"`:                     `condition at 1:1: found unknown variable net.tls.sni, expected a variable of conditions (fix: the server name of TLS is not known to conditions; use http.host)`,
@@ -181,7 +181,7 @@ func TestEvalErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		`true && kong.ctx.shared.other == "x"`: `evaluating the condition "true && kong.ctx.shared.other == \"x\"" at 1:24: no such key: other`,
 		`kong.ctx.shared.flag`:                 `evaluating the condition "kong.ctx.shared.flag": the result is string, expected bool`,
-		`consumer.custom_id.size() > 0`:        `evaluating the condition "consumer.custom_id.size() > 0" at 1:24: no such overload: size(null)`,
+		`consumer.custom_id.size() > 0`:        `evaluating the condition "consumer.custom_id.size() > 0" at 1:24: no such overload: size`,
 	} {
 		_, err := compile(t, text).Eval(full(t))
 		if err == nil {
@@ -209,7 +209,6 @@ func TestCostBombs(t *testing.T) {
 	}
 	for _, text := range []string{
 		strings.Repeat("(", 200) + "true" + strings.Repeat(")", 200),
-		strings.Repeat("!", 500) + "true",
 		strings.Repeat("[", 300) + strings.Repeat("]", 300) + " == []",
 		`"a".matches("a{1000}{1000}")`,
 		`"a".matches("((a{30}){30}){30}")`,
@@ -295,14 +294,14 @@ func TestConcurrent(t *testing.T) {
 func TestAllocations(t *testing.T) {
 	f := Facts(full(t))
 	for text, most := range map[string]float64{
-		`http.method == "POST"`:                                8,
-		`http.headers.x_version == "2"`:                        8,
-		`http.path.startsWith("/api") && route.name != "x"`:    9,
-		`has(kong.ctx.shared.flag)`:                            9,
-		`consumer.username in ["ann", "bob"]`:                  8,
-		`default(http.queries.tag, "") in ["new", "paid"]`:     9,
-		`plugins.key_auth.access_has_executed == true`:         9,
-		`http.path.matches("^/api/v[0-9]+/") && has(route.id)`: 9,
+		`http.method == "POST"`:                                4,
+		`http.headers.x_version == "2"`:                        4,
+		`http.path.startsWith("/api") && route.name != "x"`:    4,
+		`has(kong.ctx.shared.flag)`:                            4,
+		`consumer.username in ["ann", "bob"]`:                  4,
+		`default(http.queries.tag, "") in ["new", "paid"]`:     4,
+		`plugins.key_auth.access_has_executed == true`:         4,
+		`http.path.matches("^/api/v[0-9]+/") && has(route.id)`: 4,
 	} {
 		p := compile(t, text)
 		got := testing.AllocsPerRun(200, func() {

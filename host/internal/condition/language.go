@@ -65,26 +65,30 @@ func defaultFunction() cel.EnvOption {
 		})))
 }
 
-// sizes tells how large the values of a request may be when the cost of a condition is estimated. They are no limits: the cost of what is
-// really there is counted while the condition is evaluated.
-type sizes struct{}
+// sizes tells how large the values of a request may be when the cost of a condition is estimated.
+type sizes struct {
+	text uint64 // characters of a path, a header, a value in kong.ctx.shared
+	item uint64 // characters of an element of a list
+	list uint64 // elements of a list or a map
+}
 
-const (
-	textSize = 8192 // characters of a path, a header, a value in kong.ctx.shared
-	itemSize = 256  // characters of an element of a list
-	listSize = 64   // elements of a list or a map
+// usualSizes are large for a request, but no limit: a condition may cost MaxCost over them. largestSizes are
+// twice what the settings max_header_size and max_shared allow unless they are raised: the cost of a condition that stays below MaxCost
+// even over them is not counted while it is evaluated.
+var (
+	usualSizes   = sizes{text: 8 << 10, item: 256, list: 64}
+	largestSizes = sizes{text: 128 << 10, item: 128 << 10, list: 16 << 10}
 )
 
 // EstimateSize implements cost.Estimator.
-func (sizes) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
-	size := cost.RangedSizeEstimate(0, textSize)
-	text, item, entries := size, cost.RangedSizeEstimate(0, itemSize), cost.RangedSizeEstimate(0, listSize)
+func (s sizes) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
+	size, item, entries := cost.RangedSizeEstimate(0, s.text), cost.RangedSizeEstimate(0, s.item), cost.RangedSizeEstimate(0, s.list)
 	path := node.Path()
 	switch node.Type().Kind() {
 	case types.ListKind:
 		size = cost.ListSizeEstimate(entries, item)
 	case types.MapKind:
-		size = cost.MapSizeEstimate(entries, item, text)
+		size = cost.MapSizeEstimate(entries, item, size)
 	case types.DynKind, types.AnyKind:
 		size.Elem = &item // a text, or a list of shorter ones
 	default:
