@@ -4,9 +4,6 @@ package entity
 import (
 	"cmp"
 	"fmt"
-	"slices"
-	"strconv"
-	"strings"
 )
 
 // Pos is a place in a configuration file; the zero Pos is unknown.
@@ -34,6 +31,8 @@ type Set struct {
 	ACLs           []*ACL
 	Upstreams      []*Upstream
 	Plugins        []*Plugin
+	ClonedPlugins  []*ClonedPlugin
+	Partials       []*Partial
 	Hash           string // of the content, 32 hex digits
 	Blank          bool   // the document held nothing at all, not even a _format_version
 }
@@ -196,110 +195,4 @@ type ACL struct {
 	Tags      []string  `json:"tags,omitempty"`
 	CreatedAt int64     `json:"created_at"`
 	Pos       Pos       `json:"-"`
-}
-
-// Plugin is one stored configuration of a plugin ("plugin config" in our words).
-type Plugin struct {
-	ID            string
-	Name          string
-	InstanceName  string
-	Service       *Service
-	Route         *Route
-	Consumer      *Consumer
-	ConsumerGroup *ConsumerGroup
-	Config        map[string]any // as written; after config.ResolvePlugins with the schema's defaults filled in
-	// Resolved is Config with the secrets that its references lead to; nil when it has none. It is never shown.
-	Resolved map[string]any
-	// Secrets are the texts of the configuration that no message may show.
-	Secrets   []string
-	Protocols []string
-	Enabled   bool
-	Tags      []string
-
-	Timeout    int    // milliseconds per phase call; 0: the server's
-	FailMode   string // "", open, closed
-	FailStatus int    // 0: the server's, else 500
-	// AllowFailOpen confirms fail_mode open on a plugin that authenticates.
-	AllowFailOpen bool
-
-	Pos  Pos
-	Path string // place of the record in its document, such as services[0].plugins[1]
-	// At finds the place of a value inside Config, such as ["limits", "0", "name"], or of the nearest value around it;
-	// KeyAt finds the place of its key; FieldAt that of a field of the record itself. They are nil when the record does not come
-	// from a document.
-	At      func(path []string) Pos
-	KeyAt   func(path []string) Pos
-	FieldAt func(name string) Pos
-}
-
-// Effective is the configuration that the instance gets.
-func (p *Plugin) Effective() map[string]any {
-	if p.Resolved != nil {
-		return p.Resolved
-	}
-	return p.Config
-}
-
-// Redact replaces the secrets of the configuration in a text, such as the error by which a plugin refuses it.
-func (p *Plugin) Redact(text string) string {
-	var spellings []string
-	for _, s := range p.Secrets {
-		spellings = append(spellings, s)
-		for _, quoted := range []string{strconv.Quote(s), strconv.QuoteToASCII(s)} {
-			spellings = append(spellings, quoted[1:len(quoted)-1])
-		}
-	}
-	slices.SortFunc(spellings, func(a, b string) int { return len(b) - len(a) }) // one may be a part of another
-	for _, s := range spellings {
-		text = strings.ReplaceAll(text, s, "***")
-	}
-	return text
-}
-
-// Scope names the record's scope for messages: "global", "route orders", "service s, consumer c".
-func (p *Plugin) Scope() string {
-	s := ""
-	add := func(kind, id, name string) {
-		if s != "" {
-			s += ", "
-		}
-		if name == "" {
-			name = id
-		}
-		s += kind + " " + name
-	}
-	if p.Route != nil {
-		add("route", p.Route.ID, p.Route.Name)
-	}
-	if p.Service != nil {
-		add("service", p.Service.ID, p.Service.Name)
-	}
-	if p.Consumer != nil {
-		add("consumer", p.Consumer.ID, p.Consumer.Username)
-	}
-	if p.ConsumerGroup != nil {
-		add("consumer_group", p.ConsumerGroup.ID, p.ConsumerGroup.Name)
-	}
-	if s == "" {
-		return "global"
-	}
-	return s
-}
-
-// ScopeIDs lists the ids of route, service, consumer and group that the record is bound to; absent ones are empty.
-func (p *Plugin) ScopeIDs() [4]string {
-	var ids [4]string
-	if p.Route != nil {
-		ids[0] = p.Route.ID
-	}
-	if p.Service != nil {
-		ids[1] = p.Service.ID
-	}
-	if p.Consumer != nil {
-		ids[2] = p.Consumer.ID
-	}
-	if p.ConsumerGroup != nil {
-		ids[3] = p.ConsumerGroup.ID
-	}
-	return ids
 }

@@ -21,7 +21,7 @@ var (
 )
 
 // record makes an instance; scope letters: c consumer, a and b groups, r route, s service.
-func record(id uint64, name string, priority int, scope string) *Instance {
+func bound(id uint64, name string, priority int, scope string) *Instance {
 	rec := &entity.Plugin{ID: fmt.Sprint(id), Name: name, Enabled: true}
 	for _, l := range scope {
 		switch l {
@@ -40,10 +40,20 @@ func record(id uint64, name string, priority int, scope string) *Instance {
 	return &Instance{ID: id, Record: rec, Priority: priority, Phases: pdk.PhaseAccess | pdk.PhaseLog}
 }
 
+// compile compiles without options.
+func compile(t testing.TB, ins []*Instance, routes ...*entity.Route) *Set {
+	t.Helper()
+	set, err := Compile(Options{}, ins, routes, []*entity.Consumer{consC, consD})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
 func chosen(p *Plan, name string) uint64 {
 	for _, in := range p.Steps() {
-		if in.Record.Name == name {
-			return in.ID
+		if in.Instance.Record.Name == name {
+			return in.Instance.ID
 		}
 	}
 	return 0
@@ -55,10 +65,10 @@ func TestTwelveLevels(t *testing.T) {
 	for i := range scopes {
 		var ins []*Instance
 		for j := len(scopes) - 1; j >= i; j-- {
-			ins = append(ins, record(uint64(j+1), "x", 1, scopes[j]))
+			ins = append(ins, bound(uint64(j+1), "x", 1, scopes[j]))
 		}
-		set := Compile(ins, []*entity.Route{routeR})
-		got := chosen(set.ForRoute(routeR).For(consC), "x")
+		set := compile(t, ins, routeR)
+		got := chosen(set.For(routeR, false, consC), "x")
 		if got != uint64(i+1) {
 			t.Errorf("levels %d to 12 configured: level %d won", i+1, got)
 		}
@@ -85,10 +95,10 @@ func TestPrecedence(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var ins []*Instance
 			for i, s := range c.scopes {
-				ins = append(ins, record(uint64(i+1), "x", 1, s))
+				ins = append(ins, bound(uint64(i+1), "x", 1, s))
 			}
-			set := Compile(ins, []*entity.Route{routeR, routeR2})
-			if got := chosen(set.ForRoute(c.route).For(c.consumer), "x"); got != c.want {
+			set := compile(t, ins, routeR, routeR2)
+			if got := chosen(set.For(c.route, false, c.consumer), "x"); got != c.want {
 				t.Errorf("record %d was chosen, want %d", got, c.want)
 			}
 		})
@@ -96,12 +106,12 @@ func TestPrecedence(t *testing.T) {
 }
 
 func TestStaticOrder(t *testing.T) {
-	set := Compile([]*Instance{
-		record(1, "pa", 10, ""), record(2, "pb", 10, ""), record(3, "first", 99, ""), record(4, "last", -5, ""),
-	}, []*entity.Route{routeR})
+	set := compile(t, []*Instance{
+		bound(1, "pa", 10, ""), bound(2, "pb", 10, ""), bound(3, "first", 99, ""), bound(4, "last", -5, ""),
+	}, routeR)
 	var got []string
-	for _, in := range set.ForRoute(routeR).Chain(pdk.PhaseAccess) {
-		got = append(got, in.Record.Name)
+	for _, in := range set.ForRoute(routeR, false).Chain(pdk.PhaseAccess) {
+		got = append(got, in.Instance.Record.Name)
 	}
 	if want := []string{"first", "pb", "pa", "last"}; !slices.Equal(got, want) {
 		t.Errorf("order %v, want %v", got, want)
@@ -110,37 +120,45 @@ func TestStaticOrder(t *testing.T) {
 
 // A consumer-scoped record of a plugin before the authenticating one is never used; one behind it is.
 func TestAfterAuthentication(t *testing.T) {
-	set := Compile([]*Instance{
-		record(1, "early", 2000, ""), record(2, "early", 2000, "c"),
-		record(3, "auth", 1000, ""),
-		record(4, "late", 10, ""), record(5, "late", 10, "c"),
-	}, []*entity.Route{routeR})
-	base := set.ForRoute(routeR)
-	auth := base.Steps()[1]
-	rest := base.For(consC).After(base.RankOf(auth))
-	if len(rest) != 1 || rest[0].ID != 5 {
-		t.Errorf("after authentication: %v", rest)
+	set := compile(t, []*Instance{
+		bound(1, "early", 2000, ""), bound(2, "early", 2000, "c"),
+		bound(3, "auth", 1000, ""),
+		bound(4, "late", 10, ""), bound(5, "late", 10, "c"),
+	}, routeR)
+	base := set.ForRoute(routeR, false)
+	next := base.Switch(1, consC, nil)
+	if got := ids(next.Steps()); !slices.Equal(got, []uint64{1, 3, 5}) {
+		t.Errorf("after authentication: %v", got)
 	}
-	if base.For(consC).For(nil) != base {
-		t.Error("clearing the consumer does not lead back to the base plan")
+	if got := ids(next.Switch(1, nil, nil).Steps()); !slices.Equal(got, []uint64{1, 3, 4}) {
+		t.Errorf("clearing the consumer: %v", got)
 	}
-	if base.For(consD) != base {
+	if base.Switch(1, consD, nil) != base {
 		t.Error("a consumer without records has a plan of its own")
 	}
-	if first, second := base.For(consC), base.For(consC); first != second {
-		t.Error("the variant is built anew for every request")
+	if base.Switch(1, consC, nil) != next {
+		t.Error("the plan is built anew for every request")
 	}
+}
+
+func ids(steps []*Step) []uint64 {
+	var out []uint64
+	for _, s := range steps {
+		out = append(out, s.Instance.ID)
+	}
+	return out
 }
 
 // Groups that plugins set count instead of the consumer's own, in the order of spec 5.6, whoever the consumer is.
 func TestGroupsThatPluginsSet(t *testing.T) {
 	gold := &entity.ConsumerGroup{ID: "gg", Name: "gold", Priority: 5}
 	scopedTo := func(id uint64, g *entity.ConsumerGroup) *Instance {
-		in := record(id, "x", 1, "")
+		in := bound(id, "x", 1, "")
 		in.Record.ConsumerGroup = g
 		return in
 	}
-	p := Compile([]*Instance{record(1, "x", 1, ""), scopedTo(2, groupA), scopedTo(3, groupB), scopedTo(4, gold), record(5, "y", 1, "c")}, []*entity.Route{routeR}).ForRoute(routeR)
+	all := compile(t, []*Instance{bound(9, "auth", 5, ""), bound(1, "x", 1, ""), scopedTo(2, groupA), scopedTo(3, groupB), scopedTo(4, gold), bound(5, "y", 1, "c")}, routeR)
+	p := all.ForRoute(routeR, false)
 	set := func(ids ...string) []wire.Group {
 		var groups []wire.Group
 		for _, id := range ids {
@@ -164,54 +182,72 @@ func TestGroupsThatPluginsSet(t *testing.T) {
 		{"none of the consumer's own", consC, set("other"), 1},
 		{"twice the same", consD, set("gb", "gb"), 3},
 	} {
-		if got := chosen(p.For(c.consumer, c.set...), "x"); got != c.want {
+		if got := chosen(all.For(routeR, false, c.consumer, c.set...), "x"); got != c.want {
 			t.Errorf("%s: record %d, want %d", c.name, got, c.want)
 		}
 	}
-	if got := chosen(p.For(consC, set("gb")...), "y"); got != 5 {
+	if got := chosen(p.Switch(0, consC, set("gb")), "y"); got != 5 {
 		t.Errorf("the consumer's own record: %d", got)
 	}
-	if first, second := p.For(nil, set("gb")...), p.For(nil, set("gb")...); first != second || p.For(nil, set("other")...) != p {
+	if first, second := p.Switch(0, nil, set("gb")), p.Switch(0, nil, set("gb")); first != second || p.Switch(0, nil, set("other")) != p {
 		t.Error("a variant is built anew, or without need")
 	}
 }
 
 func TestEqualRoutesShareChains(t *testing.T) {
-	set := Compile([]*Instance{record(1, "x", 1, "")}, []*entity.Route{routeR, routeR2})
-	a, b := set.ForRoute(routeR), set.ForRoute(routeR2)
-	if &a.Steps()[0] != &b.Steps()[0] {
-		t.Error("two routes with the same steps keep two copies of them")
+	set := compile(t, []*Instance{bound(1, "x", 1, "")}, routeR, routeR2)
+	a, b := set.ForRoute(routeR, false), set.ForRoute(routeR2, false)
+	if a != b {
+		t.Error("two routes that no record is bound to have two plans")
 	}
 }
 
 func TestVariantsAreBounded(t *testing.T) {
-	var ins []*Instance
+	auth := bound(1, "auth", 2, "")
+	ins := []*Instance{auth}
 	var consumers []*entity.Consumer
-	for i := range maxVariants + 10 {
+	for i := range maxVariants + 1000 {
 		c := &entity.Consumer{ID: fmt.Sprint("c", i)}
 		consumers = append(consumers, c)
-		in := record(uint64(i+1), "x", 1, "")
+		in := bound(uint64(i+2), "x", 1, "")
 		in.Record.Consumer = c
 		ins = append(ins, in)
 	}
-	p := Compile(ins, []*entity.Route{routeR}).ForRoute(routeR)
+	set, err := Compile(Options{}, ins, []*entity.Route{routeR}, consumers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := set.ForRoute(routeR, false)
 	for i, c := range consumers {
-		if got := chosen(p.For(c), "x"); got != uint64(i+1) {
+		if got := chosen(p.Switch(0, c, nil), "x"); got != uint64(i+2) {
 			t.Fatalf("consumer %d got record %d", i, got)
 		}
 	}
-	if n := len(p.variants.m); n > maxVariants {
-		t.Errorf("%d variants are kept, at most %d may be", n, maxVariants)
+	kept := 0
+	for i := range set.variants {
+		kept += len(set.variants[i].m)
+	}
+	if kept > maxVariants || kept < maxVariants/2 {
+		t.Errorf("%d plans are kept, at most %d may be", kept, maxVariants)
 	}
 }
 
 func TestLookupDoesNotAllocate(t *testing.T) {
-	set := Compile([]*Instance{record(1, "x", 1, ""), record(2, "x", 1, "r")}, []*entity.Route{routeR})
-	if n := testing.AllocsPerRun(100, func() {
-		if len(set.ForRoute(routeR).For(consD).Chain(pdk.PhaseAccess)) != 1 {
-			t.Fatal("wrong chain")
+	gold := []wire.Group{{ID: "gb"}}
+	set := compile(t, []*Instance{bound(3, "auth", 9, ""), bound(1, "x", 1, ""), bound(2, "x", 1, "r"), bound(4, "y", 1, ""), bound(5, "y", 1, "c"), bound(6, "y", 1, "b")}, routeR, routeR2)
+	for _, c := range []struct {
+		name     string
+		consumer *entity.Consumer
+		groups   []wire.Group
+		want     uint64
+	}{{"nobody", nil, nil, 4}, {"no records", consD, nil, 4}, {"records", consC, nil, 5}, {"groups", nil, gold, 6}} {
+		if n := testing.AllocsPerRun(100, func() {
+			p := set.ForRoute(routeR2, false).Switch(0, c.consumer, c.groups)
+			if chain := p.Chain(pdk.PhaseAccess); chain[1].Instance.ID != c.want {
+				t.Fatalf("%s: record %d", c.name, chain[1].Instance.ID)
+			}
+		}); n != 0 {
+			t.Errorf("%s: %v allocations per request", c.name, n)
 		}
-	}); n != 0 {
-		t.Errorf("%v allocations per request", n)
 	}
 }
