@@ -60,7 +60,7 @@ func Compile(text string) (*Program, error) {
 	if err := affordable(lang.env, checked); err != nil {
 		return nil, err
 	}
-	program, err := plan(lang.env, checked)
+	program, err := planned(lang.env, checked)
 	if err != nil {
 		return nil, &Error{Line: 1, Col: 1, Found: "an expression that cannot be planned: " + err.Error(), Expected: "one that can"}
 	}
@@ -98,9 +98,9 @@ func units(n uint64) string {
 	return fmt.Sprintf("%d units", n)
 }
 
-// plan makes the program. Counting the cost is left out where no request can make it exceed the limit: it takes ten times as long as
+// planned makes the program. Counting the cost is left out where no request can make it exceed the limit: it takes ten times as long as
 // comparing two texts.
-func plan(env *cel.Env, checked *cel.Ast) (cel.Program, error) {
+func planned(env *cel.Env, checked *cel.Ast) (cel.Program, error) {
 	cost, err := env.EstimateCost(checked, largestSizes)
 	if err == nil && cost.Max <= MaxCost {
 		return env.Program(checked, cel.EvalOptions(cel.OptOptimize))
@@ -124,7 +124,7 @@ func (p *Program) Eval(f Facts) (bool, error) {
 	a := activations.Get().(*activation)
 	a.facts, a.variables = f, p.variables
 	result, _, err := p.program.Eval(a)
-	a.facts = nil
+	a.reset()
 	activations.Put(a)
 	if err != nil {
 		return false, p.failed(err)

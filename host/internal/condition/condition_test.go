@@ -234,6 +234,37 @@ func TestCostOfRequest(t *testing.T) {
 	}
 }
 
+// TestManyLookups: an expression that looks up many names gets the same answers as one that looks up one, and the work does not grow
+// with the square of the request.
+func TestManyLookups(t *testing.T) {
+	f := full(t)
+	names := []string{`"X-VERSION"`, `"a"`, `"x-roles"`, `"c"`, `"d"`, `"e"`, `"f"`, `"g"`, `"x_version"`, `"X-Roles"`, `"none"`}
+	for text, want := range map[string]string{
+		`[` + strings.Join(names, ", ") + `].map(n, default(http.headers[n], "-"))`:                            `["2", "-", "editor", "-", "-", "-", "-", "-", "2", "editor", "-"]`,
+		`[` + strings.Join(names, ", ") + `].map(n, size(default(http.headers_list[n], [])))`:                  `[1, 0, 2, 0, 0, 0, 0, 0, 1, 2, 0]`,
+		`["tag", "b", "c", "d", "e", "f", "g", "h", "tag", "q", "bare"].map(n, default(http.queries[n], "-"))`: `["new", "-", "-", "-", "-", "-", "-", "-", "new", "a b!", ""]`,
+		`["a", "b", "c", "d", "e", "f", "g", "h", "tag", "q"].map(n, size(default(http.queries_list[n], [])))`: `[0, 0, 0, 0, 0, 0, 0, 0, 2, 1]`,
+		`["a", "b", "c", "d", "e", "f", "g", "h", "flag", "count"].map(n, n in kong.ctx.shared)`:               `[false, false, false, false, false, false, false, false, true, true]`,
+	} {
+		if ok, err := compile(t, text+" == "+want).Eval(f); !ok || err != nil {
+			t.Errorf("%s is not %s: %v", text, want, err)
+		}
+	}
+	p := compile(t, `http.path_segments.all(s, http.headers[s] == null)`)
+	f.live.Request.Path = strings.Repeat("/a", 10_000)
+	f.live.Request.Headers = nil
+	for range 5_000 {
+		f.live.Request.Headers = append(f.live.Request.Headers, wire.Header{Name: "b", Value: "c"})
+	}
+	f.asked = map[string]int{}
+	if ok, err := p.Eval(f); !ok || err != nil {
+		t.Error(ok, err)
+	}
+	if n := f.asked["request"]; n > 2*maxLookups {
+		t.Errorf("the headers were walked %d times", n)
+	}
+}
+
 // TestReads: the variables that a condition names are known, and nothing else is asked for.
 func TestReads(t *testing.T) {
 	for _, c := range []struct {
@@ -294,14 +325,14 @@ func TestConcurrent(t *testing.T) {
 func TestAllocations(t *testing.T) {
 	f := Facts(full(t))
 	for text, most := range map[string]float64{
-		`http.method == "POST"`:                                4,
-		`http.headers.x_version == "2"`:                        4,
-		`http.path.startsWith("/api") && route.name != "x"`:    4,
-		`has(kong.ctx.shared.flag)`:                            4,
-		`consumer.username in ["ann", "bob"]`:                  4,
-		`default(http.queries.tag, "") in ["new", "paid"]`:     4,
-		`plugins.key_auth.access_has_executed == true`:         4,
-		`http.path.matches("^/api/v[0-9]+/") && has(route.id)`: 4,
+		`http.method == "POST"`:                                8,
+		`http.headers.x_version == "2"`:                        8,
+		`http.path.startsWith("/api") && route.name != "x"`:    8,
+		`has(kong.ctx.shared.flag)`:                            8,
+		`consumer.username in ["ann", "bob"]`:                  8,
+		`default(http.queries.tag, "") in ["new", "paid"]`:     8,
+		`plugins.key_auth.access_has_executed == true`:         8,
+		`http.path.matches("^/api/v[0-9]+/") && has(route.id)`: 8,
 	} {
 		p := compile(t, text)
 		got := testing.AllocsPerRun(200, func() {

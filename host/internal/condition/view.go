@@ -27,17 +27,36 @@ const (
 
 func (k viewKind) read(a *activation) ref.Val { return &a.views[k] }
 
-// view is a map of the request that looks up one name at a time, without making the map. Only an expression that walks over all names,
-// counts them or compares the whole causes it to be made.
+// view is a map of the request that looks up one name at a time, without making the map. It is made when an expression walks over all
+// names or looks up many of them, so that the work grows with the request and not with its square.
 type view struct {
 	a    *activation
 	kind viewKind
+
+	lookups int
+	made    map[string]ref.Val // nil: not made
+	order   []string           // names of made, in the order of the request
 }
+
+// maxLookups is how many names are looked up in one evaluation before the map is made.
+const maxLookups = 8
 
 var _ traits.Mapper = (*view)(nil)
 
+func (v *view) reset() { v.lookups, v.made, v.order = 0, nil, nil }
+
 // find gives the value under a name; nil when there is none.
 func (v *view) find(name string) ref.Val {
+	if v.kind == pluginStates {
+		state, ok := v.a.facts.PluginState(name)
+		return &pluginValue{state: state, configured: ok}
+	}
+	if v.lookups++; v.lookups > maxLookups {
+		v.make()
+	}
+	if v.made != nil {
+		return v.made[v.spelling(name)]
+	}
 	switch v.kind {
 	case headerTexts:
 		for _, h := range v.a.request().Headers {
@@ -75,11 +94,62 @@ func (v *view) find(name string) ref.Val {
 				return sharedValue(s)
 			}
 		}
-	case pluginStates:
-		state, ok := v.a.facts.PluginState(name)
-		return &pluginValue{state: state, configured: ok}
 	}
 	return nil
+}
+
+// make makes the map. That of plugins stays empty: they cannot be listed.
+func (v *view) make() {
+	if v.made != nil {
+		return
+	}
+	v.made = map[string]ref.Val{}
+	add := func(name string, value ref.Val) {
+		if _, there := v.made[name]; !there { // the first one counts
+			v.made[name] = value
+			v.order = append(v.order, name)
+		}
+	}
+	lists := map[string][]string{}
+	switch v.kind {
+	case headerTexts:
+		for _, h := range v.a.request().Headers {
+			add(v.spelling(h.Name), types.String(h.Value))
+		}
+	case headerLists:
+		for _, h := range v.a.request().Headers {
+			name := v.spelling(h.Name)
+			lists[name] = append(lists[name], h.Value)
+			add(name, nil)
+		}
+	case queryTexts, queryLists:
+		for query := v.a.request().RawQuery; query != ""; {
+			var n, value string
+			if n, value, query = nextArg(query); n == "" {
+				continue
+			}
+			name, value := local.DecodeQuery(n), local.DecodeQuery(value)
+			if v.kind == queryLists {
+				lists[name] = append(lists[name], value)
+			}
+			add(name, types.String(value))
+		}
+	case sharedValues:
+		for _, s := range v.a.facts.LiveFacts().Shared {
+			add(s.Key, sharedValue(s))
+		}
+	}
+	for name, values := range lists {
+		v.made[name] = list(values)
+	}
+}
+
+// spelling is how the made map spells a name.
+func (v *view) spelling(name string) string {
+	if v.kind == headerTexts || v.kind == headerLists {
+		return strings.ReplaceAll(strings.ToLower(name), "-", "_")
+	}
+	return name
 }
 
 func listOrNil(values []string) ref.Val {
@@ -104,46 +174,16 @@ func nextArg(query string) (name, value, rest string) {
 	return name, value, rest
 }
 
-// headerName is the spelling of a header's name in conditions.
-func headerName(name string) string { return strings.ReplaceAll(strings.ToLower(name), "-", "_") }
-
-// names lists the names of the map in the order of the request, without repetitions. Plugins cannot be listed.
-func (v *view) names() []string {
-	var names []string
-	seen := map[string]bool{}
-	add := func(name string) {
-		if !seen[name] {
-			seen[name] = true
-			names = append(names, name)
-		}
-	}
-	switch v.kind {
-	case headerTexts, headerLists:
-		for _, h := range v.a.request().Headers {
-			add(headerName(h.Name))
-		}
-	case queryTexts, queryLists:
-		for query := v.a.request().RawQuery; query != ""; {
-			var n string
-			if n, _, query = nextArg(query); n != "" {
-				add(local.DecodeQuery(n))
-			}
-		}
-	case sharedValues:
-		for _, s := range v.a.facts.LiveFacts().Shared {
-			add(s.Key)
-		}
-	}
-	return names
+// whole is the made map as CEL's own.
+func (v *view) whole() traits.Mapper {
+	v.make()
+	return types.NewDynamicMap(types.DefaultTypeAdapter, v.made)
 }
 
-// whole makes the map.
-func (v *view) whole() traits.Mapper {
-	values := map[string]any{}
-	for _, name := range v.names() {
-		values[name] = v.find(name)
-	}
-	return types.NewDynamicMap(types.DefaultTypeAdapter, values)
+// names lists the names of the map, each once.
+func (v *view) names() []string {
+	v.make()
+	return v.order
 }
 
 // Find implements traits.Mapper. A missing name is null, but in kong.ctx.shared it is missing.
