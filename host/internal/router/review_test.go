@@ -1,0 +1,218 @@
+package router
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v4"
+	"pgregory.net/rapid"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+)
+
+// reviewText writes a review in lines such as "hidden b path 1 by a" and "tie a over b by id: GET h /x".
+func reviewText(v Review) []string {
+	ids := func(routes []*entity.Route) string {
+		var all []string
+		for _, r := range routes {
+			all = append(all, r.ID)
+		}
+		return strings.Join(all, " ")
+	}
+	var lines []string
+	for _, h := range v.Hidden {
+		what := h.Route.ID
+		if h.Path >= 0 {
+			what += fmt.Sprintf(" path %d", h.Path)
+		}
+		lines = append(lines, "hidden "+what+" by "+ids(h.By))
+	}
+	for _, t := range v.Ties {
+		lines = append(lines, strings.Join(strings.Fields(fmt.Sprintf("tie %s over %s by %s: %s %s %s", t.Winner.ID, t.Loser.ID, t.Rule, t.Method, t.Host, t.Path)), " "))
+	}
+	return lines
+}
+
+func TestReviewTable(t *testing.T) {
+	text, err := os.ReadFile("testdata/review.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct {
+		Case   string
+		Strict bool
+		Routes []routeSpec
+		Want   []string
+	}
+	if err := yaml.Load(text, &cases, yaml.WithKnownFields()); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cases {
+		t.Run(c.Case, func(t *testing.T) {
+			var routes []*entity.Route
+			for i := range c.Routes {
+				routes = append(routes, c.Routes[i].route())
+			}
+			for range 2 {
+				r, err := New(routes, Options{StrictProtocols: c.Strict})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := reviewText(r.Review()); !slices.Equal(got, c.Want) {
+					t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(c.Want, "\n"))
+				}
+				slices.Reverse(routes)
+			}
+		})
+	}
+}
+
+// TestHiddenRoutesAreNotReached sends requests to routers and expects none at what the review calls hidden.
+func TestHiddenRoutesAreNotReached(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r, err := New(anyRoutes(t), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := r.Review()
+		var m Match
+		for range 16 {
+			req := anyRequest(t)
+			if !r.Match(req, &m) {
+				continue
+			}
+			for _, h := range found.Hidden {
+				if h.Route != m.Route {
+					continue
+				}
+				regex := slices.ContainsFunc(h.Route.Paths, func(p string) bool { return p[0] == '~' && h.Path >= 0 })
+				if h.Path < 0 || !regex && h.Route.Paths[h.Path] == m.MatchedPath {
+					t.Fatalf("request %+v reaches route %+v, of which the review says %+v", req, m.Route, reviewText(found))
+				}
+			}
+		}
+	})
+}
+
+// TestReviewIsCompleteWithoutRegexes compares the review with all requests that routes of few words can tell apart.
+func TestReviewIsCompleteWithoutRegexes(t *testing.T) {
+	var requests []*Request
+	for _, method := range []string{"GET", "POST", "OTHER"} {
+		for _, host := range []string{"a.b", "x.b", "a.x", "x.x", "z.a.b"} {
+			for _, port := range []int{80, 81} {
+				for _, path := range []string{"/", "/a", "/a/b", "/c"} {
+					for _, value := range []string{"1", "2", "3"} {
+						for _, sni := range []string{"", "s.t", "u.t", "v"} {
+							requests = append(requests, &Request{
+								Method: method, Host: host, HostPort: port, Path: path, TLS: sni != "", SNI: sni, Headers: headerMap{"h": {value}},
+							})
+						}
+					}
+				}
+			}
+		}
+	}
+	some := func(t *rapid.T, label string, from ...string) []string {
+		if rapid.Bool().Draw(t, label) {
+			return nil
+		}
+		return rapid.SliceOfN(rapid.SampledFrom(from), 1, 2).Draw(t, label)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		routes := make([]*entity.Route, rapid.IntRange(1, 8).Draw(t, "routes"))
+		for i := range routes {
+			routes[i] = &entity.Route{
+				ID: fmt.Sprint(i), Methods: some(t, "methods", "GET", "POST"), Hosts: some(t, "hosts", "a.b", "*.b", "a.*", "a.b:80"),
+				Paths: some(t, "paths", "/", "/a", "/a/b"), SNIs: some(t, "snis", "s.t", "*.t"),
+			}
+			if values := some(t, "values", "1", "2"); values != nil {
+				routes[i].Headers = map[string][]string{"h": values}
+			}
+		}
+		r, err := New(routes, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		reached := map[*entity.Route]bool{}
+		var m Match
+		for _, req := range requests {
+			if r.Match(req, &m) {
+				reached[m.Route] = true
+			}
+		}
+		found := r.Review()
+		for _, route := range routes {
+			hidden := slices.ContainsFunc(found.Hidden, func(h Hidden) bool { return h.Route == route && h.Path < 0 })
+			if hidden == reached[route] {
+				t.Fatalf("route %+v: reached %t; the review says\n%s", route, reached[route], strings.Join(reviewText(found), "\n"))
+			}
+		}
+	})
+}
+
+// TestTiesAreReal sends the request of each tie and expects both routes to fit, and the rule to be the one that explains.
+func TestTiesAreReal(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		routes := anyRoutes(t)
+		for _, route := range routes { // which a tie gives no examples of
+			route.Headers, route.SNIs = nil, nil
+			if len(route.Methods)+len(route.Hosts)+len(route.Paths) == 0 {
+				route.Paths = []string{"/"}
+			}
+		}
+		for _, tie := range reviewOf(t, routes).Ties {
+			r, err := New([]*entity.Route{tie.Winner, tie.Loser}, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			fits := false
+			for _, port := range []int{80, 81, 8000} {
+				x := r.Explain(&Request{Method: tie.Method, Host: tie.Host, HostPort: port, Path: tie.Path})
+				fits = fits || x.Found && len(x.Losers) == 1 && len(x.Losers[0].Missed) == 0
+			}
+			if !fits {
+				t.Fatalf("tie %+v: the request does not fit both", tie)
+			}
+		}
+	})
+}
+
+func reviewOf(t interface{ Fatal(...any) }, routes []*entity.Route) Review {
+	r, err := New(routes, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Review()
+}
+
+// TestReviewOfManyRoutes reviews 10,000 routes of the shapes that share most with each other. What it finds is known; it would not come to an
+// end in the time of a test if every route were compared with every other in full.
+func TestReviewOfManyRoutes(t *testing.T) {
+	const n = 10_000
+	for name, shape := range map[string]func(i int, r *entity.Route){
+		"hosts":     func(i int, r *entity.Route) { r.Hosts, r.Paths = []string{fmt.Sprintf("h%d.test", i)}, []string{"/"} },
+		"wildcards": func(i int, r *entity.Route) { r.Hosts, r.Paths = []string{fmt.Sprintf("*.h%d.test", i)}, []string{"/"} },
+		"paths": func(i int, r *entity.Route) {
+			r.Hosts, r.Paths = []string{"h.test"}, []string{fmt.Sprintf("/api/%d/x", i)}
+		},
+		"headers": func(i int, r *entity.Route) { r.Headers = map[string][]string{"x-tenant": {fmt.Sprint("t", i)}} },
+		"regexes": func(i int, r *entity.Route) { r.Paths = []string{fmt.Sprintf(`~/[a]pi/%d/\d+$`, i)} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			routes := make([]*entity.Route, n, n+1)
+			for i := range routes {
+				routes[i] = &entity.Route{ID: fmt.Sprintf("r%05d", i)}
+				shape(i, routes[i])
+			}
+			twin := *routes[n/2]
+			twin.ID = "twin"
+			v := reviewOf(t, append(routes, &twin))
+			if len(v.Hidden) != 1 || v.Hidden[0].Route != &twin || v.Hidden[0].By[0] != routes[n/2] || len(v.Ties) != 0 {
+				t.Errorf("found %d hidden, %d ties", len(v.Hidden), len(v.Ties))
+			}
+		})
+	}
+}
