@@ -12,6 +12,7 @@ import (
 type Settings struct {
 	ProxyListen       []string // host:port
 	EchoListen        string   // host:port of the embedded echo upstream; "": off
+	AdminListen       string   // host:port or unix:///path of the Admin listener; "": off
 	DeclarativeConfig string   // path of the entities; "": none
 	LogLevel          string   // debug, info, notice, warn, error, crit, alert, emerg
 	LogFormat         string   // text, json

@@ -15,6 +15,7 @@ func (s *Settings) Map() map[string]any {
 		"proxy_listen":       list(s.ProxyListen, text),
 		"declarative_config": s.DeclarativeConfig,
 		"plugin_servers":     servers,
+		"admin_listen":       s.AdminListen,
 		"echo_listen":        s.EchoListen,
 		"log_level":          s.LogLevel,
 		"log_format":         s.LogFormat,

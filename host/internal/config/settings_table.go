@@ -53,6 +53,22 @@ func settingTable() []setting {
 				}
 				r.s.EchoListen = s
 			}),
+		row("admin_listen", "host:port, unix:///path, or off", "off", "address of the Admin listener, which explains requests and tells the status; no authentication: loopback or a unix socket",
+			func(r *settingReader, v *node, at *path) {
+				s, ok := r.scalar(v, at, "an address, or off")
+				if !ok {
+					return
+				}
+				r.s.AdminListen = ""
+				if s == "off" || s == "" {
+					return
+				}
+				if p := adminAddress(s); p != nil {
+					r.problem(at, v, p)
+					return
+				}
+				r.s.AdminListen = s
+			}),
 		wordSetting("log_level", "notice", "least severe level that is logged", logLevels, func(s *Settings) *string { return &s.LogLevel }),
 		wordSetting("log_format", "text", "form of log lines", []string{"text", "json"}, func(s *Settings) *string { return &s.LogFormat }),
 
@@ -120,6 +136,22 @@ func settingTable() []setting {
 		pathSetting("run_dir", "directory for the sockets of plugin servers; empty: a private one below the system's directory for such things",
 			func(s *Settings) *string { return &s.RunDir }),
 	}
+}
+
+// adminAddress is the rule of admin_listen.
+func adminAddress(s string) *problem {
+	const expected = "an address such as 127.0.0.1:8001, a socket such as unix:///run/outrigger/admin.sock, or off"
+	if path, unix := strings.CutPrefix(s, "unix://"); unix {
+		if !strings.HasPrefix(path, "/") || len(path) > 107 {
+			return &problem{expected: "unix:// and an absolute path of at most 107 bytes"}
+		}
+		return nil
+	}
+	p := listenAddress(s)
+	if p != nil && p.fix == "" {
+		p.expected = expected
+	}
+	return p
 }
 
 func clusterID(s string) *problem {
