@@ -102,7 +102,7 @@ func TestEval(t *testing.T) {
 
 		{`plugins.key_auth.is_matched == true`, "true", "false"},
 		{`plugins.key_auth.access_has_executed`, "true", "error"},
-		{`plugins["rate_limiting"].access_has_executed == false`, "true", "false"},
+		{`plugins["rate-limiting"].access_has_executed == false`, "true", "false"},
 		{`plugins.key_auth.priority > 1000`, "true", "error"},
 		{`plugins.cors.is_matched == false && plugins.cors.priority == null`, "true", "false"},
 		{`plugins.acl.is_matched == null`, "true", "true"},

@@ -48,7 +48,7 @@ func (v *view) reset() { v.lookups, v.made, v.order = 0, nil, nil }
 // find gives the value under a name; nil when there is none.
 func (v *view) find(name string) ref.Val {
 	if v.kind == pluginStates {
-		state, ok := v.a.facts.PluginState(name)
+		state, ok := v.a.facts.PluginState(VariableName(name))
 		return &pluginValue{state: state, configured: ok}
 	}
 	if v.lookups++; v.lookups > maxLookups {
