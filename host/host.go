@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/admin"
 	"github.com/outrigger-gateway/outrigger/host/internal/config"
 	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
 	"github.com/outrigger-gateway/outrigger/host/internal/echo"
@@ -65,11 +66,13 @@ type Host struct {
 	proxy       *proxy.Proxy
 	http        *proxy.Server
 	echo        *echo.Server
+	admin       *admin.Server
 	vault       *vault.Resolver
 	cache       *plugincache.Store
 
 	addresses   []string
 	echoAddress string
+	adminListen string
 
 	// reloading is held from reading the entities until they are live, so that what was read last wins.
 	reloading sync.Mutex
@@ -136,6 +139,9 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	if err := h.listen(); err != nil {
 		return err
 	}
+	if err := h.listenAdmin(); err != nil {
+		return err
+	}
 	h.tasks.Go(h.watchServers)
 	return nil
 }
@@ -145,6 +151,9 @@ func (h *Host) Addresses() []string { return h.addresses }
 
 // EchoAddress is where the embedded echo upstream listens; empty when it is off.
 func (h *Host) EchoAddress() string { return h.echoAddress }
+
+// AdminAddress is where the Admin listener is, host:port or the path of a socket; empty when it is off.
+func (h *Host) AdminAddress() string { return h.adminListen }
 
 // Logger is the host's log.
 func (h *Host) Logger() *slog.Logger { return h.logger }
@@ -205,6 +214,10 @@ func (h *Host) Shutdown(ctx context.Context) error {
 	drain, cancel := context.WithTimeout(ctx, h.settings.DrainTimeout)
 	defer cancel()
 	var errs []error
+	if h.admin != nil {
+		errs = append(errs, wrap("stopping the Admin listener", h.admin.Shutdown(drain)))
+		h.admin = nil
+	}
 	if h.http != nil {
 		errs = append(errs, wrap("waiting for requests in flight", h.http.Shutdown(drain)))
 		h.http = nil
@@ -260,7 +273,7 @@ func (h *Host) apply(ctx context.Context, set *entity.Set) error {
 
 // compile makes a generation of a set that uses the given builds of the plugin servers. The set stays as it was read: what its plugin records
 // lack is filled in by the schemas of these builds, and others may want something else.
-func (h *Host) compile(ctx context.Context, set *entity.Set, servers builds) (*generation.Generation, error) {
+func (h *Host) compile(ctx context.Context, set *entity.Set, servers generation.Servers) (*generation.Generation, error) {
 	builder := h.builder.With(servers)
 	set = set.WithOwnPlugins()
 	catalog, err := builder.Catalog(set)
@@ -270,6 +283,7 @@ func (h *Host) compile(ctx context.Context, set *entity.Set, servers builds) (*g
 	if current := h.generations.Current(); current != nil {
 		catalog = current.Known(catalog)
 	}
+	builder.Merge(set)
 	if err := config.ResolvePlugins(set, catalog, h.vault); err != nil {
 		return nil, err
 	}
@@ -436,6 +450,21 @@ func (h *Host) listen() error {
 	for _, ln := range lns {
 		h.http.Serve(ln)
 	}
+	return nil
+}
+
+// listenAdmin opens the Admin listener.
+func (h *Host) listenAdmin() error {
+	if h.settings.AdminListen == "" {
+		return nil
+	}
+	ln, err := admin.Listen(h.settings.AdminListen, h.logger)
+	if err != nil {
+		return fmt.Errorf("admin_listen: %w", err)
+	}
+	h.adminListen = ln.Addr().String()
+	h.admin = admin.New(operator{h, h.servers.all}, h.logger)
+	h.admin.Serve(ln)
 	return nil
 }
 

@@ -81,9 +81,9 @@ func (b builds) Policy(server string) generation.Policy { return b.policies[serv
 
 // Configure treats an unreachable server as one that will take the instance when it is back: its requests get the fail mode's answer
 // until then. (A new build that did not take an instance is not promoted.)
-func (b builds) Configure(ctx context.Context, server string, id uint64, r *entity.Plugin, cfg []byte) error {
+func (b builds) Configure(ctx context.Context, server string, id uint64, plugin string, r *entity.Plugin, cfg []byte) error {
 	err := b.server(server).Configure(ctx, pluginserver.Instance{
-		ID: id, Plugin: r.Name, Config: cfg, RecordID: r.ID, InstanceName: r.InstanceName, Redact: r.Redact,
+		ID: id, Plugin: plugin, Config: cfg, RecordID: r.ID, InstanceName: r.InstanceName, Redact: r.Redact,
 	})
 	var down *pluginserver.UnreachableError
 	if errors.As(err, &down) {

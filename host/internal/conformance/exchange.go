@@ -37,7 +37,11 @@ func accepted(v *vectors.Vector, run *vectors.Run) []error {
 		return []error{err}
 	}
 	hello := v.Node.Hello()
-	ex := &exchange.Exchange{Facts: *call.Facts, Live: still{}, Dir: directory{}, Plan: plan.Compile(nil, nil).Global}
+	plans, err := plan.Compile(plan.Options{}, nil, nil, nil)
+	if err != nil {
+		return []error{err}
+	}
+	ex := &exchange.Exchange{Facts: *call.Facts, Live: still{}, Dir: directory{}, Plan: plans.ForRoute(nil, false)}
 	ex.NeedRequest()
 	ex.NeedResponse()
 	by := exchange.Applier{

@@ -64,39 +64,78 @@ func (s *step) Log(level uint8, message string) {
 
 // Run runs a chain in order until an instance gives an answer or fails closed; then ex.Answer is given. It serves rewrite, response and
 // header_filter; access has RunAccess, body_filter has FilterBody, log has RunLog.
-func (d *Dispatcher) Run(ex *exchange.Exchange, chain []*plan.Instance, phase pdk.Phase) {
-	for _, in := range chain {
-		d.one(ex, in, phase)
+func (d *Dispatcher) Run(ex *exchange.Exchange, chain []*plan.Step, phase pdk.Phase) {
+	for _, st := range chain {
+		d.one(ex, st.Instance, phase)
 		if ex.Answer.Given {
 			return
 		}
 	}
 }
 
-// RunAccess walks the plan of the exchange. When an instance changes the consumer or the consumer groups, the walk goes on in the plan of
-// these. An answer ends the handlers, but the instances that follow are enrolled all the same: their later phases run (spec/gateway.md 3.2).
+// RunAccess walks the plan of the exchange. The condition of a step is asked when the walk comes to it. When an instance changes the consumer
+// or the consumer groups, the walk goes on in the plan of these. An answer ends the handlers, but the steps that follow are enrolled all the
+// same: their later phases run (spec/gateway.md 3.2).
 func (d *Dispatcher) RunAccess(ex *exchange.Exchange) {
-	p := ex.Plan
-	if !p.Phases().Has(pdk.PhaseAccess) {
+	if !ex.Plan.Phases().Has(pdk.PhaseAccess) && !ex.Plan.Conditional() {
 		return
 	}
-	chain := p.Steps()
-	for i := 0; i < len(chain); i++ {
-		in := chain[i]
-		if !in.Phases.Has(pdk.PhaseAccess) {
+	for i := 0; i < len(ex.Plan.Steps()); i++ {
+		st := ex.Plan.Steps()[i]
+		if !d.runs(ex, st) || !st.Instance.Phases.Has(pdk.PhaseAccess) || ex.Answer.Given {
 			continue
 		}
 		before := ex.Identities
-		d.one(ex, in, pdk.PhaseAccess)
+		d.one(ex, st.Instance, pdk.PhaseAccess)
+		ex.Ran(st)
 		if ex.Identities != before {
-			if next := p.For(ex.Consumer, ex.Facts.Groups...); next != p {
-				ex.Enroll(chain[:i+1], next.After(p.RankOf(in)))
-				p, chain = next, ex.Enrolled()
-			}
+			d.turn(ex, i)
 		}
-		if ex.Answer.Given {
+		if ex.Answer.Given && !ex.Plan.Conditional() {
 			return
 		}
+	}
+}
+
+// Enroll asks the conditions of a request that never came to access: its later phases run all the same (spec/gateway.md 3.1).
+func (d *Dispatcher) Enroll(ex *exchange.Exchange) {
+	if !ex.Plan.Conditional() {
+		return
+	}
+	for _, st := range ex.Plan.Steps() {
+		d.runs(ex, st)
+	}
+}
+
+// runs reports whether a step runs. A condition that fails answers the request, unless it has its answer.
+func (d *Dispatcher) runs(ex *exchange.Exchange, st *plan.Step) bool {
+	runs, err := ex.Runs(st)
+	if err != nil {
+		d.refuse(ex, st, err)
+	}
+	return runs
+}
+
+// turn goes on in the plan of the consumer and the groups that step i has set.
+func (d *Dispatcher) turn(ex *exchange.Exchange, i int) {
+	next := ex.Plan.Switch(i, ex.Consumer, ex.Facts.Groups)
+	if next == ex.Plan {
+		return
+	}
+	st := ex.Plan.Steps()[i]
+	ex.Plan = next
+	if next.Late() {
+		d.refuse(ex, st, errors.New("it makes plugins known that should have run before it (late_plugins: error)"))
+	}
+}
+
+// refuse answers 500 for something that is wrong with a step although no handler failed.
+func (d *Dispatcher) refuse(ex *exchange.Exchange, st *plan.Step, err error) {
+	d.Logger.LogAttrs(context.Background(), slog.LevelError, "plugin failed",
+		slog.String("plugin", st.Instance.Record.Name), slog.String("record", st.Instance.Record.ID), slog.String("phase", pdk.PhaseAccess.String()),
+		slog.String("request_id", ex.Facts.RequestID), slog.String("error", err.Error()), slog.String("effect", "answering 500"))
+	if !ex.Answer.Given {
+		ex.Fail(http.StatusInternalServerError, "")
 	}
 }
 
@@ -115,8 +154,9 @@ func (e *FilterError) Unwrap() error { return e.Err }
 
 // FilterBody runs the body_filter chain over one piece of the body and returns what the client gets of it. An error is a *FilterError: the response
 // has to be replaced, or cut off when its head is gone already.
-func (d *Dispatcher) FilterBody(ex *exchange.Exchange, chain []*plan.Instance, chunk []byte, last bool) ([]byte, error) {
-	for _, in := range chain {
+func (d *Dispatcher) FilterBody(ex *exchange.Exchange, chain []*plan.Step, chunk []byte, last bool) ([]byte, error) {
+	for _, st := range chain {
+		in := st.Instance
 		s := d.begin(ex, in, pdk.PhaseBodyFilter)
 		s.call.Chunk, s.call.HasChunk, s.call.Last = chunk, true, last
 		err := s.run()
@@ -137,8 +177,9 @@ func (d *Dispatcher) FilterBody(ex *exchange.Exchange, chain []*plan.Instance, c
 }
 
 // RunLog runs the log chain of a detached exchange. A handler that fails does not keep the others from running.
-func (d *Dispatcher) RunLog(ex *exchange.Exchange, chain []*plan.Instance) {
-	for _, in := range chain {
+func (d *Dispatcher) RunLog(ex *exchange.Exchange, chain []*plan.Step) {
+	for _, st := range chain {
+		in := st.Instance
 		s := d.begin(ex, in, pdk.PhaseLog)
 		err := s.run()
 		if err == nil {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -74,6 +75,7 @@ type bench struct {
 	logs *bytes.Buffer
 	live *live
 	dir  directory
+	late string // late_plugins
 }
 
 func newBench(t *testing.T) *bench {
@@ -92,7 +94,7 @@ func instance(name string, r remote, change ...func(*plan.Instance)) *plan.Insta
 	number++
 	in := &plan.Instance{
 		ID: number, Record: &entity.Plugin{ID: name, Name: name, Enabled: true}, Phases: pdk.PhaseRewrite | pdk.PhaseAccess | pdk.PhaseHeaderFilter | pdk.PhaseBodyFilter | pdk.PhaseLog,
-		Remote: r, FailStatus: 500,
+		Remote: r, FailStatus: 500, Closed: new(atomic.Bool),
 	}
 	for i := range in.Timeouts {
 		in.Timeouts[i] = time.Second
@@ -115,8 +117,29 @@ func (b *bench) exchange(ins ...*plan.Instance) *exchange.Exchange {
 		in.Priority = 100 - i
 	}
 	route := &entity.Route{ID: "route"}
-	set := plan.Compile(ins, []*entity.Route{route})
-	return &exchange.Exchange{Live: b.live, Dir: b.dir, Plan: set.ForRoute(route)}
+	return &exchange.Exchange{Live: b.live, Dir: b.dir, Plan: b.plan(route, ins...)}
+}
+
+// plan compiles instances for a route and the consumer of the bench.
+func (b *bench) plan(route *entity.Route, ins ...*plan.Instance) *plan.Plan {
+	var consumers []*entity.Consumer
+	if b.dir.consumer != nil {
+		consumers = append(consumers, b.dir.consumer)
+	}
+	set, err := plan.Compile(plan.Options{Late: b.late}, ins, []*entity.Route{route}, consumers)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return set.ForRoute(route, false)
+}
+
+// always are steps that run whatever happens.
+func always(ins ...*plan.Instance) []*plan.Step {
+	var out []*plan.Step
+	for _, in := range ins {
+		out = append(out, &plan.Step{Instance: in})
+	}
+	return out
 }
 
 func setHeader(name, value string) wire.Op {
@@ -249,13 +272,12 @@ func TestConsumerVariants(t *testing.T) {
 		in.Priority = map[string]int{"auth": 3, "limit": 2, "zlast": 1}[in.Record.Name]
 	}
 	route := &entity.Route{ID: "route"}
-	set := plan.Compile([]*plan.Instance{first, global, bound, last}, []*entity.Route{route})
-	ex := &exchange.Exchange{Live: b.live, Dir: b.dir, Plan: set.ForRoute(route)}
+	ex := &exchange.Exchange{Live: b.live, Dir: b.dir, Plan: b.plan(route, first, global, bound, last)}
 	b.RunAccess(ex)
 	if got := strings.Join(ran, ", "); got != "limit of c, last" {
 		t.Errorf("ran %s", got)
 	}
-	if chain := ex.Chain(pdk.PhaseLog); len(chain) != 3 || chain[1] != bound {
+	if chain := ex.Chain(pdk.PhaseLog); len(chain) != 3 || chain[1].Instance != bound {
 		t.Errorf("enrolled for log: %v", chain)
 	}
 }
@@ -268,7 +290,7 @@ func TestExitEndsTheWalkAndEnrollsTheRest(t *testing.T) {
 	if !ex.Answer.Given || ex.Answer.Status != 403 || string(ex.Answer.Body) != "no" || ex.Answer.Source != wire.SourceExit {
 		t.Errorf("answer %+v", ex.Answer)
 	}
-	if chain := ex.Chain(pdk.PhaseLog); len(chain) != 2 || chain[1] != second {
+	if chain := ex.Chain(pdk.PhaseLog); len(chain) != 2 || chain[1].Instance != second {
 		t.Errorf("enrolled for log: %v", chain)
 	}
 }
@@ -333,7 +355,7 @@ func TestFilterBody(t *testing.T) {
 	} {
 		b := newBench(t)
 		ex := b.exchange(c.chain...)
-		out, err := b.FilterBody(ex, c.chain, []byte("abc"), true)
+		out, err := b.FilterBody(ex, always(c.chain...), []byte("abc"), true)
 		if string(out) != c.want || err != nil != c.fails {
 			t.Errorf("%s: %q, %v", c.name, out, err)
 		}
@@ -359,7 +381,7 @@ func TestLogHandlersAreIsolated(t *testing.T) {
 		}),
 	}
 	ex := b.exchange(chain...)
-	b.RunLog(ex.Detach(), chain)
+	b.RunLog(ex.Detach(), always(chain...))
 	if len(saw) != 1 || saw[0].Key != "k" {
 		t.Errorf("the last handler saw %v", saw)
 	}

@@ -44,26 +44,26 @@ func (s *Set) WithOwnPlugins() *Set {
 	for i, p := range s.Plugins {
 		own := *p
 		if p.Config != nil {
-			own.Config = cloneJSON(p.Config).(map[string]any)
+			own.Config = CloneJSON(p.Config).(map[string]any)
 		}
 		c.Plugins[i] = &own
 	}
 	return &c
 }
 
-// cloneJSON copies what decoding JSON or YAML made.
-func cloneJSON(v any) any {
+// CloneJSON copies what decoding JSON or YAML made.
+func CloneJSON(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		c := make(map[string]any, len(v))
 		for k, e := range v {
-			c[k] = cloneJSON(e)
+			c[k] = CloneJSON(e)
 		}
 		return c
 	case []any:
 		c := make([]any, len(v))
 		for i, e := range v {
-			c[i] = cloneJSON(e)
+			c[i] = CloneJSON(e)
 		}
 		return c
 	}

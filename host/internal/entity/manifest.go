@@ -12,6 +12,25 @@ type Manifest struct {
 	Needs         []string // request_body, response_body
 	Server        string   // plugin server that hosts it; "" for a built-in plugin
 	FailMode      string   // the server's fail mode, used by records without one; "" is closed
+	Ref           string   // of a clone: the plugin whose code it is
+}
+
+// Code is the plugin whose code it is: its own name, unless it is a clone.
+func (m *Manifest) Code() string {
+	if m.Ref != "" {
+		return m.Ref
+	}
+	return m.Name
+}
+
+// Clone is the manifest of a plugin of another name with the same code.
+func (m *Manifest) Clone(c *ClonedPlugin) Manifest {
+	own := *m
+	own.Name, own.Ref = c.Name, m.Name
+	if c.Priority != nil {
+		own.Priority = *c.Priority
+	}
+	return own
 }
 
 // Origin says where the plugin comes from, for messages.

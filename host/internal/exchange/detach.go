@@ -23,7 +23,7 @@ func (e *Exchange) Detach() *Exchange {
 		Live:       gone{e.Upstream.Path},
 
 		requestLoaded: true, responseLoaded: true,
-		enrolled: slices.Clone(e.enrolled),
+		choices: e.choices.clone(),
 	}
 	f := &d.Facts
 	f.Request.Headers = slices.Clone(f.Request.Headers)

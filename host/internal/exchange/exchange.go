@@ -139,8 +139,7 @@ type Exchange struct {
 	identities     []identity    // of the operations being applied
 	privates       []private
 	spanBytes      int // of the spans that came, encoded
-	// enrolled are the instances of the later phases when it is not simply the plan's.
-	enrolled []*plan.Instance
+	choices        choices
 }
 
 // Latencies in milliseconds, as in the log entry; Proxy is -1 when the request was not proxied.
@@ -208,39 +207,12 @@ func RemoveHeader(hs []wire.Header, name string) []wire.Header {
 	return slices.DeleteFunc(hs, func(h wire.Header) bool { return strings.EqualFold(h.Name, name) })
 }
 
-// Enroll fixes the instances that later phases run when the walk of access left the plan's own list.
-func (e *Exchange) Enroll(ran []*plan.Instance, rest []*plan.Instance) {
-	e.enrolled = append(append(e.enrolled[:0], ran...), rest...)
-}
-
-// Enrolled lists what Enroll fixed.
-func (e *Exchange) Enrolled() []*plan.Instance { return e.enrolled }
-
-// Chain lists the instances of a phase after access: the enrolled ones, or the plan's.
-func (e *Exchange) Chain(phase pdk.Phase) []*plan.Instance {
-	if len(e.enrolled) == 0 {
-		return e.Plan.Chain(phase)
-	}
-	var chain []*plan.Instance
-	for _, in := range e.enrolled {
-		if in.Phases.Has(phase) {
-			chain = append(chain, in)
-		}
-	}
-	return chain
-}
-
 // Handles reports whether any instance that will run handles the phase.
 func (e *Exchange) Handles(phase pdk.Phase) bool {
-	if len(e.enrolled) == 0 {
-		return e.Plan.Phases().Has(phase)
+	if !e.Plan.Phases().Has(phase) {
+		return false
 	}
-	for _, in := range e.enrolled {
-		if in.Phases.Has(phase) {
-			return true
-		}
-	}
-	return false
+	return !e.Plan.Conditional() || len(e.Chain(phase)) > 0
 }
 
 // Reset makes the exchange ready for another request. Slices keep their room, strings do not outlive the request in them.
@@ -254,13 +226,12 @@ func (e *Exchange) Reset() {
 	clear(shared[:cap(shared)])
 	clear(unnamed[:cap(unnamed)])
 	clear(named[:cap(named)])
-	enrolled, pending := e.enrolled, e.pending
-	clear(enrolled[:cap(enrolled)])
+	pending, choices := e.pending, e.choices.reset()
 	clear(pending[:cap(pending)])
 	clear(e.Serialized)
 	clear(e.identities)
 	clear(e.Tries)
-	*e = Exchange{enrolled: enrolled[:0], pending: pending[:0], Serialized: e.Serialized[:0], Tries: e.Tries[:0], identities: e.identities[:0]}
+	*e = Exchange{choices: choices, pending: pending[:0], Serialized: e.Serialized[:0], Tries: e.Tries[:0], identities: e.identities[:0]}
 	e.Facts.Request.Headers = headers[:0]
 	e.Facts.Response.Headers = response[:0]
 	e.Facts.ServiceResponse.Headers = service[:0]

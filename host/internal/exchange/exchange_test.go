@@ -66,7 +66,11 @@ func value(v any) []byte {
 
 func begin() (*Exchange, *live) {
 	l := &live{}
-	e := &Exchange{Live: l, Dir: directory{}, Plan: plan.Compile(nil, nil).Global}
+	plans, err := plan.Compile(plan.Options{}, nil, nil, nil)
+	if err != nil {
+		panic(err)
+	}
+	e := &Exchange{Live: l, Dir: directory{}, Plan: plans.ForRoute(nil, false)}
 	e.NeedRequest()
 	return e, l
 }
@@ -308,18 +312,18 @@ func TestResetForgets(t *testing.T) {
 	e.NeedResponse()
 	e.Facts.Captures.Unnamed = append(e.Facts.Captures.Unnamed, "secret")
 	e.Serialized = append(e.Serialized, Serialized{Key: "k"})
-	e.Enroll([]*plan.Instance{{}}, nil)
-	headers, unnamed, enrolled := e.Facts.Request.Headers, e.Facts.Captures.Unnamed, e.Enrolled()
+	e.choices.verdicts = append(e.choices.verdicts, verdict{record: &entity.Plugin{}, holds: true})
+	headers, unnamed, verdicts := e.Facts.Request.Headers, e.Facts.Captures.Unnamed, e.choices.verdicts
 	e.Reset()
 	for i, h := range headers[:cap(headers)] {
 		if h != (wire.Header{}) {
 			t.Errorf("header %d is still %v", i, h)
 		}
 	}
-	if unnamed[0] != "" || enrolled[0] != nil {
-		t.Errorf("captures %v, enrolled %v", unnamed, enrolled)
+	if unnamed[0] != "" || verdicts[0].record != nil {
+		t.Errorf("captures %v, verdicts %v", unnamed, verdicts)
 	}
-	if e.RequestLoaded() || e.Facts.HasResponse || e.Live != nil || len(e.Enrolled()) != 0 {
+	if e.RequestLoaded() || e.Facts.HasResponse || e.Live != nil || len(e.choices.verdicts) != 0 {
 		t.Errorf("%+v", e)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,7 +49,9 @@ type Servers interface {
 	Policy(server string) Policy
 	// Configure creates the instance in every process of the server. A server that is down takes it when it is back; only a refused
 	// configuration is an error.
-	Configure(ctx context.Context, server string, id uint64, record *entity.Plugin, config []byte) error
+	//
+	// Plugin is the one whose code runs, which is not the record's when that is of a clone.
+	Configure(ctx context.Context, server string, id uint64, plugin string, record *entity.Plugin, config []byte) error
 	Release(server string, ids ...uint64)
 }
 
@@ -57,6 +60,9 @@ type Builder struct {
 	servers   Servers
 	native    map[string]pdk.Plugin
 	manifests []entity.Manifest // of native plugins
+	// Plan are the options of plans. Condition compiles the conditions of records; nil: records must not have any.
+	Plan      plan.Options
+	Condition func(text string) (plan.Condition, error)
 	*made
 }
 
@@ -70,7 +76,8 @@ type made struct {
 	byID      map[uint64]*shared
 }
 
-// shared is an instance with the number of generations that use it.
+// shared is an instance with the number of generations that use it. Each generation has a plan.Instance of its own, with the record as it is
+// written there; the last one is kept here.
 type shared struct {
 	*plan.Instance
 	key     instanceKey
@@ -87,7 +94,7 @@ type instanceKey struct {
 
 // With is a builder that uses other builds of the plugin servers. What both make is shared where it is the same.
 func (b *Builder) With(servers Servers) *Builder {
-	return &Builder{servers: servers, native: b.native, manifests: b.manifests, made: b.made}
+	return &Builder{servers: servers, native: b.native, manifests: b.manifests, Plan: b.Plan, Condition: b.Condition, made: b.made}
 }
 
 // NewBuilder makes a builder for the given native plugins and servers.
@@ -135,6 +142,14 @@ func (b *Builder) Catalog(set *entity.Set) ([]entity.Manifest, error) {
 		}
 		all = append(all, m)
 	}
+	for _, c := range set.ClonedPlugins {
+		for i := range all {
+			if m := &all[i]; m.Name == c.Ref && m.Ref == "" {
+				all = append(all, m.Clone(c))
+				break
+			}
+		}
+	}
 	return append(all, b.placeholders(set, all)...), nil
 }
 
@@ -165,21 +180,31 @@ func (b *Builder) Build(ctx context.Context, set *entity.Set, catalog []entity.M
 	var steps []*plan.Instance
 	var errs []error
 	for _, r := range set.Plugins {
-		if !r.Enabled {
+		m := byName[r.Name]
+		condition, err := b.condition(r)
+		if err != nil {
+			errs = append(errs, err)
 			continue
 		}
-		in, err := b.instance(ctx, r, byName[r.Name])
+		if !r.Enabled || r.Disables() {
+			steps = append(steps, &plan.Instance{Record: r, Priority: m.Priority, Condition: condition})
+			continue
+		}
+		in, own, err := b.instance(ctx, r, m)
 		if err != nil {
 			errs = append(errs, placed(r, err))
 			continue
 		}
 		g.instances = append(g.instances, in)
-		steps = append(steps, in.Instance)
+		own.Condition = condition
+		steps = append(steps, own)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	g.Plans = plan.Compile(steps, set.Routes)
+	if g.Plans, err = plan.Compile(b.Plan, steps, set.Routes, set.Consumers); err != nil {
+		return nil, err
+	}
 	g.Number = b.number.Add(1)
 	return g, nil
 }
@@ -197,12 +222,19 @@ func (b *Builder) placeholders(set *entity.Set, known []entity.Manifest) []entit
 	for _, m := range known {
 		have[m.Name] = true
 	}
-	var out []entity.Manifest
+	var names []string
 	for _, r := range set.Plugins {
-		if !have[r.Name] {
-			have[r.Name] = true
+		names = append(names, r.Name)
+	}
+	for _, c := range set.ClonedPlugins {
+		names = append(names, c.Ref)
+	}
+	var out []entity.Manifest
+	for _, name := range names {
+		if !have[name] {
+			have[name] = true
 			out = append(out, entity.Manifest{
-				Name: r.Name, Priority: 1 << 30, Phases: []string{"access"}, Schema: []byte(`{"type":"object"}`),
+				Name: name, Priority: 1 << 30, Phases: []string{"access"}, Schema: []byte(`{"type":"object"}`),
 				Server: placeholderServer, Authenticates: false,
 			})
 		}
@@ -210,39 +242,62 @@ func (b *Builder) placeholders(set *entity.Set, known []entity.Manifest) []entit
 	return out
 }
 
-// instance finds or makes the instance of a record.
-func (b *Builder) instance(ctx context.Context, r *entity.Plugin, m *entity.Manifest) (*shared, error) {
+// condition compiles the condition of a record.
+func (b *Builder) condition(r *entity.Plugin) (plan.Condition, error) {
+	if r.Condition == "" {
+		return nil, nil
+	}
+	err := errors.New("found a condition, expected none: this gateway was built without conditions")
+	if b.Condition != nil {
+		var c plan.Condition
+		if c, err = b.Condition(r.Condition); err == nil {
+			return c, nil
+		}
+	}
+	pos := r.Pos
+	if r.FieldAt != nil {
+		pos = r.FieldAt("condition")
+	}
+	return nil, fmt.Errorf("config %s: %s: %w", pos, strings.TrimPrefix(r.Path+".condition", "."), err)
+}
+
+// instance finds or makes the instance of a record. The second one is that of the generation being built.
+func (b *Builder) instance(ctx context.Context, r *entity.Plugin, m *entity.Manifest) (*shared, *plan.Instance, error) {
 	cfg, err := json.Marshal(r.Effective())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	k := b.key(r, m, cfg)
 	b.mu.Lock()
 	if in := b.instances[k]; in != nil {
 		in.refs++
+		own := *in.Instance
+		own.Record, own.Priority = r, m.Priority
+		in.Instance = &own
 		b.mu.Unlock()
-		return in, nil
+		return in, &own, nil
 	}
 	b.mu.Unlock()
 
 	in := &shared{key: k, servers: b.servers, server: m.Server, refs: 1, Instance: b.newInstance(r, m)}
 	switch m.Server {
 	case "":
-		err = makeNative(in.Instance, b.native[r.Name], cfg)
+		err = makeNative(in.Instance, b.native[m.Code()], cfg)
 	case placeholderServer:
 		in.Unavailable = fmt.Sprintf("no plugin server offers plugin %q yet; waiting for %s", r.Name, pendingText(b.servers.Pending()))
 	default:
 		in.Remote = k.remote
-		err = b.servers.Configure(ctx, m.Server, in.ID, r, cfg)
+		err = b.servers.Configure(ctx, m.Server, in.ID, m.Code(), r, cfg)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	own := in.Instance
 	b.mu.Lock()
 	b.instances[k] = in
 	b.byID[in.ID] = in
 	b.mu.Unlock()
-	return in, nil
+	return in, own, nil
 }
 
 // Instance finds a live instance by its id; nil when it is gone.
@@ -262,7 +317,7 @@ func (b *Builder) newInstance(r *entity.Plugin, m *entity.Manifest) *plan.Instan
 	}
 	in := &plan.Instance{
 		ID: b.nextID.Add(1), Record: r, Priority: m.Priority, Authenticates: m.Authenticates,
-		Timeouts: policy.Timeouts, FailOpen: policy.FailOpen, FailStatus: policy.FailStatus,
+		Timeouts: policy.Timeouts, FailOpen: policy.FailOpen, FailStatus: policy.FailStatus, Closed: new(atomic.Bool),
 	}
 	for _, p := range m.Phases {
 		in.Phases |= pdk.PhaseByName(p)
@@ -348,11 +403,15 @@ type leaving struct {
 	ids     []uint64
 }
 
-// key is over identity, plugin version, configuration and call policy.
+// key is over identity, plugin version, configuration and call policy. What only plans care about, such as priority and rules, is not part of
+// it: an instance keeps its state when it is put elsewhere in the order.
 func (b *Builder) key(r *entity.Plugin, m *entity.Manifest, cfg []byte) instanceKey {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\x00%s\x00%s\x00%s\x00%s\x00%d\x00%s\x00%d\x00%t\x00", r.ID, r.Name, r.InstanceName, m.Version, m.Server, r.Timeout, r.FailMode, r.FailStatus, r.AllowFailOpen)
-	fmt.Fprintf(h, "%s\x00%s\x00%d\x00%s\x00%t\x00", r.ScopeIDs(), m.Phases, m.Priority, m.Needs, m.Authenticates)
+	fmt.Fprintf(h, "%s\x00%s\x00%s\x00%s\x00%t\x00", r.ScopeIDs(), m.Phases, m.Ref, m.Needs, m.Authenticates)
+	for _, from := range r.Merged {
+		fmt.Fprintf(h, "%s\x00", from.ID)
+	}
 	h.Write(cfg)
 	var k instanceKey
 	h.Sum(k.content[:0])

@@ -15,8 +15,8 @@ func TestBuildsOfServersShareNothing(t *testing.T) {
 	var h Holder
 	ids := func() map[uint64]*plan.Instance {
 		all := map[uint64]*plan.Instance{}
-		for _, in := range h.Current().Plans.Global.Steps() {
-			all[in.ID] = in
+		for _, st := range h.Current().Plans.ForRoute(nil, false).Steps() {
+			all[st.Instance.ID] = st.Instance
 		}
 		return all
 	}

@@ -36,7 +36,7 @@ func (s *fakeServers) Call(*wire.Call, time.Time, wire.Asker, *wire.Outcome) err
 	return errors.New("not in this test")
 }
 
-func (s *fakeServers) Configure(_ context.Context, _ string, id uint64, r *entity.Plugin, _ []byte) error {
+func (s *fakeServers) Configure(_ context.Context, _ string, id uint64, _ string, r *entity.Plugin, _ []byte) error {
 	if r.Name == s.refuse {
 		return errors.New("refused")
 	}
@@ -100,13 +100,13 @@ func TestUnchangedInstancesAreShared(t *testing.T) {
 	b := newTestBuilder(t, s)
 	var h Holder
 	h.Swap(mustBuild(t, b, "{name: a}, {name: b, config: {v: 1}}"))
-	first := h.Current().Plans.Global.Steps()
+	first := h.Current().Plans.ForRoute(nil, false).Steps()
 	held := h.Acquire() // a request that is still running
 	h.Swap(mustBuild(t, b, "{name: a}, {name: b, config: {v: 2}}"))
-	second := h.Current().Plans.Global.Steps()
-	id := func(steps []*plan.Instance, name string) uint64 {
-		for _, in := range steps {
-			if in.Record.Name == name {
+	second := h.Current().Plans.ForRoute(nil, false).Steps()
+	id := func(steps []*plan.Step, name string) uint64 {
+		for _, st := range steps {
+			if in := st.Instance; in.Record.Name == name {
 				return in.ID
 			}
 		}
@@ -147,7 +147,7 @@ func TestUnknownPlugins(t *testing.T) {
 	s := &fakeServers{pending: map[string]string{"py": "still starting"}}
 	b := newTestBuilder(t, s)
 	g := mustBuild(t, b, "{name: later}")
-	in := g.Plans.Global.Steps()[0]
+	in := g.Plans.ForRoute(nil, false).Steps()[0].Instance
 	if !g.Waiting() || !strings.Contains(in.Unavailable, `server "py" (still starting)`) || !in.Phases.Has(pdk.PhaseAccess) {
 		t.Errorf("stand-in: waiting %v, reason %q, phases %v", g.Waiting(), in.Unavailable, in.Phases)
 	}
@@ -182,7 +182,7 @@ func TestFailModes(t *testing.T) {
 		{"{name: auth}", false},
 		{"{name: auth, fail_mode: open, allow_fail_open: true}", true},
 	} {
-		if in := mustBuild(t, b, c.record).Plans.Global.Steps()[0]; in.FailOpen != c.open {
+		if in := mustBuild(t, b, c.record).Plans.ForRoute(nil, false).Steps()[0].Instance; in.FailOpen != c.open {
 			t.Errorf("%s on a server that is open: open %v, want %v", c.record, in.FailOpen, c.open)
 		}
 	}
@@ -195,11 +195,11 @@ func TestTimeouts(t *testing.T) {
 	p := DefaultPolicy()
 	p.Timeouts[pdk.PhaseLog.Index()] = 5 * time.Second
 	b := newTestBuilder(t, &fakeServers{manifests: []entity.Manifest{manifest("a", false)}, policy: p})
-	in := mustBuild(t, b, "{name: a}").Plans.Global.Steps()[0]
+	in := mustBuild(t, b, "{name: a}").Plans.ForRoute(nil, false).Steps()[0].Instance
 	if in.Timeouts[pdk.PhaseAccess.Index()] != time.Second || in.Timeouts[pdk.PhaseLog.Index()] != 5*time.Second {
 		t.Errorf("timeouts of the server: %v", in.Timeouts)
 	}
-	in = mustBuild(t, b, "{name: a, timeout: 250}").Plans.Global.Steps()[0]
+	in = mustBuild(t, b, "{name: a, timeout: 250}").Plans.ForRoute(nil, false).Steps()[0].Instance
 	if in.Timeouts[pdk.PhaseLog.Index()] != 250*time.Millisecond {
 		t.Errorf("timeouts of the record: %v", in.Timeouts)
 	}
@@ -264,7 +264,7 @@ func TestHolderUnderLoad(t *testing.T) {
 				default:
 				}
 				g := h.Acquire()
-				id := g.Plans.Global.Steps()[0].ID
+				id := g.Plans.ForRoute(nil, false).Steps()[0].Instance.ID
 				s.mu.Lock()
 				live := slices.Contains(s.live, id)
 				s.mu.Unlock()

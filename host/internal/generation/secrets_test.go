@@ -65,7 +65,7 @@ func TestSecretsMakeInstances(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.Swap(g)
-		return g.Plans.Global.Steps()[0].ID
+		return g.Plans.ForRoute(nil, false).Steps()[0].Instance.ID
 	}
 	first, same, other := id("one"), id("one"), id("two")
 	if first != same || same == other {

@@ -344,3 +344,33 @@ func compareStatic(a, b *Step) int {
 	}
 	return cmp.Or(cmp.Compare(b.name.plugin, a.name.plugin), cmp.Compare(b.name.instance, a.name.instance))
 }
+
+// PluginState says what conditions may know of another plugin before it runs. The name has '_' in the place of '-'.
+func (p *Plan) PluginState(variable string) (state PluginState, ok bool) {
+	for _, n := range p.set.index.names {
+		if n.instance != "" || !IsVariable(n.plugin, variable) {
+			continue
+		}
+		ok = ok || len(n.records) > 0
+		for r := range n.hits(p.place, p.set.nobody) {
+			if !r.Disables() {
+				state.Matched, state.Priority = true, int64(r.sample.priority())
+			}
+			break
+		}
+	}
+	return state, ok
+}
+
+// IsVariable reports whether a variable is the name of a plugin with '_' in the place of '-'.
+func IsVariable(plugin, variable string) bool {
+	if len(plugin) != len(variable) {
+		return false
+	}
+	for i := range len(plugin) {
+		if c := variable[i]; c != plugin[i] && (c != '_' || plugin[i] != '-') {
+			return false
+		}
+	}
+	return true
+}

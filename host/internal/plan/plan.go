@@ -147,10 +147,18 @@ type Step struct {
 // Conditional reports whether it depends on a condition that the step runs.
 func (s *Step) Conditional() bool { return s.head != nil || len(s.unless) > 0 }
 
-// Runs reports whether the step runs. Verdict says whether the condition of a candidate holds, always the same for one request.
-func (s *Step) Runs(verdict func(*Step) (bool, error)) (bool, error) {
+// Record is the record of the step as it stands in the document.
+func (s *Step) Record() *entity.Plugin { return s.Instance.Record.Root() }
+
+// Verdicts says of one request whether the condition of a candidate holds, always the same for one record.
+type Verdicts interface {
+	Verdict(candidate *Step) (bool, error)
+}
+
+// Runs reports whether the step runs.
+func (s *Step) Runs(v Verdicts) (bool, error) {
 	for _, passed := range s.unless {
-		if runs, err := passed.Runs(verdict); runs || err != nil {
+		if runs, err := passed.Runs(v); runs || err != nil {
 			return false, err
 		}
 	}
@@ -161,7 +169,7 @@ func (s *Step) Runs(verdict func(*Step) (bool, error)) (bool, error) {
 		if c.Condition == nil {
 			return c.Instance == s.Instance, nil
 		}
-		if holds, err := verdict(c); holds || err != nil {
+		if holds, err := v.Verdict(c); holds || err != nil {
 			return holds && c.Instance == s.Instance, err
 		}
 	}

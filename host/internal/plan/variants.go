@@ -236,14 +236,12 @@ func (p *Plan) turn(i int, c *class) *Plan {
 // behind says of the steps of a plan whether a walk that has just run step st of another one is beyond them. When the plan does not have the
 // plugin of st, what counts is its static place.
 func (p *Plan) behind(st *Step) func(k int) bool {
-	point := slices.IndexFunc(p.steps, func(s *Step) bool { return s.record() == st.record() })
+	point := slices.IndexFunc(p.steps, func(s *Step) bool { return s.Record() == st.Record() })
 	if point < 0 {
 		point = slices.IndexFunc(p.steps, func(s *Step) bool { return s.name == st.name })
 	}
 	return func(k int) bool { return k < point || point < 0 && compareStatic(p.steps[k], st) < 0 }
 }
-
-func (s *Step) record() *entity.Plugin { return s.Instance.Record.Root() }
 
 func ofName(steps []*Step, n *name) []*Step {
 	var found []*Step
@@ -256,7 +254,7 @@ func ofName(steps []*Step, n *name) []*Step {
 }
 
 func sameRecord(steps []*Step, st *Step) bool {
-	return slices.ContainsFunc(steps, func(s *Step) bool { return s.record() == st.record() })
+	return slices.ContainsFunc(steps, func(s *Step) bool { return s.Record() == st.Record() })
 }
 
 // report tells about rules that contradict each other for a class that only requests make. Its plan has the static order.

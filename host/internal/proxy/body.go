@@ -189,7 +189,7 @@ func (r *request) bufferFailed(err error) {
 }
 
 // filterMemory filters a body that is in memory. In one piece when it was buffered for the filters, in pieces of at most 32 KiB otherwise.
-func (r *request) filterMemory(chain []*plan.Instance) {
+func (r *request) filterMemory(chain []*plan.Step) {
 	resp := &r.ctx.Response
 	body := resp.Body()
 	var out []byte
@@ -262,7 +262,7 @@ func (p *prefixedStream) Close() error { return p.rest.Close() }
 type filteredBody struct {
 	r     *request
 	src   io.ReadCloser
-	chain []*plan.Instance
+	chain []*plan.Step
 	buf   [wire.ChunkSize]byte
 	out   []byte
 	err   error

@@ -43,7 +43,7 @@ func (noServers) Pending() map[string]string                                    
 func (noServers) Remote(string) plan.Remote                                               { return nil }
 func (noServers) Policy(string) generation.Policy                                         { return generation.DefaultPolicy() }
 func (noServers) Release(string, ...uint64)                                               {}
-func (noServers) Configure(context.Context, string, uint64, *entity.Plugin, []byte) error { return nil }
+func (noServers) Configure(context.Context, string, uint64, string, *entity.Plugin, []byte) error { return nil }
 
 type lockedBuffer struct {
 	mu sync.Mutex

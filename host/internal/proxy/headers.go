@@ -414,10 +414,12 @@ func (r *request) wantsHTTPS(route *entity.Route) bool {
 			return false
 		}
 	}
-	if r.ctx.IsTLS() {
-		return false
-	}
-	return !r.peer.trusted || strings.ToLower(first(r.header("x-forwarded-proto"))) != "https"
+	return !r.secure()
+}
+
+// secure reports whether the client came over TLS, as far as the gateway can know (spec/gateway.md 2.7).
+func (r *request) secure() bool {
+	return r.ctx.IsTLS() || r.peer.trusted && strings.ToLower(first(r.header("x-forwarded-proto"))) == "https"
 }
 
 // upgradeRequired answers 426 and names the protocol to use.

@@ -88,13 +88,15 @@ func (p *Proxy) Handle(ctx *fasthttp.RequestCtx) {
 	r := acquire(p, ctx, gen)
 
 	if !r.ex.Answer.Given {
-		p.opts.Dispatcher.Run(&r.ex, gen.Plans.Global.Chain(pdk.PhaseRewrite), pdk.PhaseRewrite)
+		p.opts.Dispatcher.Run(&r.ex, r.ex.Plan.Chain(pdk.PhaseRewrite), pdk.PhaseRewrite)
 	}
 	if !r.ex.Answer.Given {
 		r.route()
 	}
 	if !r.ex.Answer.Given {
 		p.opts.Dispatcher.RunAccess(&r.ex)
+	} else {
+		p.opts.Dispatcher.Enroll(&r.ex)
 	}
 	if !r.ex.Answer.Given {
 		r.forward()

@@ -67,10 +67,10 @@ func acquire(p *Proxy, ctx *fasthttp.RequestCtx, gen *generation.Generation) *re
 	r.host, r.hostPort = hostOf(&r.target, ctx)
 	r.peer = p.peerOf(ctx)
 	r.ex.Live, r.ex.Dir, r.ex.Gateway = r, gen, p.opts.Gateway
-	r.ex.Plan = gen.Plans.Global
 	r.ex.Latencies.Proxy = -1
 	r.ex.Facts.StartTime = r.start.UnixMilli()
 	r.readHead()
+	r.ex.Plan = gen.Plans.ForRoute(nil, r.secure())
 	if ctx.Request.IsBodyStream() {
 		if n := ctx.Request.Header.ContentLength(); n != 0 {
 			r.clientBody = clientBody{r: ctx.RequestBodyStream(), size: n, left: -1}
@@ -148,13 +148,14 @@ func (r *request) route() {
 	route := r.match.Route
 	r.ex.Route, r.ex.Service = route, route.Service
 	r.ex.Facts.Route, r.ex.Facts.Service = r.gen.RouteDoc(route), r.gen.ServiceDoc(route.Service)
-	r.ex.Plan = r.gen.Plans.ForRoute(route)
 	if r.ex.RequestLoaded() {
 		r.loadRouted(&r.ex.Facts)
 	}
 	if r.wantsHTTPS(route) {
-		r.httpsRequired(route)
+		r.httpsRequired(route) // it does not come to access: the plan stays the global one (3.1)
+		return
 	}
+	r.ex.Plan = r.gen.Plans.ForRoute(route, r.secure())
 }
 
 // arrived says that the upstream's response is in ctx.Response.
