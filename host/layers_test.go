@@ -71,12 +71,14 @@ var layers = []layer{
 	{"host/internal/upstream", internal("bytesx", "timedconn"), []string{"github.com/valyala/fasthttp", "golang.org/x/sys/"}},
 	{"host/internal/echo", nil, []string{"github.com/valyala/fasthttp"}},
 	{"host/internal/proxy", append(internal("bytesx", "timedconn", "entity", "router", "plan", "exchange", "generation", "dispatch", "balancer", "upstream"), pdkWire...), []string{"github.com/valyala/fasthttp"}},
+	{"host/internal/explain", append(internal("entity", "router", "plan", "generation"), "proto/wire"), nil},
+	{"host/internal/admin", internal("explain", "pluginserver"), []string{"github.com/valyala/fasthttp"}},
 	{"host/internal/conformance", append(append(internal("entity", "exchange", "plan", "pluginserver", "transport"), pdkWire...), "pdk/conformance", "pdk/pdktest", "pdk/schema", "proto/vectors"), nil},
 	{"host", append(internal("..."), pdkWire...), []string{"github.com/google/uuid"}},
 	{"host/internal/authoring/...", nil, nil},
 	{"host/internal/dev", append(internal("authoring", "config", "watch"), "host"), nil},
 	{"host/cmd/conformance", internal("conformance", "pluginserver/reaper"), nil},
-	{"host/cmd/outrigger", append(internal("authoring", "dev"), "host", "plugins"), nil},
+	{"host/cmd/outrigger", append(internal("authoring", "dev", "explain"), "host", "plugins"), nil},
 }
 
 func internal(names ...string) []string {

@@ -49,6 +49,8 @@ func run(args []string, out, errOut io.Writer) int {
 		return develop(args, out, errOut)
 	case "check":
 		return check(args, out, errOut)
+	case "explain":
+		return explainCommand(args, out, errOut)
 	case "plugin":
 		return plugin(args, out, errOut)
 	case "version", "--version":
@@ -57,7 +59,7 @@ func run(args []string, out, errOut io.Writer) int {
 	case "help", "--help", "-h":
 		return help(args, out, errOut)
 	}
-	fmt.Fprintf(errOut, "outrigger: unknown command %q; expected run, dev, check, plugin, version or help\n", command)
+	fmt.Fprintf(errOut, "outrigger: unknown command %q; expected run, dev, check, explain, plugin, version or help\n", command)
 	return exitUsage
 }
 
