@@ -169,7 +169,8 @@ func (s *Step) Runs(v Verdicts) (bool, error) {
 		if c.Condition == nil {
 			return c.Instance == s.Instance, nil
 		}
-		if holds, err := v.Verdict(c); holds || err != nil {
+		// Those behind the step itself are asked when their own places come.
+		if holds, err := v.Verdict(c); holds || err != nil || c.Instance == s.Instance {
 			return holds && c.Instance == s.Instance, err
 		}
 	}
