@@ -21,26 +21,38 @@ func Empty() *entity.Set { return &entity.Set{Hash: emptyHash} }
 
 // Load reads a declarative file. The error is of type Errors.
 func Load(file string) (*entity.Set, error) {
+	set, _, err := LoadPlaces(file)
+	return set, err
+}
+
+// LoadPlaces is Load, and says where everything stands.
+func LoadPlaces(file string) (*entity.Set, *Places, error) {
 	data, e := readFile(file)
 	if e != nil {
-		return nil, Errors{e}
+		return nil, nil, Errors{e}
 	}
-	return Parse(file, data)
+	return ParsePlaces(file, data)
 }
 
 // Parse reads a declarative document; name is what errors call the file. References are resolved, defaults filled in and missing
 // ids derived from content, so that the same document gives the same set each time. The configurations of plugins are only
 // checked by ResolvePlugins. The error is of type Errors.
 func Parse(name string, data []byte) (*entity.Set, error) {
+	set, _, err := ParsePlaces(name, data)
+	return set, err
+}
+
+// ParsePlaces is Parse, and says where everything stands.
+func ParsePlaces(name string, data []byte) (*entity.Set, *Places, error) {
 	root, e := parseDocument(name, data)
 	if e != nil {
-		return nil, Errors{e}
+		return nil, nil, Errors{e}
 	}
 	d := &document{reader: reader{file: name}}
 	d.read(root)
 	d.resolve()
 	if err := d.errs.result(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	set := d.set()
 	set.Hash = emptyHash
@@ -49,5 +61,5 @@ func Parse(name string, data []byte) (*entity.Set, error) {
 		sum := md5.Sum(data)
 		set.Hash = hex.EncodeToString(sum[:])
 	}
-	return set, nil
+	return set, &Places{document: d}, nil
 }
