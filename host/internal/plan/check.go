@@ -1,7 +1,9 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
@@ -68,55 +70,111 @@ func fieldPath(r *entity.Plugin, field string) string {
 	return strings.TrimPrefix(r.Path+"."+field, ".")
 }
 
-// DanglingError says that rules name nothing, while Options.Strict wants them to.
-type DanglingError struct{ Rules []Warning }
-
-func (e *DanglingError) Error() string {
-	lines := make([]string, len(e.Rules))
-	for i, w := range e.Rules {
-		lines[i] = w.String()
-	}
-	return strings.Join(lines, "\n")
-}
-
-// Codes of warnings.
-const (
-	WarnDangling      = "dangling_name"         // a rule names a plugin that no enabled record has
-	WarnNeverActive   = "rule_never_active"     // a rule names a plugin that never runs in the same request, or not in that phase
-	WarnBeforeAuth    = "before_authentication" // a plugin that asks who the consumer is runs before every plugin that says so
-	WarnConsumerEarly = "consumer_never_known"  // a record for a consumer or group whose plugin is chosen before the consumer is known
-	WarnFallsThrough  = "falls_through"         // a record that is not enabled, under which a less specific one runs
-	WarnProtocols     = "protocols_never_match"
-)
-
-// Warning is something that is allowed and most likely a mistake.
-type Warning struct {
-	Code    string
-	Record  *entity.Plugin
-	Other   *entity.Plugin // the second record that it is about; nil: none
-	Pos     entity.Pos
-	Path    string // place in the document
-	Message string
-}
-
-// String gives the warning in one line, as errors of the configuration are given.
-func (w Warning) String() string { return fmt.Sprintf("config %s: %s: %s", w.Pos, w.Path, w.Message) }
-
-func warn(code string, r *entity.Plugin, field, message string, args ...any) Warning {
-	w := Warning{Code: code, Record: r, Pos: r.Pos, Path: fieldPath(r, field), Message: fmt.Sprintf(message, args...)}
-	if r.FieldAt != nil && field != "" {
-		w.Pos = r.FieldAt(field)
-	}
-	return w
-}
-
-// cycles finds rules that contradict each other, for every route and every consumer that is known now (design: the union of the rules of all
-// records that may run on a route is tested first; classes are only tried where it has a cycle).
+// cycles finds rules that contradict each other, for every route with nobody and with every consumer. The rules of all records that may run on
+// a route are tried together first, which is quick; only where they go round are the plans tried one by one.
 func (s *Set) cycles() error {
 	if !s.index.ruled {
 		return nil
 	}
+	tried := map[place]bool{}
+	for _, r := range append([]*entity.Route{nil}, s.all...) {
+		for _, secure := range []bool{false, true} {
+			pl := s.index.place(r, secure)
+			if tried[pl] || !s.index.mayCycle(pl) {
+				continue
+			}
+			tried[pl] = true
+			if err := s.cycleAt(pl, s.nobody); err != nil {
+				err.Route = r
+				return err
+			}
+			done := map[*class]bool{}
+			for _, c := range s.consumers {
+				k := s.classes[c]
+				if k == nil || done[k] || r == nil {
+					continue
+				}
+				done[k] = true
+				if err := s.cycleAt(pl, k); err != nil {
+					err.Route, err.Consumer = r, c
+					return err
+				}
+			}
+		}
+	}
 	return nil
 }
 
-func (s *Set) dangling() []Warning { return nil }
+func (s *Set) cycleAt(pl place, c *class) *CycleError {
+	_, err := s.build(pl, c)
+	var found *CycleError
+	errors.As(err, &found)
+	return found
+}
+
+// mayCycle reports whether the rules of all records that may run at a place go round, whoever the consumer is.
+func (x *index) mayCycle(pl place) bool {
+	here := map[*name]bool{}
+	var ruled []*record
+	for _, n := range x.names {
+		for _, r := range n.records {
+			if r.Disables() || !pl.fits(r.Plugin) {
+				continue
+			}
+			here[n] = true
+			if !r.Ordering.Empty() {
+				ruled = append(ruled, r)
+			}
+		}
+	}
+	if len(ruled) == 0 {
+		return false
+	}
+	for _, phase := range entity.OrderingPhases {
+		then := map[*name][]*name{}
+		for _, r := range ruled {
+			for _, n := range x.names {
+				switch {
+				case !here[n] || n == r.name:
+				case slices.ContainsFunc(r.Ordering.Before[phase], n.called):
+					then[r.name] = append(then[r.name], n)
+				}
+				if here[n] && n != r.name && slices.ContainsFunc(r.Ordering.After[phase], n.called) {
+					then[n] = append(then[n], r.name)
+				}
+			}
+		}
+		if goesRound(then) {
+			return true
+		}
+	}
+	return false
+}
+
+func goesRound(then map[*name][]*name) bool {
+	const active, done = 1, 2
+	state := map[*name]int{}
+	var visit func(n *name) bool
+	visit = func(n *name) bool {
+		state[n] = active
+		for _, next := range then[n] {
+			if state[next] == active || state[next] == 0 && visit(next) {
+				return true
+			}
+		}
+		state[n] = done
+		return false
+	}
+	for n := range then {
+		if state[n] == 0 && visit(n) {
+			return true
+		}
+	}
+	return false
+}
+
+// fits reports whether a record may run at the place, for some consumer.
+func (pl place) fits(r *entity.Plugin) bool {
+	return (r.Route == nil || r.Route == pl.route) && (r.Service == nil || r.Service == pl.service) &&
+		(pl.protocol == "" || slices.Contains(r.Protocols, pl.protocol))
+}
