@@ -414,7 +414,7 @@ func (h *Host) startProxy() {
 		Upstream:   h.upstream, Logger: h.logger, Version: Version,
 		TrustedIPs: s.TrustedIPs, RealIPHeader: s.RealIPHeader, RealIPRecursive: s.RealIPRecursive,
 		ServerTokens: s.Headers.ServerTokens, LatencyTokens: s.Headers.LatencyTokens, RequestIDHeader: s.Headers.RequestID,
-		UpstreamStatus: s.Headers.UpstreamStatus, HeadersUpstream: s.UpstreamRequestID, DebugHeader: s.AllowDebugHeader,
+		UpstreamStatus: s.Headers.UpstreamStatus, HeadersUpstream: s.UpstreamRequestID, DebugHeader: s.AllowDebugHeader, PluginDebugHeader: s.PluginDebugHeader,
 		ErrorDefaultType: s.ErrorDefaultType, MaxBody: s.MaxBody, MaxRequestBody: s.ClientMaxBodySize,
 		LogQueue: s.LogQueueSize, LogWorkers: 4,
 	})

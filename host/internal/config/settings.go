@@ -24,6 +24,7 @@ type Settings struct {
 	Headers           HeaderTokens
 	UpstreamRequestID bool // X-Kong-Request-Id toward the upstream
 	AllowDebugHeader  bool
+	PluginDebugHeader string // name of the header; "": none
 	ErrorDefaultType  string // media type
 	RouterFlavor      string
 

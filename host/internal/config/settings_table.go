@@ -93,6 +93,13 @@ func settingTable() []setting {
 			}),
 		switchSetting("allow_debug_header", "off", "answer Kong-Debug: 1 with the route and service",
 			func(s *Settings) *bool { return &s.AllowDebugHeader }),
+		textSetting("plugin_debug_header", "", "header of responses that lists the plugins of the access phase with the levels of their records, for debugging; empty: none",
+			func(s *Settings) *string { return &s.PluginDebugHeader }, func(s string) *problem {
+				if s != "" && !headerName(s) {
+					return &problem{expected: "a header name of letters, digits, '-' and '_', such as X-Outrigger-Plugins"}
+				}
+				return nil
+			}),
 		wordSetting("error_default_type", "text/plain", "media type of errors when the client accepts anything",
 			[]string{"text/plain", "text/html", "application/json", "application/xml"}, func(s *Settings) *string { return &s.ErrorDefaultType }),
 		routerFlavor(),

@@ -14,6 +14,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/bytesx"
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
+	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
@@ -324,6 +325,9 @@ func (r *request) writeHeaders() {
 	if o.DebugHeader && r.ex.Route != nil && r.header("kong-debug") == "1" {
 		r.debugHeaders(h)
 	}
+	if o.PluginDebugHeader != "" && r.ex.Route != nil {
+		r.pluginDebugHeader(h)
+	}
 }
 
 func (r *request) setNumber(h *fasthttp.ResponseHeader, name string, n int64) {
@@ -342,6 +346,19 @@ func (r *request) debugHeaders(h *fasthttp.ResponseHeader) {
 			h.Set("Kong-Service-Name", s.Name)
 		}
 	}
+}
+
+// pluginDebugHeader lists the plugins whose turn access is, as a list of RFC 8941: "key-auth;level=12, acl;level=8". The levels are those of the
+// records that were chosen, 1 to 12, most specific first.
+func (r *request) pluginDebugHeader(h *fasthttp.ResponseHeader) {
+	r.scratch = r.scratch[:0]
+	for i, st := range r.ex.Chain(pdk.PhaseAccess) {
+		if i > 0 {
+			r.scratch = append(r.scratch, ", "...)
+		}
+		r.scratch = st.AppendShort(r.scratch)
+	}
+	h.SetBytesV(r.proxy.opts.PluginDebugHeader, r.scratch)
 }
 
 // writeFacts replaces the response head by what the plugins left in the facts. The length of the body stays the proxy's business, except that a

@@ -41,6 +41,8 @@ type Options struct {
 	UpstreamStatus  bool // X-Kong-Upstream-Status
 	HeadersUpstream bool // X-Kong-Request-Id upstream
 	DebugHeader     bool // allow_debug_header
+	// PluginDebugHeader is the name of a header that lists the plugins of a response; "": none.
+	PluginDebugHeader string
 
 	ErrorDefaultType string // of errors without Accept; text/plain
 	MaxBody          int    // largest body that is kept in memory for a plugin
