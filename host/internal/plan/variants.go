@@ -265,7 +265,8 @@ func (s *Set) report(err error) {
 }
 
 // Chains lists all chains of records whose configurations have to be merged, and those of one record that inherits where there is nothing to
-// inherit: for every route, nobody, every consumer, and every group alone. Records that are not enabled do not count.
+// inherit: for every route, nobody, every consumer with its groups and without, and every group alone. Records that are not enabled do not
+// count.
 func Chains(opts Options, records []*entity.Plugin, routes []*entity.Route, consumers []*entity.Consumer) [][]*entity.Plugin {
 	x := newIndex(opts)
 	inherits := map[*name]bool{}
@@ -329,8 +330,9 @@ func (n *name) classes(x *index, consumers []*entity.Consumer) []*class {
 	mine := &index{consumers: map[*entity.Consumer]bool{}, groups: map[string]*entity.ConsumerGroup{}}
 	all := []*class{{}}
 	for _, r := range n.records {
-		if r.Consumer != nil {
+		if r.Consumer != nil && !mine.consumers[r.Consumer] {
 			mine.consumers[r.Consumer] = true
+			all = append(all, &class{consumer: r.Consumer}) // a plugin may set groups that mean nothing to the records
 		}
 		if g := r.ConsumerGroup; g != nil && mine.groups[g.ID] == nil {
 			mine.groups[g.ID] = g
