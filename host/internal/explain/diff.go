@@ -219,7 +219,7 @@ func (c *comparison) chains(routes [2]*entity.Route, secure bool) []Change {
 
 // chainsOf lists the chains of a plan by phase, as the plan explains them.
 func chainsOf(set *plan.Set, route *entity.Route, secure bool, consumer *entity.Consumer) map[string][]Link {
-	x := explanationOf(set, plan.Query{Route: route, Secure: secure, Consumer: consumer})
+	x := set.Explain(plan.Query{Route: route, Secure: secure, Consumer: consumer})
 	r := &request{route: route, consumer: consumer}
 	r.router.TLS = secure
 	records := map[string]*entity.Plugin{}

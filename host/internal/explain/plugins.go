@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
@@ -43,6 +44,7 @@ type Choice struct {
 	Outcome    string      `json:"outcome"`
 	Known      bool        `json:"after_authentication"`
 	Candidates []Candidate `json:"candidates"`
+	Elsewhere  int         `json:"elsewhere"` // records for other routes, services, consumers or groups
 }
 
 // Candidate is one record of a plugin.
@@ -54,7 +56,7 @@ type Candidate struct {
 
 // pluginsOf asks the plans about a request.
 func pluginsOf(set *plan.Set, r *request) *Plugins {
-	x := explanationOf(set, plan.Query{Route: r.route, Secure: r.router.TLS, Consumer: r.consumer, Groups: r.groups})
+	x := set.Explain(plan.Query{Route: r.route, Secure: r.router.TLS, Consumer: r.consumer, Groups: r.groups})
 	w := walkOf(set, r, x.AuthenticatedBy)
 	out := &Plugins{Algorithm: x.Algorithm, Mode: x.Mode, AuthenticatedBy: x.AuthenticatedBy, Phases: []Phase{}, Choices: []Choice{}}
 	for _, chain := range x.Phases {
@@ -65,7 +67,7 @@ func pluginsOf(set *plan.Set, r *request) *Plugins {
 		out.Phases = append(out.Phases, p)
 	}
 	for _, c := range x.Plugins {
-		choice := Choice{Name: c.Name, Outcome: c.Outcome, Known: c.Known, Candidates: []Candidate{}}
+		choice := Choice{Name: c.Name, Outcome: c.Outcome, Known: c.Known, Candidates: []Candidate{}, Elsewhere: c.Elsewhere}
 		for _, from := range c.Candidates {
 			v := w.verdicts[from.ID]
 			cand := Candidate{Candidate: from}
@@ -76,6 +78,7 @@ func pluginsOf(set *plan.Set, r *request) *Plugins {
 		}
 		out.Choices = append(out.Choices, choice)
 	}
+	slices.SortFunc(out.Choices, func(a, b Choice) int { return cmp.Compare(a.Name, b.Name) })
 	return out
 }
 

@@ -93,7 +93,7 @@ func Explain(g *generation.Generation, q Query) (*Report, error) {
 		return nil, err
 	}
 	found := g.Router.Explain(&r.router)
-	report := &Report{Request: requestOf(r), Losers: losersOf(&found), Consumer: consumerOf(r), Warnings: warningsOf(nil)}
+	report := &Report{Request: requestOf(r), Losers: losersOf(&found), Consumer: consumerOf(r), Warnings: warningsOf(g.Plans.Warnings())}
 	if found.Found {
 		report.Route = routeOf(&found.Match)
 		r.route = found.Match.Route

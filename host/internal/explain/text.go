@@ -211,20 +211,15 @@ func (r *Report) writeChoices(t *text) {
 			outcome += ", chosen after authentication"
 		}
 		t.say("  %s %s", c.Name, outcome)
-		elsewhere := 0
 		for k := range c.Candidates {
 			cand := &c.Candidates[k]
-			if cand.State == plan.StateElsewhere {
-				elsewhere++
-				continue
-			}
 			t.row("    "+cand.Scope, level(cand.Level), cand.Position, cmp.Or(states[cand.State], cand.State))
 		}
 		for k := range c.Candidates {
 			c.Candidates[k].details(t)
 		}
-		if elsewhere > 0 {
-			t.say("    and %d for other routes, services, consumers or groups", elsewhere)
+		if c.Elsewhere > 0 {
+			t.say("    and %d for other routes, services, consumers or groups", c.Elsewhere)
 		}
 	}
 }

@@ -87,6 +87,9 @@ func (n *name) called(target string) bool {
 
 // cycle finds rules that go round in a circle; nil when there are none.
 func (g *graph) cycle() []rule {
+	if len(g.rules) == 0 {
+		return nil
+	}
 	const active, done = 1, 2
 	state := make([]int, len(g.steps))
 	var path []rule
