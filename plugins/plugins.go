@@ -4,6 +4,7 @@ package plugins
 import (
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/plugins/correlationid"
+	"github.com/outrigger-gateway/outrigger/plugins/cors"
 	"github.com/outrigger-gateway/outrigger/plugins/iprestriction"
 	"github.com/outrigger-gateway/outrigger/plugins/keyauth"
 	"github.com/outrigger-gateway/outrigger/plugins/redirect"
@@ -17,6 +18,7 @@ import (
 func All() []pdk.Plugin {
 	return []pdk.Plugin{
 		correlationid.Plugin,
+		cors.Plugin,
 		iprestriction.Plugin,
 		keyauth.Plugin,
 		redirect.Plugin,

@@ -21,6 +21,7 @@ func TestAll(t *testing.T) {
 		authenticates bool
 	}{
 		{"correlation-id", 100001, pdk.PhaseAccess | pdk.PhaseHeaderFilter, false},
+		{"cors", 2000, pdk.PhaseAccess | pdk.PhaseHeaderFilter, false},
 		{"ip-restriction", 990, pdk.PhaseAccess, false},
 		{"key-auth", 1250, pdk.PhaseAccess, true},
 		{"redirect", 779, pdk.PhaseAccess, false},
