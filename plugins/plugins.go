@@ -3,6 +3,7 @@ package plugins
 
 import (
 	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/plugins/basicauth"
 	"github.com/outrigger-gateway/outrigger/plugins/correlationid"
 	"github.com/outrigger-gateway/outrigger/plugins/cors"
 	"github.com/outrigger-gateway/outrigger/plugins/iprestriction"
@@ -17,6 +18,7 @@ import (
 // All lists every plugin, in the order of their names.
 func All() []pdk.Plugin {
 	return []pdk.Plugin{
+		basicauth.Plugin,
 		correlationid.Plugin,
 		cors.Plugin,
 		iprestriction.Plugin,

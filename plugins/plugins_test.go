@@ -20,6 +20,7 @@ func TestAll(t *testing.T) {
 		phases        pdk.Phase
 		authenticates bool
 	}{
+		{"basic-auth", 1100, pdk.PhaseAccess, true},
 		{"correlation-id", 100001, pdk.PhaseAccess | pdk.PhaseHeaderFilter, false},
 		{"cors", 2000, pdk.PhaseAccess | pdk.PhaseHeaderFilter, false},
 		{"ip-restriction", 990, pdk.PhaseAccess, false},
