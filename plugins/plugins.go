@@ -3,7 +3,9 @@ package plugins
 
 import (
 	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/plugins/acl"
 	"github.com/outrigger-gateway/outrigger/plugins/basicauth"
+	"github.com/outrigger-gateway/outrigger/plugins/botdetection"
 	"github.com/outrigger-gateway/outrigger/plugins/correlationid"
 	"github.com/outrigger-gateway/outrigger/plugins/cors"
 	"github.com/outrigger-gateway/outrigger/plugins/iprestriction"
@@ -18,7 +20,9 @@ import (
 // All lists every plugin, in the order of their names.
 func All() []pdk.Plugin {
 	return []pdk.Plugin{
+		acl.Plugin,
 		basicauth.Plugin,
+		botdetection.Plugin,
 		correlationid.Plugin,
 		cors.Plugin,
 		iprestriction.Plugin,
