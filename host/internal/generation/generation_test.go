@@ -212,6 +212,9 @@ type closer struct {
 
 func (c *closer) Access(*pdk.PDK) error { return nil }
 func (c *closer) Configure() error {
+	if c.V == -3 {
+		return nothings{}
+	}
 	if c.V < -1 {
 		panic(fmt.Sprintf("no way: %d", c.V))
 	}
@@ -222,6 +225,12 @@ func (c *closer) Configure() error {
 }
 func (c *closer) Close() error { *c.closed++; return nil }
 
+// nothings is an error of many that are none.
+type nothings struct{}
+
+func (nothings) Error() string   { return "nothing fits" }
+func (nothings) Unwrap() []error { return nil }
+
 func TestNativeInstances(t *testing.T) {
 	closed := 0
 	b := newTestBuilder(t, &fakeServers{}, pdk.Plugin{Name: "n", Version: "1", New: func() any { return &closer{closed: &closed} }})
@@ -230,6 +239,9 @@ func TestNativeInstances(t *testing.T) {
 	}
 	if _, err := build(b, "{name: n, config: {v: -2}}"); err == nil || !strings.Contains(err.Error(), "no way: -2") {
 		t.Errorf("error %v, expected the panic of Configure", err)
+	}
+	if g, err := build(b, "{name: n, config: {v: -3}}"); err == nil || !strings.Contains(err.Error(), "nothing fits") {
+		t.Errorf("generation %v, error %v: a plugin that refuses without a fault is left out of the plans", g, err)
 	}
 	var h Holder
 	h.Swap(mustBuild(t, b, "{name: n}"))
