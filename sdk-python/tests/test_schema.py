@@ -281,6 +281,8 @@ class Inner:
             raise ConfigError([("size", "is one"), ("", "is odd")])
         if self.size == 2:
             raise ValueError("is two")
+        if self.size == 3:
+            raise ConfigError([])
 
 
 @dataclass
@@ -289,7 +291,11 @@ class Outer:
 
 
 def test_hook_may_raise() -> None:
-    for size, errors in ((1, [("inner.size", "is one"), ("inner", "is odd")]), (2, [("inner", "is two")])):
+    for size, errors in (
+        (1, [("inner.size", "is one"), ("inner", "is odd")]),
+        (2, [("inner", "is two")]),
+        (3, [("inner", "the configuration is refused")]),
+    ):
         with pytest.raises(ConfigError) as caught:
             decode_config(Outer, {"inner": {"size": size}})
         assert caught.value.errors == errors
