@@ -10,6 +10,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/plugins/cors"
 	"github.com/outrigger-gateway/outrigger/plugins/iprestriction"
 	"github.com/outrigger-gateway/outrigger/plugins/keyauth"
+	"github.com/outrigger-gateway/outrigger/plugins/ratelimiting"
 	"github.com/outrigger-gateway/outrigger/plugins/redirect"
 	"github.com/outrigger-gateway/outrigger/plugins/requestsizelimiting"
 	"github.com/outrigger-gateway/outrigger/plugins/requesttermination"
@@ -27,6 +28,7 @@ func All() []pdk.Plugin {
 		cors.Plugin,
 		iprestriction.Plugin,
 		keyauth.Plugin,
+		ratelimiting.New(),
 		redirect.Plugin,
 		requestsizelimiting.Plugin,
 		requesttermination.Plugin,

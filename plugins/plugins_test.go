@@ -27,6 +27,7 @@ func TestAll(t *testing.T) {
 		{"cors", 2000, pdk.PhaseAccess | pdk.PhaseHeaderFilter, false},
 		{"ip-restriction", 990, pdk.PhaseAccess, false},
 		{"key-auth", 1250, pdk.PhaseAccess, true},
+		{"rate-limiting", 910, pdk.PhaseAccess, false},
 		{"redirect", 779, pdk.PhaseAccess, false},
 		{"request-size-limiting", 951, pdk.PhaseAccess, false},
 		{"request-termination", 2, pdk.PhaseAccess, false},
