@@ -76,6 +76,9 @@ func SetSerialized(entry map[string]any, key string, value []byte, mode string) 
 	return nil
 }
 
+// Overwrites reports whether log.set_serialize_value puts a value under its key whatever is there, instead of adding, replacing or deleting one.
+func Overwrites(value []byte, mode string) bool { return mode == modeSet && !isNil(value) }
+
 // textual turns bytes into text, as the log entry is JSON.
 func textual(v any) any {
 	switch t := v.(type) {

@@ -139,6 +139,8 @@ type Exchange struct {
 	identities     []identity    // of the operations being applied
 	privates       []private
 	spanBytes      int // of the spans that came, encoded
+	// serializedBytes are the keys and values of Serialized.
+	serializedBytes int
 	// enrolled are the instances of the later phases when it is not simply the plan's.
 	enrolled []*plan.Instance
 }

@@ -3,6 +3,7 @@ package exchange
 import (
 	"encoding/json"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -78,6 +79,24 @@ func (e *Exchange) Serialize() (string, error) {
 	b, err := json.Marshal(entry)
 	return string(b), err
 }
+
+// setSerialized keeps a value for the log entry. It takes the place of an earlier one under the same key when nothing between them asks what is
+// there already, so that a body_filter may say the same thing for every chunk.
+func (e *Exchange) setSerialized(s Serialized) {
+	for i := len(e.Serialized) - 1; i >= 0 && s.overwrites() && e.Serialized[i].overwrites(); i-- {
+		if old := &e.Serialized[i]; old.Key == s.Key {
+			e.serializedBytes -= old.size()
+			e.Serialized = slices.Delete(e.Serialized, i, i+1)
+			break
+		}
+	}
+	e.serializedBytes += s.size()
+	e.Serialized = append(e.Serialized, s)
+}
+
+func (s *Serialized) overwrites() bool { return local.Overwrites(s.Value, s.Mode) }
+
+func (s *Serialized) size() int { return len(s.Key) + len(s.Value) }
 
 // spans lists the work of the handlers. Times are microseconds since the epoch.
 func (e *Exchange) spans() []any {
