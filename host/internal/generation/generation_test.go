@@ -223,7 +223,16 @@ func (c *closer) Configure() error {
 	}
 	return nil
 }
-func (c *closer) Close() error { *c.closed++; return nil }
+func (c *closer) Close() error {
+	*c.closed++
+	switch c.V {
+	case 1:
+		return errors.New("cannot close")
+	case 2:
+		panic("in Close")
+	}
+	return nil
+}
 
 // nothings is an error of many that are none.
 type nothings struct{}
@@ -248,6 +257,15 @@ func TestNativeInstances(t *testing.T) {
 	h.Swap(nil)
 	if closed != 1 {
 		t.Errorf("Close ran %d times, want once", closed)
+	}
+	said := map[string]string{}
+	b.OnCloseError(func(in *plan.Instance, err error) { said[in.Record.Name] += err.Error() + "\n" })
+	for _, v := range []string{"1", "2"} {
+		h.Swap(mustBuild(t, b, "{name: n, config: {v: "+v+"}}"))
+	}
+	h.Swap(nil)
+	if closed != 3 || !strings.Contains(said["n"], "cannot close") || !strings.Contains(said["n"], "panicked: in Close") {
+		t.Errorf("Close ran %d times, the errors are %q", closed, said)
 	}
 }
 
