@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"encoding/json"
+	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -355,6 +356,26 @@ func TestSerialize(t *testing.T) {
 }
 
 // What was detached stays when the request is over and its exchange serves another one.
+// What one plugin sets does not take the log entry from the others.
+func TestSerializeWhatJSONCannotSay(t *testing.T) {
+	e, _ := begin()
+	set := wire.Op{Code: pdk.OpLogSetSerializeValue, Name: "odd", Value: value([]any{math.Inf(-1), map[string]any{"score": math.NaN(), "raw": []byte("b")}, 0.5})}
+	if err := e.Apply(access, []wire.Op{set}); err != nil {
+		t.Fatal(err)
+	}
+	text, err := e.Serialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var entry struct{ Odd []any }
+	if err := json.Unmarshal([]byte(text), &entry); err != nil {
+		t.Fatal(err)
+	}
+	if want := []any{"-Infinity", map[string]any{"score": "NaN", "raw": "b"}, 0.5}; !reflect.DeepEqual(entry.Odd, want) {
+		t.Errorf("entry %s", text)
+	}
+}
+
 func TestDetachIsACopy(t *testing.T) {
 	e, _ := begin()
 	e.ResponseArrived(false)

@@ -2,7 +2,6 @@ package exchange
 
 import (
 	"encoding/json"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -105,10 +104,10 @@ func (e *Exchange) spans() []any {
 		s := &e.Spans[i]
 		events := make([]any, len(s.Events))
 		for j, ev := range s.Events {
-			events[j] = map[string]any{"name": ev.Name, "time": ev.Time, "attributes": shown(ev.Attributes)}
+			events[j] = map[string]any{"name": ev.Name, "time": ev.Time, "attributes": local.Shown(ev.Attributes)}
 		}
 		span := map[string]any{
-			"id": s.Number, "parent": s.Parent, "name": s.Name, "start": s.Start, "end": s.End, "attributes": shown(s.Attributes),
+			"id": s.Number, "parent": s.Parent, "name": s.Name, "start": s.Start, "end": s.End, "attributes": local.Shown(s.Attributes),
 			"events": events, "status": s.Status, "message": s.Message, "phase": s.Phase.String(),
 		}
 		if s.Plugin != nil {
@@ -117,31 +116,6 @@ func (e *Exchange) spans() []any {
 		list[i] = span
 	}
 	return list
-}
-
-// shown turns what JSON has no form for into text: bytes, and floats that are no numbers.
-func shown(v any) any {
-	switch v := v.(type) {
-	case []byte:
-		return string(v)
-	case float64:
-		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return strconv.FormatFloat(v, 'g', -1, 64)
-		}
-	case []any:
-		out := make([]any, len(v))
-		for i := range v {
-			out[i] = shown(v[i])
-		}
-		return out
-	case map[string]any:
-		out := make(map[string]any, len(v))
-		for k := range v {
-			out[k] = shown(v[k])
-		}
-		return out
-	}
-	return v
 }
 
 // tries lists the attempts to send the request. All but the last one failed, and that one too when there is no response.
