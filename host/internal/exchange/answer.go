@@ -8,6 +8,7 @@ import (
 
 	"github.com/outrigger-gateway/outrigger/host/internal/plan"
 	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/pdk/local"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
@@ -71,6 +72,17 @@ func (e *Exchange) Ask(by *plan.Instance, a *wire.Ask) wire.Answer {
 		return e.Gateway.answer(by, a)
 	}
 	return failed(wire.CodeHostError, "this host does not know the question")
+}
+
+// Variable is a variable of nginx for this exchange; ok is false when there is none of that name, or it has no value.
+func (e *Exchange) Variable(name string) (value string, ok bool) {
+	e.NeedRequest()
+	e.NeedResponse()
+	v := local.Variables{Facts: &e.Facts, UpstreamURI: e.Live.UpstreamURI}
+	if e.Gateway != nil {
+		v.Hostname = e.Gateway.Hostname
+	}
+	return v.Get(name)
 }
 
 func (e *Exchange) loadConsumer(a *wire.Ask) wire.Answer {
