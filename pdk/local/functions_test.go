@@ -199,6 +199,13 @@ func TestOperationsThatFillAFrame(t *testing.T) {
 	if out.Err == nil || out.Err.Code != wire.CodeTooLarge {
 		t.Errorf("outcome %+v", out.Err)
 	}
+	out = newTester().run(pdk.PhaseAccess, func(k *pdk.PDK) error {
+		half := strings.Repeat("x", maxOutcome/2)
+		return k.Response.Exit(200, nil, map[string][]string{"X-Large": {half, half}})
+	})
+	if out.Err == nil || out.Err.Code != wire.CodeTooLarge {
+		t.Errorf("headers of an exit: %+v", out.Err)
+	}
 }
 
 func TestSetBodyInGo(t *testing.T) {
