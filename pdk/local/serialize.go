@@ -77,9 +77,6 @@ func SetSerialized(entry map[string]any, key string, value []byte, mode string) 
 	return nil
 }
 
-// Overwrites reports whether log.set_serialize_value puts a value under its key whatever is there, instead of adding, replacing or deleting one.
-func Overwrites(value []byte, mode string) bool { return mode == modeSet && !isNil(value) }
-
 // Shown is a copy of a value for JSON: what JSON has no form for is text, bytes and the floats that are no numbers.
 func Shown(v any) any {
 	switch v := v.(type) {

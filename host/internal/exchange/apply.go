@@ -227,7 +227,7 @@ func (e *Exchange) apply(in Applier, op *wire.Op) error {
 		}
 		return nil
 	case pdk.OpLogSetSerializeValue:
-		e.setSerialized(Serialized{Key: op.Name, Value: op.Value, Mode: op.Mode})
+		e.setSerialized(local.LogValue{Key: op.Name, Value: op.Value, Mode: op.Mode})
 		return nil
 	}
 	_, err := local.Apply(&e.Facts, op)

@@ -309,7 +309,7 @@ func TestAsk(t *testing.T) {
 
 func TestSerialize(t *testing.T) {
 	e, _ := begin()
-	e.Latencies = Latencies{Kong: 1, Proxy: 2, Request: 3, Receive: 4}
+	e.Latencies = local.Latencies{Kong: 1, Proxy: 2, Request: 3, Receive: 4}
 	e.ResponseArrived(false)
 	e.Facts.ServiceResponse.Status = 200
 	e.Facts.Route = &wire.Entity{Doc: value(map[string]any{"id": "r"})}
@@ -412,7 +412,7 @@ func TestResetForgets(t *testing.T) {
 	e.ResponseArrived(false)
 	e.NeedResponse()
 	e.Facts.Captures.Unnamed = append(e.Facts.Captures.Unnamed, "secret")
-	e.Serialized = append(e.Serialized, Serialized{Key: "k"})
+	e.Serialized = append(e.Serialized, local.LogValue{Key: "k"})
 	e.Enroll([]*plan.Instance{{}}, nil)
 	headers, unnamed, enrolled := e.Facts.Request.Headers, e.Facts.Captures.Unnamed, e.Enrolled()
 	e.Reset()

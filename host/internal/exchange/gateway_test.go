@@ -375,7 +375,7 @@ func TestSerializeShowsTLSSpansAndTries(t *testing.T) {
 	if err := e.Apply(in, []wire.Op{local.SpanOp(1, 0, record), generic(pdk.OpClientTLSSetClientVerify, "FAILED:expired")}); err != nil {
 		t.Fatal(err)
 	}
-	e.Tries = append(e.Tries, Try{"10.0.0.1", 80, 1}, Try{"10.0.0.2", 81, 2})
+	e.Tries = append(e.Tries, local.Try{Host: "10.0.0.1", Port: 80, Start: 1}, local.Try{Host: "10.0.0.2", Port: 81, Start: 2})
 	e.ResponseArrived(false)
 	text, err := e.Detach().Serialize()
 	if err != nil {
