@@ -130,6 +130,9 @@ func (e *Exchange) groupsOfConsumer(a *wire.Ask) wire.Answer {
 	return valueAnswer(groups)
 }
 
+// maxRefs is how many references one vault.update may hold: a question is small, the secrets of its answer need not be.
+const maxRefs = 256
+
 // answer answers what is asked about the gateway itself.
 func (g *Gateway) answer(by *plan.Instance, a *wire.Ask) wire.Answer {
 	switch {
@@ -160,6 +163,9 @@ func (g *Gateway) answer(by *plan.Instance, a *wire.Ask) wire.Answer {
 		fields, isMap := options.(map[string]any)
 		if err != nil || !isMap {
 			return failed(wire.CodeBadArgument, cmp.Or(err, errors.New("expected a map")).Error())
+		}
+		if refs, _ := fields["$refs"].(map[string]any); len(refs) > maxRefs {
+			return failed(wire.CodeBadArgument, fmt.Sprintf("$refs has %d references; at most %d are allowed", len(refs), maxRefs))
 		}
 		return valueAnswer(g.Vault.Update(fields))
 	case a.Fn == pdk.AskCacheGet && g.Cache != nil && by != nil:

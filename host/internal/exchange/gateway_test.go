@@ -8,6 +8,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -258,6 +259,14 @@ func TestTraceID(t *testing.T) {
 	}
 }
 
+func references(n int) map[string]any {
+	refs := map[string]any{}
+	for i := range n {
+		refs["field "+strconv.Itoa(i)] = "{vault://env/x}"
+	}
+	return refs
+}
+
 func TestAskTheGateway(t *testing.T) {
 	e, _ := begin()
 	e.Gateway = &Gateway{
@@ -309,6 +318,8 @@ func TestAskTheGateway(t *testing.T) {
 		{"secret", pdk.AskVaultGet, []any{"{vault://env/x}"}, "secret", ""},
 		{"no secret", pdk.AskVaultGet, []any{"{vault://env/y}"}, nil, wire.CodeBadData},
 		{"update", pdk.AskVaultUpdate, []any{map[string]any{"a": true}}, map[string]any{"updated": true}, ""},
+		{"update of many", pdk.AskVaultUpdate, []any{map[string]any{"$refs": references(maxRefs)}}, map[string]any{"updated": nil}, ""},
+		{"update of too many", pdk.AskVaultUpdate, []any{map[string]any{"$refs": references(maxRefs + 1)}}, nil, wire.CodeBadArgument},
 		{"update of no map", pdk.AskVaultUpdate, []any{"x"}, nil, wire.CodeBadArgument},
 		{"kept", pdk.AskCacheGet, []any{"k"}, "kept", ""},
 		{"not kept", pdk.AskCacheGet, []any{"l"}, nil, ""},
