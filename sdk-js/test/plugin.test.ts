@@ -126,6 +126,7 @@ test("what is wrong with a module is said with file, found and expected", async 
     "b.js": `${DEFINE}export default make("same");`,
     "typed.ts": "export default 1;",
     "dir/readme": "",
+    "torn/package.json": '{"main": ',
   });
   const cases: [string[], RegExp][] = [
     [["missing.js"], /missing\.js: found no such file; expected a plugin module/],
@@ -144,6 +145,7 @@ test("what is wrong with a module is said with file, found and expected", async 
     [["a.js", "b.js"], /b\.js: plugin "same" is also in .*a\.js; expected each name once/],
     [["typed.ts"], /typed\.ts: found a TypeScript file/],
     [["dir"], /dir: found a directory without index\.js/],
+    [["torn"], /torn\/package\.json: found no JSON: /],
   ];
   for (const [names, message] of cases)
     await assert.rejects(loadPlugins(names.map(at)), { code: "bad_plugin", message });

@@ -107,7 +107,7 @@ async function entryFile(path: string): Promise<string> {
   }
   if (!found.isDirectory()) return full;
   const text = await readFile(join(full, "package.json"), "utf8").catch(() => "{}");
-  const main: unknown = (JSON.parse(text) as { main?: unknown }).main;
+  const main = mainOf(path, text);
   const entry = join(full, typeof main === "string" ? main : "index.js");
   await stat(entry).catch(() => {
     throw new PluginError(
@@ -115,4 +115,13 @@ async function entryFile(path: string): Promise<string> {
     );
   });
   return entry;
+}
+
+/** What package.json names as the module of its directory. */
+function mainOf(path: string, text: string): unknown {
+  try {
+    return (JSON.parse(text) as { main?: unknown } | null)?.main;
+  } catch (cause) {
+    throw new PluginError(`${join(path, "package.json")}: found no JSON: ${(cause as Error).message}`, { cause });
+  }
 }
