@@ -71,7 +71,7 @@ $(KITS)/.module: go.mod go.sum LICENSE $(shell find pdk proto host/internal/auth
 	touch $@
 
 .PHONY: test
-test: test-go test-python test-js conformance test-examples ## all tests: Go with -race, Python, JavaScript, across languages
+test: lint fresh test-go test-python test-js conformance test-examples ## all tests: linters, generated code, Go with -race, Python, JavaScript, across languages
 
 .PHONY: test-go
 test-go: build
@@ -111,6 +111,16 @@ lint: python js ## formatters, linters and type checkers of all languages
 generate: python js ## generated code from proto/
 	proto/generate.sh
 	go run ./proto/cmd/pdkgen
+
+GENERATED := proto/gen sdk-python/src/outrigger/_gen sdk-js/src/gen docs/pdk $(wildcard pdk/*_gen.go)
+
+.PHONY: fresh
+fresh: python js ## fails when make generate would change something; what it changed stays
+	rm -rf build/fresh
+	mkdir -p build/fresh
+	tar cf - $(GENERATED) | tar xf - -C build/fresh
+	$(MAKE) --no-print-directory generate
+	for path in $(GENERATED); do diff -r -x __pycache__ build/fresh/$$path $$path; done
 
 .PHONY: bench
 bench: build python js ## the cost of plugins: table in bench/results/
