@@ -71,7 +71,7 @@ $(KITS)/.module: go.mod go.sum LICENSE $(shell find pdk proto host/internal/auth
 	touch $@
 
 .PHONY: test
-test: test-go test-python test-js conformance test-examples ## all tests: Go with -race, Python, JavaScript, across languages
+test: lint fresh test-go test-python test-js conformance test-examples ## all tests: linters, generated code, Go with -race, Python, JavaScript, across languages
 
 .PHONY: test-go
 test-go: build
@@ -104,13 +104,23 @@ lint: python js ## formatters, linters and type checkers of all languages
 	go vet $(GO_PKGS)
 	cd .ci/tools && GOBIN=$(CURDIR)/build/tools/bin go install honnef.co/go/tools/cmd/staticcheck
 	build/tools/bin/staticcheck $(GO_PKGS)
-	cd sdk-python && ../$(VENV)/bin/ruff check . ../examples/python && ../$(VENV)/bin/ruff format --check . ../examples/python && ../$(VENV)/bin/pyright
+	cd sdk-python && ../$(VENV)/bin/ruff check --config pyproject.toml . ../examples/python && ../$(VENV)/bin/ruff format --config pyproject.toml --check . ../examples/python && ../$(VENV)/bin/pyright
 	cd sdk-js && npm run --silent lint
 
 .PHONY: generate
 generate: python js ## generated code from proto/
 	proto/generate.sh
 	go run ./proto/cmd/pdkgen
+
+GENERATED := proto/gen sdk-python/src/outrigger/_gen sdk-js/src/gen docs/pdk $(wildcard pdk/*_gen.go)
+
+.PHONY: fresh
+fresh: python js ## fails when make generate would change something; what it changed stays
+	rm -rf build/fresh
+	mkdir -p build/fresh
+	tar cf - $(GENERATED) | tar xf - -C build/fresh
+	$(MAKE) --no-print-directory generate
+	for path in $(GENERATED); do diff -r -x __pycache__ build/fresh/$$path $$path; done
 
 .PHONY: bench
 bench: build python js ## the cost of plugins: table in bench/results/

@@ -309,6 +309,9 @@ func (h *Host) startServers(ctx context.Context) error {
 	if h.builder, err = generation.NewBuilder(h.opts.Plugins, nil); err != nil {
 		return err
 	}
+	h.builder.OnCloseError(func(in *plan.Instance, err error) {
+		h.logger.Error("a plugin did not close", "plugin", in.Record.Name, "record", in.Record.ID, "instance", in.ID, "error", err.Error())
+	})
 	all, err := pluginserver.Start(ctx, configs, pluginserver.Options{
 		RunDir: h.settings.RunDir, Hello: h.hello(), Logger: h.logger, Reaper: h.opts.Reaper,
 		OnPluginLog: h.serverLine, OnState: h.serverState,

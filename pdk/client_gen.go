@@ -144,7 +144,8 @@ func (n Client) SetAuthenticatedConsumerGroup(group *ConsumerGroup) error {
 // SetAuthenticatedConsumerGroups sets the consumer groups of the request. The plugins that follow are chosen
 // for them.
 //
-//   - groups: at most 100, each with its id; an empty list clears the groups
+//   - groups: at most 100, each with its id; an empty list clears the groups; the host refuses more than 1000
+//     in all
 //   - mode: write (instead of the groups that are set) or append (behind them); "": write
 //
 // It fails with ErrArg when a group has no id, there are more than 100 of them, or the mode is unknown; with

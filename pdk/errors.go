@@ -47,15 +47,19 @@ func (e *ConfigError) Error() string {
 	return e.Path + ": " + e.Message
 }
 
-// ConfigErrors lists what an error of a Configure method says about each field. An error that names no field is one of the whole
-// configuration.
+// ConfigErrors lists what an error of a Configure method says about each field: at least one thing, as the error refuses the configuration. An
+// error that names no field is one of the whole configuration.
 func ConfigErrors(err error) []*ConfigError {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []*ConfigError
 		for _, one := range joined.Unwrap() {
-			all = append(all, ConfigErrors(one)...)
+			if one != nil {
+				all = append(all, ConfigErrors(one)...)
+			}
 		}
-		return all
+		if len(all) > 0 {
+			return all
+		}
 	}
 	if field, ok := errors.AsType[*ConfigError](err); ok {
 		return []*ConfigError{field}

@@ -16,6 +16,8 @@ func TestConfigErrors(t *testing.T) {
 		{high, []ConfigError{*high}},
 		{fmt.Errorf("limits: %w", high), []ConfigError{*high}},
 		{whole, []ConfigError{{"", "no such place"}}},
+		{manyErrors{}, []ConfigError{{"", "many"}}}, // an empty list would be a configuration that is accepted
+		{manyErrors{nil, high}, []ConfigError{*high}},
 		{errors.Join(high, errors.Join(whole, &ConfigError{"a.0", "b"})), []ConfigError{*high, {"", "no such place"}, {"a.0", "b"}}},
 	} {
 		got := ConfigErrors(c.err)
@@ -32,3 +34,9 @@ func TestConfigErrors(t *testing.T) {
 		t.Errorf("found %q", high)
 	}
 }
+
+// manyErrors are errors of a plugin's own that may be none.
+type manyErrors []error
+
+func (manyErrors) Error() string     { return "many" }
+func (m manyErrors) Unwrap() []error { return m }

@@ -60,3 +60,14 @@ func FunctionOfOp(op uint16) *Function {
 	}
 	return functionsByOp[op]
 }
+
+// PhasesOfAsk are the phases in which any function puts a question; 0 for an unknown number.
+func PhasesOfAsk(ask uint16) Phase {
+	var phases Phase
+	for i := range Functions {
+		if ask != 0 && Functions[i].Ask == ask {
+			phases |= Functions[i].Phases
+		}
+	}
+	return phases
+}

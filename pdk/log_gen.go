@@ -101,7 +101,9 @@ func (n Log) Inspect(args ...any) {
 	n.pdk.backend.LogInspect(borrowed(args)...)
 }
 
-// SetSerializeValue changes the entry that Log.Serialize answers and log plugins send.
+// SetSerializeValue changes the entry that Log.Serialize answers and log plugins send. Floats that are no
+// numbers are text in it. The host keeps at most 4096 values and 4 MiB for one request; one that is set again
+// takes the place of the earlier one.
 //
 //   - key: path in the entry: dots descend, \. is a dot
 //   - value: as for CtxShared.Set; nil removes

@@ -38,12 +38,12 @@ func (n Vault) Get(text string) (string, error) {
 
 // Update reads the secrets behind the fields of a map again.
 //
-//   - options: has under $refs a map from a field's name to a reference
+//   - options: has under $refs a map from a field's name to a reference, at most 256 of them
 //   - result: a copy in which the fields that $refs names hold fresh secrets, or the old value when there is
 //     none
 //
-// It fails with ErrArg when $refs is no map of texts, or another value has no wire form; with ErrHost when
-// the host cannot answer. Class ask, one round trip to the host. Phases: all.
+// It fails with ErrArg when $refs is no map of texts, or has too many, or another value has no wire form;
+// with ErrHost when the host cannot answer. Class ask, one round trip to the host. Phases: all.
 func (n Vault) Update(options map[string]any) (map[string]any, error) {
 	return n.pdk.backend.VaultUpdate(options)
 }

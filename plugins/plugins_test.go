@@ -20,9 +20,14 @@ func TestAll(t *testing.T) {
 		phases        pdk.Phase
 		authenticates bool
 	}{
+		{"acl", 950, pdk.PhaseAccess, false},
+		{"basic-auth", 1100, pdk.PhaseAccess, true},
+		{"bot-detection", 2500, pdk.PhaseAccess, false},
 		{"correlation-id", 100001, pdk.PhaseAccess | pdk.PhaseHeaderFilter, false},
+		{"cors", 2000, pdk.PhaseAccess | pdk.PhaseHeaderFilter, false},
 		{"ip-restriction", 990, pdk.PhaseAccess, false},
 		{"key-auth", 1250, pdk.PhaseAccess, true},
+		{"rate-limiting", 910, pdk.PhaseAccess, false},
 		{"redirect", 779, pdk.PhaseAccess, false},
 		{"request-size-limiting", 951, pdk.PhaseAccess, false},
 		{"request-termination", 2, pdk.PhaseAccess, false},

@@ -51,6 +51,16 @@ func TestAllocations(t *testing.T) {
 			}
 		})
 	}
+	t.Run("request.get_headers", func(t *testing.T) {
+		own := newTester().headers("Host", "a", "User-Agent", "test", "Accept", "*/*", "X-A", "1")
+		own.call.Facts, own.call.Phase = own.facts, pdk.PhaseAccess.Code()
+		s := Begin(&own.call, &own.node, &own.host)
+		defer s.Release()
+		k := s.PDK()
+		if n := testing.AllocsPerRun(50, func() { _, _ = k.Request.GetHeaders(-1) }); n > 2 {
+			t.Errorf("%v allocations, expected one for the names and one for the list", n)
+		}
+	})
 	t.Run("whole call", func(t *testing.T) {
 		h := handlers(pdk.PhaseAccess, hot)
 		r.call.Facts, r.call.Phase = r.facts, pdk.PhaseAccess.Code()

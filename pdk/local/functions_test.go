@@ -113,11 +113,28 @@ func TestSplitTarget(t *testing.T) {
 	for target, want := range map[string]string{
 		"a.test:80": "a.test 80", "[::1]:65535": "::1 65535", "10.0.0.1:1": "10.0.0.1 1", "a": "", "a:": "", "a:0": "", "a:65536": "", ":80": "", "::1:80": "",
 		"[::1]": "", "[a]:80": "", "a b:80": "", "a:+1": "", "u@h:80": "", "[::1:80": "",
+		"[fe80::1%eth0]:80": "fe80::1%eth0 80", "[fe80::1%1\r\nX: y]:80": "", "[fe80::1%a b]:80": "",
 	} {
 		host, port, err := SplitTarget(target)
 		if got := fmt.Sprint(host, " ", port); err == nil && got != want || err != nil && want != "" {
 			t.Errorf("%q: %s %v, expected %q", target, got, err, want)
 		}
+	}
+}
+
+// The delimiter is made once, however many lines there are: a client chooses both, and the boundary may be as long as a header.
+func TestMultipartOfManyLines(t *testing.T) {
+	contentType := "multipart/form-data; boundary=" + strings.Repeat("b", 4000)
+	allocs := func(lines int) float64 {
+		body := []byte(strings.Repeat("\n", lines))
+		return testing.AllocsPerRun(5, func() {
+			if _, err := ParseBody(contentType, body, 10); err == nil {
+				t.Fatal("a body without an end was parsed")
+			}
+		})
+	}
+	if few, many := allocs(10), allocs(10_000); many > few+10 {
+		t.Errorf("%v allocations for 10 lines, %v for 10000", few, many)
 	}
 }
 
@@ -181,6 +198,13 @@ func TestOperationsThatFillAFrame(t *testing.T) {
 	})
 	if out.Err == nil || out.Err.Code != wire.CodeTooLarge {
 		t.Errorf("outcome %+v", out.Err)
+	}
+	out = newTester().run(pdk.PhaseAccess, func(k *pdk.PDK) error {
+		half := strings.Repeat("x", maxOutcome/2)
+		return k.Response.Exit(200, nil, map[string][]string{"X-Large": {half, half}})
+	})
+	if out.Err == nil || out.Err.Code != wire.CodeTooLarge {
+		t.Errorf("headers of an exit: %+v", out.Err)
 	}
 }
 

@@ -126,6 +126,21 @@ func withGroups(old, groups []wire.Group, mode string) []wire.Group {
 	return out
 }
 
+// GroupsAfter is how many consumer groups there are at most after operations, where there were n before.
+func GroupsAfter(n int, ops []wire.Op) int {
+	for i := range ops {
+		if ops[i].Code != wire.OpClientSetAuthenticatedConsumerGroups {
+			continue
+		}
+		groups, mode, _ := groupsOfOp(&ops[i])
+		if mode == modeWrite {
+			n = 0
+		}
+		n += len(groups)
+	}
+	return n
+}
+
 // groupsOfOp reads the operation client.set_authenticated_consumer_groups.
 func groupsOfOp(op *wire.Op) (groups []wire.Group, mode string, err error) {
 	a := argumentsOf(op, 2)

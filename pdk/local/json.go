@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -92,6 +93,31 @@ func number(text string) (any, error) {
 		return nil, fmt.Errorf("%w: the number %.20s is beyond the range of a float", errJSON, text)
 	}
 	return f, nil
+}
+
+// bodyJSON is encodeJSON for bodies. Bytes in maps and lists are refused, as in every language: encoding/json would write base64. A struct may
+// have fields of bytes, which is Go's own way to ask for that.
+func bodyJSON(v any) ([]byte, error) {
+	if holdsBytes(v) {
+		return nil, errors.New("it holds bytes")
+	}
+	return encodeJSON(v, "")
+}
+
+func holdsBytes(v any) bool {
+	switch t := v.(type) {
+	case []byte:
+		return true
+	case []any:
+		return slices.ContainsFunc(t, holdsBytes)
+	case map[string]any:
+		for _, item := range t {
+			if holdsBytes(item) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // encodeJSON writes a value as JSON, the keys of maps sorted, without escapes that other languages do not make.

@@ -80,13 +80,14 @@ func (h *handle) LogInspect(args ...any) {
 
 // appendInspected writes a value as indented JSON, or as the other functions of log write it.
 func appendInspected(b []byte, v any) []byte {
-	if raw, isBytes := v.([]byte); isBytes {
-		return append(b, raw...)
+	switch v.(type) {
+	case []byte, float32, float64:
+		return appendText(b, v)
 	}
 	shown := v
 	if raw, err := encodeValue(v); err == nil {
 		if plain, err := wire.DecodeValue(raw); err == nil {
-			shown = textual(plain)
+			shown = Shown(plain)
 		}
 	}
 	text, err := encodeJSON(shown, "  ")

@@ -16,6 +16,7 @@ func parseMultipart(contentType string, raw []byte, maxParts int) (map[string]an
 	if boundary == "" {
 		return nil, fmt.Errorf("%w: the content type %q has no boundary", errMultipart, contentType)
 	}
+	dash := []byte("--" + boundary)
 	fields := map[string]any{}
 	part, parts := -1, 0 // where the open part begins; -1: none is open
 	for at := 0; at < len(raw); {
@@ -23,7 +24,7 @@ func parseMultipart(contentType string, raw []byte, maxParts int) (map[string]an
 		if end := bytes.IndexByte(raw[at:], '\n'); end >= 0 {
 			next = at + end + 1
 		}
-		switch delimiter(raw[at:next], boundary) {
+		switch kind := delimiter(raw[at:next], dash); kind {
 		case delimiterPart, delimiterEnd:
 			if part >= 0 {
 				name, value := readPart(raw[part:at])
@@ -32,7 +33,7 @@ func parseMultipart(contentType string, raw []byte, maxParts int) (map[string]an
 					parts++
 				}
 			}
-			if delimiter(raw[at:next], boundary) == delimiterEnd {
+			if kind == delimiterEnd {
 				return fields, nil
 			}
 			part = next
@@ -48,9 +49,9 @@ const (
 	delimiterEnd
 )
 
-// delimiter tells whether a line is one, RFC 2046 section 5.1.1.
-func delimiter(line []byte, boundary string) int {
-	rest, ok := bytes.CutPrefix(line, []byte("--"+boundary))
+// delimiter tells whether a line is one, RFC 2046 section 5.1.1. dash is the boundary behind its two dashes.
+func delimiter(line, dash []byte) int {
+	rest, ok := bytes.CutPrefix(line, dash)
 	if !ok {
 		return noDelimiter
 	}

@@ -229,11 +229,30 @@ func headers(fn int, lines []wire.Header, maxHeaders int) (pdk.MultiMap, error) 
 	if truncated {
 		lines = lines[:limit]
 	}
-	pairs := make([]pdk.Pair, len(lines))
-	for i, l := range lines {
-		pairs[i] = pdk.Pair{Name: FoldName(l.Name), Value: l.Value}
+	return pdk.NewMultiMap(foldedPairs(lines), truncated), nil
+}
+
+// foldedPairs copies header lines. The names share one text, so that names in capitals do not cost an allocation each.
+func foldedPairs(lines []wire.Header) []pdk.Pair {
+	size := 0
+	for i := range lines {
+		size += len(lines[i].Name)
 	}
-	return pdk.NewMultiMap(pairs, truncated), nil
+	var b strings.Builder
+	b.Grow(size)
+	for i := range lines {
+		for _, c := range []byte(lines[i].Name) {
+			b.WriteByte(fold[c])
+		}
+	}
+	names := b.String()
+	pairs := make([]pdk.Pair, len(lines))
+	for i := range lines {
+		n := len(lines[i].Name)
+		pairs[i] = pdk.Pair{Name: names[:n], Value: lines[i].Value}
+		names = names[n:]
+	}
+	return pairs
 }
 
 // RequestGetRawBody implements pdk.Backend.

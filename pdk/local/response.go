@@ -290,7 +290,7 @@ func exitBody(body any) (raw []byte, hasBody, isJSON bool, err error) {
 			return nil, false, false, fmt.Errorf("body is a %T; expected nil, text, bytes, or a struct, map or list that is sent as JSON", body)
 		}
 	}
-	if raw, err = encodeJSON(body, ""); err != nil {
+	if raw, err = bodyJSON(body); err != nil {
 		return nil, false, false, fmt.Errorf("body has no JSON form: %w", err)
 	}
 	return raw, true, true, nil

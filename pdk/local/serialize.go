@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/outrigger-gateway/outrigger/pdk"
@@ -50,7 +51,7 @@ func SetSerialized(entry map[string]any, key string, value []byte, mode string) 
 		if v, err = wire.DecodeValue(value); err != nil {
 			return fmt.Errorf("log.set_serialize_value %q: %w", key, err)
 		}
-		v = textual(v)
+		v = Shown(v)
 	}
 	path := splitKey(key)
 	for _, p := range path[:len(path)-1] {
@@ -76,19 +77,27 @@ func SetSerialized(entry map[string]any, key string, value []byte, mode string) 
 	return nil
 }
 
-// textual turns bytes into text, as the log entry is JSON.
-func textual(v any) any {
-	switch t := v.(type) {
+// Shown is a copy of a value for JSON: what JSON has no form for is text, bytes and the floats that are no numbers.
+func Shown(v any) any {
+	switch v := v.(type) {
 	case []byte:
-		return string(t)
+		return string(v)
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return string(appendNumber(nil, v, 64))
+		}
 	case []any:
-		for i := range t {
-			t[i] = textual(t[i])
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = Shown(v[i])
 		}
+		return out
 	case map[string]any:
-		for k := range t {
-			t[k] = textual(t[k])
+		out := make(map[string]any, len(v))
+		for k := range v {
+			out[k] = Shown(v[k])
 		}
+		return out
 	}
 	return v
 }

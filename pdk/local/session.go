@@ -236,6 +236,9 @@ func (s *Session) fill() {
 		op := &s.ops[i]
 		items += 8 + len(op.Values) + 2*len(op.Headers)
 		size += len(op.Name) + len(op.Value) + len(op.Credential)
+		for _, h := range op.Headers {
+			size += len(h.Name) + len(h.Value)
+		}
 		for _, v := range op.Values {
 			size += len(v)
 		}

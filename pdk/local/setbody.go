@@ -69,7 +69,7 @@ func encodeBody(value any, mimetype, current string) (body []byte, written strin
 
 // jsonBody writes a map or a list, every object with its keys sorted.
 func jsonBody(value any) ([]byte, error) {
-	raw, err := encodeJSON(value, "")
+	raw, err := bodyJSON(value)
 	if err != nil {
 		return nil, fmt.Errorf("value has no JSON form: %w", err)
 	}

@@ -199,22 +199,7 @@ func appendQuery(b []byte, s string) []byte {
 }
 
 // QueryMap is the query as a log entry shows it: text, true for a bare name, a list for a repeated one; at most 100 arguments.
-func QueryMap(query string) map[string]any {
-	m := map[string]any{}
-	for range defaultMax {
-		n, v, bare, rest, ok := nextArg(query)
-		if !ok {
-			break
-		}
-		query = rest
-		value := any(DecodeQuery(v))
-		if bare {
-			value = true
-		}
-		AddRepeated(m, DecodeQuery(n), value)
-	}
-	return m
-}
+func QueryMap(query string) map[string]any { return parseForm(query, defaultMax) }
 
 // AddRepeated adds a value that is not nil to a map of a log entry: the values of a repeated name become a list.
 func AddRepeated(m map[string]any, name string, value any) {

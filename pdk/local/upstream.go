@@ -88,18 +88,17 @@ func checkHost(host string) (string, error) {
 			return "", fmt.Errorf("host %q is no IPv6 address in brackets", host)
 		}
 	}
-	if strings.Contains(bare, ":") {
-		if a, err := netip.ParseAddr(bare); err != nil || !a.Is6() {
-			return "", fmt.Errorf("host %q is no IPv6 address; the port is an argument of its own", host)
-		}
-		return bare, nil
-	}
 	if bare == "" {
 		return "", errors.New("the host is empty")
 	}
-	for i := range len(bare) {
+	for i := range len(bare) { // the zone of an IPv6 address too: all of it may stand in the header Host
 		if c := bare[i]; c <= ' ' || c == 0x7f || strings.IndexByte("/@[]", c) >= 0 {
 			return "", fmt.Errorf("host %q has the byte %q at %d; expected a host name or an address", host, c, i)
+		}
+	}
+	if strings.Contains(bare, ":") {
+		if a, err := netip.ParseAddr(bare); err != nil || !a.Is6() {
+			return "", fmt.Errorf("host %q is no IPv6 address; the port is an argument of its own", host)
 		}
 	}
 	return bare, nil

@@ -4,10 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/pdk/local"
@@ -108,90 +105,8 @@ func (x *Exchange) variable(name string) (string, bool) {
 	if v, ok := x.Variables[name]; ok {
 		return v, true
 	}
-	f := &x.facts
-	request, response := httpHeader(f.Request.Headers), httpHeader(f.Response.Headers)
-	value := ""
-	switch name {
-	case "request_method":
-		value = f.Request.Method
-	case "request_uri":
-		value = f.Request.Target
-	case "uri":
-		value = f.Request.Path
-	case "args", "query_string":
-		value = f.Request.RawQuery
-	case "is_args":
-		if f.Request.RawQuery != "" {
-			value = "?"
-		}
-	case "scheme":
-		value = f.Request.Scheme
-	case "https":
-		if f.Request.Scheme == "https" {
-			value = "on"
-		}
-	case "host":
-		value = f.Request.Host
-	case "hostname":
-		value = x.node.Hostname
-	case "server_port":
-		value = strconv.Itoa(f.Request.Port)
-	case "server_protocol":
-		value = fmt.Sprintf("HTTP/%d.%d", f.Request.HTTPVersion/10, f.Request.HTTPVersion%10)
-	case "remote_addr":
-		value = f.Client.ForwardedIP
-	case "realip_remote_addr":
-		value = f.Client.IP
-	case "realip_remote_port":
-		value = strconv.Itoa(f.Client.Port)
-	case "request_id":
-		value = f.RequestID
-	case "status":
-		if f.HasResponse {
-			value = strconv.Itoa(f.Response.Status)
-		}
-	case "content_type":
-		value = request.Get("Content-Type")
-	case "content_length":
-		value = request.Get("Content-Length")
-	case "ssl_protocol":
-		value = f.TLS.Version
-	case "ssl_cipher":
-		value = f.TLS.Cipher
-	case "ssl_client_verify":
-		value = f.TLS.ClientVerify
-	case "upstream_uri":
-		value = x.path
-	case "upstream_status":
-		if f.HasServiceResponse {
-			value = strconv.Itoa(f.ServiceResponse.Status)
-		}
-	default:
-		prefix, rest, _ := strings.Cut(name, "_")
-		switch {
-		case prefix == "arg":
-			for arg := range strings.SplitSeq(f.Request.RawQuery, "&") {
-				if k, v, has := strings.Cut(arg, "="); has && strings.EqualFold(k, rest) {
-					return v, true
-				}
-			}
-		case prefix == "http":
-			value = joined(request, rest)
-		case strings.HasPrefix(name, "sent_http_"):
-			value = joined(response, strings.TrimPrefix(name, "sent_http_"))
-		case strings.HasPrefix(name, "upstream_http_"):
-			value = joined(httpHeader(f.ServiceResponse.Headers), strings.TrimPrefix(name, "upstream_http_"))
-		case prefix == "cookie":
-			if cookies := (&http.Request{Header: request}).CookiesNamed(rest); len(cookies) > 0 {
-				value = cookies[0].Value
-			}
-		}
-	}
-	return value, value != ""
-}
-
-func joined(h http.Header, name string) string {
-	return strings.Join(h.Values(strings.ReplaceAll(name, "_", "-")), ", ")
+	all := local.Variables{Facts: &x.facts, Hostname: x.node.Hostname, UpstreamURI: func() string { return x.path }}
+	return all.Get(name)
 }
 
 // route applies what says where the request goes and how. It reports whether the operation is one of these.

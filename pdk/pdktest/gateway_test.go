@@ -128,9 +128,12 @@ func TestWhatTheGatewayKnows(t *testing.T) {
 		Request struct {
 			TLS map[string]string `json:"tls"`
 		} `json:"request"`
-		Spans []map[string]any `json:"spans"`
+		Spans          []map[string]any `json:"spans"`
+		UpstreamStatus int              `json:"upstream_status"`
+		Route          map[string]any   `json:"route"`
 	}
-	if err := json.Unmarshal([]byte(res.Entry), &entry); err != nil || entry.Request.TLS["client_verify"] != "FAILED:no" || len(entry.Spans) != 2 {
+	if err := json.Unmarshal([]byte(res.Entry), &entry); err != nil || entry.Request.TLS["client_verify"] != "FAILED:no" || len(entry.Spans) != 2 ||
+		entry.Spans[0]["plugin_id"] != "id-of-p" || entry.UpstreamStatus != 200 || entry.Route["name"] != "test" {
 		t.Errorf("entry %s %v", res.Entry, err)
 	}
 }

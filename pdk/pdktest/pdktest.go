@@ -112,7 +112,7 @@ type Exchange struct {
 	exited       bool
 	replaced     bool // a plugin set the body of the response
 	buffered     bool // body_filter gets the body in one piece
-	serialized   []wire.Op
+	serialized   []local.LogValue
 	outcome      wire.Outcome // of the last handler
 	result       Result
 }

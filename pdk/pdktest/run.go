@@ -124,7 +124,7 @@ func (x *Exchange) apply(u *used, phase pdk.Phase, op *wire.Op) {
 			x.facts.Credential, _ = local.NewCredential(op.Credential)
 		}
 	case pdk.OpLogSetSerializeValue:
-		x.serialized = append(x.serialized, *op)
+		x.serialized = append(x.serialized, local.LogValue{Key: op.Name, Value: op.Value, Mode: op.Mode})
 	case pdk.OpCtxPluginSet:
 		u.values = local.SetShared(slices.Clone(u.values), op.Name, op.Value)
 	}

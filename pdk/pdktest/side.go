@@ -99,69 +99,24 @@ func flat(v any) map[string]any {
 	return m
 }
 
-// entry is the log entry with what plugins have set.
+// entry is the log entry with what plugins have set. No time passes in a test: the latencies are 0.
 func (x *Exchange) entry() string {
-	f := &x.facts
-	source := "kong"
-	if f.HasResponse && f.Response.Source == wire.SourceService {
-		source = "upstream"
+	e := local.LogEntry{Facts: &x.facts, UpstreamURI: x.path, Set: x.serialized}
+	if x.upstream == nil {
+		e.Latencies.Proxy = -1
 	}
-	e := map[string]any{
-		"request": map[string]any{
-			"id": f.RequestID, "method": f.Request.Method, "uri": f.Request.Target, "querystring": local.QueryMap(f.Request.RawQuery),
-			"url":     fmt.Sprintf("%s://%s:%d%s", f.Request.Scheme, f.Request.Host, f.Request.Port, f.Request.Target),
-			"headers": redacted(f.Request.Headers),
-		},
-		"response":  map[string]any{"status": f.Response.Status, "headers": redacted(f.Response.Headers)},
-		"latencies": map[string]any{"kong": 0, "proxy": 0, "request": 0, "receive": 0},
-		"client_ip": f.Client.ForwardedIP, "started_at": f.StartTime, "source": source, "upstream_uri": x.path,
-		"route": f.Route.Value, "service": f.Service.Value,
-	}
-	if f.TLS.Set || f.TLS.ClientVerify != "" {
-		e["request"].(map[string]any)["tls"] = map[string]any{"version": f.TLS.Version, "cipher": f.TLS.Cipher, "client_verify": f.TLS.ClientVerify}
-	}
-	if spans := x.result.Spans; len(spans) > 0 {
-		list := []any{}
-		for _, sp := range spans {
-			list = append(list, map[string]any{
-				"plugin": sp.Plugin, "phase": sp.Phase.String(), "id": sp.Number, "parent": sp.Parent, "name": sp.Name, "start": sp.Start, "end": sp.End,
-				"attributes": sp.Attributes, "status": sp.Status, "message": sp.Message,
-			})
+	for _, s := range x.result.Spans {
+		span := local.LoggedSpan{Plugin: s.Plugin, Phase: s.Phase, Number: s.Number, Parent: s.Parent, SpanRecord: s.SpanRecord}
+		for _, u := range x.plugins {
+			if u.plugin.Name == s.Plugin {
+				span.PluginID = u.id
+			}
 		}
-		e["spans"] = list
+		e.Spans = append(e.Spans, span)
 	}
-	if f.Consumer != nil {
-		e["consumer"] = f.Consumer.Value
-	}
-	for i := range x.serialized {
-		op := &x.serialized[i]
-		if err := local.SetSerialized(e, op.Name, op.Value, op.Mode); err != nil {
-			return err.Error()
-		}
-	}
-	b, err := json.Marshal(e)
+	text, err := e.JSON()
 	if err != nil {
 		return err.Error()
 	}
-	return string(b)
-}
-
-// redacted lists headers by lower-case name, without credentials.
-func redacted(hs []wire.Header) map[string]any {
-	m := map[string]any{}
-	for _, h := range hs {
-		name, value := local.FoldName(h.Name), h.Value
-		if name == "authorization" || name == "proxy-authorization" {
-			value = "REDACTED"
-		}
-		switch old := m[name].(type) {
-		case nil:
-			m[name] = value
-		case []any:
-			m[name] = append(old, value)
-		default:
-			m[name] = []any{old, value}
-		}
-	}
-	return m
+	return text
 }

@@ -140,7 +140,7 @@ func (s *Server) configure(id uint64, record string, h *hosted, config []byte) e
 			switch {
 			case err == nil:
 				return nil
-			case errors.As(err, &faults):
+			case errors.As(err, &faults) && len(faults.Problems) > 0: // without one the host would take the configuration for accepted
 				return faults
 			}
 			refused := &schema.Error{} // err itself stays here: its methods are the plugin's, and nothing contains them outside

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/pdk/schema"
 )
 
 // probe does in access what its configuration says.
@@ -47,6 +48,8 @@ func (p *probe) Configure() error {
 		return fmt.Errorf("probe: %w", &pdk.ConfigError{Path: "limits.0", Message: "found 9"})
 	case "refuse":
 		return errors.New("refused by Configure")
+	case "refuse without a fault":
+		return &schema.Error{}
 	case "fragile":
 		return fragile{}
 	case "panic in Configure":

@@ -321,13 +321,14 @@ func TestConfigureErrors(t *testing.T) {
 		return f.client.Configure(context.Background(), &pluginv1.ConfigureRequest{InstanceId: 1, Plugin: plugin, Config: []byte(config)})
 	}
 	for config, want := range map[string][2]string{
-		`{"mark":""}`:                 {"mark", "at least 1"},
-		`{"mrak":"a"}`:                {"mrak", "did you mean"},
-		`{"do":"refuse"}`:             {"", "refused by Configure"},
-		`{"do":"refuse field"}`:       {"limits.0", "found 9"},
-		`{"do":"panic in Configure"}`: {"", "panicked: in Configure"},
-		`{"do":"fragile"}`:            {"", "Configure"},
-		`[`:                           {"", "JSON"},
+		`{"mark":""}`:                     {"mark", "at least 1"},
+		`{"mrak":"a"}`:                    {"mrak", "did you mean"},
+		`{"do":"refuse"}`:                 {"", "refused by Configure"},
+		`{"do":"refuse field"}`:           {"limits.0", "found 9"},
+		`{"do":"panic in Configure"}`:     {"", "panicked: in Configure"},
+		`{"do":"refuse without a fault"}`: {"", "configuration"},
+		`{"do":"fragile"}`:                {"", "Configure"},
+		`[`:                               {"", "JSON"},
 	} {
 		out, err := configure("probe", config)
 		if err != nil || len(out.Errors) != 1 || out.Errors[0].Path != want[0] || !strings.Contains(out.Errors[0].Message, want[1]) {

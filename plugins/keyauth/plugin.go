@@ -3,12 +3,11 @@ package keyauth
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/plugins/internal/fields"
+	"github.com/outrigger-gateway/outrigger/plugins/internal/identity"
 )
 
 // Plugin is key-auth.
@@ -29,24 +28,13 @@ type instance struct {
 
 // Configure prepares what every refusal needs.
 func (in *instance) Configure() {
-	challenge := "Key"
-	if in.Realm != nil {
-		challenge += ` realm="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(*in.Realm) + `"`
-	}
-	in.challenge = map[string][]string{"WWW-Authenticate": {challenge}}
-}
-
-// refusal says why a request is not authenticated.
-type refusal struct {
-	status  int
-	message string
+	in.challenge = identity.Challenge("Key", in.Realm)
 }
 
 var (
-	noKey      = &refusal{http.StatusUnauthorized, "No API key found in request"}
-	duplicate  = &refusal{http.StatusUnauthorized, "Duplicate API key found"}
-	unknown    = &refusal{http.StatusUnauthorized, "Unauthorized"}
-	unexpected = &refusal{http.StatusInternalServerError, "An unexpected error occurred"}
+	noKey     = &identity.Refusal{Status: http.StatusUnauthorized, Message: "No API key found in request"}
+	duplicate = &identity.Refusal{Status: http.StatusUnauthorized, Message: "Duplicate API key found"}
+	unknown   = &identity.Refusal{Status: http.StatusUnauthorized, Message: "Unauthorized"}
 )
 
 // Access authenticates the request, or falls back to the anonymous consumer.
@@ -58,92 +46,30 @@ func (in *instance) Access(k *pdk.PDK) error {
 		return nil // another plugin has authenticated the request already
 	}
 	refused, err := in.authenticate(k)
-	switch {
-	case err != nil || refused == nil:
+	if err != nil || refused == nil {
 		return err
-	case in.Anonymous != nil:
-		return in.fallBack(k)
-	case refused.status == http.StatusUnauthorized:
-		return k.Response.Error(refused.status, refused.message, in.challenge)
 	}
-	return k.Response.Error(refused.status, refused.message, nil)
+	return identity.Refuse(k, refused, in.Anonymous, in.challenge)
 }
 
 // authenticate finds the key and its consumer. Without a refusal the request is authenticated.
-func (in *instance) authenticate(k *pdk.PDK) (*refusal, error) {
+func (in *instance) authenticate(k *pdk.PDK) (*identity.Refusal, error) {
 	key, refused, err := in.takeKey(k)
 	if err != nil || refused != nil {
 		return refused, err
 	}
 	credential, err := k.Client.LoadCredential("keyauth_credentials", key)
 	if err != nil {
-		return hostFailure(k, "loading the credential", err)
+		return identity.HostFailure(k, "loading the credential", err)
 	}
 	if credential == nil {
 		return unknown, nil
 	}
-	consumer, err := k.Client.LoadConsumer(credential.ConsumerID, false)
-	if err == nil && consumer == nil {
-		err = fmt.Errorf("there is no consumer %s", credential.ConsumerID)
-	}
-	if err != nil {
-		return hostFailure(k, "loading the consumer of credential "+credential.ID, err)
-	}
-	return nil, identify(k, consumer, credential)
-}
-
-// hostFailure makes a refusal of what the host could not answer. A call that has ended stays an error.
-func hostFailure(k *pdk.PDK, doing string, err error) (*refusal, error) {
-	if errors.Is(err, pdk.ErrPhase) {
-		return nil, err
-	}
-	k.Log.Err(doing, ": ", err)
-	return unexpected, nil
-}
-
-// fallBack makes the anonymous consumer the request's.
-func (in *instance) fallBack(k *pdk.PDK) error {
-	consumer, err := k.Client.LoadConsumer(*in.Anonymous, true)
-	if err != nil {
-		return fmt.Errorf("loading anonymous consumer %q: %w", *in.Anonymous, err)
-	}
-	if consumer == nil {
-		return k.Response.Error(http.StatusInternalServerError, "anonymous consumer "+*in.Anonymous+" is configured but doesn't exist", nil)
-	}
-	return identify(k, consumer, nil)
-}
-
-// identify sets the consumer and tells the upstream who it is; without a credential it is the anonymous one.
-func identify(k *pdk.PDK, consumer *pdk.Consumer, credential *pdk.Credential) error {
-	if err := k.Client.Authenticate(consumer, credential); err != nil {
-		return err
-	}
-	identifier, anonymous := "", "true"
-	if credential != nil {
-		identifier, anonymous = credential.ID, ""
-	}
-	for _, h := range [...]struct{ name, value string }{
-		{"X-Consumer-ID", consumer.ID},
-		{"X-Consumer-Custom-ID", consumer.CustomID},
-		{"X-Consumer-Username", consumer.Username},
-		{"X-Credential-Identifier", identifier},
-		{"X-Anonymous-Consumer", anonymous},
-	} {
-		var err error
-		if h.value == "" {
-			err = k.ServiceRequest.ClearHeader(h.name)
-		} else {
-			err = k.ServiceRequest.SetHeader(h.name, h.value)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return identity.Accept(k, credential, credential.ID)
 }
 
 // takeKey finds the key and, with hide_credentials, removes it from the request.
-func (in *instance) takeKey(k *pdk.PDK) (string, *refusal, error) {
+func (in *instance) takeKey(k *pdk.PDK) (string, *identity.Refusal, error) {
 	p := places{k: k, config: &in.Config}
 	name, keys, err := p.find()
 	switch {

@@ -40,20 +40,25 @@ func location(to string) map[string][]string { return map[string][]string{"Locat
 func (in *instance) Access(k *pdk.PDK) error {
 	headers := in.headers
 	if in.KeepIncomingPath {
-		headers = location(in.origin + incoming(k.Request.GetRawPath(), k.Request.GetPathWithQuery()))
+		headers = location(in.origin + incoming(k.Request.GetPathWithQuery()))
 	}
 	return k.Response.Exit(in.StatusCode, "redirecting", headers)
 }
 
-// incoming is path and query as the client sent them, with a slash in front: whatever stands there, it cannot become part of the host.
-func incoming(path, target string) string {
-	if !strings.HasPrefix(path, "/") {
-		path = "/"
+// incoming is path and query of a request target, as the client sent them. Whatever the target is, they begin with a slash: no client can add to the
+// host. A target in absolute form, RFC 9112 section 3.2.2, has scheme and host in front.
+func incoming(target string) string {
+	if _, rest, absolute := strings.Cut(target, "://"); absolute && !strings.HasPrefix(target, "/") {
+		target = strings.TrimLeftFunc(rest, func(r rune) bool { return r != '/' && r != '?' })
 	}
-	if _, query, has := strings.Cut(target, "?"); has {
-		path += "?" + query
+	switch {
+	case strings.HasPrefix(target, "/"):
+	case strings.HasPrefix(target, "?"):
+		target = "/" + target
+	default: // * or an authority
+		target = "/"
 	}
-	return escape(path)
+	return escape(target)
 }
 
 const hexDigits = "0123456789ABCDEF"

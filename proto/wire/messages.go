@@ -3,6 +3,8 @@
 // The structs are carrier-neutral: transport/grpc maps the same structs to protobuf.
 package wire
 
+import "strings"
+
 // Version is the protocol version spoken by this package.
 const Version = 1
 
@@ -52,7 +54,13 @@ type Error struct {
 	Detail  string // for the log only: a stack trace
 }
 
-func (e *Error) Error() string { return e.Code + ": " + e.Message }
+// Error is the code and the message, which has the code in front already when it is that of a PDK error.
+func (e *Error) Error() string {
+	if strings.HasPrefix(e.Message, e.Code+": ") {
+		return e.Message
+	}
+	return e.Code + ": " + e.Message
+}
 
 // Header is one header line. The name is lower-cased when it is encoded in a call.
 type Header struct {

@@ -469,3 +469,15 @@ func TestErrorMakesAFailedOutcome(t *testing.T) {
 		t.Errorf("got %+v, %v", o, err)
 	}
 }
+
+func TestErrorNamesItsCodeOnce(t *testing.T) {
+	for message, want := range map[string]string{
+		"bad_data: request.get_query: no": "bad_data: request.get_query: no",
+		"the call has no chunk":           "bad_data: the call has no chunk",
+		"bad_data":                        "bad_data: bad_data",
+	} {
+		if got := (&wire.Error{Code: wire.CodeBadData, Message: message}).Error(); got != want {
+			t.Errorf("message %q gives %q, expected %q", message, got, want)
+		}
+	}
+}

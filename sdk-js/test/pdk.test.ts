@@ -353,6 +353,24 @@ test("a handler that does more than the host takes is refused", async () => {
   assert.equal(outcome.error?.code, "too_large");
 });
 
+test("an outcome holds at most 15 MiB beside bodies", async () => {
+  const MiB = 1 << 20;
+  const large = "x".repeat(8 * MiB);
+  const handlers: ((k: PDK) => unknown)[] = [
+    (k) => k.response.setHeader("x-large", [large, large]),
+    (k) => k.response.setHeader("x-large", "\u20ac".repeat(5.1 * MiB)),
+    (k) => k.response.exit(200, null, { "x-large": [large, large] }),
+    (k) => k.cache.set("a", large.slice(0, MiB - 16)) ?? k.response.setHeader("x-large", large + large.slice(MiB + 8)),
+    async (k) => k.log.setSerializeValue("a", [large, large]),
+  ];
+  for (const handler of handlers) {
+    const { outcome } = await run(handler);
+    assert.deepEqual([outcome.error?.code, outcome.ops], ["too_large", []]);
+  }
+  const { outcome } = await run((k) => k.response.setHeader("x-large", [large, large.slice(MiB + 8)]));
+  assert.equal(outcome.error, null);
+});
+
 test("1000 calls of read and write functions ask nothing", async () => {
   const { asks, ops } = await run((k) => {
     for (let i = 0; i < 500; i++) {

@@ -119,10 +119,14 @@ test("what is wrong with a module is said with file, found and expected", async 
     "bad.js": 'export default { name: "x", version: "1", instance: class {} };',
     "throws.js": 'throw new Error("at import");',
     "syntax.js": "export default {",
+    "imports.js": 'import "./lib/broken.js";\nexport default 1;',
+    "lib/broken.js": "const a = 1;\nconst b = ;\n",
+    "names.js": 'import { nothing } from "./other.js";\nexport default nothing;',
     "a.js": `${DEFINE}export default make("same");`,
     "b.js": `${DEFINE}export default make("same");`,
     "typed.ts": "export default 1;",
     "dir/readme": "",
+    "torn/package.json": '{"main": ',
   });
   const cases: [string[], RegExp][] = [
     [["missing.js"], /missing\.js: found no such file; expected a plugin module/],
@@ -132,10 +136,16 @@ test("what is wrong with a module is said with file, found and expected", async 
     [["none.js"], /none\.js: found an empty array/],
     [["bad.js"], /bad\.js: plugin "x": found class .* without a handler; expected one of the methods/],
     [["throws.js"], /throws\.js: importing the module failed: Error: at import/],
-    [["syntax.js"], /syntax\.js: importing the module failed: SyntaxError/],
+    [["syntax.js"], /syntax\.js: importing the module failed: file:.*syntax\.js:1\n[\s\S]*SyntaxError: /],
+    [
+      ["imports.js"],
+      /imports\.js: importing the module failed: file:.*lib\/broken\.js:2\nconst b = ;\n +\^\nSyntaxError: /,
+    ],
+    [["names.js"], /names\.js: importing the module failed: file:.*names\.js:1\n[\s\S]*SyntaxError: .*'nothing'/],
     [["a.js", "b.js"], /b\.js: plugin "same" is also in .*a\.js; expected each name once/],
     [["typed.ts"], /typed\.ts: found a TypeScript file/],
     [["dir"], /dir: found a directory without index\.js/],
+    [["torn"], /torn\/package\.json: found no JSON: /],
   ];
   for (const [names, message] of cases)
     await assert.rejects(loadPlugins(names.map(at)), { code: "bad_plugin", message });

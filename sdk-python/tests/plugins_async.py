@@ -18,6 +18,13 @@ class ProbeConfig:
     mark: str = "default"
 
 
+class Textless:
+    """Has no text: what a span cannot report."""
+
+    def __str__(self) -> str:
+        raise ValueError("has no text")
+
+
 class Probe(outrigger.Plugin):
     name = "probe"
     version = "1.2.3"
@@ -109,6 +116,14 @@ class Probe(outrigger.Plugin):
             await kong.request.get_raw_body()
         except outrigger.DataError as err:
             kong.response.exit(413, err.message)
+
+    async def do_swell(self, kong: outrigger.AsyncPDK) -> None:
+        kong.response.set_header("X-Large", ["x" * (8 << 20)] * 2)
+
+    async def do_textless(self, kong: outrigger.AsyncPDK) -> None:
+        kong.tracing.start_span("work", {"odd": Textless()})
+        if kong.request.get_query_arg("exit"):
+            kong.response.exit(204)
 
     async def do_exit(self, kong: outrigger.AsyncPDK) -> None:
         kong.response.set_header("X-Before", "1")

@@ -19,6 +19,13 @@ class ProbeConfig:
     level: int = outrigger.setting(default=1, minimum=0, maximum=9)
 
 
+class Textless:
+    """Has no text: what a span cannot report."""
+
+    def __str__(self) -> str:
+        raise ValueError("has no text")
+
+
 class Probe(outrigger.Plugin):
     name = "probe"
     version = "1.2.3"
@@ -123,6 +130,14 @@ class Probe(outrigger.Plugin):
             kong.response.set_header("X-A", ["1"] * (1 << 17))
         for _ in range(8193):
             kong.response.clear_header("X-A")
+
+    def do_swell(self, kong: outrigger.PDK) -> None:
+        kong.response.set_header("X-Large", ["x" * (8 << 20)] * 2)
+
+    def do_textless(self, kong: outrigger.PDK) -> None:
+        kong.tracing.start_span("work", {"odd": Textless()})
+        if kong.request.get_query_arg("exit"):
+            kong.response.exit(204)
 
     def do_exit(self, kong: outrigger.PDK) -> None:
         kong.response.set_header("X-Before", "1")

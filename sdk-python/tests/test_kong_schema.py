@@ -42,12 +42,12 @@ def test_schema() -> None:
     schema = schema_of(SCHEMA)
     assert (schema["type"], schema["additionalProperties"], schema["required"]) == ("object", False, ["key"])
     properties = schema["properties"]
-    assert properties["message"] == {"type": ["string", "null"], "minLength": 1, "description": "what to say", "default": "hello"}
+    assert properties["message"] == {"type": "string", "minLength": 1, "description": "what to say", "default": "hello"}
     assert properties["key"] == {"type": "string", "minLength": 1, "x-secret": True, "x-referenceable": True}
     assert properties["limit"] == {
-        "type": ["integer", "null"], "minimum": 1, "maximum": 100, "allOf": [{"not": {"enum": [13]}}], "default": 10,
+        "type": "integer", "minimum": 1, "maximum": 100, "allOf": [{"not": {"enum": [13]}}], "default": 10,
     }  # fmt: skip
-    assert properties["mode"] == {"type": ["string", "null"], "minLength": 1, "enum": ["a", "b", None]}
+    assert properties["mode"] == {"type": "string", "minLength": 1, "enum": ["a", "b"]}
     assert properties["tags"]["items"] == {"type": "string", "minLength": 1, "allOf": [{"pattern": "^[a-z]+$"}]}
     assert (properties["tags"]["uniqueItems"], properties["tags"]["maxItems"]) == (True, 2)
     assert properties["names"]["propertyNames"] == {"type": "string", "minLength": 1, "allOf": [{"pattern": "^x-"}]}
@@ -57,8 +57,9 @@ def test_schema() -> None:
 
 
 def test_defaults_and_nulls() -> None:
-    decoded = decode_config(SCHEMA, {"key": "k", "message": None, "mode": None, "auth": {"user": "u"}})
-    assert decoded == {"key": "k", "limit": 10, "redis": {"host": "127.0.0.1", "port": 6379}, "auth": {"user": "u"}}
+    decoded = decode_config(SCHEMA, {"key": "k", "message": None, "mode": None, "auth": {"user": "u"}, "redis": {"port": None}})
+    redis = {"host": "127.0.0.1", "port": 6379}
+    assert decoded == {"key": "k", "message": "hello", "limit": 10, "redis": redis, "auth": {"user": "u"}}
     decoded["redis"]["host"] = "changed"
     assert decode_config(SCHEMA, {"key": "k"})["redis"]["host"] == "127.0.0.1"
 
@@ -68,7 +69,8 @@ def test_defaults_and_nulls() -> None:
     [
         ({"message": ""}, "message", "at least 1"),
         ({"message": 5}, "message", "found an integer; expected a text"),
-        ({"key": None}, "key", "found null"),
+        ({"key": None}, "key", "is required"),
+        ({"tags": [None]}, "tags.0", "found null; expected a text"),
         ({"limit": 101}, "limit", "at most 100"),
         ({"limit": 13}, "limit", "expected none of 13"),
         ({"ratio": 1}, "ratio", "less than 1"),

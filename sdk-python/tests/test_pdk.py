@@ -863,6 +863,13 @@ class TestLog:
 
         send(handler, "log")
 
+    def test_floats_that_are_no_numbers_are_text(self) -> None:
+        def handler(kong: outrigger.PDK) -> None:
+            kong.log.set_serialize_value("ratios", [float("nan"), float("-inf"), 0.5])
+            assert '["NaN","-Infinity",0.5]' in kong.log.serialize()
+
+        assert send(handler, "log").entry["ratios"] == ["NaN", "-Infinity", 0.5]
+
     def test_refused(self) -> None:  # LG9
         refused(ArgError, lambda k: k.log.set_serialize_value("a", 1, "x"))
         refused(ArgError, lambda k: k.log.set_serialize_value(5, 1))  # type: ignore[arg-type]

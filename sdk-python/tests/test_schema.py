@@ -70,6 +70,12 @@ def test_decode() -> None:
     assert isinstance(config.ratio, float)
 
 
+def test_null_counts_as_absent_unless_it_is_allowed() -> None:
+    assert decode_config(Config, {"key": "abc", "main": None, "mode": None, "tags": None}) == decode_config(Config, {"key": "abc"})
+    assert decode_config(Rich, {"choice": None}).choice == Rich().choice
+    assert decode_config(Config, {"key": "abc", "note": None}).note is None
+
+
 def test_defaults_are_not_shared() -> None:
     first, second = decode_config(Config, {"key": "abc"}), decode_config(Config, {"key": "abc"})
     first.tags.append("y")
@@ -94,7 +100,8 @@ def test_defaults_are_not_shared() -> None:
         ({"size": 3}, "size", "expected one of 1, 2, 4"),
         ({"nope": 1}, "nope", "there is no such setting"),
         ({"note": 5}, "note", "expected a text"),
-        ({"main": None}, "main", "found null; expected an object"),
+        ({"limits": [None]}, "limits.0", "found null; expected an object"),
+        ({"key": None}, "key", "is required"),
     ],
 )
 def test_lesson_20_faults(change: dict[str, Any], path: str, words: str) -> None:
@@ -250,7 +257,7 @@ def test_rich_objects() -> None:
         ({"peers": {"a": {"host": "h", "ports": [80, 0]}}}, "peers.a.ports.1", "at least 1"),
         ({"peers": {"a": {"host": "h", "ports": []}}}, "peers.a.ports", "at least 1"),
         ({"choice": {"host": "h", "ports": ["x"]}}, "choice.ports.0", "expected an integer"),
-        ({"choice": None}, "choice", "found null"),
+        ({"names": [None]}, "names.0", "found null"),
         ({"maybe": "z"}, "maybe", "expected one of 'x', 'y'"),
         ({"made": 1}, "made", "there is no such setting"),
     ],
@@ -281,6 +288,8 @@ class Inner:
             raise ConfigError([("size", "is one"), ("", "is odd")])
         if self.size == 2:
             raise ValueError("is two")
+        if self.size == 3:
+            raise ConfigError([])
 
 
 @dataclass
@@ -289,7 +298,11 @@ class Outer:
 
 
 def test_hook_may_raise() -> None:
-    for size, errors in ((1, [("inner.size", "is one"), ("inner", "is odd")]), (2, [("inner", "is two")])):
+    for size, errors in (
+        (1, [("inner.size", "is one"), ("inner", "is odd")]),
+        (2, [("inner", "is two")]),
+        (3, [("inner", "the configuration is refused")]),
+    ):
         with pytest.raises(ConfigError) as caught:
             decode_config(Outer, {"inner": {"size": size}})
         assert caught.value.errors == errors

@@ -225,6 +225,17 @@ class TestSizes:
         assert (outcome[0], outcome[1][0]) == (1, "too_large")
         assert set_headers(lane.call(do("mark"))) == {"X-Mark": "one"}
 
+    def test_more_bytes_than_a_frame_takes(self, lane: AnyLane) -> None:
+        outcome = lane.call(do("swell"))
+        assert (outcome[0], outcome[1][0]) == (1, "too_large")
+        assert set_headers(lane.call(do("mark"))) == {"X-Mark": "one"}
+
+    @pytest.mark.parametrize("target", [b"/", b"/?exit=1"])
+    def test_outcome_that_cannot_be_made_fails_at_once(self, lane: AnyLane, target: bytes) -> None:
+        outcome = lane.call(do("textless", target))
+        assert (outcome[0], outcome[1][:2]) == (1, ["handler_error", "ValueError: has no text"])
+        assert set_headers(lane.call(do("mark"))) == {"X-Mark": "one"}
+
 
 class TestExits:
     def test_exit(self, lane: AnyLane) -> None:

@@ -365,6 +365,15 @@ class TestRules:
         (failed,) = outcome_frames(3, Outcome(error=("handler_error", "lone \ud800", "")))
         assert unpack(failed[16:])[1][1] == "lone ?"
 
+    def test_content_of_an_outcome_is_bounded(self) -> None:
+        part = b"x" * (wire.MAX_CONTENT // 2)
+        for operation in ([21, "X", [part, part]], [25, 200, None, ["X", part, "Y", part]], [50, "k", (part * 2).decode()], [5, part * 3]):
+            (failed,) = outcome_frames(3, Outcome(operations=[operation]))
+            assert unpack(failed[16:])[1][0] == "too_large"
+        for operation in ([21, "X", [part, part[1:]]], [24, part * 3], [25, 200, part * 3, ["X", part]]):
+            *_, sent = outcome_frames(3, Outcome(operations=[operation]))
+            assert unpack(sent[16:])[:2] == [0, None]
+
     def test_large_outcome(self) -> None:
         body, replaced = b"a" * 70000, b"b" * 40000
         operations = [[24, b"small"], [24, body], [25, 200, body, ["a", b"b"]]]

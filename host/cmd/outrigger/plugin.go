@@ -173,7 +173,7 @@ func pluginTest(args []string, out, errOut io.Writer) int {
 	case len(args) == 1:
 		dir = args[0]
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	code, err := authoring.Test(ctx, dir, out, errOut)
 	if err != nil {

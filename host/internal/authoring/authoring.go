@@ -39,6 +39,12 @@ var ErrNoPlugin = errors.New("found none of go.mod, pyproject.toml, package.json
 
 // Detect tells the language of a plugin directory by go.mod, pyproject.toml or package.json; with tsconfig.json the latter is TypeScript.
 func Detect(dir string) (Language, error) {
+	switch info, err := os.Stat(dir); {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("plugin directory %s: found nothing of that name; expected a directory, such as outrigger plugin new makes", dir)
+	case err == nil && !info.IsDir():
+		return "", fmt.Errorf("plugin directory %s: found a file; expected the directory that it is in", dir)
+	}
 	var found []string
 	for _, name := range []string{"go.mod", "pyproject.toml", "package.json", "tsconfig.json"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {

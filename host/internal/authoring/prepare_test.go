@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -316,6 +317,50 @@ func TestOneAtATime(t *testing.T) {
 	}
 	if found, want := waits.text.String(), fmt.Sprintf("outrigger: waiting for another outrigger that prepares %s\n", dir); found != want {
 		t.Errorf("found the progress %q, expected %q", found, want)
+	}
+}
+
+// What a tool has started ends with it, even when the tool does not see to that: go test leaves the program of the tests.
+func TestInterruptEndsWhatToolsStarted(t *testing.T) {
+	fakeTools(t, "go")
+	kits := testKits(t, "one")
+	dir := filepath.Join(t.TempDir(), "p")
+	if err := create("p", Go, dir, kits); err != nil {
+		t.Fatal(err)
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PIPE", pipe)
+	script := filepath.Join(strings.Split(os.Getenv("PATH"), ":")[0], "go")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\nif [ $1 = test ]; then sleep 60 >$PIPE 2>&1 & wait; fi\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p, err := open(dir, kits, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := p.test(ctx, io.Discard, io.Discard)
+		ended <- err
+	}()
+	held, err := os.Open(pipe) // once sleep has it open
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	cancel(errors.New("told to stop"))
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), "told to stop") {
+		t.Errorf("found %v, expected the cause", err)
+	}
+	if err := held.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := held.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("found %v, expected the end: what the tool started still runs", err)
 	}
 }
 

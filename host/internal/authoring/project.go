@@ -207,6 +207,7 @@ func (p *project) runTo(ctx context.Context, stdout io.Writer, doing string, com
 	cmd.Stdout, cmd.Stderr = stdout, p.out
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
+			endRest(cmd)
 			err = context.Cause(ctx)
 		}
 		return fmt.Errorf("%s in %s: %s: %w", doing, p.dir, strings.Join(command, " "), err)
@@ -217,9 +218,17 @@ func (p *project) runTo(ctx context.Context, stdout io.Writer, doing string, com
 func (p *project) cmd(ctx context.Context, command []string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Dir = p.dir
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // what the tool starts ends with it: go test does not see to that
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
 	return cmd
+}
+
+// endRest ends what a tool that was told to end has left behind.
+func endRest(cmd *exec.Cmd) {
+	if cmd.Process != nil {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	}
 }
 
 // Test prepares a plugin directory and runs its unit tests: go test, pytest or npm test. What the tests write goes to out and errOut as they
@@ -243,6 +252,7 @@ func (p *project) test(ctx context.Context, out, errOut io.Writer) (code int, er
 	var ended *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
+		endRest(cmd)
 		return 0, fmt.Errorf("testing the plugin in %s: %w", p.dir, context.Cause(ctx))
 	case errors.As(err, &ended) && ended.Exited():
 		return ended.ExitCode(), nil

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"text/template"
 )
@@ -73,6 +74,15 @@ type values struct {
 	Ignored              []string
 	Files                []listed
 	module
+}
+
+// YAMLName is the name as YAML reads it as a text: 123, 1.0 and null are something else there.
+func (v values) YAMLName() string {
+	words := []string{"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
+	if v.Name[0] <= '9' || slices.Contains(words, v.Name) {
+		return strconv.Quote(v.Name)
+	}
+	return v.Name
 }
 
 // listed is a line of the plugin's README.

@@ -32,8 +32,12 @@ func TestNew(t *testing.T) {
 		JavaScript: {"package.json", "plugin.js", "plugin.test.js", ".outrigger/outrigger-pdk.tgz"},
 		TypeScript: {"package.json", "src/plugin.test.ts", "src/plugin.ts", "tsconfig.json", ".outrigger/outrigger-pdk.tgz"},
 	}
-	// Names that would be something else to a language or a package registry.
-	for _, name := range []string{"greeter", "2fa", "outrigger-pdk", "plugin", "class", "node_modules", "a-"} {
+	yamlNames := map[string]string{"2fa": `"2fa"`, "123": `"123"`, "1.0": `"1.0"`, "null": `"null"`}
+	// Names that would be something else to a language, to YAML or a package registry.
+	for _, name := range []string{"greeter", "2fa", "outrigger-pdk", "plugin", "class", "node_modules", "a-", "123", "1.0", "null"} {
+		if yamlNames[name] == "" {
+			yamlNames[name] = name
+		}
 		for _, l := range Languages() {
 			dir := filepath.Join(t.TempDir(), "deep", "er")
 			if err := create(name, l, dir, testKits(t, "x")); err != nil {
@@ -54,7 +58,7 @@ func TestNew(t *testing.T) {
 					t.Errorf("%s %s: %s is not filled in, or does not end with one line break:\n%s", name, l, f, text)
 				}
 			}
-			if text := content(t, dir, "gateway.yaml"); !strings.Contains(text, "- name: "+name+"\n") {
+			if text := content(t, dir, "gateway.yaml"); !strings.Contains(text, "- name: "+yamlNames[name]+"\n") {
 				t.Errorf("%s %s: gateway.yaml does not use the plugin:\n%s", name, l, text)
 			}
 			if found, err := Detect(dir); err != nil || found != l {
@@ -160,7 +164,14 @@ func TestDetect(t *testing.T) {
 			t.Errorf("%q: ErrNoPlugin is the cause: %v, expected %v", c.files, !missing, missing)
 		}
 	}
-	if _, err := Detect(filepath.Join(t.TempDir(), "nowhere")); err == nil || !strings.Contains(err.Error(), "nowhere") {
+	if _, err := Detect(filepath.Join(t.TempDir(), "nowhere")); err == nil || !strings.Contains(err.Error(), "nowhere: found nothing of that name") {
 		t.Errorf("a directory that is not there: found %v", err)
+	}
+	file := filepath.Join(t.TempDir(), "plugin.py")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Detect(file); err == nil || !strings.Contains(err.Error(), "found a file; expected the directory") {
+		t.Errorf("a file: found %v", err)
 	}
 }

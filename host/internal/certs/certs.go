@@ -14,29 +14,39 @@ import (
 )
 
 const (
-	most = 256       // values of each kind that are kept
+	most = 16 << 20  // bytes of the texts of each kind whose values are kept
 	kept = time.Hour // after the last use
+	// overhead is what a value costs beside its text, roughly, in bytes.
+	overhead = 4 << 10
 )
 
-type digest [sha256.Size]byte
+// text stands for the texts that a value was made of.
+type text struct {
+	digest [sha256.Size]byte
+	size   int // bytes
+}
 
 // Store keeps what it parsed, bounded. Many requests may use it at once.
 type Store struct {
-	pairs *ttlcache.Cache[digest, *tls.Certificate]
-	pools *ttlcache.Cache[digest, *x509.CertPool]
+	pairs *ttlcache.Cache[text, *tls.Certificate]
+	pools *ttlcache.Cache[text, *x509.CertPool]
 }
 
 // NewStore makes an empty store.
 func NewStore() *Store {
-	return &Store{
-		pairs: ttlcache.New(ttlcache.WithCapacity[digest, *tls.Certificate](most), ttlcache.WithTTL[digest, *tls.Certificate](kept)),
-		pools: ttlcache.New(ttlcache.WithCapacity[digest, *x509.CertPool](most), ttlcache.WithTTL[digest, *x509.CertPool](kept)),
-	}
+	return &Store{pairs: newCache[*tls.Certificate](), pools: newCache[*x509.CertPool]()}
+}
+
+func newCache[V any]() *ttlcache.Cache[text, V] {
+	return ttlcache.New(
+		ttlcache.WithMaxCost(most, func(item ttlcache.CostItem[text, V]) uint64 { return uint64(overhead + item.Key.size) }),
+		ttlcache.WithTTL[text, V](kept),
+	)
 }
 
 // Pair is a certificate, with those between it and a trusted one behind it, and its private key. The errors show nothing of the key.
 func (s *Store) Pair(certificates, key string) (*tls.Certificate, error) {
-	id := digestOf(certificates, key)
+	id := textOf(certificates, key)
 	if item := s.pairs.Get(id); item != nil {
 		return item.Value(), nil
 	}
@@ -50,7 +60,7 @@ func (s *Store) Pair(certificates, key string) (*tls.Certificate, error) {
 
 // Pool is a set of trusted certificates.
 func (s *Store) Pool(certificates string) (*x509.CertPool, error) {
-	id := digestOf(certificates)
+	id := textOf(certificates)
 	if item := s.pools.Get(id); item != nil {
 		return item.Value(), nil
 	}
@@ -62,12 +72,13 @@ func (s *Store) Pool(certificates string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-func digestOf(texts ...string) (d digest) {
+func textOf(texts ...string) (id text) {
 	h := sha256.New()
 	for _, t := range texts {
 		fmt.Fprintf(h, "%d:", len(t))
 		h.Write([]byte(t))
+		id.size += len(t)
 	}
-	h.Sum(d[:0])
-	return d
+	h.Sum(id.digest[:0])
+	return id
 }

@@ -77,17 +77,22 @@ func TestWhatIsRefused(t *testing.T) {
 	}
 }
 
-// However many texts come, a bounded number is kept.
+// However many texts come, and however long they are, a bounded number of bytes is kept.
 func TestBounded(t *testing.T) {
 	s := NewStore()
-	certificate, _ := selfSigned(t)
-	for range most + 50 {
-		certificate += "\n" // another text, the same certificate
+	certificate, key := selfSigned(t)
+	for i := range 40 {
+		certificate := certificate + strings.Repeat("\n", 1<<20+i) // another text, the same certificate
 		if _, err := s.Pool(certificate); err != nil {
 			t.Fatal(err)
 		}
+		if _, err := s.Pair(certificate, key); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if n := s.pools.Len(); n > most {
-		t.Errorf("%d pools are kept, at most %d may be", n, most)
+	for _, n := range []int{s.pools.Len(), s.pairs.Len()} {
+		if n < 1 || n > most>>20 {
+			t.Errorf("values of %d texts of 1 MiB are kept, at most %d may be", n, most>>20)
+		}
 	}
 }

@@ -45,8 +45,15 @@ type step struct {
 
 var steps = sync.Pool{New: func() any { return new(step) }}
 
-// Answer implements wire.Asker.
-func (s *step) Answer(a *wire.Ask) wire.Answer { return s.ex.Ask(s.in, a) }
+// Answer implements wire.Asker. The phase is checked here too: a plugin server may be wrong, and a body that is being filtered must not be read
+// from inside its filter.
+func (s *step) Answer(a *wire.Ask) wire.Answer {
+	phase := pdk.PhaseFromCode(s.call.Phase)
+	if allowed := pdk.PhasesOfAsk(uint16(a.Fn)); allowed != 0 && !allowed.Has(phase) {
+		return wire.Answer{Err: &wire.Error{Code: wire.CodeWrongPhase, Message: fmt.Sprintf("question %d in %s; allowed in %s", a.Fn, phase, allowed)}}
+	}
+	return s.ex.Ask(s.in, a)
+}
 
 // Ask and Log implement local.Host for native handlers, on whatever goroutine the plugin asks.
 func (s *step) Ask(a *wire.Ask) wire.Answer {
@@ -55,7 +62,7 @@ func (s *step) Ask(a *wire.Ask) wire.Answer {
 	if s.over {
 		return wire.Answer{Err: &wire.Error{Code: wire.CodeWrongPhase, Message: "asked after the handler ended"}}
 	}
-	return s.ex.Ask(s.in, a)
+	return s.Answer(a)
 }
 
 func (s *step) Log(level uint8, message string) {

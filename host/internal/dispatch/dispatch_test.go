@@ -365,6 +365,39 @@ func TestFilterBody(t *testing.T) {
 	}
 }
 
+// A plugin server that asks for a body while it is filtered, or before there is one, gets no answer and reaches nothing.
+func TestQuestionsHaveTheirPhases(t *testing.T) {
+	var answers []wire.Answer
+	ask := func(fns ...wire.AskFn) remote {
+		return func(_ *wire.Call, asker wire.Asker, _ *wire.Outcome) error {
+			for _, fn := range fns {
+				answers = append(answers, asker.Answer(&wire.Ask{Fn: fn}))
+			}
+			return nil
+		}
+	}
+	b := newBench(t)
+	in := instance("asks", ask(pdk.AskServiceResponseGetRawBody, pdk.AskResponseGetRawBody, pdk.AskRequestGetRawBody))
+	ex := b.exchange(in)
+	ex.Facts.HasResponse, ex.Facts.HasServiceResponse = true, true
+	if _, err := b.FilterBody(ex, ex.Chain(pdk.PhaseBodyFilter), []byte("piece"), false); err != nil {
+		t.Fatal(err)
+	}
+	for i, a := range answers {
+		if a.Err == nil || a.Err.Code != wire.CodeWrongPhase {
+			t.Errorf("question %d: %v", i, a)
+		}
+	}
+	if len(answers) != 3 || b.live.asks != 0 {
+		t.Errorf("%d answers, a body was read %d times", len(answers), b.live.asks)
+	}
+	answers = nil
+	b.Run(ex, always(instance("unknown", ask(9999, pdk.AskRequestGetRawBody))), pdk.PhaseRewrite)
+	if len(answers) != 2 || answers[0].Err == nil || answers[0].Err.Code != wire.CodeHostError || answers[1].Err != nil {
+		t.Errorf("answers %v", answers)
+	}
+}
+
 func TestLogHandlersAreIsolated(t *testing.T) {
 	b := newBench(t)
 	var saw []wire.SharedValue

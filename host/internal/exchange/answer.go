@@ -8,6 +8,7 @@ import (
 
 	"github.com/outrigger-gateway/outrigger/host/internal/plan"
 	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/pdk/local"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
@@ -73,6 +74,17 @@ func (e *Exchange) Ask(by *plan.Instance, a *wire.Ask) wire.Answer {
 	return failed(wire.CodeHostError, "this host does not know the question")
 }
 
+// Variable is a variable of nginx for this exchange; ok is false when there is none of that name, or it has no value.
+func (e *Exchange) Variable(name string) (value string, ok bool) {
+	e.NeedRequest()
+	e.NeedResponse()
+	v := local.Variables{Facts: &e.Facts, UpstreamURI: e.Live.UpstreamURI}
+	if e.Gateway != nil {
+		v.Hostname = e.Gateway.Hostname
+	}
+	return v.Get(name)
+}
+
 func (e *Exchange) loadConsumer(a *wire.Ask) wire.Answer {
 	id, err1 := stringArg(a, 0)
 	byName, err2 := boolArg(a, 1)
@@ -118,6 +130,9 @@ func (e *Exchange) groupsOfConsumer(a *wire.Ask) wire.Answer {
 	return valueAnswer(groups)
 }
 
+// maxRefs is how many references one vault.update may hold: a question is small, the secrets of its answer need not be.
+const maxRefs = 256
+
 // answer answers what is asked about the gateway itself.
 func (g *Gateway) answer(by *plan.Instance, a *wire.Ask) wire.Answer {
 	switch {
@@ -148,6 +163,9 @@ func (g *Gateway) answer(by *plan.Instance, a *wire.Ask) wire.Answer {
 		fields, isMap := options.(map[string]any)
 		if err != nil || !isMap {
 			return failed(wire.CodeBadArgument, cmp.Or(err, errors.New("expected a map")).Error())
+		}
+		if refs, _ := fields["$refs"].(map[string]any); len(refs) > maxRefs {
+			return failed(wire.CodeBadArgument, fmt.Sprintf("$refs has %d references; at most %d are allowed", len(refs), maxRefs))
 		}
 		return valueAnswer(g.Vault.Update(fields))
 	case a.Fn == pdk.AskCacheGet && g.Cache != nil && by != nil:

@@ -50,6 +50,9 @@ func (e *Exchange) Apply(in Applier, ops []wire.Op) error {
 			return fmt.Errorf("ctx.plugin.set: ctx.plugin would hold %d bytes; at most %d (max_shared) are allowed", size, in.MaxShared)
 		}
 	}
+	if err := e.bound(ops); err != nil {
+		return err
+	}
 	authenticated := 0
 	for i := range ops {
 		if ops[i].Code == pdk.OpClientAuthenticate {
@@ -134,6 +137,31 @@ func (e *Exchange) setPrivate(in *plan.Instance, key string, value []byte) {
 	e.privates = append(e.privates, private{in, local.SetShared(nil, key, value)})
 }
 
+// What handlers may gather in an exchange. body_filter may run without end.
+const (
+	maxGroups          = 1000 // consumer groups
+	maxSerialized      = 4096 // values for the log entry
+	maxSerializedBytes = 4 << 20
+)
+
+// bound refuses operations after which the exchange would hold more groups, or more values for the log entry, than it may.
+func (e *Exchange) bound(ops []wire.Op) error {
+	if n := local.GroupsAfter(len(e.Facts.Groups), ops); n > maxGroups {
+		return fmt.Errorf("client.set_authenticated_consumer_groups: the request would have %d consumer groups; at most %d are allowed", n, maxGroups)
+	}
+	n, size := len(e.Serialized), e.serializedBytes
+	for i := range ops {
+		if ops[i].Code == pdk.OpLogSetSerializeValue {
+			n++
+			size += len(ops[i].Name) + len(ops[i].Value)
+		}
+	}
+	if n > maxSerialized || size > maxSerializedBytes {
+		return fmt.Errorf("log.set_serialize_value: the log entry would hold %d values of %d bytes; at most %d of %d bytes are allowed", n, size, maxSerialized, maxSerializedBytes)
+	}
+	return nil
+}
+
 // maxSpans and maxSpanBytes bound the spans that an exchange keeps; later ones are dropped. body_filter may run without end.
 const (
 	maxSpans     = 1024
@@ -199,7 +227,7 @@ func (e *Exchange) apply(in Applier, op *wire.Op) error {
 		}
 		return nil
 	case pdk.OpLogSetSerializeValue:
-		e.Serialized = append(e.Serialized, Serialized{Key: op.Name, Value: op.Value, Mode: op.Mode})
+		e.setSerialized(local.LogValue{Key: op.Name, Value: op.Value, Mode: op.Mode})
 		return nil
 	}
 	_, err := local.Apply(&e.Facts, op)

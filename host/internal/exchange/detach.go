@@ -18,10 +18,10 @@ func (e *Exchange) Detach() *Exchange {
 		Spans:      slices.Clone(e.Spans),
 		Tries:      slices.Clone(e.Tries),
 		privates:   slices.Clone(e.privates),
-		spanBytes:  e.spanBytes,
 		Latencies:  e.Latencies,
 		Live:       gone{e.Upstream.Path},
 
+		spanBytes: e.spanBytes, serializedBytes: e.serializedBytes,
 		requestLoaded: true, responseLoaded: true,
 		choices: e.choices.clone(),
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/plan"
 	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/pdk/local"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
@@ -77,13 +78,6 @@ type Upstream struct {
 	Destination *Destination
 }
 
-// Serialized is one log.set_serialize_value.
-type Serialized struct {
-	Key   string
-	Value []byte
-	Mode  string
-}
-
 // Span is a piece of a handler's work, and whose it was.
 type Span struct {
 	Plugin *plan.Instance
@@ -91,13 +85,6 @@ type Span struct {
 	// Number and Parent count the spans of the handler from 1; Parent 0: none.
 	Number, Parent int
 	pdk.SpanRecord
-}
-
-// Try is one attempt to send the request to a target.
-type Try struct {
-	Host  string
-	Port  int
-	Start int64 // milliseconds since the epoch
 }
 
 // private is ctx.plugin of one instance.
@@ -126,10 +113,10 @@ type Exchange struct {
 	NewBody    []byte
 	HasNewBody bool
 
-	Serialized []Serialized
+	Serialized []local.LogValue // log.set_serialize_value
 	Spans      []Span
-	Tries      []Try
-	Latencies  Latencies
+	Tries      []local.Try
+	Latencies  local.Latencies
 	// Identities counts how often a plugin changed the consumer or the consumer groups.
 	Identities int
 
@@ -140,11 +127,8 @@ type Exchange struct {
 	privates       []private
 	spanBytes      int // of the spans that came, encoded
 	choices        choices
-}
-
-// Latencies in milliseconds, as in the log entry; Proxy is -1 when the request was not proxied.
-type Latencies struct {
-	Kong, Proxy, Request, Receive int64
+	// serializedBytes are the keys and values of Serialized.
+	serializedBytes int
 }
 
 // NeedRequest makes the request part of the facts valid.

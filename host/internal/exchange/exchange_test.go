@@ -2,13 +2,16 @@ package exchange
 
 import (
 	"encoding/json"
+	"math"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/plan"
 	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/pdk/local"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
@@ -159,6 +162,88 @@ func TestApplyBoundsShared(t *testing.T) {
 	}
 }
 
+// body_filter may run without end, and every handler may bring thousands of operations.
+func TestGatheredIsBounded(t *testing.T) {
+	e, _ := begin()
+	in := Applier{Phase: pdk.PhaseBodyFilter, MayAuthenticate: true}
+	set := func(key string, v any, mode string) wire.Op {
+		return wire.Op{Code: pdk.OpLogSetSerializeValue, Name: key, Value: value(v), Mode: mode}
+	}
+	for i := range 3 * maxSerialized {
+		if err := e.Apply(in, []wire.Op{set("chunks", i, "set"), set("bytes", 2*i, "")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(e.Serialized) != 2 {
+		t.Errorf("%d values are kept of 2 keys", len(e.Serialized))
+	}
+	many := make([]wire.Op, maxSerialized)
+	for i := range many {
+		many[i] = set("k"+strconv.Itoa(i), i, "set")
+	}
+	if err := e.Apply(in, many); err == nil || !strings.Contains(err.Error(), "the log entry would hold 4098 values") || len(e.Serialized) != 2 {
+		t.Errorf("%d values, %v", len(e.Serialized), err)
+	}
+	if err := e.Apply(in, []wire.Op{set("large", strings.Repeat("x", maxSerializedBytes), "set")}); err == nil || e.Detach().Apply(in, []wire.Op{set("large", strings.Repeat("x", maxSerializedBytes-5), "set")}) == nil {
+		t.Error("more bytes than may be were kept")
+	}
+
+	groups := func(from, n int) wire.Op {
+		list := make([]any, n)
+		for i := range list {
+			list[i] = []any{"group " + strconv.Itoa(from+i), ""}
+		}
+		return generic(pdk.OpClientSetAuthenticatedConsumerGroups, list, "append")
+	}
+	for i := range maxGroups / 100 {
+		if err := e.Apply(access, []wire.Op{groups(100*i, 100)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.Apply(access, []wire.Op{groups(maxGroups, 1)}); err == nil || len(e.Facts.Groups) != maxGroups {
+		t.Errorf("%d groups, %v", len(e.Facts.Groups), err)
+	}
+	if err := e.Apply(access, []wire.Op{generic(pdk.OpClientSetAuthenticatedConsumerGroups, []any{}, "write"), groups(maxGroups, 1)}); err != nil || len(e.Facts.Groups) != 1 {
+		t.Errorf("%d groups, %v", len(e.Facts.Groups), err)
+	}
+}
+
+// Which values may go is not seen in the log entry.
+func TestSerializedValuesThatAreOverwritten(t *testing.T) {
+	set := func(key string, v any, mode string) wire.Op {
+		return wire.Op{Code: pdk.OpLogSetSerializeValue, Name: key, Value: value(v), Mode: mode}
+	}
+	for name, ops := range map[string][]wire.Op{
+		"a parent that is added between":    {set("p.q", 1, "set"), set("p", "text", "add"), set("p.q", 2, "set")},
+		"a parent that is replaced between": {set("p.q", 1, "set"), set("p", "text", "replace"), set("p.q", 2, "set")},
+		"a parent that is deleted between":  {set("p.q", 1, "set"), set("p", nil, "set"), set("p.q", 2, "set")},
+		"deleted at last":                   {set("p.q", 1, "set"), set("p.q", nil, "set")},
+		"a child between":                   {set("p.q", 1, "set"), set("p.q.r", 5, "set"), set("p.q", 2, "set")},
+		"a parent between":                  {set("p.q", 1, "set"), set("p", "text", "set"), set("p.q", 2, "set")},
+		"the same key":                      {set("p.q", 1, "set"), set("x", 3, "set"), set("p.q", 2, "set")},
+	} {
+		e, _ := begin()
+		all := map[string]any{}
+		for _, op := range ops {
+			if err := local.SetSerialized(all, op.Name, op.Value, op.Mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := e.Apply(access, ops); err != nil {
+			t.Fatal(err)
+		}
+		kept := map[string]any{}
+		for _, s := range e.Serialized {
+			if err := local.SetSerialized(kept, s.Key, s.Value, s.Mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !reflect.DeepEqual(kept, all) {
+			t.Errorf("%s: %v, want %v", name, kept, all)
+		}
+	}
+}
+
 func TestResponseHeadersSetBeforeTheResponse(t *testing.T) {
 	for _, buffered := range []bool{false, true} {
 		e, l := begin()
@@ -228,7 +313,7 @@ func TestAsk(t *testing.T) {
 
 func TestSerialize(t *testing.T) {
 	e, _ := begin()
-	e.Latencies = Latencies{Kong: 1, Proxy: 2, Request: 3, Receive: 4}
+	e.Latencies = local.Latencies{Kong: 1, Proxy: 2, Request: 3, Receive: 4}
 	e.ResponseArrived(false)
 	e.Facts.ServiceResponse.Status = 200
 	e.Facts.Route = &wire.Entity{Doc: value(map[string]any{"id": "r"})}
@@ -275,6 +360,26 @@ func TestSerialize(t *testing.T) {
 }
 
 // What was detached stays when the request is over and its exchange serves another one.
+// What one plugin sets does not take the log entry from the others.
+func TestSerializeWhatJSONCannotSay(t *testing.T) {
+	e, _ := begin()
+	set := wire.Op{Code: pdk.OpLogSetSerializeValue, Name: "odd", Value: value([]any{math.Inf(-1), map[string]any{"score": math.NaN(), "raw": []byte("b")}, 0.5})}
+	if err := e.Apply(access, []wire.Op{set}); err != nil {
+		t.Fatal(err)
+	}
+	text, err := e.Serialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var entry struct{ Odd []any }
+	if err := json.Unmarshal([]byte(text), &entry); err != nil {
+		t.Fatal(err)
+	}
+	if want := []any{"-Infinity", map[string]any{"score": "NaN", "raw": "b"}, 0.5}; !reflect.DeepEqual(entry.Odd, want) {
+		t.Errorf("entry %s", text)
+	}
+}
+
 func TestDetachIsACopy(t *testing.T) {
 	e, _ := begin()
 	e.ResponseArrived(false)
@@ -311,7 +416,7 @@ func TestResetForgets(t *testing.T) {
 	e.ResponseArrived(false)
 	e.NeedResponse()
 	e.Facts.Captures.Unnamed = append(e.Facts.Captures.Unnamed, "secret")
-	e.Serialized = append(e.Serialized, Serialized{Key: "k"})
+	e.Serialized = append(e.Serialized, local.LogValue{Key: "k"})
 	e.choices.verdicts = append(e.choices.verdicts, verdict{record: &entity.Plugin{}, holds: true})
 	headers, unnamed, verdicts := e.Facts.Request.Headers, e.Facts.Captures.Unnamed, e.choices.verdicts
 	e.Reset()

@@ -141,7 +141,7 @@ func (e *Exchange) telemetry(op *wire.Op) error {
 	if err != nil || e.Gateway == nil || e.Gateway.Telemetry == nil {
 		return err
 	}
-	attributes, _ := shown(record.Attributes).(map[string]any)
+	attributes, _ := local.Shown(record.Attributes).(map[string]any)
 	e.Gateway.Telemetry(Telemetry{
 		RequestID: e.Facts.RequestID, TraceID: traceID(e.Header("traceparent"), e.Facts.RequestID),
 		Plugin: record.Plugin, Type: record.Type, Message: record.Message, Attributes: attributes,

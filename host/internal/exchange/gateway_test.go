@@ -8,6 +8,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -258,6 +259,14 @@ func TestTraceID(t *testing.T) {
 	}
 }
 
+func references(n int) map[string]any {
+	refs := map[string]any{}
+	for i := range n {
+		refs["field "+strconv.Itoa(i)] = "{vault://env/x}"
+	}
+	return refs
+}
+
 func TestAskTheGateway(t *testing.T) {
 	e, _ := begin()
 	e.Gateway = &Gateway{
@@ -309,6 +318,8 @@ func TestAskTheGateway(t *testing.T) {
 		{"secret", pdk.AskVaultGet, []any{"{vault://env/x}"}, "secret", ""},
 		{"no secret", pdk.AskVaultGet, []any{"{vault://env/y}"}, nil, wire.CodeBadData},
 		{"update", pdk.AskVaultUpdate, []any{map[string]any{"a": true}}, map[string]any{"updated": true}, ""},
+		{"update of many", pdk.AskVaultUpdate, []any{map[string]any{"$refs": references(maxRefs)}}, map[string]any{"updated": nil}, ""},
+		{"update of too many", pdk.AskVaultUpdate, []any{map[string]any{"$refs": references(maxRefs + 1)}}, nil, wire.CodeBadArgument},
 		{"update of no map", pdk.AskVaultUpdate, []any{"x"}, nil, wire.CodeBadArgument},
 		{"kept", pdk.AskCacheGet, []any{"k"}, "kept", ""},
 		{"not kept", pdk.AskCacheGet, []any{"l"}, nil, ""},
@@ -375,7 +386,7 @@ func TestSerializeShowsTLSSpansAndTries(t *testing.T) {
 	if err := e.Apply(in, []wire.Op{local.SpanOp(1, 0, record), generic(pdk.OpClientTLSSetClientVerify, "FAILED:expired")}); err != nil {
 		t.Fatal(err)
 	}
-	e.Tries = append(e.Tries, Try{"10.0.0.1", 80, 1}, Try{"10.0.0.2", 81, 2})
+	e.Tries = append(e.Tries, local.Try{Host: "10.0.0.1", Port: 80, Start: 1}, local.Try{Host: "10.0.0.2", Port: 81, Start: 2})
 	e.ResponseArrived(false)
 	text, err := e.Detach().Serialize()
 	if err != nil {

@@ -212,6 +212,9 @@ type closer struct {
 
 func (c *closer) Access(*pdk.PDK) error { return nil }
 func (c *closer) Configure() error {
+	if c.V == -3 {
+		return nothings{}
+	}
 	if c.V < -1 {
 		panic(fmt.Sprintf("no way: %d", c.V))
 	}
@@ -220,7 +223,22 @@ func (c *closer) Configure() error {
 	}
 	return nil
 }
-func (c *closer) Close() error { *c.closed++; return nil }
+func (c *closer) Close() error {
+	*c.closed++
+	switch c.V {
+	case 1:
+		return errors.New("cannot close")
+	case 2:
+		panic("in Close")
+	}
+	return nil
+}
+
+// nothings is an error of many that are none.
+type nothings struct{}
+
+func (nothings) Error() string   { return "nothing fits" }
+func (nothings) Unwrap() []error { return nil }
 
 func TestNativeInstances(t *testing.T) {
 	closed := 0
@@ -231,11 +249,23 @@ func TestNativeInstances(t *testing.T) {
 	if _, err := build(b, "{name: n, config: {v: -2}}"); err == nil || !strings.Contains(err.Error(), "no way: -2") {
 		t.Errorf("error %v, expected the panic of Configure", err)
 	}
+	if g, err := build(b, "{name: n, config: {v: -3}}"); err == nil || !strings.Contains(err.Error(), "nothing fits") {
+		t.Errorf("generation %v, error %v: a plugin that refuses without a fault is left out of the plans", g, err)
+	}
 	var h Holder
 	h.Swap(mustBuild(t, b, "{name: n}"))
 	h.Swap(nil)
 	if closed != 1 {
 		t.Errorf("Close ran %d times, want once", closed)
+	}
+	said := map[string]string{}
+	b.OnCloseError(func(in *plan.Instance, err error) { said[in.Record.Name] += err.Error() + "\n" })
+	for _, v := range []string{"1", "2"} {
+		h.Swap(mustBuild(t, b, "{name: n, config: {v: "+v+"}}"))
+	}
+	h.Swap(nil)
+	if closed != 3 || !strings.Contains(said["n"], "cannot close") || !strings.Contains(said["n"], "panicked: in Close") {
+		t.Errorf("Close ran %d times, the errors are %q", closed, said)
 	}
 }
 

@@ -36,7 +36,7 @@ func (e *RefusedError) Error() string {
 // plugin says may hold the values that it was given: secrets are taken out.
 func placed(r *entity.Plugin, err error) error {
 	var refused *RefusedError
-	if !errors.As(err, &refused) {
+	if !errors.As(err, &refused) || len(refused.Faults) == 0 { // whoever refuses without a fault refuses all the same
 		if len(r.Secrets) > 0 {
 			err = errors.New(r.Redact(err.Error()))
 		}

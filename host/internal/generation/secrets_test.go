@@ -73,3 +73,11 @@ func TestSecretsMakeInstances(t *testing.T) {
 	}
 	h.Swap(nil)
 }
+
+// However a plugin server refuses, the generation is not built without the plugin.
+func TestRefusalWithoutFaults(t *testing.T) {
+	err := placed(&entity.Plugin{Name: "a"}, &RefusedError{By: `plugin "a" on plugin server "s"`})
+	if err == nil || !strings.Contains(err.Error(), "refuses the configuration") {
+		t.Errorf("found %v", err)
+	}
+}

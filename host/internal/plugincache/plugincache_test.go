@@ -89,4 +89,11 @@ func TestSize(t *testing.T) {
 	if s.Get("a", "huge") != nil {
 		t.Error("a value larger than the store is in it")
 	}
+	if s.Get("a", "more") == nil {
+		t.Error("a value larger than the store emptied it")
+	}
+	s.Set("a", "more", make([]byte, 2*size), 0)
+	if s.Get("a", "more") != nil {
+		t.Error("the value before one that is too large is still there")
+	}
 }

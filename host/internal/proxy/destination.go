@@ -13,6 +13,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
 	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
 	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/pdk/local"
 )
 
 // destination is where the tries of a request go. The service says so, and plugins may say otherwise.
@@ -136,7 +137,7 @@ func (r *request) Try(n int) *upstream.Target {
 		}
 	}
 	if d.log {
-		r.ex.Tries = append(r.ex.Tries, exchange.Try{Host: d.to.Host, Port: d.to.Port, Start: time.Now().UnixMilli()})
+		r.ex.Tries = append(r.ex.Tries, local.Try{Host: d.to.Host, Port: d.to.Port, Start: time.Now().UnixMilli()})
 	}
 	return &d.to
 }

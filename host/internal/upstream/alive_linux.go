@@ -1,17 +1,22 @@
 package upstream
 
 import (
+	"crypto/tls"
 	"net"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// alive asks the kernel, without waiting, whether the peer has closed an idle connection or sent something that nobody asked for.
+// alive asks the kernel, without waiting, whether the peer has closed an idle connection or sent something that nobody asked for. Under TLS
+// that may be a record which changes nothing; then a new connection is made for nothing.
 func alive(c net.Conn) bool {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
 	sc, ok := c.(syscall.Conn)
 	if !ok {
-		return true // TLS: the next exchange finds out
+		return true // the next exchange finds out
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bufio"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -120,5 +121,41 @@ func TestTLSOptions(t *testing.T) {
 		case c.body == "" && (kind(err) != "connect" || !strings.Contains(err.Error(), c.why)):
 			t.Errorf("%s: %q, %v", c.name, body, err)
 		}
+	}
+}
+
+// The peer has closed a kept connection: a request that may be sent only once is not lost under TLS either.
+func TestStaleTLSConnections(t *testing.T) {
+	pair := (*authority)(nil).issue(t, "upstream", true).pair()
+	closed := make(chan struct{}, 1)
+	p := newPeer(t, func(n int, c net.Conn, _ *bufio.Reader) {
+		secure := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{pair}})
+		answers(ok)(n, secure, bufio.NewReader(secure))
+		secure.Close()
+		closed <- struct{}{}
+	})
+	tr := transport(t, Options{})
+	to := p.target()
+	to.TLS, to.ConnectTimeout, to.ReadTimeout, to.WriteTimeout = true, patience, patience, patience
+	for i := range 3 {
+		if status, _, err := try(tr, to, "POST", iotestOnce("stream"), 0); status != 200 {
+			t.Errorf("request %d: %v", i, err)
+		}
+		<-closed
+		waitClosed(t, tr)
+	}
+	// One that the peer keeps is used again.
+	kept := newPeer(t, func(n int, c net.Conn, _ *bufio.Reader) {
+		secure := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{pair}})
+		answers(ok, ok, ok)(n, secure, bufio.NewReader(secure))
+	})
+	to.Port = kept.target().Port
+	for i := range 3 {
+		if status, _, err := try(tr, to, "POST", iotestOnce("stream"), 0); status != 200 {
+			t.Errorf("request %d: %v", i, err)
+		}
+	}
+	if n := kept.conns.Load(); n != 1 {
+		t.Errorf("%d connections, want 1", n)
 	}
 }

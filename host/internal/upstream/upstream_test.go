@@ -64,7 +64,7 @@ func newPeer(t *testing.T, serve func(n int, c net.Conn, br *bufio.Reader)) *pee
 }
 
 func (p *peer) target() *Target {
-	return &Target{Host: "127.0.0.1", Port: p.ln.Addr().(*net.TCPAddr).Port, ConnectTimeout: time.Second, WriteTimeout: time.Second, ReadTimeout: time.Second}
+	return &Target{Host: "127.0.0.1", Port: p.ln.Addr().(*net.TCPAddr).Port, ConnectTimeout: patience, WriteTimeout: patience, ReadTimeout: patience}
 }
 
 // answers plays a list of answers on each connection, one per request, and then closes it.

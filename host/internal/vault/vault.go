@@ -15,8 +15,10 @@ import (
 )
 
 const (
-	most = 4096        // secrets that are kept
+	most = 8 << 20     // bytes of references and secrets that are kept
 	kept = time.Minute // after they were read
+	// overhead is what a secret costs beside them, roughly, in bytes.
+	overhead = 256
 )
 
 // backend reads a secret out of one vault, without regard to the key of the reference. Its errors show no secret.
@@ -33,7 +35,10 @@ func New(env []string) *Resolver {
 	return &Resolver{
 		vaults: map[string]backend{"env": environment(env)},
 		secrets: ttlcache.New(
-			ttlcache.WithCapacity[string, string](most), ttlcache.WithTTL[string, string](kept), ttlcache.WithDisableTouchOnHit[string, string](),
+			ttlcache.WithMaxCost(most, func(item ttlcache.CostItem[string, string]) uint64 {
+				return uint64(overhead + len(item.Key) + len(item.Value)) // a plugin may write one reference in many ways, each of any length
+			}),
+			ttlcache.WithTTL[string, string](kept), ttlcache.WithDisableTouchOnHit[string, string](),
 		),
 	}
 }

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -112,4 +113,18 @@ func TestSecretsAreKeptForAWhile(t *testing.T) {
 			t.Errorf("%d reads: what is not there was kept", reads)
 		}
 	})
+}
+
+// However many references come, and however long they are, a bounded number of bytes is kept.
+func TestBounded(t *testing.T) {
+	r := New(env)
+	for i := range 40 {
+		reference := fmt.Sprintf("{vault://env/my-pass?x=%d%s}", i, strings.Repeat("y", 1<<20))
+		if secret, err := r.Get(reference); secret != "s3cret" || err != nil {
+			t.Fatalf("found %q, %v", secret, err)
+		}
+	}
+	if n := r.secrets.Len(); n < 1 || n > most>>20 {
+		t.Errorf("%d references of 1 MiB are kept, at most %d may be", n, most>>20)
+	}
 }

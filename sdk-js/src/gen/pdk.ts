@@ -240,7 +240,8 @@ export class Client {
   /**
    * Sets the consumer groups of the request. The plugins that follow are chosen for them.
    *
-   * @param groups - at most 100, each with its id; an empty list clears the groups
+   * @param groups - at most 100, each with its id; an empty list clears the groups; the host refuses more than 1000 in
+   *   all
    * @param mode - write (instead of the groups that are set) or append (behind them)
    * @throws ArgError when a group has no id, there are more than 100 of them, or the mode is unknown
    * @throws PhaseError in another phase
@@ -524,7 +525,8 @@ export class Log {
   }
 
   /**
-   * Changes the entry that log.serialize answers and log plugins send.
+   * Changes the entry that log.serialize answers and log plugins send. Floats that are no numbers are text in it. The
+   * host keeps at most 4096 values and 4 MiB for one request; one that is set again takes the place of the earlier one.
    *
    * @param key - path in the entry: dots descend, \. is a dot
    * @param value - as for ctx.shared.set; null removes
@@ -1683,9 +1685,9 @@ export class Vault {
   /**
    * Reads the secrets behind the fields of a map again.
    *
-   * @param options - has under $refs a map from a field's name to a reference
+   * @param options - has under $refs a map from a field's name to a reference, at most 256 of them
    * @returns a copy in which the fields that $refs names hold fresh secrets, or the old value when there is none
-   * @throws ArgError when $refs is no map of texts, or another value has no wire form
+   * @throws ArgError when $refs is no map of texts, or has too many, or another value has no wire form
    * @throws HostError when the host cannot answer
    * @remarks Class ask, one round trip to the host. Phases: all.
    */

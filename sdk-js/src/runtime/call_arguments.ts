@@ -4,7 +4,7 @@ import { HeaderFault, headerLines, kindOf, nameFault, quote } from "./headers.js
 import { plainBytes } from "./msgpack_read.js";
 import { encodeValue, isPlainObject, UnsupportedValue } from "./msgpack_write.js";
 import { limitOf } from "./target.js";
-import { decodeText, isEncodable } from "./text.js";
+import { decodeText, encodeText, isEncodable } from "./text.js";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
@@ -127,6 +127,7 @@ export class CallArguments extends CallState {
   protected bytesAnswer(fn: PdkFunction, value: unknown): Uint8Array {
     if (value === null) return new Uint8Array(0);
     if (value instanceof Uint8Array) return value;
+    if (typeof value === "string") return encodeText(value);
     throw this.hostError(fn, `the host answered ${kindOf(value)}; expected bytes`);
   }
 

@@ -155,11 +155,15 @@ export class ClientCall extends ServiceCall {
     const fn = F.clientAuthenticateConsumerGroupByConsumerId;
     this.check(fn);
     this.uuidArg(fn, "consumerId", consumerId);
-    const answer = await this.ask(fn, consumerId);
+    const answer = (await this.ask(fn, consumerId)) ?? [];
     if (!Array.isArray(answer) || !answer.every(isPlainObject)) {
       throw this.hostError(fn, `the host answered ${kindOf(answer)}; expected an array of maps`);
     }
-    const groups = answer.map(({ id, name }) => groupOf(String(id ?? ""), String(name ?? "")));
+    const groups = answer.map(({ id, name }) => {
+      const known = this.textAnswer(fn, id ?? null);
+      if (known === null) throw this.hostError(fn, "the host answered a group without id");
+      return groupOf(known, this.textAnswer(fn, name ?? null) ?? "");
+    });
     this.setGroups(groups, "write");
     return this.knownGroups();
   }

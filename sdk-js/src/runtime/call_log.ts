@@ -77,8 +77,7 @@ export class LogCall extends ContextCall {
   async logSerialize(): Promise<string> {
     const fn = F.logSerialize;
     this.check(fn);
-    const entry = await this.ask(fn);
-    if (typeof entry !== "string") throw this.hostError(fn, `the host answered ${kindOf(entry)}; expected text`);
+    const entry = this.textAnswer(fn, await this.ask(fn)) ?? "";
     try {
       return serializeOver(entry, this.ops);
     } catch (cause) {

@@ -2,7 +2,7 @@ import { functions as F, type PdkFunction } from "../gen/functions.js";
 import type { Body, ExitBody, HeaderMap, HeaderValue, MultiMap } from "../values.js";
 import { ServiceRequestCall } from "./call_service_request.js";
 import { addLines, kindOf, type Line, responseName, sameName, setLines } from "./headers.js";
-import { jsonText } from "./json.js";
+import { sortedJson } from "./json.js";
 import { LEVEL_WARN, logText } from "./log_text.js";
 import { firstValue, headerMap, LineOverlay } from "./overlay.js";
 import { encodeText } from "./text.js";
@@ -166,7 +166,7 @@ export class ResponseCall extends ServiceRequestCall {
     }
     let text: string;
     try {
-      text = jsonText(body);
+      text = sortedJson(body);
     } catch (cause) {
       throw this.argError(fn, `body has no JSON form: ${logText([cause])}`, cause);
     }

@@ -1,11 +1,11 @@
 import { ArgError, DataError, HostError, type PDKError, PhaseError, pdkErrorOf } from "../errors.js";
 import type { PdkFunction } from "../gen/functions.js";
 import type { Entity } from "./entity.js";
-import { CHUNK_SIZE, WireCode } from "./frame.js";
+import { CHUNK_SIZE, MAX_FRAME, WireCode } from "./frame.js";
 import { cut, describeThrown } from "./log_text.js";
 import { encodeValue } from "./msgpack_write.js";
 import type { Node } from "./node.js";
-import { type Answer, DONE, failed, NO_OPS, type Op, type Outcome } from "./ops.js";
+import { type Answer, contentSize, DONE, failed, NO_OPS, type Op, type Outcome } from "./ops.js";
 import { encodeText } from "./text.js";
 import type { CallView } from "./view.js";
 import { NOTHING_WRITTEN, Written } from "./written.js";
@@ -48,6 +48,11 @@ export function ownerOf(thrown: unknown): CallState | undefined {
 const MAX_OPS = 8192;
 const MAX_ITEMS = 1 << 17;
 const ITEMS_PER_OP = 8;
+
+/** Most bytes in the operations of an outcome, beside bodies, so that it fits into a frame. */
+const MAX_CONTENT = MAX_FRAME - (1 << 20);
+/** Most bytes that a unit of a text takes. */
+const MAX_UNIT = 3;
 
 /** Most bytes of the arguments of a question: the host closes a lane that brings more. */
 const MAX_ASK = (1 << 20) - 64;
@@ -153,6 +158,11 @@ export class CallState {
         WireCode.tooLarge,
         `the handler made more than ${MAX_OPS} changes, or they have more than ${MAX_ITEMS} parts`,
       );
+    }
+    const size = contentOf(this.#ops);
+    if (size > MAX_CONTENT) {
+      const message = `the changes of the handler have ${size} bytes beside bodies; at most ${MAX_CONTENT} are allowed`;
+      return failed(WireCode.tooLarge, message);
     }
     return { error: null, ops: this.#ops, body };
   }
@@ -261,6 +271,13 @@ export class CallState {
 }
 
 const BODY_FILTER = 5;
+
+/** Bytes in operations beside bodies; less when they are far from too many, because counting bytes takes time. */
+function contentOf(ops: readonly Op[]): number {
+  const sum = (lengthOf: (text: string) => number) => ops.reduce((size, op) => size + contentSize(op, lengthOf), 0);
+  const units = sum((text) => text.length);
+  return units > MAX_CONTENT / MAX_UNIT ? sum((text) => encodeText(text).length) : units;
+}
 
 function bodyOf(returned: unknown): Uint8Array | null {
   // A large one leaves in chunks, later: by then the plugin may have written other bytes into its buffer.

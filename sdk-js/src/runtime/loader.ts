@@ -1,3 +1,4 @@
+import { execFile } from "node:child_process";
 import { readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -42,7 +43,8 @@ async function loadModule(path: string): Promise<AnyPlugin[]> {
     const hint = /(module|exports|require) is not defined in ES module scope/.test(reason)
       ? '\nFound CommonJS in a module: expected the suffix .cjs, or no "type": "module" in package.json.'
       : "";
-    throw new PluginError(`${path}: importing the module failed: ${reason}${hint}`, { cause });
+    const place = cause instanceof SyntaxError && !/\.[cm]?js:\d/.test(reason) ? await placeOfSyntaxError(file) : "";
+    throw new PluginError(`${path}: importing the module failed: ${place}${reason}${hint}`, { cause });
   }
   const kong = [module.default, module].find(isKongModule);
   if (kong !== undefined) return [checked(path, () => kongPlugin(kong, nameByFile(file)))];
@@ -56,6 +58,24 @@ async function loadModule(path: string): Promise<AnyPlugin[]> {
   if (definitions.length === 0) throw new PluginError(`${path}: found an empty array of plugins; expected ${EXPECTED}`);
   return definitions.map((definition) => checkExport(path, definition));
 }
+
+/**
+ * File, line and text where the syntax of a module, or of one that it imports, breaks. import() does not say it: only Node.js itself does
+ * when nobody catches the error. Empty when that says nothing either.
+ */
+function placeOfSyntaxError(file: string): Promise<string> {
+  const script = "await import(process.argv[1])"; // modules that do not parse are not run
+  const args = ["--input-type=module", "--eval", script, pathToFileURL(file).href];
+  return new Promise((done) => {
+    execFile(process.execPath, args, { timeout: PLACE_TIMEOUT_MS }, (_error, _stdout, stderr) => {
+      const [place = "", ...rest] = stderr.split("\n");
+      const end = rest.findIndex((line) => line.startsWith("SyntaxError"));
+      done(/:\d+$/.test(place) && end >= 0 ? `${[place, ...rest.slice(0, end)].join("\n").trimEnd()}\n` : "");
+    });
+  });
+}
+
+const PLACE_TIMEOUT_MS = 10_000;
 
 function checkExport(path: string, definition: unknown): AnyPlugin {
   if (typeof definition !== "object" || definition === null) {
@@ -87,7 +107,7 @@ async function entryFile(path: string): Promise<string> {
   }
   if (!found.isDirectory()) return full;
   const text = await readFile(join(full, "package.json"), "utf8").catch(() => "{}");
-  const main: unknown = (JSON.parse(text) as { main?: unknown }).main;
+  const main = mainOf(path, text);
   const entry = join(full, typeof main === "string" ? main : "index.js");
   await stat(entry).catch(() => {
     throw new PluginError(
@@ -95,4 +115,13 @@ async function entryFile(path: string): Promise<string> {
     );
   });
   return entry;
+}
+
+/** What package.json names as the module of its directory. */
+function mainOf(path: string, text: string): unknown {
+  try {
+    return (JSON.parse(text) as { main?: unknown } | null)?.main;
+  } catch (cause) {
+    throw new PluginError(`${join(path, "package.json")}: found no JSON: ${(cause as Error).message}`, { cause });
+  }
 }

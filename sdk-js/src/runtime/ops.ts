@@ -101,6 +101,34 @@ export function largeBodies(outcome: Outcome): Uint8Array[] {
   return bodies;
 }
 
+/** Bytes of the texts and values of an operation beside its body; lengthOf says how long a text is. */
+export function contentSize(op: Op, lengthOf: (text: string) => number): number {
+  switch (op.kind) {
+    case "header":
+      return op.values.reduce((sum, value) => sum + lengthOf(value), lengthOf(op.name));
+    case "text":
+    case "bytesText":
+      return lengthOf(op.text);
+    case "exit":
+      return linesSize(op.headers, lengthOf);
+    case "error":
+      return linesSize(op.headers, lengthOf) + lengthOf(op.message ?? "");
+    case "authenticate":
+      return (op.consumer?.length ?? 0) + (op.credential?.length ?? 0);
+    case "shared":
+    case "serialize":
+      return lengthOf(op.key) + op.value.length;
+    case "generic":
+      return op.args.length;
+    default:
+      return 0;
+  }
+}
+
+function linesSize(lines: readonly Line[], lengthOf: (text: string) => number): number {
+  return lines.reduce((sum, [name, value]) => sum + lengthOf(name) + lengthOf(value), 0);
+}
+
 /** Appends the body of an outcome frame. */
 export function writeOutcome(w: Writer, outcome: Outcome): void {
   const { error, ops, body } = outcome;

@@ -13,7 +13,7 @@ from typing import Any, cast
 from ._config.check import check, with_defaults
 from ._config.classes import build, class_schema, is_dataclass
 from ._config.errors import ConfigError, Faults
-from ._config.kongfields import kong_schema, without_nulls
+from ._config.kongfields import kong_schema
 from ._config.rules import rules, setting
 from ._errors import PluginError
 
@@ -50,14 +50,10 @@ def decode_config(kind: Any, config: object) -> Any:
     """
     faults: Faults = []
     schema = _schema(kind)
-    if kind is not None and not is_dataclass(kind):
-        config = with_defaults(schema, config)
-    check(schema, config, "", faults)
-    decoded: Any = config
+    decoded: Any = with_defaults(schema, config)
+    check(schema, decoded, "", faults)
     if not faults and is_dataclass(kind):
-        decoded = build(kind, config, "", faults)
-    elif not faults and kind is not None:
-        decoded = without_nulls(config)
+        decoded = build(kind, decoded, "", faults)
     if faults:
         raise ConfigError(faults)
     return decoded

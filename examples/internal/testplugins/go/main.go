@@ -19,7 +19,8 @@ import (
 )
 
 func main() {
-	server.Serve(
+	server.Serve(append(
+		served(),
 		pdk.Plugin{Name: "fault-go", Version: "0.1.0", Priority: 1000, New: func() any { return &fault{behaviour{Do: "nothing", Phase: "access"}} }},
 		pdk.Plugin{Name: "fault-response-go", Version: "0.1.0", Priority: 1000, New: func() any {
 			return &faultResponse{behaviour{Do: "nothing", Phase: "response"}}
@@ -38,7 +39,7 @@ func main() {
 		pdk.Plugin{Name: "pieces-go", Version: "0.1.0", Priority: 940, New: func() any { return &pieces{} }},
 		pdk.Plugin{Name: "whole-go", Version: "0.1.0", Priority: 930, New: func() any { return &whole{} }},
 		pdk.Plugin{Name: "need-whole-go", Version: "0.1.0", Priority: 930, Needs: pdk.NeedResponseBody, New: func() any { return &whole{} }},
-	)
+	)...)
 }
 
 // behaviour is the configuration of the plugins that fail.

@@ -187,12 +187,17 @@ def _check_object(schema: Schema, value: dict[str, Any], path: str, faults: Faul
 
 
 def with_defaults(schema: Schema, value: Any) -> Any:
-    """A copy of a value with the defaults of what is missing in its objects."""
+    """A copy of a value with the defaults of what is missing in its objects, as the gateway fills them in.
+
+    A null that the schema does not allow counts as absent.
+    """
     if isinstance(value, dict):
         properties: Mapping[str, Schema] = schema.get("properties", {})
         others = schema.get("additionalProperties")
         filled: dict[str, Any] = {}
         for name, item in cast("dict[str, Any]", value).items():
+            if item is None and name in properties and not _may_be_null(properties[name]):
+                continue
             inner = properties.get(name, others)
             filled[name] = with_defaults(cast("Schema", inner), item) if isinstance(inner, Mapping) else copy.deepcopy(item)
         for name, inner in properties.items():
@@ -203,3 +208,12 @@ def with_defaults(schema: Schema, value: Any) -> Any:
         inner = schema.get("items", {})
         return [with_defaults(inner, item) for item in cast("list[Any]", value)]
     return value
+
+
+def _may_be_null(schema: Schema) -> bool:
+    kinds = schema.get("type")
+    if kinds is not None and "null" not in ([kinds] if isinstance(kinds, str) else kinds):
+        return False
+    if "enum" in schema and None not in schema["enum"]:
+        return False
+    return all(map(_may_be_null, schema.get("allOf", ()))) and ("anyOf" not in schema or any(map(_may_be_null, schema["anyOf"])))

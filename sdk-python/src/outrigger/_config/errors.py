@@ -9,11 +9,11 @@ class ConfigError(Exception):
     """A configuration does not fit its class. A plugin's ``configure`` may raise it to refuse one field.
 
     Attributes:
-        errors: ``(path, message)`` of each fault; the path is dotted, empty for the whole configuration.
+        errors: ``(path, message)`` of each fault, at least one; the path is dotted, empty for the whole configuration.
     """
 
     def __init__(self, errors: Sequence[tuple[str, str]]) -> None:
-        self.errors = list(errors)
+        self.errors = list(errors) or [("", "the configuration is refused")]  # no fault would be an accepted one
         super().__init__("; ".join(f"{path}: {message}" if path else message for path, message in self.errors))
 
 

@@ -81,7 +81,7 @@ def _named(fields: Any, path: str) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 def _field(attributes: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """JSON Schema of one field; one that is not required may be null, too."""
+    """JSON Schema of one field. A null counts as absent: the gateway takes it out where the schema has another type."""
     kind = attributes.get("type")
     if kind not in _TYPES:
         raise _refuse(path, f"type is {kind!r}; expected one of {', '.join(_TYPES)}")
@@ -105,10 +105,6 @@ def _field(attributes: Mapping[str, Any], path: str) -> dict[str, Any]:
             raise _refuse(path, f"attribute {name}: {err}") from None
         except (TypeError, ValueError, LookupError) as err:
             raise _refuse(path, f"attribute {name}: found {value!r}: {err}") from None
-    if attributes.get("required") is not True:
-        schema["type"] = [schema["type"], "null"]
-        if "enum" in schema:
-            schema["enum"] = [*schema["enum"], None]
     _add_default(schema, attributes, path)
     return schema
 
@@ -226,11 +222,11 @@ def _contains(schema: dict[str, Any], value: Any, path: str) -> None:
 
 
 def _elements(schema: dict[str, Any], value: Any, path: str) -> None:
-    schema["items"] = _field({"required": True, **value}, below(path, "elements"))
+    schema["items"] = _field(value, below(path, "elements"))
 
 
 def _keys(schema: dict[str, Any], value: Any, path: str) -> None:
-    keys = _field({"required": True, **value}, below(path, "keys"))
+    keys = _field(value, below(path, "keys"))
     if keys["type"] != "string":
         raise ValueError("keys of a map are texts")
     if len(keys) > 1:
@@ -238,7 +234,7 @@ def _keys(schema: dict[str, Any], value: Any, path: str) -> None:
 
 
 def _values(schema: dict[str, Any], value: Any, path: str) -> None:
-    schema["additionalProperties"] = _field({"required": True, **value}, below(path, "values"))
+    schema["additionalProperties"] = _field(value, below(path, "values"))
 
 
 _WRITERS: dict[str, Writer] = {
@@ -269,12 +265,3 @@ _WRITERS: dict[str, Writer] = {
     "uuid": _uuid,
     "values": _values,
 }
-
-
-def without_nulls(value: Any) -> Any:
-    """A configuration in which fields without a value are not there, as Kong gives it to plugins."""
-    if isinstance(value, dict):
-        return {name: without_nulls(item) for name, item in cast("dict[str, Any]", value).items() if item is not None}
-    if isinstance(value, list):
-        return [without_nulls(item) for item in cast("list[Any]", value)]
-    return value

@@ -311,7 +311,8 @@ class _ClientLocal:
         """Sets the consumer groups of the request. The plugins that follow are chosen for them.
 
         Args:
-            groups: at most 100, each with its id; an empty list clears the groups
+            groups: at most 100, each with its id; an empty list clears the groups; the host refuses more than
+                1000 in all
             mode: write (instead of the groups that are set) or append (behind them)
 
         Raises:
@@ -751,6 +752,9 @@ class _LogLocal:
 
     def set_serialize_value(self, key: str, value: Any, mode: str = "set") -> None:
         r"""Changes the entry that log.serialize answers and log plugins send.
+
+        Floats that are no numbers are text in it. The host keeps at most 4096 values and 4 MiB for one
+        request; one that is set again takes the place of the earlier one.
 
         Args:
             key: path in the entry: dots descend, \. is a dot
@@ -2383,14 +2387,14 @@ class Vault(_VaultLocal):
         """Reads the secrets behind the fields of a map again.
 
         Args:
-            options: has under $refs a map from a field's name to a reference
+            options: has under $refs a map from a field's name to a reference, at most 256 of them
 
         Returns:
             A copy in which the fields that $refs names hold fresh secrets, or the old value when there is
             none.
 
         Raises:
-            ArgError: $refs is no map of texts, or another value has no wire form
+            ArgError: $refs is no map of texts, or has too many, or another value has no wire form
             HostError: the host cannot answer
 
         Class ask, one round trip to the host. Phases: all.
@@ -2424,14 +2428,14 @@ class AsyncVault(_VaultLocal):
         """Reads the secrets behind the fields of a map again.
 
         Args:
-            options: has under $refs a map from a field's name to a reference
+            options: has under $refs a map from a field's name to a reference, at most 256 of them
 
         Returns:
             A copy in which the fields that $refs names hold fresh secrets, or the old value when there is
             none.
 
         Raises:
-            ArgError: $refs is no map of texts, or another value has no wire form
+            ArgError: $refs is no map of texts, or has too many, or another value has no wire form
             HostError: the host cannot answer
 
         Class ask, one round trip to the host. Phases: all.

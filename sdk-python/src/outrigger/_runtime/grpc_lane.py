@@ -19,17 +19,16 @@ from .wire import (
     CHUNK_SIZE,
     MAX_FRAME,
     NIL,
-    TOO_LARGE,
     VERSION,
     Answer,
     BadFrame,
     Ended,
     Gathered,
     HostHello,
-    Outcome,
     WireCall,
     check_size,
     log_bytes,
+    unsendable,
 )
 
 _raw = msgspec.msgpack.Encoder().encode
@@ -71,27 +70,11 @@ class GrpcCarrier:
             self._out.put(message)
 
     def outcome(self, call_id: int, outcome: Ended) -> list[pb.DispatchResponse]:
-        """Messages of an outcome: chunks of its large bytes, then itself."""
-        chunks: list[pb.DispatchResponse] = []
-        message = pb.Outcome()
-        if outcome.error is not None:
-            code, text, detail = outcome.error
-            message.failed = True
-            message.error.CopyFrom(pb.Error(code=code, message=_utf8(text), detail=_utf8(detail)))
-        else:
-            try:
-                check_size(outcome.operations)
-            except OverflowError as err:
-                return self.outcome(call_id, Outcome(error=(TOO_LARGE, f"the outcome cannot be sent: {err}", "")))
-            for operation in outcome.operations:
-                _operation(message.operations.add(), operation, call_id, chunks)
-            if outcome.body is not None:
-                message.body.CopyFrom(_blob(outcome.body, call_id, chunks))
-        if message.ByteSize() > MAX_FRAME:
-            return self.outcome(
-                call_id, Outcome(error=(TOO_LARGE, f"outcome has {message.ByteSize()} bytes; expected at most {MAX_FRAME}", ""))
-            )
-        return [*chunks, pb.DispatchResponse(call_id=call_id, outcome=message)]
+        """Messages of an outcome; one that cannot be sent becomes a failed one."""
+        try:
+            return _outcome(call_id, outcome)
+        except Exception as err:
+            return _outcome(call_id, unsendable(err))
 
     def log(self, call_id: int, level: int, message: str) -> pb.DispatchResponse:
         """Message of a log line."""
@@ -108,6 +91,25 @@ class GrpcCarrier:
     def close(self) -> None:
         """Ends the lane."""
         self._out.put(None)
+
+
+def _outcome(call_id: int, outcome: Ended) -> list[pb.DispatchResponse]:
+    """Messages of an outcome: chunks of its large bytes, then itself. OverflowError when it is too large."""
+    chunks: list[pb.DispatchResponse] = []
+    message = pb.Outcome()
+    if outcome.error is not None:
+        code, text, detail = outcome.error
+        message.failed = True
+        message.error.CopyFrom(pb.Error(code=code, message=_utf8(text), detail=_utf8(detail)))
+    else:
+        check_size(outcome.operations)
+        for operation in outcome.operations:
+            _operation(message.operations.add(), operation, call_id, chunks)
+        if outcome.body is not None:
+            message.body.CopyFrom(_blob(outcome.body, call_id, chunks))
+    if message.ByteSize() > MAX_FRAME:
+        raise OverflowError(f"outcome has {message.ByteSize()} bytes; expected at most {MAX_FRAME}")
+    return [*chunks, pb.DispatchResponse(call_id=call_id, outcome=message)]
 
 
 def _utf8(text: str) -> str:

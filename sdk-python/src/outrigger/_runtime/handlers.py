@@ -37,7 +37,7 @@ def run(call: Call, step: Step) -> Ended | None:
         if not call.seal(ENDED):
             return None
         if call.spans is not None:
-            call.finish_spans()
+            return _with_spans(call, None)
         return call if call.operations else DONE
     return _finished(call, step, result)
 
@@ -57,7 +57,7 @@ async def run_async(call: Call, step: Step) -> Ended | None:
         if not call.seal(ENDED):
             return None
         if call.spans is not None:
-            call.finish_spans()
+            return _with_spans(call, None)
         return call if call.operations else DONE
     return _finished(call, step, result)
 
@@ -77,7 +77,15 @@ def _ended(call: Call, body: bytes | None) -> Outcome | None:
     """The outcome of a handler that returned something; None when the call was sealed before."""
     if not call.seal(ENDED):
         return None
-    call.finish_spans()
+    return _with_spans(call, body)
+
+
+def _with_spans(call: Call, body: bytes | None) -> Outcome:
+    """The outcome of a handler that has just been sealed. Objects of the plugin among the attributes of spans may raise."""
+    try:
+        call.finish_spans()
+    except Exception as err:
+        return failure(err)
     return Outcome(operations=call.operations.copy(), body=body)
 
 

@@ -99,7 +99,10 @@ def sorted_json(value: Any) -> bytes:
         BadArgument: it has no JSON form, or is nested too deep.
     """
     pieces: list[str] = []
-    _write(pieces, value, 0)
+    try:
+        _write(pieces, value, 0)
+    except RecursionError:
+        raise BadArgument("value is nested too deep") from None
     return _not_text.sub("\ufffd", "".join(pieces)).encode()
 
 
@@ -112,33 +115,25 @@ def _write(out: list[str], value: Any, depth: int) -> None:
         out.append(encode_basestring(value))
     elif isinstance(value, (int, float)):
         out.append(number_text(value))
-    elif isinstance(value, (list, tuple, Mapping)):
-        if depth == MAX_DEPTH:
-            raise BadArgument(f"value is nested more than {MAX_DEPTH} deep")
-        if isinstance(value, Mapping):
-            _write_object(out, cast("Mapping[Any, Any]", value), depth)
-        else:
-            _write_list(out, cast("Sequence[Any]", value), depth)
-    else:
+    elif not isinstance(value, (dict, list, tuple, Mapping)):
         raise BadArgument(f"value holds a {type(value).__name__}, which has no JSON form")
-
-
-def _write_object(out: list[str], entries: Mapping[Any, Any], depth: int) -> None:
-    opening = "{"
-    for key in _sorted_keys(entries):
-        out.append(f"{opening}{encode_basestring(key)}:")
-        _write(out, entries[key], depth + 1)
-        opening = ","
-    out.append("{}" if opening == "{" else "}")
-
-
-def _write_list(out: list[str], items: Sequence[Any], depth: int) -> None:
-    opening = "["
-    for item in items:
-        out.append(opening)
-        _write(out, item, depth + 1)
-        opening = ","
-    out.append("[]" if opening == "[" else "]")
+    elif depth == MAX_DEPTH:
+        raise BadArgument(f"value is nested more than {MAX_DEPTH} deep")
+    elif isinstance(value, (list, tuple)):
+        opening = "["
+        for item in cast("Sequence[Any]", value):
+            out.append(opening)
+            _write(out, item, depth + 1)
+            opening = ","
+        out.append("[]" if opening == "[" else "]")
+    else:
+        entries = cast("Mapping[Any, Any]", value)
+        opening = "{"
+        for key in _sorted_keys(entries):
+            out.append(f"{opening}{encode_basestring(key)}:")
+            _write(out, entries[key], depth + 1)
+            opening = ","
+        out.append("{}" if opening == "{" else "}")
 
 
 def _sorted_keys(entries: Mapping[Any, Any]) -> list[str]:

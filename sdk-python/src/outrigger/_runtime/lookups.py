@@ -34,7 +34,10 @@ class Lookups(Asks):
         return None if value is None else text_of(value)
 
     def _answered_fields(self, function: str, answer: Answer) -> dict[str, Any]:
-        return cast("dict[str, Any]", self._answered_map(function, answer) or {})
+        fields = self._answered_map(function, answer)
+        if fields is None:
+            raise HostError("answer is null; expected a map", function=function)
+        return cast("dict[str, Any]", fields)
 
     # client
 
@@ -167,11 +170,17 @@ class Lookups(Asks):
 
     def vault_get(self, text: str) -> str:
         args = self._secret_args(text)
-        return self._answered_text("vault.get", self.port.ask(self, 13, args)) or ""
+        return self._secret(self.port.ask(self, 13, args))
 
     async def vault_get_async(self, text: str) -> str:
         args = self._secret_args(text)
-        return self._answered_text("vault.get", await self.port.ask_async(self, 13, args)) or ""
+        return self._secret(await self.port.ask_async(self, 13, args))
+
+    def _secret(self, answer: Answer) -> str:
+        secret = self._answered_text("vault.get", answer)
+        if secret is None:
+            raise HostError("answer is null; expected text", function="vault.get")
+        return secret
 
     def _update_args(self, options: Mapping[str, Any]) -> list[Any]:
         function = "vault.update"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from typing import Any, NoReturn, cast
 
 from .._gen.functions import FUNCTIONS
 from .._values import ExitBody, HeaderMap, HeaderValue, header_key
+from .jsontext import sorted_json
 from .request_writes import RequestWrites
 from .spans import span_operations
 from .state import Exit
@@ -22,9 +21,6 @@ _plain_response_names: set[str] = set()
 """Names that response.set_header has checked and that are sent as they are: plugins mostly use constants."""
 
 _MAX_PLAIN_NAMES = 4096
-
-_not_text = re.compile("[\ud800-\udfff]")
-"""What stands for bytes that are not UTF-8, which JSON has no place for."""
 
 _RESPONSE_WRITE = FUNCTIONS["response.set_header"].phases
 _RESPONSE_SET_BODY = FUNCTIONS["response.set_raw_body"].phases
@@ -146,9 +142,9 @@ class ResponseWrites(RequestWrites):
         return cleared, flat
 
     def _exit(self, function: str, cleared: list[list[Any]], last: list[Any]) -> NoReturn:
+        spans = span_operations(self.spans) if self.spans else ()  # before the seal: objects of the plugin in them may raise
         if not self.seal("an exit"):
             self.refuse(function)
-        spans = span_operations(self.spans) if self.spans else ()
         self.port.deliver(self, Outcome(operations=[*self.operations, *cleared, *spans, last]))
         raise Exit
 
@@ -168,10 +164,4 @@ def _exit_body(body: Any) -> tuple[bytes | None, bool]:
         return bytes(cast("bytes", body)), False
     if not isinstance(body, (Mapping, list, tuple)):
         raise BadArgument(f"body is a {type(body).__name__}; expected None, str, bytes, or a mapping or list that is sent as JSON")
-    if isinstance(body, Mapping) and not isinstance(body, dict):
-        body = dict(cast("Mapping[Any, Any]", body))
-    try:
-        text = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError, RecursionError) as err:
-        raise BadArgument(f"body has no JSON form: {err}") from None
-    return _not_text.sub("\ufffd", text).encode(), True
+    return sorted_json(cast("Any", body)), True

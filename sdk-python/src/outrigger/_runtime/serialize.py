@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, cast
+
+from .text import log_text
 
 _SET_SERIALIZE_VALUE = 60
 
@@ -43,9 +46,9 @@ def _set(entry: dict[str, Any], key: str, value: Any, mode: str) -> None:
 
 
 def _textual(value: Any) -> Any:
-    """Bytes as text, since the entry is JSON."""
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "surrogateescape")
+    """Bytes, and floats that are no numbers, as text, since the entry is JSON."""
+    if isinstance(value, bytes) or (isinstance(value, float) and not math.isfinite(value)):
+        return log_text((value,))
     if isinstance(value, list):
         return [_textual(item) for item in cast("list[Any]", value)]
     if isinstance(value, dict):

@@ -11,20 +11,18 @@ import sys
 from .. import _version
 from .lane import HostLeft, LaneState
 from .wire import (
-    BAD_DATA,
     BAD_FRAME,
     MAGIC,
-    TOO_LARGE,
     VERSION,
     BadFrame,
     Ended,
     Framer,
-    Outcome,
     encode_ask,
     encode_goaway,
     encode_hello,
     encode_log,
     encode_outcome,
+    unsendable,
 )
 from .writer import Writer
 
@@ -75,9 +73,8 @@ def outcome_frames(call_id: int, outcome: Ended) -> list[bytes]:
     """Frames of an outcome; one that cannot be sent becomes a failed one."""
     try:
         return encode_outcome(call_id, outcome)
-    except (OverflowError, TypeError, ValueError) as err:
-        code = TOO_LARGE if isinstance(err, OverflowError) else BAD_DATA
-        return encode_outcome(call_id, Outcome(error=(code, f"the outcome cannot be sent: {err}", "")))
+    except Exception as err:
+        return encode_outcome(call_id, unsendable(err))
 
 
 class MsgpackMessages:

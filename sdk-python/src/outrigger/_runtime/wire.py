@@ -311,13 +311,18 @@ _DONE = _encode([0, None, [], None])
 
 MAX_OPERATIONS = 8192
 MAX_ELEMENTS = 1 << 17
+MAX_CONTENT = MAX_FRAME - (1 << 20)
+"""Most bytes in the operations of an outcome, beside bodies, so that it fits into a frame."""
+
+_BODY_AT = {7: 1, 24: 1, 25: 2}
+"""Where operations hold a body."""
 
 
 def check_size(operations: Sequence[list[Any]]) -> None:
     """Refuses what a host would close the lane for.
 
     Raises:
-        OverflowError: there are more operations, or lists in them, than an outcome may have.
+        OverflowError: there are more operations, lists in them, or bytes beside bodies than an outcome may have.
     """
     if len(operations) > MAX_OPERATIONS:
         raise OverflowError(f"the handler made {len(operations)} operations; expected at most {MAX_OPERATIONS}")
@@ -327,10 +332,24 @@ def check_size(operations: Sequence[list[Any]]) -> None:
     )
     if elements > MAX_ELEMENTS:
         raise OverflowError(f"the operations have about {elements} elements; expected at most {MAX_ELEMENTS}")
+    content = sum(map(_content_size, operations))
+    if content > MAX_CONTENT:
+        raise OverflowError(f"the operations have {content} bytes beside bodies; expected at most {MAX_CONTENT}")
 
 
-_BODY_AT = {7: 1, 24: 1, 25: 2}
-"""Where operations hold a body."""
+def _content_size(operation: list[Any]) -> int:
+    """Bytes of the texts and values of an operation, beside its body."""
+    code, *parts = operation
+    if code >= 40:
+        return sum(len(encode_value(part)) for part in parts)
+    body = _BODY_AT.get(code, 0) - 1
+    size = 0
+    for at, part in enumerate(parts):
+        if isinstance(part, list):
+            size += sum(map(len, cast("list[str | bytes]", part)))
+        elif isinstance(part, (str, bytes)) and at != body:
+            size += len(part)
+    return size
 
 
 def encode_outcome(call_id: int, outcome: Ended) -> list[bytes]:
@@ -365,6 +384,12 @@ def encode_outcome(call_id: int, outcome: Ended) -> list[bytes]:
         raise OverflowError(f"outcome has {len(body)} bytes; expected at most {MAX_FRAME}")
     chunks.append(frame(OUTCOME, call_id, body))
     return chunks
+
+
+def unsendable(err: Exception) -> Outcome:
+    """The failed outcome in place of one that could not be encoded: without it, the host would wait until the deadline."""
+    code = TOO_LARGE if isinstance(err, OverflowError) else BAD_DATA
+    return Outcome(error=(code, f"the outcome cannot be sent: {err}", ""))
 
 
 def _chunked(value: bytes, chunks: list[bytes], call_id: int) -> msgspec.msgpack.Ext:

@@ -11,9 +11,10 @@ from .._runtime.call import Call
 from .._runtime.handlers import run, run_async
 from .._runtime.node import Entity, Node
 from .._runtime.plugins import Instance, PluginSpec
+from .._runtime.stream import outcome_frames
 from .._runtime.text import HeaderLines
 from .._runtime.values import decode_value, encode_value
-from .._runtime.wire import NIL, PHASES, Answer, BadFrame, Ended, HostHello, decode_call, encode_outcome
+from .._runtime.wire import NIL, PHASES, Answer, BadFrame, Ended, HostHello, check_size, decode_call, unsendable
 from .._values import Captures, Consumer, ConsumerGroup, Credential, Route, Service, consumer_document, entity_document
 from ..plugin import Plugin
 from .effects import apply, fail
@@ -275,9 +276,10 @@ class Gateway:
         outcome = asyncio.run(run_async(handler, step)) if step.is_async else run(handler, step)
         outcome = outcome or port.outcome
         assert outcome is not None
+        outcome = _bounded(outcome)
         if outcome.error is None:
             self._apply(exchange, instance, phase, outcome)
-        *chunks, last = encode_outcome(1, outcome)
+        *chunks, last = outcome_frames(1, outcome)
         lines = [LogLine(LEVELS[level], message, instance.spec.name, phase) for level, message in port.lines]
         return Replay(last[FRAME_HEADER:], [chunk[FRAME_HEADER:] for chunk in chunks], lines)
 
@@ -343,6 +345,7 @@ class Gateway:
         outcome = asyncio.run(run_async(call, step)) if step.is_async else run(call, step)
         exchange.logs += [LogLine(LEVELS[level], message, instance.spec.name, phase) for level, message in port.lines]
         outcome = outcome or port.outcome
+        outcome = outcome and _bounded(outcome)
         if outcome is None or outcome.error is None:
             return outcome
         failure = HandlerFailed(instance.spec.name, phase, *outcome.error)
@@ -398,6 +401,15 @@ class Gateway:
             spans=exchange.spans,
             failures=exchange.failures,
         )
+
+
+def _bounded(outcome: Ended) -> Ended:
+    """The outcome, or a failed one when it is larger than a gateway takes."""
+    try:
+        check_size(outcome.operations)
+    except OverflowError as err:
+        return unsendable(err)
+    return outcome
 
 
 def _slot_table(entities: Mapping[int, bytes]) -> list[Entity | None]:

@@ -38,7 +38,8 @@ class HandlerFailed(Exception):
         self.code = code
         self.message = message
         self.detail = detail
-        super().__init__(f"{plugin} failed in {phase}: {code}: {message}\n{detail}")
+        said = message if message.startswith(f"{code}: ") else f"{code}: {message}"  # that of a PDK error names its code
+        super().__init__(f"{plugin} failed in {phase}: {said}\n{detail}")
 
 
 @dataclass(slots=True)

@@ -1,0 +1,15 @@
+package main
+
+import (
+	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/plugins"
+)
+
+// served are the native plugins under other names, as no plugin server may take theirs.
+func served() []pdk.Plugin {
+	all := plugins.All()
+	for i := range all {
+		all[i].Name = "served-" + all[i].Name
+	}
+	return all
+}
