@@ -57,7 +57,7 @@ func ParsePlaces(name string, data []byte) (*entity.Set, *Places, error) {
 	set := d.set()
 	set.Hash = emptyHash
 	set.Blank = root.kind == kindNull
-	if len(set.Services)+len(set.Routes)+len(set.Consumers)+len(set.ConsumerGroups)+len(set.KeyAuths)+len(set.BasicAuths)+len(set.ACLs)+len(set.Upstreams)+len(set.Plugins) > 0 {
+	if len(set.Services)+len(set.Routes)+len(set.Consumers)+len(set.ConsumerGroups)+len(set.KeyAuths)+len(set.BasicAuths)+len(set.ACLs)+len(set.Upstreams)+len(set.Plugins)+len(set.Partials)+len(set.ClonedPlugins) > 0 {
 		sum := md5.Sum(data)
 		set.Hash = hex.EncodeToString(sum[:])
 	}

@@ -25,6 +25,8 @@ type document struct {
 	targets     []*targetRecord
 	plugins     []*pluginRecord
 	memberships []membership
+	partials    []*record[entity.Partial]
+	clones      []*entity.ClonedPlugin
 }
 
 // record is an entity with its place in the document.
@@ -53,6 +55,7 @@ type targetRecord struct {
 type pluginRecord struct {
 	record[entity.Plugin]
 	service, route, consumer, group *reference
+	partials                        []partialUse
 }
 
 // membership puts a consumer into a group; each side is known or a reference.
@@ -70,7 +73,7 @@ var kongCollections = []string{
 	"acme_storage", "asymmetric_keys", "ca_certificates", "certificates", "clustering_data_planes",
 	"degraphql_routes", "consumer_group_plugins", "custom_plugins", "filter_chains", "files", "graphql_ratelimiting_advanced_cost_decoration",
 	"hmacauth_credentials", "jwt_secrets", "key_sets", "keys", "keyauth_enc_credentials", "licenses", "mtls_auth_credentials",
-	"oauth2_credentials", "oauth2_tokens", "parameters", "partials", "plugins_partials", "rbac_endpoint_permissions", "rbac_roles",
+	"oauth2_credentials", "oauth2_tokens", "parameters", "plugins_partials", "rbac_endpoint_permissions", "rbac_roles",
 	"rbac_users", "sessions", "snis", "tags", "vaults", "workspaces",
 }
 
@@ -104,6 +107,8 @@ func (d *document) read(root *node) {
 	o.list("acls", func(n *node, at *path) { d.acl(n, at, nil) })
 	o.list("upstreams", d.upstream)
 	o.list("targets", func(n *node, at *path) { d.target(n, at, nil) })
+	o.list("partials", d.partial)
+	o.list("cloned_plugins", d.clonedPlugin)
 	o.list("plugins", func(n *node, at *path) { d.plugin(n, at, parents{}) })
 	for _, p := range root.pairs {
 		if slices.Contains(kongCollections, p.key) {
@@ -111,7 +116,7 @@ func (d *document) read(root *node) {
 			if len(p.value.items)+len(p.value.pairs) > 0 {
 				d.fail(o.at.key(p.key), p.at, Error{
 					Code: CodeUnsupported, Found: quote(p.key) + ", which is an entity of Kong that is not supported yet",
-					Expected: "services, routes, consumers, consumer_groups, keyauth_credentials, basicauth_credentials, acls, upstreams, targets and plugins", Fix: "remove it",
+					Expected: "services, routes, consumers, consumer_groups, keyauth_credentials, basicauth_credentials, acls, upstreams, targets, partials, cloned_plugins and plugins", Fix: "remove it",
 				})
 			}
 		}
@@ -219,5 +224,9 @@ func (d *document) set() *entity.Set {
 	for _, r := range d.plugins {
 		s.Plugins = append(s.Plugins, r.e)
 	}
+	for _, r := range d.partials {
+		s.Partials = append(s.Partials, r.e)
+	}
+	s.ClonedPlugins = d.clones
 	return s
 }

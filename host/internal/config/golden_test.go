@@ -166,6 +166,25 @@ func dump(t *testing.T, set *entity.Set) string {
 			FailMode                            string
 			FailStatus                          int
 		}{p.ID, p.Name, p.InstanceName, p.Scope(), p.Path, p.Config, p.Protocols, p.Tags, p.Enabled, p.Timeout, p.FailMode, p.FailStatus})
+		if !p.Ordering.Empty() || p.Disables() || p.Inherit || p.Stack || p.Priority != nil || p.Condition != "" || len(p.Partials) > 0 {
+			line("  placement", struct {
+				Ordering       entity.Ordering
+				Mode           string
+				Inherit, Stack bool
+				Priority       *int
+				Condition      string
+				OnFalse        string
+				Partials       int
+			}{p.Ordering, p.Mode, p.Inherit, p.Stack, p.Priority, p.Condition, p.OnFalse, len(p.Partials)})
+		}
+	}
+	for _, p := range set.Partials {
+		line("partial", p)
+	}
+	for _, c := range set.ClonedPlugins {
+		flat := *c
+		flat.FieldAt = nil
+		line("clone", flat)
 	}
 	line("hash", set.Hash)
 	return b.String()

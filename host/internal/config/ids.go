@@ -131,7 +131,13 @@ func (x *ids) acl(a *entity.ACL) {
 	}
 }
 
-// plugin uses Kong's seed, with ids in the place of names; the group is only there when it is set.
+func (x *ids) partial(p *entity.Partial) {
+	if p.ID == "" {
+		p.ID = x.repeated("partials", p.Name)
+	}
+}
+
+// plugin uses Kong's seed, with ids in the place of names; the group is only there when it is set, the instance when it is stacked.
 func (x *ids) plugin(p *entity.Plugin) {
 	if p.ID != "" {
 		return
@@ -140,6 +146,9 @@ func (x *ids) plugin(p *entity.Plugin) {
 	seed := "plugins:*:" + p.Name + ":" + strings.Join(scope[:3], ":")
 	if scope[3] != "" {
 		seed += ":" + scope[3]
+	}
+	if p.Stack {
+		seed += "#" + p.InstanceName
 	}
 	p.ID = x.derive("plugins", seed)
 }

@@ -57,7 +57,8 @@ func (d *document) plugin(n *node, at *path, in parents) {
 	p.FailMode = o.choice("fail_mode", "", "open", "closed")
 	p.FailStatus = o.integer("fail_status", 0, 400, 599)
 	p.AllowFailOpen = o.boolean("allow_fail_open", false)
-	o.unsupported("ordering", "condition", "on_false", "partials", "_config", "mode", "inherit", "stack", "priority")
+	d.placement(o, r)
+	o.unsupported("_config")
 	o.done()
 }
 
@@ -77,21 +78,27 @@ func pluginProtocol(s string) *problem {
 
 // pluginConfig takes config as it is.
 func (d *document) pluginConfig(o *object, p *entity.Plugin) {
-	p.Config = map[string]any{}
 	file, record := d.file, o.n
 	p.FieldAt = func(name string) entity.Pos { return placeOf(file, record, []string{name}, false) }
 	v := o.has("config")
-	switch {
-	case v == nil:
+	if v != nil && v.kind != kindMapping && !(v.kind == kindList && len(v.items) == 0) {
+		d.fail(o.at.key("config"), v, Error{Code: CodeWrongType, Found: v.kind.String(), Expected: "a mapping, the configuration of the plugin"})
+	}
+	d.setConfig(p, v)
+}
+
+// setConfig takes the configuration of a record with its places; nil is none.
+func (d *document) setConfig(p *entity.Plugin, v *node) {
+	p.Config = map[string]any{}
+	if v == nil {
 		p.At = func([]string) entity.Pos { return p.Pos }
 		p.KeyAt = p.At
 		return
-	case v.kind == kindMapping:
-		p.Config = v.value().(map[string]any)
-	case v.kind == kindList && len(v.items) == 0:
-	default:
-		d.fail(o.at.key("config"), v, Error{Code: CodeWrongType, Found: v.kind.String(), Expected: "a mapping, the configuration of the plugin"})
 	}
+	if v.kind == kindMapping {
+		p.Config = v.value().(map[string]any)
+	}
+	file := d.file
 	p.At = func(at []string) entity.Pos { return placeOf(file, v, at, false) }
 	p.KeyAt = func(at []string) entity.Pos { return placeOf(file, v, at, true) }
 }

@@ -189,6 +189,7 @@ func (d *document) resolve() {
 	d.resolveBasics(consumers, ids)
 	d.resolveACLs(consumers, ids)
 	d.resolvePlugins(services, routes, consumers, groups, ids)
+	d.resolvePartials(ids)
 }
 
 // resolveMemberships fills the groups of consumers, in the order in which levels try them: larger priority first, then by name,
@@ -274,9 +275,9 @@ func (d *document) resolvePlugins(
 				Code: CodeConflict, Found: "a plugin with both consumer and consumer_group", Expected: "one of them", Fix: "make two records",
 			})
 		}
-		s := scope{p.Name, p.Service, p.Route, p.Consumer, p.ConsumerGroup}
+		s := scope{p.LookupName(), p.Service, p.Route, p.Consumer, p.ConsumerGroup}
 		if first := scopes[s]; first != nil && p.Name != "" {
-			d.notUnique(r.at, r.n, "plugin "+quote(p.Name)+" for the scope "+quote(p.Scope()), "one record of a plugin in a scope", first.n)
+			d.notUnique(r.at, r.n, "plugin "+quote(p.LookupName())+" for the scope "+quote(p.Scope()), "one record of a plugin in a scope", first.n)
 			continue
 		}
 		scopes[s] = r
@@ -284,7 +285,12 @@ func (d *document) resolvePlugins(
 			continue
 		}
 		ids.plugin(p)
-		records.add(&r.record, p.ID, unique, "instance_name")
+		// Stacked records of one plugin share the name of their instance: they are its scopes.
+		if first := unique["instance_name"][p.InstanceName]; first != nil && p.Stack && first.e.LookupName() == p.LookupName() {
+			records.add(&r.record, p.ID, unique)
+		} else {
+			records.add(&r.record, p.ID, unique, "instance_name")
+		}
 		d.pluginProtocols(r, byService)
 	}
 }

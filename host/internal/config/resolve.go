@@ -18,6 +18,9 @@ func ResolvePlugins(set *entity.Set, manifests []entity.Manifest, vault Vault) e
 	for i := range manifests {
 		r.load(&manifests[i])
 	}
+	for _, c := range set.ClonedPlugins {
+		r.clone(c)
+	}
 	for _, p := range set.Plugins {
 		r.record(p)
 	}
@@ -52,6 +55,9 @@ func (r *resolver) load(m *entity.Manifest) {
 		return
 	}
 	if first := r.plugins[m.Name]; first != nil {
+		if m.Ref != "" {
+			return // said where the clone is written
+		}
 		fail(fmt.Sprintf("the name %q again", m.Name), "a name that no other plugin has: it is that of a plugin of "+originOf(first.Manifest)+" too")
 		return
 	}
@@ -85,6 +91,34 @@ func originOf(m *entity.Manifest) string {
 	return m.Origin()
 }
 
+// clone checks that a clone has a plugin, and a name of its own. A plugin that has its name without being the clone may stand in for one that is
+// not known yet.
+func (r *resolver) clone(c *entity.ClonedPlugin) {
+	fail := func(field string, e Error) {
+		pos := c.Pos
+		if c.FieldAt != nil {
+			pos = c.FieldAt(field)
+		}
+		e.File, e.Line, e.Col, e.Path = pos.File, pos.Line, pos.Col, c.Path+"."+field
+		r.errs = append(r.errs, &e)
+	}
+	ref := r.plugins[c.Ref]
+	if ref == nil {
+		var names []string
+		for _, m := range r.all {
+			names = append(names, m.Name)
+		}
+		fail("ref", Error{Code: CodeUnknownPlugin, Found: quote(c.Ref), Expected: "a plugin that is loaded", Nearest: nearest(c.Ref, names)})
+		return
+	}
+	if taken := r.plugins[c.Name]; taken != nil && taken.Ref != c.Ref {
+		fail("name", Error{Code: CodeNotUnique, Found: quote(c.Name) + ", the name of a plugin of " + originOf(taken.Manifest), Expected: "a name that no plugin has"})
+	}
+	if ref.Ref != "" {
+		fail("ref", Error{Code: CodeConflict, Found: quote(c.Ref) + ", which is a clone itself", Expected: "a plugin with code of its own", Fix: "write " + quote(ref.Ref)})
+	}
+}
+
 // record checks one plugin record.
 func (r *resolver) record(p *entity.Plugin) {
 	plugin := r.plugins[p.Name]
@@ -93,6 +127,9 @@ func (r *resolver) record(p *entity.Plugin) {
 		return
 	}
 	r.scope(p, plugin)
+	if p.Disables() {
+		return
+	}
 	r.failMode(p, plugin)
 	if plugin.schema != nil {
 		r.config(p, plugin)
@@ -142,7 +179,7 @@ var withoutConsumer = []string{
 }
 
 func (r *resolver) scope(p *entity.Plugin, plugin *loaded) {
-	if !plugin.Authenticates && !(plugin.Server == "" && slices.Contains(withoutConsumer, p.Name)) {
+	if !plugin.Authenticates && !(plugin.Server == "" && slices.Contains(withoutConsumer, plugin.Code())) {
 		return
 	}
 	why := "a record without it: the plugin runs before the consumer is known"

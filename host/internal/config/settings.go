@@ -28,6 +28,12 @@ type Settings struct {
 	ErrorDefaultType  string // media type
 	RouterFlavor      string
 
+	PluginOrderingAlgorithm string // legacy, priority_preserving
+	OrderingMode            string // pull, push; of legacy
+	StrictOrdering          bool
+	LatePlugins             string // "", run, skip, error
+	PluginProtocols         string // "", enforce
+
 	ClientMaxBodySize   int64 // bytes; 0: no limit
 	ClientHeaderTimeout time.Duration
 	ClientBodyTimeout   time.Duration

@@ -30,6 +30,12 @@ func (s *Settings) Map() map[string]any {
 		"error_default_type":  s.ErrorDefaultType,
 		"router_flavor":       s.RouterFlavor,
 
+		"plugin_ordering_algorithm": s.PluginOrderingAlgorithm,
+		"ordering_mode":             s.OrderingMode,
+		"strict_ordering":           s.StrictOrdering,
+		"late_plugins":              s.LatePlugins,
+		"plugin_protocols":          s.PluginProtocols,
+
 		"client_max_body_size":  s.ClientMaxBodySize,
 		"client_header_timeout": s.ClientHeaderTimeout.String(),
 		"client_body_timeout":   s.ClientBodyTimeout.String(),

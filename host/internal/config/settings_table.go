@@ -104,6 +104,17 @@ func settingTable() []setting {
 			[]string{"text/plain", "text/html", "application/json", "application/xml"}, func(s *Settings) *string { return &s.ErrorDefaultType }),
 		routerFlavor(),
 
+		wordSetting("plugin_ordering_algorithm", "legacy", "how rules of ordering change the order of plugins",
+			[]string{"legacy", "priority_preserving"}, func(s *Settings) *string { return &s.PluginOrderingAlgorithm }),
+		wordSetting("ordering_mode", "pull", "who moves under the algorithm legacy: pull what must run first forward, or push what must wait back",
+			[]string{"pull", "push"}, func(s *Settings) *string { return &s.OrderingMode }),
+		switchSetting("strict_ordering", "off", "refuse rules of ordering that name a plugin without an enabled record, instead of a warning",
+			func(s *Settings) *bool { return &s.StrictOrdering }),
+		wordSetting("late_plugins", "", "what becomes of a plugin that only runs for the consumer and whose place was before the plugin that authenticates: run next, skip it, answer 500 (error); empty: run it if only a rule put it there",
+			[]string{"run", "skip", "error"}, func(s *Settings) *string { return &s.LatePlugins }),
+		wordSetting("plugin_protocols", "", "enforce: records run only for requests of their protocols; empty: as in Kong, protocols are checked at load only",
+			[]string{"enforce"}, func(s *Settings) *string { return &s.PluginProtocols }),
+
 		sizeSetting("client_max_body_size", "0", "largest request body; 0: no limit", 0, math.MaxInt64,
 			func(s *Settings, n int64) { s.ClientMaxBodySize = n }),
 		timeSetting("client_header_timeout", "60s", "for the head of a request to arrive", time.Millisecond,

@@ -28,6 +28,7 @@ func TestSettingsDefaults(t *testing.T) {
 		ProxyListen: []string{"127.0.0.1:8000"}, LogLevel: "notice", LogFormat: "text", RealIPHeader: "X-Real-IP",
 		Headers: HeaderTokens{ServerTokens: true, LatencyTokens: true, RequestID: true}, UpstreamRequestID: true,
 		ErrorDefaultType: "text/plain", RouterFlavor: "traditional_compatible",
+		PluginOrderingAlgorithm: "legacy", OrderingMode: "pull",
 		ClientHeaderTimeout: time.Minute, ClientBodyTimeout: time.Minute, SendTimeout: time.Minute, KeepaliveTimeout: 75 * time.Second,
 		MaxHeaderSize: 32 << 10, MaxBody: 8 << 20, MaxShared: 64 << 10, LogQueueSize: 4096, PluginCacheSize: 64 << 20,
 		UpstreamKeepalivePoolSize: 512, UpstreamKeepaliveMaxRequests: 10000, UpstreamKeepaliveIdleTimeout: time.Minute,

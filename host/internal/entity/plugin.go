@@ -85,8 +85,8 @@ type ClonedPlugin struct {
 	Ref      string // the plugin whose code it is
 	Priority *int   // nil: that of Ref
 	Pos      Pos
-	Path     string // place in the document
-	FieldAt  func(name string) Pos
+	Path     string                // place in the document
+	FieldAt  func(name string) Pos `json:"-"`
 }
 
 // Partial is a part of a configuration that several records share.

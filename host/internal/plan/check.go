@@ -83,7 +83,7 @@ func (s *Set) cycles() error {
 			if tried[pl] || !s.index.mayCycle(pl) {
 				continue
 			}
-			tried[pl] = true
+			tried[pl] = r != nil // a route of the same place has consumers
 			if err := s.cycleAt(pl, s.nobody); err != nil {
 				err.Route = r
 				return err

@@ -30,6 +30,7 @@ func (s ref) run(req reference.Request) reference.Outcome { return s.w.Run(req) 
 
 var subjects = map[string]func(*reference.World) subject{
 	"reference": func(w *reference.World) subject { return ref{w} },
+	"plan":      func(w *reference.World) subject { return compile(w) },
 }
 
 // TestVectors holds the reference and package plan to what a person worked out from the specification.
