@@ -67,6 +67,9 @@ func named(name, id string) string {
 }
 
 func fieldPath(r *entity.Plugin, field string) string {
+	if field == "" {
+		return r.Path
+	}
 	return strings.Trim(r.Path+"."+field, ".")
 }
 
