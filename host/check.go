@@ -11,6 +11,8 @@ import (
 type Checked struct {
 	Services, Routes, Consumers, Plugins int
 	Servers                              int
+	// Warnings are what is allowed and most likely a mistake, one line each.
+	Warnings []string
 }
 
 // Check validates the whole configuration as Start would, without accepting requests: plugin servers are started in a private run
@@ -34,7 +36,11 @@ func (h *Host) Check(ctx context.Context) (found Checked, err error) {
 	if err := h.apply(ctx, set); err != nil {
 		return found, err
 	}
-	return count(set, len(h.settings.PluginServers)), nil
+	found = count(set, len(h.settings.PluginServers))
+	for _, w := range h.generations.Current().Plans.Warnings() {
+		found.Warnings = append(found.Warnings, w.String())
+	}
+	return found, nil
 }
 
 func count(set *entity.Set, servers int) Checked {

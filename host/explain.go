@@ -77,7 +77,7 @@ func (h *Host) examine(ctx context.Context, offline bool, look func(build buildF
 func (h *Host) examined(ctx context.Context, offline bool) (generation.Servers, error) {
 	if offline {
 		var err error
-		h.builder, err = generation.NewBuilder(h.opts.Plugins, nil)
+		h.builder, err = h.newBuilder()
 		return absent{h.settings.PluginServers}, err
 	}
 	if err := h.startServers(ctx); err != nil {

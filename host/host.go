@@ -135,6 +135,7 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	if err := h.apply(ctx, set); err != nil {
 		return err
 	}
+	h.warn(ctx)
 	h.startProxy()
 	if err := h.listen(); err != nil {
 		return err
@@ -177,6 +178,7 @@ func (h *Host) Reload(ctx context.Context) error {
 	}
 	h.logger.Log(ctx, telemetry.LevelNotice, "configuration is live", "generation", h.generations.Current().Number, "hash", set.Hash,
 		"services", len(set.Services), "routes", len(set.Routes), "consumers", len(set.Consumers), "plugins", len(set.Plugins))
+	h.warn(ctx)
 	return nil
 }
 
@@ -306,7 +308,7 @@ func (h *Host) startServers(ctx context.Context) error {
 	}
 	// The builder is there before the first server, which may log in the name of an instance at once.
 	var err error
-	if h.builder, err = generation.NewBuilder(h.opts.Plugins, nil); err != nil {
+	if h.builder, err = h.newBuilder(); err != nil {
 		return err
 	}
 	h.builder.OnCloseError(func(in *plan.Instance, err error) {

@@ -51,6 +51,8 @@ func run(args []string, out, errOut io.Writer) int {
 		return check(args, out, errOut)
 	case "explain":
 		return explainCommand(args, out, errOut)
+	case "lint":
+		return lint(args, out, errOut)
 	case "plugin":
 		return plugin(args, out, errOut)
 	case "version", "--version":
@@ -59,7 +61,7 @@ func run(args []string, out, errOut io.Writer) int {
 	case "help", "--help", "-h":
 		return help(args, out, errOut)
 	}
-	fmt.Fprintf(errOut, "outrigger: unknown command %q; expected run, dev, check, explain, plugin, version or help\n", command)
+	fmt.Fprintf(errOut, "outrigger: unknown command %q; expected run, dev, check, explain, lint, plugin, version or help\n", command)
 	return exitUsage
 }
 
@@ -198,6 +200,9 @@ func check(args []string, out, errOut io.Writer) int {
 	found, err := h.Check(ctx)
 	if err != nil {
 		return fail(errOut, err)
+	}
+	for _, w := range found.Warnings {
+		fmt.Fprintln(errOut, "warning: "+w)
 	}
 	fmt.Fprintf(out, "the configuration is valid: %d services, %d routes, %d consumers, %d plugins, %d plugin servers\n",
 		found.Services, found.Routes, found.Consumers, found.Plugins, found.Servers)

@@ -25,6 +25,9 @@ func TestCommands(t *testing.T) {
 	bad := write(t, "gateway.yaml", "_format_version: \"3.0\"\nservices: [{name: s, url: \"http://127.0.0.1:1\", routes: [{name: r, paths: [orders]}]}]\n")
 	badPlugin := write(t, "gateway.yaml", "_format_version: \"3.0\"\nplugins: [{name: key-auth, config: {key_names: 7}}]\n")
 	settings := write(t, "outrigger.yaml", "nonsense: 1\n")
+	tidy := write(t, "gateway.yaml", "_format_version: \"3.0\"\nservices: [{name: s, url: \"http://127.0.0.1:1\", routes: [{name: r, paths: [/]}]}]\n")
+	untidy := write(t, "gateway.yaml", "_format_version: \"3.0\"\nservices:\n- name: s\n  url: http://127.0.0.1:1\n  routes:\n  - name: r\n    paths: [/a, /a]\n")
+	wrong := write(t, "gateway.yaml", "_format_version: \"3.0\"\nplugins: [{name: key-auth, config: {anonymous: nobody}}]\n")
 	for _, c := range []struct {
 		args     []string
 		code     int
@@ -53,6 +56,19 @@ func TestCommands(t *testing.T) {
 		{[]string{"check", "--config", badPlugin}, exitFailed, "", "key_names"},
 		{[]string{"check", "--config", "/no/such/file"}, exitFailed, "", "/no/such/file"},
 		{[]string{"check", "--settings", settings}, exitFailed, "", "nonsense"},
+		{[]string{"help", "lint"}, exitOK, "outrigger lint", ""},
+		{[]string{"lint", "--help"}, exitOK, "--strict", ""},
+		{[]string{"lint", "--config", tidy}, exitOK, "no findings", ""},
+		{[]string{"lint", "--config", tidy, "--json", "--strict", "--offline"}, exitOK, `"findings": []`, ""},
+		{[]string{"lint", "--config", untidy}, exitOK, "7:17     warning  duplicate_path", ""},
+		{[]string{"lint", "--strict", "--config", untidy}, exitFindings, "0 errors, 1 warning", ""},
+		{[]string{"lint", "--json", "--config", wrong}, exitFindings, `"code": "missing_consumer"`, ""},
+		{[]string{"lint"}, exitOK, "no findings", ""},
+		{[]string{"lint", "--config", bad}, exitFailed, "", "gateway.yaml:2:"},
+		{[]string{"lint", "--config", badPlugin}, exitFailed, "", "key_names"},
+		{[]string{"lint", "--config", "/no/such/file"}, exitFailed, "", "/no/such/file"},
+		{[]string{"lint", "--fast"}, exitUsage, "", "unknown flag --fast"},
+		{[]string{"lint", "file"}, exitUsage, "", `found "file", expected a flag`},
 		{[]string{"run", "--config", bad}, exitFailed, "", "gateway.yaml:2:"},
 	} {
 		var out, errOut bytes.Buffer

@@ -145,3 +145,6 @@ func distance(a, b string) int {
 	}
 	return row[len(b)]
 }
+
+// Nearest is the name that looks most like the one found; "" when none is close.
+func Nearest(found string, names []string) string { return nearest(found, names) }

@@ -50,6 +50,8 @@ func (r *Report) Text(w io.Writer) error {
 	t.say("")
 	r.writeRoute(t)
 	r.writeConsumer(t)
+	t.say("")
+	t.say("order: by priority, rules by algorithm %s", strings.TrimSuffix(r.Plugins.Algorithm+", "+r.Plugins.Mode, ", "))
 	for i := range r.Plugins.Phases {
 		r.writePhase(t, &r.Plugins.Phases[i])
 	}
@@ -114,7 +116,7 @@ func (r *Report) writePhase(t *text, p *Phase) {
 	t.say("%s%s", p.Phase, order)
 	for i := range p.Steps {
 		st := &p.Steps[i]
-		t.row(fmt.Sprintf("  %d", i+1), nameOf(&st.RecordRef), st.priority(), st.Scope, st.Position, strings.Join(st.why(r.Plugins, i+1), "; "))
+		t.row(fmt.Sprintf("  %d", i+1), nameOf(&st.RecordRef), st.priority(), st.Scope, st.Position, strings.Join(st.why(r.Plugins), "; "))
 	}
 }
 
@@ -126,14 +128,12 @@ func (st *Step) priority() string {
 	return fmt.Sprint(st.Priority)
 }
 
-// why says what is special about a step at a place, from 1.
-func (st *Step) why(p *Plugins, at int) []string {
+// why says what is special about a step; a step of which nothing is said stands where its priority puts it.
+func (st *Step) why(p *Plugins) []string {
 	var words []string
 	if m := st.MovedBy; m != nil {
 		carrier, other := ends(m)
 		words = append(words, fmt.Sprintf("moved from place %d: %s %s %s (%s)", st.Static, carrier, m.Rule, other, m.Carrier.Position))
-	} else if st.Static != at {
-		words = append(words, fmt.Sprintf("place %d without the rules of others", st.Static))
 	}
 	if st.Other != 0 {
 		words = append(words, fmt.Sprintf("place %d under %s", st.Other, otherThan(p.Algorithm)))
@@ -213,7 +213,7 @@ func (r *Report) writeChoices(t *text) {
 		t.say("  %s %s", c.Name, outcome)
 		for k := range c.Candidates {
 			cand := &c.Candidates[k]
-			t.row("    "+cand.Scope, level(cand.Level), cand.Position, cmp.Or(states[cand.State], cand.State))
+			t.row("    "+cand.Scope, fmt.Sprintf("level %d", cand.Level), cand.Position, c.part(cand))
 		}
 		for k := range c.Candidates {
 			c.Candidates[k].details(t)
@@ -224,7 +224,15 @@ func (r *Report) writeChoices(t *text) {
 	}
 }
 
-func level(n int) string { return fmt.Sprintf("level %d", n) }
+// part is what a record does in the lookup.
+func (c *Choice) part(of *Candidate) string {
+	for i := range c.Candidates {
+		if of.State == plan.StateShadowed && slices.ContainsFunc(c.Candidates[i].InheritsFrom, func(r plan.RecordRef) bool { return r.ID == of.ID }) {
+			return "inherited from"
+		}
+	}
+	return cmp.Or(states[of.State], of.State)
+}
 
 // details writes what is not the same for all records.
 func (c *Candidate) details(t *text) {

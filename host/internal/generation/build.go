@@ -217,6 +217,17 @@ func (b *Builder) Build(ctx context.Context, set *entity.Set, catalog []entity.M
 // placeholderServer marks the manifests of plugins that no server has described yet.
 const placeholderServer = "?"
 
+// Unknown names the plugins of a catalog of which nothing but the name is known.
+func Unknown(catalog []entity.Manifest) map[string]bool {
+	unknown := map[string]bool{}
+	for _, m := range catalog {
+		if m.Server == placeholderServer {
+			unknown[m.Name] = true
+		}
+	}
+	return unknown
+}
+
 // placeholders stands in for unknown plugins while a server has not described itself: its routes answer 503, they are never open. When every
 // server is known, an unknown plugin is an error.
 func (b *Builder) placeholders(set *entity.Set, known []entity.Manifest) []entity.Manifest {

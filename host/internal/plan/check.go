@@ -67,7 +67,10 @@ func named(name, id string) string {
 }
 
 func fieldPath(r *entity.Plugin, field string) string {
-	return strings.TrimPrefix(r.Path+"."+field, ".")
+	if field == "" {
+		return r.Path
+	}
+	return strings.Trim(r.Path+"."+field, ".")
 }
 
 // cycles finds rules that contradict each other, for every route with nobody and with every consumer. The rules of all records that may run on

@@ -38,12 +38,14 @@ type gateway struct {
 
 type noServers struct{}
 
-func (noServers) Manifests() []entity.Manifest                                            { return nil }
-func (noServers) Pending() map[string]string                                              { return nil }
-func (noServers) Remote(string) plan.Remote                                               { return nil }
-func (noServers) Policy(string) generation.Policy                                         { return generation.DefaultPolicy() }
-func (noServers) Release(string, ...uint64)                                               {}
-func (noServers) Configure(context.Context, string, uint64, string, *entity.Plugin, []byte) error { return nil }
+func (noServers) Manifests() []entity.Manifest    { return nil }
+func (noServers) Pending() map[string]string      { return nil }
+func (noServers) Remote(string) plan.Remote       { return nil }
+func (noServers) Policy(string) generation.Policy { return generation.DefaultPolicy() }
+func (noServers) Release(string, ...uint64)       {}
+func (noServers) Configure(context.Context, string, uint64, string, *entity.Plugin, []byte) error {
+	return nil
+}
 
 type lockedBuffer struct {
 	mu sync.Mutex

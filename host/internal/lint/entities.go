@@ -1,0 +1,109 @@
+package lint
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/config"
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+)
+
+// services looks at services, and at the upstreams that they use.
+func (l *linter) services() {
+	routes := map[*entity.Service]int{}
+	for _, r := range l.Set.Routes {
+		if r.Service != nil {
+			routes[r.Service]++
+		}
+	}
+	var upstreams []string
+	for _, u := range l.Set.Upstreams {
+		upstreams = append(upstreams, u.Name)
+	}
+	for _, s := range l.Set.Services {
+		if !s.Enabled {
+			continue
+		}
+		name := label(s.Name, s.ID)
+		if routes[s] == 0 {
+			l.at(CodeServiceUnused, s, nil, fmt.Sprintf("service %s without routes", name), "")
+		}
+		switch {
+		case s.Upstream != nil:
+			if !slices.ContainsFunc(s.Upstream.Targets, func(t *entity.Target) bool { return t.Weight > 0 }) {
+				_, pos, _ := l.Places.Find(s.Upstream)
+				l.at(CodeUpstreamEmpty, s, []string{"host"}, fmt.Sprintf("service %s for upstream %q in line %d, which has no target with a weight", name, s.Upstream.Name, pos.Line), "")
+			}
+		case local(s.Host):
+			if near := config.Nearest(s.Host, upstreams); near != "" {
+				l.at(CodeMissingUpstream, s, []string{"host"}, fmt.Sprintf("service %s for host %q, while there is an upstream %q", name, s.Host, near), fmt.Sprintf("write %q", near))
+			}
+		}
+	}
+}
+
+// local reports whether a host is a single word, which is no domain.
+func local(host string) bool {
+	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err != nil && host != "localhost" && !strings.Contains(host, ".")
+}
+
+func label(name, id string) string {
+	if name != "" {
+		return fmt.Sprintf("%q", name)
+	}
+	return id
+}
+
+// consumers looks for those that nobody can be. When a plugin that is not ours authenticates, its credentials are not known.
+func (l *linter) consumers() {
+	kinds := map[string]bool{}
+	anonymous := map[string]bool{}
+	for _, p := range l.Set.Plugins {
+		if !active(p) {
+			continue
+		}
+		m := l.manifest(p)
+		if m == nil {
+			return
+		}
+		if !m.Authenticates {
+			continue
+		}
+		kind := native(m)
+		if m.Server != "" || kind != "key-auth" && kind != "basic-auth" {
+			return
+		}
+		kinds[kind] = true
+		if name, ok := p.Config["anonymous"].(string); ok {
+			anonymous[name] = true
+		}
+	}
+	if len(kinds) == 0 {
+		return
+	}
+	has := map[*entity.Consumer]bool{}
+	if kinds["key-auth"] {
+		for _, k := range l.Set.KeyAuths {
+			has[k.Consumer] = true
+		}
+	}
+	if kinds["basic-auth"] {
+		for _, k := range l.Set.BasicAuths {
+			has[k.Consumer] = true
+		}
+	}
+	var names []string
+	for _, kind := range []string{"basic-auth", "key-auth"} {
+		if kinds[kind] {
+			names = append(names, kind)
+		}
+	}
+	for _, c := range l.Set.Consumers {
+		if !has[c] && !anonymous[c.ID] && (c.Username == "" || !anonymous[c.Username]) {
+			l.at(CodeNoCredentials, c, nil, fmt.Sprintf("consumer %s without a credential for %s", label(c.Username, c.ID), strings.Join(names, " or ")), "")
+		}
+	}
+}
