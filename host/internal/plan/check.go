@@ -73,20 +73,23 @@ func fieldPath(r *entity.Plugin, field string) string {
 	return strings.Trim(r.Path+"."+field, ".")
 }
 
-// cycles finds rules that contradict each other, for every route with nobody and with every consumer. The rules of all records that may run on
-// a route are tried together first, which is quick; only where they go round are the plans tried one by one.
+// cycles finds rules that contradict each other, for every route with nobody and with every consumer. The rules of all records are tried
+// together first, then those of the records that may run on a route, which is quick; only where they go round are the plans tried one by one.
 func (s *Set) cycles() error {
-	if !s.index.ruled {
+	if !s.index.ruled || !s.index.mayCycle(func(*entity.Plugin) bool { return true }) {
 		return nil
 	}
 	tried := map[place]bool{}
 	for _, r := range append([]*entity.Route{nil}, s.all...) {
 		for _, secure := range []bool{false, true} {
 			pl := s.index.place(r, secure)
-			if tried[pl] || !s.index.mayCycle(pl) {
+			if tried[pl] {
 				continue
 			}
 			tried[pl] = r != nil // a route of the same place has consumers
+			if !s.index.mayCycle(pl.fits) {
+				continue
+			}
 			if err := s.cycleAt(pl, s.nobody); err != nil {
 				err.Route = r
 				return err
@@ -115,13 +118,13 @@ func (s *Set) cycleAt(pl place, c *class) *CycleError {
 	return found
 }
 
-// mayCycle reports whether the rules of all records that may run at a place go round, whoever the consumer is.
-func (x *index) mayCycle(pl place) bool {
+// mayCycle reports whether the rules of some records, taken together, go round.
+func (x *index) mayCycle(some func(*entity.Plugin) bool) bool {
 	here := map[*name]bool{}
 	var ruled []*record
 	for _, n := range x.names {
 		for _, r := range n.records {
-			if r.Disables() || !pl.fits(r.Plugin) {
+			if r.Disables() || !some(r.Plugin) {
 				continue
 			}
 			here[n] = true
@@ -137,12 +140,13 @@ func (x *index) mayCycle(pl place) bool {
 		then := map[*name][]*name{}
 		for _, r := range ruled {
 			for _, n := range x.names {
-				switch {
-				case !here[n] || n == r.name:
-				case slices.ContainsFunc(r.Ordering.Before[phase], n.called):
+				if !here[n] || n == r.name {
+					continue
+				}
+				if slices.ContainsFunc(r.Ordering.Before[phase], n.called) {
 					then[r.name] = append(then[r.name], n)
 				}
-				if here[n] && n != r.name && slices.ContainsFunc(r.Ordering.After[phase], n.called) {
+				if slices.ContainsFunc(r.Ordering.After[phase], n.called) {
 					then[n] = append(then[n], r.name)
 				}
 			}

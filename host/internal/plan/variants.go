@@ -227,6 +227,9 @@ func (p *Plan) turn(i int, c *class) *Plan {
 		}
 	}
 	next.steps = append(append(next.steps, late...), rest...)
+	if !next.late && slices.Equal(next.steps, p.steps) {
+		return p // the class means something elsewhere only
+	}
 	static := slices.Clone(next.steps)
 	slices.SortStableFunc(static, compareStatic)
 	p.set.report(next.fill(static))
