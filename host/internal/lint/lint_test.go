@@ -35,7 +35,6 @@ func (s server) Manifests() []entity.Manifest {
 	open := `{"type":"object"}`
 	return []entity.Manifest{
 		{Name: "login", Priority: 1300, Phases: []string{"access"}, Schema: []byte(open), Server: "py", Authenticates: true},
-		{Name: "acl", Priority: 950, Phases: []string{"access"}, Schema: []byte(open), Server: "py"},
 		{Name: "limiter", Priority: 910, Phases: []string{"access"}, Schema: []byte(open), Server: "py"},
 		{Name: "trace", Priority: 100_000, Phases: []string{"access", "log"}, Schema: []byte(open), Server: "py"},
 		{Name: "logger", Priority: 12, Phases: []string{"log"}, Schema: []byte(open), Server: "py"},
@@ -209,6 +208,28 @@ consumers: [{username: guest, keyauth_credentials: [{key: k}]}]
 `, server{})
 	if len(found) != 1 || found[0].Code != lint.CodeMissingConsumer || found[0].Line != 4 || !strings.Contains(found[0].Fix, "add the consumer") {
 		t.Errorf("found %+v", found)
+	}
+}
+
+// TestSameEveryTime lints a configuration in which several plugins could be named, and expects the same text each time.
+func TestSameEveryTime(t *testing.T) {
+	document := `
+_format_version: "3.0"
+services:
+- {name: a, url: http://h.test, routes: [{name: a, paths: [/a]}], plugins: [{name: login}]}
+- {name: b, url: http://h.test, routes: [{name: b, paths: [/b]}], plugins: [{name: key-auth}]}
+- {name: c, url: http://h.test, routes: [{name: c, paths: [/c]}], plugins: [{name: key-auth}, {name: login}]}
+consumers: [{username: ann, keyauth_credentials: [{key: k}]}]
+plugins: [{name: trace, consumer: ann}, {name: trace}]
+`
+	first := find(t, "gateway.yaml", document, server{})
+	if len(first) != 1 || first[0].Code != "consumer_never_known" {
+		t.Fatalf("found %+v", first)
+	}
+	for range 20 {
+		if again := find(t, "gateway.yaml", document, server{}); !slices.Equal(again, first) {
+			t.Fatalf("found %+v, then %+v", first, again)
+		}
 	}
 }
 

@@ -161,13 +161,21 @@ func asks(r *entity.Plugin) bool {
 	return r.Name == "acl" || by == "consumer" || by == "consumer-group" || by == "credential"
 }
 
-// plans lists the different plans of routes with the first route that has each.
-func (s *Set) plans() map[*Plan]*entity.Route {
-	found := map[*Plan]*entity.Route{}
+// firstPlan is a plan with the first route that has it.
+type firstPlan struct {
+	*Plan
+	route *entity.Route
+}
+
+// plans lists the different plans of routes, in the order of the routes.
+func (s *Set) plans() []firstPlan {
+	var found []firstPlan
+	seen := map[*Plan]bool{}
 	for _, r := range s.all {
 		for _, p := range []*Plan{s.routes[r].plain, s.routes[r].secure} {
-			if found[p] == nil {
-				found[p] = r
+			if !seen[p] {
+				seen[p] = true
+				found = append(found, firstPlan{p, r})
 			}
 		}
 	}
@@ -178,21 +186,15 @@ func (s *Set) plans() map[*Plan]*entity.Route {
 func (s *Set) beforeAuthentication() []Warning {
 	var found []Warning
 	told := map[*entity.Plugin]bool{}
-	plans := s.plans()
-	for _, r := range s.all {
-		for _, p := range []*Plan{s.routes[r].plain, s.routes[r].secure} {
-			if plans[p] != r {
-				continue
-			}
-			auth := slices.IndexFunc(p.steps, func(st *Step) bool { return st.Instance.Authenticates })
-			for i := range max(0, auth) {
-				if rec := p.steps[i].Record(); asks(p.steps[i].Instance.Record) && !told[rec] {
-					told[rec] = true
-					w := warn(WarnBeforeAuth, rec, "", "on route %q %q runs before %q, the first plugin that says who the consumer is, and asks who that is",
-						named(r.Name, r.ID), rec.LookupName(), p.steps[auth].Record().LookupName())
-					w.Other = p.steps[auth].Record()
-					found = append(found, w)
-				}
+	for _, p := range s.plans() {
+		auth := slices.IndexFunc(p.steps, func(st *Step) bool { return st.Instance.Authenticates })
+		for i := range max(0, auth) {
+			if rec := p.steps[i].Record(); asks(p.steps[i].Instance.Record) && !told[rec] {
+				told[rec] = true
+				w := warn(WarnBeforeAuth, rec, "", "on route %q %q runs before %q, the first plugin that says who the consumer is, and asks who that is",
+					named(p.route.Name, p.route.ID), rec.LookupName(), p.steps[auth].Record().LookupName())
+				w.Other = p.steps[auth].Record()
+				found = append(found, w)
 			}
 		}
 	}
@@ -214,7 +216,7 @@ func (s *Set) neverKnown() []Warning {
 			}
 			applies, chosen := false, false
 			var auth *Step
-			for p := range first {
+			for _, p := range first {
 				if !p.place.fits(r.Plugin) {
 					continue
 				}
