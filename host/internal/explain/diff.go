@@ -70,7 +70,7 @@ func Compare(before, after *generation.Generation) *Diff {
 	c := comparison{gen: [2]*generation.Generation{before, after}, seen: map[[2]*plan.Plan][]Change{}}
 	c.classes = c.listClasses()
 	d := &Diff{RoutesAdded: []string{}, RoutesRemoved: []string{}, Changes: []Change{}}
-	d.take("", c.plans(nil, nil))
+	d.take("", c.unrouted())
 	old := routesOf(before.Set)
 	for _, r := range after.Set.Routes {
 		was := old[routeName(r)]
@@ -185,7 +185,7 @@ func (c *comparison) plans(before, after *entity.Route) []Change {
 		pair := [2]*plan.Plan{c.gen[0].Plans.ForRoute(before, secure), c.gen[1].Plans.ForRoute(after, secure)}
 		changes, known := c.seen[pair]
 		if !known {
-			changes = c.chains([2]*entity.Route{before, after}, secure)
+			changes = c.chains([2]*entity.Route{before, after}, c.classes, secure)
 			c.seen[pair] = changes
 		}
 		all = append(all, changes...)
@@ -193,10 +193,16 @@ func (c *comparison) plans(before, after *entity.Route) []Change {
 	return all
 }
 
-// chains compares the chains of all phases for all classes.
-func (c *comparison) chains(routes [2]*entity.Route, secure bool) []Change {
+// unrouted compares what runs for requests without route: they do not come to access, and nobody is ever known.
+func (c *comparison) unrouted() []Change {
+	whole := c.chains([2]*entity.Route{}, c.classes[:1], false)
+	return slices.DeleteFunc(whole, func(ch Change) bool { return ch.Phase == "access" || ch.Phase == "response" })
+}
+
+// chains compares the chains of all phases for some classes.
+func (c *comparison) chains(routes [2]*entity.Route, classes []class, secure bool) []Change {
 	var all []Change
-	for _, cl := range c.classes {
+	for _, cl := range classes {
 		var sides [2]map[string][]Link
 		for side, g := range c.gen {
 			sides[side] = chainsOf(g.Plans, routes[side], secure, cl.consumer[side])

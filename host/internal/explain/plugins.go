@@ -71,6 +71,9 @@ func pluginsOf(set *plan.Set, r *request) *Plugins {
 		for _, from := range c.Candidates {
 			v := w.verdicts[from.ID]
 			cand := Candidate{Candidate: from}
+			if from.Condition == "" {
+				cand.OnFalse = "" // it says nothing then
+			}
 			if v.asked {
 				cand.Holds, cand.ConditionError = &v.holds, v.err
 			}

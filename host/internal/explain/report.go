@@ -35,7 +35,7 @@ type Request struct {
 type Named struct {
 	ID   string `json:"id"`
 	Name string `json:"name,omitempty"`
-	Pos  string `json:"pos,omitempty"` // file:line:column
+	Pos  string `json:"position,omitempty"` // file:line:column
 }
 
 func (n *Named) label() string {
@@ -81,7 +81,7 @@ type Consumer struct {
 // Warning is something that is allowed and most likely a mistake.
 type Warning struct {
 	Code    string `json:"code"`
-	Pos     string `json:"pos"`
+	Pos     string `json:"position"`
 	Path    string `json:"path"`
 	Message string `json:"message"`
 }

@@ -279,7 +279,7 @@ type Member struct {
 	Plugin string `json:"plugin"`
 	ID     string `json:"id"`
 	Scope  string `json:"scope"`
-	Pos    string `json:"pos"`
+	Pos    string `json:"position"`
 }
 
 // ErrorOf says what an error is about.
