@@ -201,10 +201,14 @@ func (s *Set) beforeAuthentication() []Warning {
 	return found
 }
 
+// maxTried bounds the plans that are built to find records that never count. Records beyond it are taken to count.
+const maxTried = 500_000
+
 // neverKnown finds records for consumers or groups whose plugin is always chosen before the consumer is known.
 func (s *Set) neverKnown() []Warning {
 	var found []Warning
 	first := s.plans()
+	tried := 0
 	for _, n := range s.index.names {
 		for _, r := range n.records {
 			if r.Consumer == nil && r.ConsumerGroup == nil {
@@ -223,7 +227,10 @@ func (s *Set) neverKnown() []Warning {
 				applies = true
 				if i := slices.IndexFunc(p.steps, func(st *Step) bool { return st.Instance.Authenticates }); i >= 0 {
 					auth = p.steps[i]
-					chosen = chosen || p.chosenBehind(r, i, k)
+					if tried > maxTried {
+						return found
+					}
+					chosen = p.chosenBehind(r, i, k, &tried)
 				}
 				if chosen {
 					break
@@ -245,11 +252,13 @@ func (s *Set) neverKnown() []Warning {
 	return found
 }
 
-// chosenBehind reports whether a plugin is still to be chosen when step i has authenticated a consumer of the class.
-func (p *Plan) chosenBehind(r *record, i int, c *class) bool {
+// chosenBehind reports whether a plugin is still to be chosen when step i has authenticated a consumer of the class. It counts the plans that it
+// builds.
+func (p *Plan) chosenBehind(r *record, i int, c *class, built *int) bool {
 	if len(ofName(p.steps[:i+1], r.name)) > 0 && len(ofName(p.steps[i+1:], r.name)) == 0 {
 		return false
 	}
+	*built++
 	whole, _ := p.set.build(p.place, c)
 	behind := whole.behind(p.steps[i])
 	for k, st := range whole.steps {
