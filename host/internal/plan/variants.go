@@ -227,8 +227,10 @@ func (p *Plan) turn(i int, c *class) *Plan {
 		}
 	}
 	next.steps = append(append(next.steps, late...), rest...)
-	if !next.late && slices.Equal(next.steps, p.steps) {
-		return p // the class means something elsewhere only
+	if !next.late && slices.Equal(next.steps, p.steps) { // the class means something elsewhere only
+		same := *p
+		same.class, same.late = c, false // setting the same identity again must change nothing
+		return &same
 	}
 	static := slices.Clone(next.steps)
 	slices.SortStableFunc(static, compareStatic)
