@@ -203,7 +203,7 @@ func (s *compiled) run(req reference.Request) reference.Outcome {
 	})
 	runs := func(st *plan.Step) bool {
 		ok, err := st.Runs(verdict)
-		if err != nil && out.Failed == "" {
+		if err != nil && !out.Answered {
 			out.Failed, out.Answered = "condition", true
 		}
 		return ok
@@ -212,6 +212,7 @@ func (s *compiled) run(req reference.Request) reference.Outcome {
 	for _, st := range s.set.ForRoute(nil, false).Chain(pdk.PhaseRewrite) {
 		out.Chains[reference.Rewrite] = append(out.Chains[reference.Rewrite], label(st))
 	}
+	out.Answered = req.Route == "" // by 404
 	p := s.set.ForRoute(s.routes[req.Route], false)
 	for i := 0; i < len(p.Steps()); i++ {
 		st := p.Steps()[i]
@@ -230,7 +231,7 @@ func (s *compiled) run(req reference.Request) reference.Outcome {
 		if st.Instance.Unavailable != "" {
 			out.Inherits[label(st)] = []string{unmerged}
 		}
-		if req.Route == "" || out.Answered || !st.Instance.Phases.Has(pdk.PhaseAccess) {
+		if out.Answered || !st.Instance.Phases.Has(pdk.PhaseAccess) {
 			continue
 		}
 		out.Access = append(out.Access, label(st))
@@ -242,14 +243,14 @@ func (s *compiled) run(req reference.Request) reference.Outcome {
 				groups = append(groups, wire.Group{ID: g, Name: g})
 			}
 			next := p.Switch(i, s.consumers[set.Consumer], groups)
-			if next.Late() && next != p && out.Failed == "" {
+			if next.Late() && next != p && !out.Answered {
 				out.Failed, out.Answered = "late", true
 			}
 			p = next
 		}
 	}
 	for i, phase := range reference.Phases[2:] {
-		if phase == reference.Response && (out.Answered || req.Route == "") {
+		if phase == reference.Response && out.Answered {
 			continue
 		}
 		for _, st := range p.Chain(pdk.Phase(1 << (i + 2))) {

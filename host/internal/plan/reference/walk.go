@@ -27,9 +27,10 @@ func (w *World) Run(req Request) Outcome {
 	}
 	k.out.Chains, k.out.Config, k.out.Inherits = map[string][]string{}, map[string]map[string]any{}, map[string][]string{}
 	k.rewrite()
+	k.out.Answered = req.Route == "" // by 404
 	k.access()
 	for _, phase := range []string{Response, HeaderFilter, BodyFilter, Log} {
-		if phase == Response && (k.out.Answered || req.Route == "") {
+		if phase == Response && k.out.Answered {
 			continue // there is no response of an upstream
 		}
 		k.out.Chains[phase] = k.later(phase)
@@ -58,7 +59,7 @@ func (k *walk) access() {
 			continue
 		}
 		k.enroll(n)
-		if k.req.Route == "" || k.out.Answered || !n.record.does(k.w, Access) {
+		if k.out.Answered || !n.record.does(k.w, Access) {
 			continue
 		}
 		k.out.Access = append(k.out.Access, n.record.Label)
@@ -123,10 +124,10 @@ func (k *walk) ask(r *Record) Truth {
 	return k.asked[r]
 }
 
+// fail answers 500, unless there is an answer already.
 func (k *walk) fail(why string) {
-	k.out.Answered = true
-	if k.out.Failed == "" {
-		k.out.Failed = why
+	if !k.out.Answered {
+		k.out.Answered, k.out.Failed = true, why
 	}
 }
 
