@@ -25,6 +25,7 @@ type fakeServers struct {
 	policy    Policy
 	refuse    string // plugin whose configuration is refused
 	live      []uint64
+	code      map[uint64]string // the plugin that an instance was made of
 }
 
 func (s *fakeServers) Manifests() []entity.Manifest { return s.manifests }
@@ -36,13 +37,17 @@ func (s *fakeServers) Call(*wire.Call, time.Time, wire.Asker, *wire.Outcome) err
 	return errors.New("not in this test")
 }
 
-func (s *fakeServers) Configure(_ context.Context, _ string, id uint64, _ string, r *entity.Plugin, _ []byte) error {
+func (s *fakeServers) Configure(_ context.Context, _ string, id uint64, plugin string, r *entity.Plugin, _ []byte) error {
 	if r.Name == s.refuse {
 		return errors.New("refused")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.live = append(s.live, id)
+	if s.code == nil {
+		s.code = map[uint64]string{}
+	}
+	s.code[id] = plugin
 	return nil
 }
 
@@ -72,7 +77,12 @@ func newTestBuilder(t *testing.T, s *fakeServers, native ...pdk.Plugin) *Builder
 }
 
 func build(b *Builder, plugins string) (*Generation, error) {
-	set, err := config.Parse("gateway.yaml", []byte("_format_version: \"3.0\"\nservices: [{name: s, url: \"http://h\", routes: [{name: r, paths: [/]}]}]\nplugins: ["+plugins+"]\n"))
+	return buildDocument(b, "services: [{name: s, url: \"http://h\", routes: [{name: r, paths: [/]}]}]\nplugins: ["+plugins+"]\n")
+}
+
+// buildDocument builds a whole document.
+func buildDocument(b *Builder, document string) (*Generation, error) {
+	set, err := config.Parse("gateway.yaml", []byte("_format_version: \"3.0\"\n"+document))
 	if err != nil {
 		return nil, err
 	}
@@ -80,6 +90,7 @@ func build(b *Builder, plugins string) (*Generation, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.Merge(set)
 	if err := config.ResolvePlugins(set, catalog, nil); err != nil {
 		return nil, err
 	}
