@@ -200,6 +200,7 @@ func TestReviewOfManyRoutes(t *testing.T) {
 		},
 		"headers": func(i int, r *entity.Route) { r.Headers = map[string][]string{"x-tenant": {fmt.Sprint("t", i)}} },
 		"regexes": func(i int, r *entity.Route) { r.Paths = []string{fmt.Sprintf(`~/[a]pi/%d/\d+$`, i)} },
+		"endings": func(i int, r *entity.Route) { r.Paths = []string{fmt.Sprintf(`~/api/\w+/x%d$`, i)} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			routes := make([]*entity.Route, n, n+1)

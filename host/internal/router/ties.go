@@ -64,7 +64,7 @@ func (v *reviewer) firstTie(f filed, lists [][]filed) (best Tie, found bool) {
 	trials, rank := 0, f.rank
 	for _, list := range lists {
 		for _, b := range list {
-			if b.rank >= rank {
+			if b.rank >= rank || trials >= maxTrials {
 				break
 			}
 			if b.route == f.route {
@@ -214,7 +214,7 @@ func (v *reviewer) sharedPath(a, b filed, trials *int) (string, bool) {
 	if p == nil {
 		return a.route.Paths[a.path], true // equal, as they are filed under one path
 	}
-	if !strings.HasPrefix(p.prefix, q.prefix) && !strings.HasPrefix(q.prefix, p.prefix) || *trials >= maxTrials {
+	if !strings.HasPrefix(p.prefix, q.prefix) && !strings.HasPrefix(q.prefix, p.prefix) {
 		return "", false
 	}
 	*trials++
