@@ -191,7 +191,10 @@ func reviewOf(t interface{ Fatal(...any) }, routes []*entity.Route) Review {
 // TestReviewOfManyRoutes reviews 10,000 routes of the shapes that share most with each other. What it finds is known; it would not come to an
 // end in the time of a test if every route were compared with every other in full.
 func TestReviewOfManyRoutes(t *testing.T) {
-	const n = 10_000
+	n := 10_000
+	if raceDetector {
+		n = 2_000
+	}
 	for name, shape := range map[string]func(i int, r *entity.Route){
 		"hosts":     func(i int, r *entity.Route) { r.Hosts, r.Paths = []string{fmt.Sprintf("h%d.test", i)}, []string{"/"} },
 		"wildcards": func(i int, r *entity.Route) { r.Hosts, r.Paths = []string{fmt.Sprintf("*.h%d.test", i)}, []string{"/"} },
