@@ -170,6 +170,17 @@ func (w *World) Cycles() []Cycle {
 	return found
 }
 
+// Chain lists all candidates for a phase of a route, for an identity that is known from the start: what explanations show.
+func (w *World) Chain(route string, id Identity, phase string) []string {
+	var chain []string
+	for _, n := range w.graph(w.nodes(route, id), phase).order() {
+		if n.record.does(w, phase) {
+			chain = append(chain, n.record.Label)
+		}
+	}
+	return chain
+}
+
 // Follows says whether the rules put the record b directly after a, for a route, a consumer and a phase.
 func (w *World) Follows(route, consumer, phase, a, b string) bool {
 	g := w.graph(w.nodes(route, Identity{Consumer: consumer}), phase)

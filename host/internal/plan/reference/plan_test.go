@@ -262,4 +262,14 @@ func (s *compiled) run(req reference.Request) reference.Outcome {
 	return out
 }
 
+// chain is that of a route for a consumer who is known from the start.
+func (s *compiled) chain(route, consumer, phase string) []string {
+	var chain []string
+	p := s.set.For(s.routes[route], false, s.consumers[consumer])
+	for _, st := range p.Chain(pdk.Phase(1 << slices.Index(reference.Phases, phase))) {
+		chain = append(chain, label(st))
+	}
+	return chain
+}
+
 func label(st *plan.Step) string { return st.Instance.Record.ID }

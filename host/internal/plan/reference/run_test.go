@@ -54,8 +54,8 @@ func TestVectors(t *testing.T) {
 			}
 		}
 	}
-	if count < 216 {
-		t.Errorf("%d vectors: the 16 of the specification and 200 more are wanted", count)
+	if n := len(files["section10"].Vectors); n != 16 || count < 216 {
+		t.Errorf("%d vectors, %d of them of section 10: all 16 of that and 200 more are wanted", count, n)
 	}
 	t.Logf("%d vectors", count)
 }
@@ -70,10 +70,23 @@ func (v *vector) check(t *testing.T, s subject) {
 	}
 	for i := range v.Cases {
 		c := &v.Cases[i]
+		if !c.expects() {
+			t.Errorf("case %d %q expects nothing", i, c.Name)
+		}
 		for _, p := range c.differences(s.run(c.request())) {
 			t.Errorf("case %d %q: %s", i, c.Name, p)
 		}
 	}
+}
+
+// expects says whether the case can fail.
+func (c *requestCase) expects() bool {
+	for _, chain := range []*[]string{c.Access, c.Enrolled, c.Rewrite, c.Response, c.HeaderFilter, c.BodyFilter, c.Log} {
+		if chain != nil {
+			return true
+		}
+	}
+	return len(c.Merged) > 0 || len(c.Inherits) > 0
 }
 
 // differences says what is not as the case wants it.
