@@ -63,11 +63,12 @@ func (h *Host) examine(ctx context.Context, offline bool, look func(build buildF
 		return err
 	}
 	return look(func(path string) (*generation.Generation, error) {
-		set := config.Empty()
-		if path != "" {
-			if set, err = config.Load(path); err != nil {
-				return nil, err
-			}
+		if path == "" {
+			return h.compile(ctx, config.Empty(), servers)
+		}
+		set, err := config.Load(path)
+		if err != nil {
+			return nil, err
 		}
 		return h.compile(ctx, set, servers)
 	})

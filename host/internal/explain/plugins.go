@@ -74,8 +74,11 @@ func pluginsOf(set *plan.Set, r *request) *Plugins {
 			if from.Condition == "" {
 				cand.OnFalse = "" // it says nothing then
 			}
-			if v.asked {
-				cand.Holds, cand.ConditionError = &v.holds, v.err
+			switch {
+			case v.err != nil:
+				cand.ConditionError = v.err.Error()
+			case v.asked:
+				cand.Holds = &v.holds
 			}
 			choice.Candidates = append(choice.Candidates, cand)
 		}
@@ -100,7 +103,7 @@ type walk struct {
 // verdict is what one condition comes to.
 type verdict struct {
 	asked, holds bool
-	err          string
+	err          error
 }
 
 // walkOf takes the plan of the request and asks its conditions.
@@ -141,17 +144,13 @@ type moment struct {
 func (w moment) Verdict(st *plan.Step) (bool, error) {
 	id := st.Instance.Record.Root().ID
 	if v := w.verdicts[id]; v.asked {
-		return v.holds, nil
+		return v.holds, v.err
 	}
 	if st.Condition == nil {
 		return true, nil
 	}
 	holds, err := st.Condition.Eval(facts(w))
-	v := verdict{asked: true, holds: holds}
-	if err != nil {
-		v.err = err.Error()
-	}
-	w.verdicts[id] = v
+	w.verdicts[id] = verdict{asked: true, holds: holds, err: err}
 	return holds, err
 }
 
