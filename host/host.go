@@ -468,6 +468,7 @@ func (h *Host) listenAdmin() error {
 		return fmt.Errorf("admin_listen: %w", err)
 	}
 	h.adminListen = ln.Addr().String()
+	h.logger.Log(context.Background(), telemetry.LevelNotice, "the Admin listener is open", "address", h.adminListen)
 	h.admin = admin.New(operator{h, h.servers.all}, h.logger)
 	h.admin.Serve(ln)
 	return nil
