@@ -121,7 +121,7 @@ const (
 
 // Explain says what runs for a route and a consumer, and why.
 func (s *Set) Explain(q Query) *Explanation {
-	x := &explainer{set: s, base: s.ForRoute(q.Route, q.Secure), class: s.class(q.Consumer, q.Groups)}
+	x := &explainer{query: &q, set: s, base: s.ForRoute(q.Route, q.Secure), class: s.class(q.Consumer, q.Groups)}
 	x.final, x.known = x.base, len(x.base.steps)
 	out := &Explanation{Algorithm: s.opts.Algorithm, Phases: []PhaseChain{}, Plugins: []PluginChoice{}}
 	if out.Algorithm == "" {
@@ -161,8 +161,22 @@ func (s *Set) Explain(q Query) *Explanation {
 	return out
 }
 
+// means reports whether the consumer or group that a record is bound to is the one asked about.
+func (q *Query) means(r *entity.Plugin) bool {
+	switch g := r.ConsumerGroup; {
+	case r.Consumer != nil:
+		return r.Consumer == q.Consumer
+	case g != nil && len(q.Groups) > 0:
+		return slices.ContainsFunc(q.Groups, func(set wire.Group) bool { return set.ID == g.ID })
+	case g != nil:
+		return q.Consumer != nil && slices.Contains(q.Consumer.Groups, g)
+	}
+	return true
+}
+
 // explainer holds what one explanation is about.
 type explainer struct {
+	query *Query
 	set   *Set
 	base  *Plan // while nobody is known
 	class *class
@@ -312,8 +326,7 @@ func (x *explainer) choice(n *name) PluginChoice {
 	out.Elsewhere = len(n.records) - len(listed)
 	for _, in := range x.set.disabled {
 		r := in.Record.Root()
-		if r.LookupName() == out.Name && open.fits(r) && (r.Consumer == nil || r.Consumer == x.class.consumer) &&
-			(r.ConsumerGroup == nil || slices.Contains(x.class.groups, r.ConsumerGroup)) {
+		if r.LookupName() == out.Name && open.fits(r) && x.query.means(r) {
 			out.Candidates = append(out.Candidates, Candidate{RecordRef: refOf(r), State: StateNotEnabled})
 		}
 	}

@@ -208,34 +208,23 @@ func (g *graph) movers(o Options, order []int) []*rule {
 	for k, i := range order {
 		at[i] = k
 	}
-	for i := range g.steps {
+	for k := range g.rules {
+		r := &g.rules[k]
 		switch {
-		case o.Algorithm != PriorityPreserving && o.Mode != Push:
-			// Pulled forward by the step that needs it and is placed next.
-			for k := range g.rules {
-				if r := &g.rules[k]; r.first == i && r.then < i && (moved[i] == nil || at[r.then] < at[moved[i].then]) {
-					moved[i] = r
-				}
+		case o.Algorithm == PriorityPreserving && r.before:
+			// Lifted by its own rule, to the first of those that it names.
+			if i := r.first; overtakes(at, i) && (moved[i] == nil || at[r.then] < at[moved[i].then]) {
+				moved[i] = r
 			}
-			if moved[i] == nil { // needed by one that is itself pulled
-				for k := range g.rules {
-					if r := &g.rules[k]; r.first == i && overtakes(at, i) && (moved[i] == nil || at[r.then] < at[moved[i].then]) {
-						moved[i] = r
-					}
-				}
+		case o.Algorithm == PriorityPreserving || o.Mode == Push:
+			// It waited for what is placed last before it.
+			if i := r.then; r.first > i && (moved[i] == nil || at[r.first] > at[moved[i].first]) {
+				moved[i] = r
 			}
 		default:
-			for k := range g.needs[i] { // it waited for what is placed last before it
-				if r := &g.needs[i][k]; r.first > i && (moved[i] == nil || at[r.first] > at[moved[i].first]) {
-					moved[i] = r
-				}
-			}
-			if moved[i] == nil && overtakes(at, i) {
-				for k := range g.rules {
-					if r := &g.rules[k]; r.carrier == i && r.before {
-						moved[i] = r
-					}
-				}
+			// Pulled forward by the first step that needs it.
+			if i := r.first; overtakes(at, i) && (moved[i] == nil || at[r.then] < at[moved[i].then]) {
+				moved[i] = r
 			}
 		}
 	}
