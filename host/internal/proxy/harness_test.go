@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/condition"
 	"github.com/outrigger-gateway/outrigger/host/internal/config"
 	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
@@ -28,12 +29,13 @@ import (
 
 // gateway is a proxy with native plugins in front of a test upstream.
 type gateway struct {
-	t       testing.TB
-	addr    string
-	proxy   *Proxy
-	holder  *generation.Holder
-	builder *generation.Builder
-	logs    *lockedBuffer
+	upstream string // host:port
+	t        testing.TB
+	addr     string
+	proxy    *Proxy
+	holder   *generation.Holder
+	builder  *generation.Builder
+	logs     *lockedBuffer
 }
 
 type noServers struct{}
@@ -69,7 +71,7 @@ func start(t testing.TB, up http.Handler, text string, plugins []pdk.Plugin, cha
 	t.Helper()
 	server := httptest.NewServer(up)
 	t.Cleanup(server.Close)
-	g := &gateway{t: t, holder: &generation.Holder{}, logs: &lockedBuffer{}}
+	g := &gateway{t: t, holder: &generation.Holder{}, logs: &lockedBuffer{}, upstream: server.Listener.Addr().String()}
 	logger := slog.New(slog.NewTextHandler(g.logs, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	node := &local.Node{ID: "node", MaxBody: 1 << 20, MaxShared: 64 << 10}
 	transport := upstream.New(upstream.Options{IdlePerTarget: 64})
@@ -89,7 +91,8 @@ func start(t testing.TB, up http.Handler, text string, plugins []pdk.Plugin, cha
 	if g.builder, err = generation.NewBuilder(plugins, noServers{}); err != nil {
 		t.Fatal(err)
 	}
-	g.load(strings.ReplaceAll(text, "UPSTREAM", server.Listener.Addr().String()))
+	g.builder.Condition = func(text string) (plan.Condition, error) { return condition.Compile(text) }
+	g.load(strings.ReplaceAll(text, "UPSTREAM", g.upstream))
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -129,6 +132,7 @@ func (g *gateway) tryLoad(text string) error {
 	if err != nil {
 		return err
 	}
+	g.builder.Merge(set)
 	if err := config.ResolvePlugins(set, catalog, nil); err != nil {
 		return err
 	}
