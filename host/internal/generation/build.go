@@ -161,7 +161,7 @@ func (b *Builder) Catalog(set *entity.Set) ([]entity.Manifest, error) {
 // Build compiles a set whose plugin records were checked against the catalog. On error nothing of it stays: the instances that it made are
 // released.
 func (b *Builder) Build(ctx context.Context, set *entity.Set, catalog []entity.Manifest) (_ *Generation, err error) {
-	g := &Generation{Set: set, drained: b.drained}
+	g := &Generation{Set: set, drained: b.drained, waiting: map[string]bool{}}
 	defer func() {
 		if err != nil {
 			b.drained(g)
@@ -201,6 +201,9 @@ func (b *Builder) Build(ctx context.Context, set *entity.Set, catalog []entity.M
 			continue
 		}
 		g.instances = append(g.instances, in)
+		if own.Unavailable != "" {
+			g.waiting[r.Name] = true
+		}
 		own.Condition = condition
 		steps = append(steps, own)
 	}

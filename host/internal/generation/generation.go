@@ -32,8 +32,9 @@ type Generation struct {
 	balancers map[*entity.Upstream]*balancer.Balancer
 
 	instances []*shared
-	refs      atomic.Int64 // requests, plus one while it is the current generation
-	gone      atomic.Bool  // drained was called
+	waiting   map[string]bool // names of plugins that no server has offered yet
+	refs      atomic.Int64    // requests, plus one while it is the current generation
+	gone      atomic.Bool     // drained was called
 	drained   func(*Generation)
 }
 
@@ -94,27 +95,14 @@ func (g *Generation) Upstream(name string) *entity.Upstream { return g.upstreams
 func (g *Generation) Balancer(u *entity.Upstream) *balancer.Balancer { return g.balancers[u] }
 
 // Waiting reports whether a plugin is missing until its server comes up for the first time.
-func (g *Generation) Waiting() bool {
-	for _, in := range g.instances {
-		if in.Unavailable != "" {
-			return true
-		}
-	}
-	return false
-}
+func (g *Generation) Waiting() bool { return len(g.waiting) > 0 }
 
 // Known is a catalog for the generation that follows g: without the stand-ins that g does not have. At the first start a plugin that nobody has
 // offered may come later; a reload that names one is more likely a mistake, and is refused.
 func (g *Generation) Known(catalog []entity.Manifest) []entity.Manifest {
-	waiting := map[string]bool{}
-	for _, in := range g.instances {
-		if in.Unavailable != "" {
-			waiting[in.Record.Name] = true
-		}
-	}
 	known := make([]entity.Manifest, 0, len(catalog))
 	for _, m := range catalog {
-		if m.Server != placeholderServer || waiting[m.Name] {
+		if m.Server != placeholderServer || g.waiting[m.Name] {
 			known = append(known, m)
 		}
 	}
