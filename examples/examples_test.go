@@ -25,9 +25,9 @@ var built struct {
 	temp string // short, so that sockets below it are possible; removed at the end
 	// host and plain are outrigger with and without the race detector.
 	host, plain string
-	// goExamples and goTests are the plugin servers of examples/go and of examples/internal/testplugins/go; native is a gateway with
-	// hello-go built in.
-	goExamples, goTests, native string
+	// goExamples and goTests are the plugin servers of examples/go and of examples/internal/testplugins/go; native and nativeRace are a gateway
+	// with hello-go and the native plugins of package trail built in, without and with the race detector.
+	goExamples, goTests, native, nativeRace string
 }
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
@@ -74,11 +74,11 @@ func setUp() error {
 	}
 	bin, race := filepath.Join(built.temp, "bin"), filepath.Join(built.temp, "race")
 	built.plain, built.goExamples, built.native = filepath.Join(bin, "outrigger"), filepath.Join(bin, "go"), filepath.Join(bin, "nativehello")
-	built.host, built.goTests = filepath.Join(race, "outrigger"), filepath.Join(race, "go")
+	built.host, built.goTests, built.nativeRace = filepath.Join(race, "outrigger"), filepath.Join(race, "go"), filepath.Join(race, "nativehello")
 	// The flags are those of make build and of go test -race: most of the work is done already.
 	err = build(bin, "-trimpath", "-ldflags=-s -w", "./host/cmd/outrigger", "./examples/go", "./examples/internal/nativehello")
 	if err == nil {
-		err = build(race, "-race", "./host/cmd/outrigger", "./examples/internal/testplugins/go")
+		err = build(race, "-race", "./host/cmd/outrigger", "./examples/internal/testplugins/go", "./examples/internal/nativehello")
 	}
 	return err
 }

@@ -37,9 +37,14 @@ func (a *answer) String() string {
 
 // do sends a request and reads the answer.
 func (g *gateway) do(method, path string, body []byte, headers ...string) (*answer, error) {
+	return g.send(method, path, bytes.NewReader(body), headers...)
+}
+
+// send is do with a body that may come piece by piece.
+func (g *gateway) send(method, path string, body io.Reader, headers ...string) (*answer, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, method, g.url(path), bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, method, g.url(path), body)
 	if err != nil {
 		return nil, err
 	}

@@ -1,5 +1,5 @@
-// Command nativehello is a gateway with the example plugin hello-go built in. The same plugin value runs in a plugin server in examples/go:
-// the tests compare the answers of both.
+// Command nativehello is a gateway with plugins built in that elsewhere run in plugin servers: the example plugin hello-go, whose answers the tests
+// compare with those of the one in examples/go, and the native ones of package trail.
 package main
 
 import (
@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/outrigger-gateway/outrigger/examples/go/hello"
+	"github.com/outrigger-gateway/outrigger/examples/internal/testplugins/trail"
 	"github.com/outrigger-gateway/outrigger/host"
+	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/plugins"
 )
 
@@ -33,19 +36,19 @@ func run(args []string) error {
 	}
 	h, err := host.New(host.Options{
 		SettingsFile: args[2], Flags: map[string]string{"declarative_config": args[4]}, Env: os.Environ(),
-		Plugins: append(plugins.All(), hello.Plugin),
+		Plugins: slices.Concat(plugins.All(), []pdk.Plugin{hello.Plugin}, trail.Native()),
 	})
 	if err != nil {
 		return err
 	}
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	if err := h.Start(ctx); err != nil {
 		return err
 	}
 	fmt.Printf("outrigger %s is ready on %s\n", host.Version, strings.Join(h.Addresses(), ", "))
-	reload := make(chan os.Signal, 1)
-	signal.Notify(reload, syscall.SIGHUP)
 	for {
 		select {
 		case <-reload:

@@ -6,6 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { definePlugin } from "../../../../sdk-js/dist/index.js";
 import checked from "./checked.js";
 import reach from "./reach.js";
+import trail from "./trail.js";
 
 const behaviour = (phase) => ({
   type: "object",
@@ -232,6 +233,7 @@ const common = { version: "0.1.0", priority: 1000 };
 export default [
   ...checked,
   ...reach,
+  ...trail,
   definePlugin({ ...common, name: "fault-js", schema: behaviour("access"), instance: Fault }),
   definePlugin({ ...common, name: "fault-async-js", schema: behaviour("access"), instance: FaultAsync }),
   definePlugin({ ...common, name: "fault-response-js", schema: behaviour("response"), instance: FaultResponse }),
