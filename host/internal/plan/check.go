@@ -32,6 +32,9 @@ func (e *CycleError) Records() []*entity.Plugin {
 func (e *CycleError) Error() string {
 	var b strings.Builder
 	pos := e.Rules[0].Carrier.Pos
+	if at := e.Rules[0].Carrier.FieldAt; at != nil {
+		pos = at("ordering")
+	}
 	fmt.Fprintf(&b, "config %s: %s: found rules that go round in a circle in %s", pos, fieldPath(e.Rules[0].Carrier, "ordering"), e.Phase)
 	if e.Route != nil {
 		fmt.Fprintf(&b, " of route %q", named(e.Route.Name, e.Route.ID))
