@@ -12,6 +12,23 @@ import (
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
+func manyGroups(n int) []any {
+	groups := make([]any, n)
+	for i := range groups {
+		groups[i] = []any{fmt.Sprint("group ", i), ""}
+	}
+	return groups
+}
+
+// A consumer may be in more groups than a plugin may list: what client.authenticate_consumer_group_by_consumer_id records is not refused.
+func TestGroupsOfAConsumerInMany(t *testing.T) {
+	f := &wire.Facts{}
+	op := wire.Op{Code: wire.OpClientSetAuthenticatedConsumerGroups, Value: encodeArguments(manyGroups(maxGroups+50), "write")}
+	if _, err := Apply(f, &op); err != nil || len(f.Groups) != maxGroups+50 {
+		t.Errorf("%d groups, %v", len(f.Groups), err)
+	}
+}
+
 func TestGroupsOnTheFacts(t *testing.T) {
 	f := newFacts()
 	before := []wire.Group{{ID: "a"}, {ID: "b"}}
@@ -65,6 +82,7 @@ func TestHostRefusesArguments(t *testing.T) {
 		"a group without id":     {Code: wire.OpClientSetAuthenticatedConsumerGroups, Value: encodeArguments([]any{[]any{"", "n"}}, "write")},
 		"a group of one":         {Code: wire.OpClientSetAuthenticatedConsumerGroups, Value: encodeArguments([]any{[]any{"g"}}, "write")},
 		"groups in a map":        {Code: wire.OpClientSetAuthenticatedConsumerGroups, Value: encodeArguments(map[string]any{}, "write")},
+		"too many groups":        {Code: wire.OpClientSetAuthenticatedConsumerGroups, Value: encodeArguments(manyGroups(MaxRequestGroups+1), "write")},
 		"a mode":                 {Code: wire.OpClientSetAuthenticatedConsumerGroups, Value: encodeArguments([]any{}, "other")},
 		"a result":               {Code: wire.OpClientTLSSetClientVerify, Value: encodeArguments("FAILED:")},
 		"a cache key":            {Code: wire.OpCacheDelete, Value: encodeArguments(long)},
