@@ -196,6 +196,9 @@ func (h *Host) stopping() bool {
 // errStopping is why nothing new becomes live.
 var errStopping = errors.New("the gateway is shutting down")
 
+// closeTime is how long Shutdown waits for the Close methods of native plugins.
+const closeTime = 10 * time.Second
+
 // Shutdown accepts no more requests, waits for those in flight, at most drain_timeout, and ends everything. It may be called again.
 func (h *Host) Shutdown(ctx context.Context) error {
 	h.ending.Do(func() { close(h.stop) })
@@ -214,6 +217,11 @@ func (h *Host) Shutdown(ctx context.Context) error {
 		h.proxy = nil
 	}
 	h.generations.Swap(nil)
+	if h.builder != nil {
+		closing, cancel := context.WithTimeout(ctx, closeTime)
+		defer cancel()
+		errs = append(errs, wrap("closing native plugins", h.builder.Closed(closing)))
+	}
 	if h.servers != nil {
 		errs = append(errs, h.servers.all.Shutdown(ctx))
 		h.servers = nil
