@@ -26,7 +26,6 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver"
 	"github.com/outrigger-gateway/outrigger/host/internal/proxy"
 	"github.com/outrigger-gateway/outrigger/host/internal/telemetry"
-	"github.com/outrigger-gateway/outrigger/host/internal/transport"
 	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
 	"github.com/outrigger-gateway/outrigger/host/internal/vault"
 	"github.com/outrigger-gateway/outrigger/pdk"
@@ -368,34 +367,6 @@ func (h *Host) watchServers() {
 			h.logger.Error("the configuration cannot use a plugin server that came up", "error", err.Error())
 		}
 	}
-}
-
-// serverLine logs a line of a plugin on a plugin server.
-func (h *Host) serverLine(server string, rec transport.LogRecord) {
-	h.line(rec.Level, rec.Message, slog.String("server", server), rec.Instance, rec.RequestID, pdk.PhaseFromCode(rec.Phase))
-}
-
-// nativeLine logs a line of a native plugin.
-func (h *Host) nativeLine(in *plan.Instance, requestID string, phase pdk.Phase, level uint8, message string) {
-	h.line(level, message, slog.String("server", "native"), in.ID, requestID, phase)
-}
-
-func (h *Host) line(level uint8, message string, server slog.Attr, instance uint64, requestID string, phase pdk.Phase) {
-	l := telemetry.Level(level)
-	if !h.logger.Enabled(context.Background(), l) {
-		return
-	}
-	attrs := []slog.Attr{server}
-	if instance != 0 {
-		if in := h.builder.Instance(instance); in != nil {
-			attrs = append(attrs, slog.String("plugin", in.Record.Name), slog.String("record", in.Record.ID))
-			if in.Record.InstanceName != "" {
-				attrs = append(attrs, slog.String("instance_name", in.Record.InstanceName))
-			}
-		}
-		attrs = append(attrs, slog.Uint64("instance", instance), slog.String("phase", phase.String()), slog.String("request_id", requestID))
-	}
-	h.logger.LogAttrs(context.Background(), l, message, attrs...)
 }
 
 func (h *Host) startProxy() {

@@ -184,7 +184,7 @@ func (e *Exchange) apply(in Applier, op *wire.Op) error {
 		}
 		return err
 	case pdk.OpTelemetryLog:
-		return e.telemetry(op)
+		return e.telemetry(in, op)
 	case pdk.OpCacheSet, pdk.OpCacheDelete:
 		return e.cache(in, op)
 	case pdk.OpServiceRequestSetHeader, pdk.OpServiceRequestAddHeader, pdk.OpServiceRequestClearHeader:
