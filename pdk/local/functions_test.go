@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -193,6 +194,36 @@ func TestSpansOfManyGoroutines(t *testing.T) {
 type nosy struct{ k *pdk.PDK }
 
 func (c nosy) String() string { return c.k.Request.GetMethod() }
+
+// Behind 1024 spans a handler gets spans that record nothing, and one line says so.
+func TestSpansHaveALimit(t *testing.T) {
+	for level, lines := range map[uint8][]string{0: {tooManySpans}, levelWarn + 1: nil} {
+		r := newTester()
+		r.node.LogLevel = level
+		for range 2 { // a session is used again
+			r.host.lines = nil
+			out := r.run(pdk.PhaseAccess, func(k *pdk.PDK) error {
+				for i := range maxSpans {
+					if k.Tracing.StartSpan("s", nil) == nil {
+						return fmt.Errorf("span %d records nothing", i+1)
+					}
+				}
+				active := k.Tracing.ActiveSpan()
+				for range 2 {
+					s := k.Tracing.StartSpan("more", nil)
+					s.SetAttribute("a", 1)
+					if s.Finish(); s != nil || k.Tracing.ActiveSpan() != active {
+						return errors.New("a span too many counts")
+					}
+				}
+				return nil
+			})
+			if out.Err != nil || len(out.Ops) != maxSpans || !slices.Equal(r.host.lines, lines) {
+				t.Errorf("level %d: %v, %d operations, lines %q", level, out.Err, len(out.Ops), r.host.lines)
+			}
+		}
+	}
+}
 
 func TestSpansOfAFailedHandlerAreDropped(t *testing.T) {
 	out := newTester().run(pdk.PhaseAccess, func(k *pdk.PDK) error {
