@@ -130,6 +130,21 @@ test("integers of a log entry keep their digits when a handler has set values", 
   );
 });
 
+test("numbers that are not finite, and bytes, are text in the log entry", async () => {
+  const values = [Number.NaN, Number.POSITIVE_INFINITY, 0.5, { low: Number.NEGATIVE_INFINITY, raw: Buffer.from("hi") }];
+  const expected = ["NaN", "Infinity", 0.5, { low: "-Infinity", raw: "hi" }];
+  const serialized = await read(
+    (k) => {
+      k.log.setSerializeValue("odd", values);
+      k.log.setSerializeValue("deep.one", Number.NaN);
+      return k.log.serialize();
+    },
+    { phase: 6 },
+    { answer: () => ({ value: "{}" }) },
+  );
+  assert.deepEqual(JSON.parse(serialized), { odd: expected, deep: { one: "NaN" } });
+});
+
 test("a null is no argument where it is not the documented default", async () => {
   const none = null as never;
   const refused: ((k: PDK) => unknown)[] = [
