@@ -132,3 +132,20 @@ func TestCheckServerDown(t *testing.T) {
 	wantLine(t, r.err, `plugin server "missing"`, "no-such-program")
 	wantLine(t, r.err, `plugin server "attached"`, "nobody.sock")
 }
+
+// A configuration that the plugin server does not answer has not been checked.
+func TestCheckConfigureHangs(t *testing.T) {
+	t.Parallel()
+	hanging := filepath.Join(built.temp, "hanging.py")
+	text := "import threading, outrigger\n\n\nclass Hanging(outrigger.Plugin):\n    name, version = 'hanging', '1'\n\n" +
+		"    def configure(self):\n        threading.Event().wait()\n\n    def access(self, kong): ...\n"
+	if err := os.WriteFile(hanging, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	servers := []server{exampleServer("python", "msgpack").with("command", serverCommand("python", "", hanging))}
+	r := launch{settings: settings{"plugin_servers": servers}, entities: routes("http://127.0.0.1:9", route("/", "{name: hanging}"))}.check(t)
+	if r.code != 1 || r.out != "" {
+		t.Errorf("found code %d and standard output %q, expected 1 and nothing", r.code, r.out)
+	}
+	wantLine(t, r.err, `configure plugin "hanging": no answer in time`)
+}

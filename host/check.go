@@ -33,6 +33,7 @@ func (h *Host) Check(ctx context.Context) (found Checked, err error) {
 	if err := h.unready(); err != nil {
 		return found, err
 	}
+	h.servers.checking = true
 	if err := h.apply(ctx, set); err != nil {
 		return found, err
 	}

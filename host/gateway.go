@@ -1,9 +1,6 @@
 package host
 
 import (
-	"context"
-	"log/slog"
-
 	"github.com/outrigger-gateway/outrigger/host/internal/certs"
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
 )
@@ -20,11 +17,4 @@ func (h *Host) gateway() *exchange.Gateway {
 		g.Telemetry = h.telemetryRecord
 	}
 	return g
-}
-
-// telemetryRecord logs what a plugin gave to telemetry.log.
-func (h *Host) telemetryRecord(t exchange.Telemetry) {
-	h.logger.LogAttrs(context.Background(), slog.LevelInfo, t.Message,
-		slog.String("plugin", t.Plugin), slog.String("type", t.Type), slog.Any("attributes", t.Attributes),
-		slog.String("request_id", t.RequestID), slog.String("trace_id", t.TraceID))
 }

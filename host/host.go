@@ -27,7 +27,6 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver"
 	"github.com/outrigger-gateway/outrigger/host/internal/proxy"
 	"github.com/outrigger-gateway/outrigger/host/internal/telemetry"
-	"github.com/outrigger-gateway/outrigger/host/internal/transport"
 	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
 	"github.com/outrigger-gateway/outrigger/host/internal/vault"
 	"github.com/outrigger-gateway/outrigger/pdk"
@@ -207,6 +206,9 @@ func (h *Host) stopping() bool {
 // errStopping is why nothing new becomes live.
 var errStopping = errors.New("the gateway is shutting down")
 
+// closeTime is how long Shutdown waits for the Close methods of native plugins.
+const closeTime = 10 * time.Second
+
 // Shutdown accepts no more requests, waits for those in flight, at most drain_timeout, and ends everything. It may be called again.
 func (h *Host) Shutdown(ctx context.Context) error {
 	h.ending.Do(func() { close(h.stop) })
@@ -229,6 +231,11 @@ func (h *Host) Shutdown(ctx context.Context) error {
 		h.proxy = nil
 	}
 	h.generations.Swap(nil)
+	if h.builder != nil {
+		closing, cancel := context.WithTimeout(ctx, closeTime)
+		defer cancel()
+		errs = append(errs, wrap("closing native plugins", h.builder.Closed(closing)))
+	}
 	if h.servers != nil {
 		errs = append(errs, h.servers.all.Shutdown(ctx))
 		h.servers = nil
@@ -376,34 +383,6 @@ func (h *Host) watchServers() {
 			h.logger.Error("the configuration cannot use a plugin server that came up", "error", err.Error())
 		}
 	}
-}
-
-// serverLine logs a line of a plugin on a plugin server.
-func (h *Host) serverLine(server string, rec transport.LogRecord) {
-	h.line(rec.Level, rec.Message, slog.String("server", server), rec.Instance, rec.RequestID, pdk.PhaseFromCode(rec.Phase))
-}
-
-// nativeLine logs a line of a native plugin.
-func (h *Host) nativeLine(in *plan.Instance, requestID string, phase pdk.Phase, level uint8, message string) {
-	h.line(level, message, slog.String("server", "native"), in.ID, requestID, phase)
-}
-
-func (h *Host) line(level uint8, message string, server slog.Attr, instance uint64, requestID string, phase pdk.Phase) {
-	l := telemetry.Level(level)
-	if !h.logger.Enabled(context.Background(), l) {
-		return
-	}
-	attrs := []slog.Attr{server}
-	if instance != 0 {
-		if in := h.builder.Instance(instance); in != nil {
-			attrs = append(attrs, slog.String("plugin", in.Record.Name), slog.String("record", in.Record.ID))
-			if in.Record.InstanceName != "" {
-				attrs = append(attrs, slog.String("instance_name", in.Record.InstanceName))
-			}
-		}
-		attrs = append(attrs, slog.Uint64("instance", instance), slog.String("phase", phase.String()), slog.String("request_id", requestID))
-	}
-	h.logger.LogAttrs(context.Background(), l, message, attrs...)
 }
 
 func (h *Host) startProxy() {

@@ -27,6 +27,8 @@ type servers struct {
 	logger   *slog.Logger
 	// replacing is held, by server, from the start of a new build to its end or its promotion: the build that was asked for last wins.
 	replacing map[string]*sync.Mutex
+	// checking: nothing is to be served, and an instance that cannot be configured now is an error.
+	checking bool
 }
 
 // builds shows the builder of generations one build of every plugin server.
@@ -86,7 +88,7 @@ func (b builds) Configure(ctx context.Context, server string, id uint64, plugin 
 		ID: id, Plugin: plugin, Config: cfg, RecordID: r.ID, InstanceName: r.InstanceName, Redact: r.Redact,
 	})
 	var down *pluginserver.UnreachableError
-	if errors.As(err, &down) {
+	if errors.As(err, &down) && !b.checking {
 		b.logger.Warn("the plugin server is down: the instance is configured when it is back",
 			"server", server, "plugin", r.Name, "record", r.ID, "reason", down.Reason)
 		return nil

@@ -110,16 +110,23 @@ func HandlersOf(instance any) (Handlers, error) {
 	if h.BodyFilter, err = bodyFilter(instance); err != nil {
 		return h, err
 	}
-	if h.Configure, err = configure(instance); err != nil {
-		return h, err
-	}
-	if h.Close, err = hook(instance, "Close"); err != nil {
+	if err := h.FindHooks(instance); err != nil {
 		return h, err
 	}
 	if h.Phases() == 0 {
 		return h, fmt.Errorf("%T handles no phase: expected a method such as Access(*pdk.PDK) error", instance)
 	}
 	return h, nil
+}
+
+// FindHooks sets Configure and Close to the methods Validate, Configure and Close of an instance, as HandlersOf does. It is for instances whose own
+// method Handlers finds the rest. Such a method with another signature is an error.
+func (h *Handlers) FindHooks(instance any) (err error) {
+	if h.Configure, err = configure(instance); err != nil {
+		return err
+	}
+	h.Close, err = hook(instance, "Close")
+	return err
 }
 
 // NeedByName finds a need by its name on the wire; 0 if there is none.

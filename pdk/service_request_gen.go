@@ -139,10 +139,10 @@ func (n ServiceRequest) SetRawBody(body []byte) error {
 //   - mimetype: application/json, application/x-www-form-urlencoded or multipart/form-data; left out: that of
 //     the request's Content-Type; "": left out
 //
-// It fails with ErrArg when value or media type is another, or the body would be larger than the limit
-// max_body; with ErrData when no media type is given and the request has no Content-Type; with ErrPhase in
-// another phase. Class write, recorded and applied when the handler ends well. Phases: rewrite, access.
-// Source: RFC 8259, RFC 7578.
+// It fails with ErrArg when value or media type is another, the name or value of a multipart field holds --
+// followed by a given boundary, or the body would be larger than the limit max_body; with ErrData when no
+// media type is given and the request has no Content-Type; with ErrPhase in another phase. Class write,
+// recorded and applied when the handler ends well. Phases: rewrite, access. Source: RFC 8259, RFC 7578.
 func (n ServiceRequest) SetBody(value any, mimetype string) error {
 	return n.pdk.backend.ServiceRequestSetBody(value, mimetype)
 }

@@ -5,7 +5,8 @@ package pdk
 // Telemetry is the namespace telemetry. Records for observability that are not lines of text.
 type Telemetry struct{ pdk *PDK }
 
-// Log emits a structured log record with the request's id, trace id and attributes.
+// Log emits a structured log record with the request's id, trace id and attributes. The host adds the real
+// name of the plugin and its instance.
 //
 //   - pluginName: name of the plugin that reports
 //   - config: its configuration; what is secret in it is left out by the host

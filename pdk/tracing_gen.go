@@ -8,7 +8,8 @@ type Tracing struct{ pdk *PDK }
 
 // StartSpan starts a span, a child of the innermost one that is not finished. Spans reach the host with the
 // outcome and stand in the log entry under spans; those of a handler that fails are dropped. Where it may not
-// be called the span records nothing.
+// be called, and behind the first 1024 of a handler, the span records nothing; the first one too many is a
+// log line at warn.
 //
 //   - name: what is done
 //   - attributes: values as for CtxShared.Set; nil: none

@@ -13,7 +13,8 @@ import (
 // Plugin makes a plugin of Outrigger of one that was written for go-pdk. constructor returns a pointer to a configuration with its defaults, and the
 // configuration has methods such as Access(kong *pdk.PDK). Names of fields without a json tag are in lower case, as in Kong.
 //
-// The configuration may have Validate() error, Configure() error and Close() error beside them.
+// The configuration may have Validate() error, Configure() error and Close() error beside them, the last two also without an error result. Methods
+// of these names with another signature are refused.
 func Plugin(name, version string, priority int, constructor func() interface{}) outrigger.Plugin {
 	return outrigger.Plugin{Name: name, Version: version, Priority: priority, New: func() any { return &instance{constructor()} }}
 }
@@ -45,11 +46,7 @@ func (in *instance) Handlers() (h outrigger.Handlers, err error) {
 	if err := in.checkMethods(h.Phases()); err != nil {
 		return h, err
 	}
-	h.Configure = in.configure
-	if c, ok := in.config.(interface{ Close() error }); ok {
-		h.Close = c.Close
-	}
-	return h, nil
+	return h, h.FindHooks(in.config)
 }
 
 // handler wraps a method of go-pdk, which has no error result.
@@ -76,19 +73,6 @@ func (in *instance) checkMethods(handled outrigger.Phase) error {
 	}
 	if handled == 0 {
 		return fmt.Errorf("%T handles no phase that Outrigger has: expected a method such as Access(kong *pdk.PDK), one of %s", in.config, names)
-	}
-	return nil
-}
-
-// configure runs the hooks of Outrigger, where the plugin has them.
-func (in *instance) configure() error {
-	if c, ok := in.config.(interface{ Validate() error }); ok {
-		if err := c.Validate(); err != nil {
-			return err
-		}
-	}
-	if c, ok := in.config.(interface{ Configure() error }); ok {
-		return c.Configure()
 	}
 	return nil
 }

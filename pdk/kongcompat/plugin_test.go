@@ -203,12 +203,48 @@ type (
 func (another) Access(*outrigger.PDK) {}
 func (silent) Preread(*pdk.PDK)       {}
 
+// These have a hook that would never be called.
+type (
+	accessing       struct{}
+	validatesWrong  struct{ accessing }
+	configuresWrong struct{ accessing }
+	closesWrong     struct{ accessing }
+)
+
+func (accessing) Access(*pdk.PDK)                {}
+func (validatesWrong) Validate()                 {}
+func (configuresWrong) Configure(map[string]any) {}
+func (closesWrong) Close() bool                  { return true }
+
+// hooked has hooks without an error result.
+type hooked struct {
+	accessing
+	calls string
+}
+
+func (h *hooked) Configure() { h.calls += "configure " }
+func (h *hooked) Close()     { h.calls += "close" }
+
+func TestHooksWithoutAnError(t *testing.T) {
+	in := &hooked{}
+	h, err := outrigger.HandlersOf(pdk.Plugin("p", "1", 1, func() interface{} { return in }).New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(h.Configure(), h.Close()); err != nil || in.calls != "configure close" {
+		t.Errorf("calls %q, error %v", in.calls, err)
+	}
+}
+
 func TestPluginsThatCannotRun(t *testing.T) {
 	for want, constructor := range map[string]func() interface{}{
 		"method Access is func(*pdk.PDK), expected": func() interface{} { return &another{} },
 		"handles no phase that Outrigger has":       func() interface{} { return &silent{} },
 		"pointer":                                   func() interface{} { return config{} },
 		"refused":                                   func() interface{} { return &config{wrong: errors.New("refused")} },
+		"method Validate is func(), expected":       func() interface{} { return &validatesWrong{} },
+		"method Configure is func(map[string]inter": func() interface{} { return &configuresWrong{} },
+		"method Close is func() bool, expected":     func() interface{} { return &closesWrong{} },
 	} {
 		err := pdktest.New(pdktest.Request{}).Use(pdk.Plugin("p", "1", 1, constructor), "")
 		if err == nil || !strings.Contains(err.Error(), want) {

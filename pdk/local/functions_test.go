@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +12,23 @@ import (
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
+
+func manyGroups(n int) []any {
+	groups := make([]any, n)
+	for i := range groups {
+		groups[i] = []any{fmt.Sprint("group ", i), ""}
+	}
+	return groups
+}
+
+// A consumer may be in more groups than a plugin may list: what client.authenticate_consumer_group_by_consumer_id records is not refused.
+func TestGroupsOfAConsumerInMany(t *testing.T) {
+	f := &wire.Facts{}
+	op := wire.Op{Code: wire.OpClientSetAuthenticatedConsumerGroups, Value: encodeArguments(manyGroups(maxGroups+50), "write")}
+	if _, err := Apply(f, &op); err != nil || len(f.Groups) != maxGroups+50 {
+		t.Errorf("%d groups, %v", len(f.Groups), err)
+	}
+}
 
 func TestGroupsOnTheFacts(t *testing.T) {
 	f := newFacts()
@@ -65,6 +83,7 @@ func TestHostRefusesArguments(t *testing.T) {
 		"a group without id":     {Code: wire.OpClientSetAuthenticatedConsumerGroups, Value: encodeArguments([]any{[]any{"", "n"}}, "write")},
 		"a group of one":         {Code: wire.OpClientSetAuthenticatedConsumerGroups, Value: encodeArguments([]any{[]any{"g"}}, "write")},
 		"groups in a map":        {Code: wire.OpClientSetAuthenticatedConsumerGroups, Value: encodeArguments(map[string]any{}, "write")},
+		"too many groups":        {Code: wire.OpClientSetAuthenticatedConsumerGroups, Value: encodeArguments(manyGroups(MaxRequestGroups+1), "write")},
 		"a mode":                 {Code: wire.OpClientSetAuthenticatedConsumerGroups, Value: encodeArguments([]any{}, "other")},
 		"a result":               {Code: wire.OpClientTLSSetClientVerify, Value: encodeArguments("FAILED:")},
 		"a cache key":            {Code: wire.OpCacheDelete, Value: encodeArguments(long)},
@@ -175,6 +194,36 @@ func TestSpansOfManyGoroutines(t *testing.T) {
 type nosy struct{ k *pdk.PDK }
 
 func (c nosy) String() string { return c.k.Request.GetMethod() }
+
+// Behind 1024 spans a handler gets spans that record nothing, and one line says so.
+func TestSpansHaveALimit(t *testing.T) {
+	for level, lines := range map[uint8][]string{0: {tooManySpans}, levelWarn + 1: nil} {
+		r := newTester()
+		r.node.LogLevel = level
+		for range 2 { // a session is used again
+			r.host.lines = nil
+			out := r.run(pdk.PhaseAccess, func(k *pdk.PDK) error {
+				for i := range maxSpans {
+					if k.Tracing.StartSpan("s", nil) == nil {
+						return fmt.Errorf("span %d records nothing", i+1)
+					}
+				}
+				active := k.Tracing.ActiveSpan()
+				for range 2 {
+					s := k.Tracing.StartSpan("more", nil)
+					s.SetAttribute("a", 1)
+					if s.Finish(); s != nil || k.Tracing.ActiveSpan() != active {
+						return errors.New("a span too many counts")
+					}
+				}
+				return nil
+			})
+			if out.Err != nil || len(out.Ops) != maxSpans || !slices.Equal(r.host.lines, lines) {
+				t.Errorf("level %d: %v, %d operations, lines %q", level, out.Err, len(out.Ops), r.host.lines)
+			}
+		}
+	}
+}
 
 func TestSpansOfAFailedHandlerAreDropped(t *testing.T) {
 	out := newTester().run(pdk.PhaseAccess, func(k *pdk.PDK) error {

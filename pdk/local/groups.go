@@ -9,8 +9,12 @@ import (
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
-// maxGroups is the largest number of consumer groups in one list.
-const maxGroups = 100
+const (
+	// maxGroups is the largest number of consumer groups in a list that a plugin gives.
+	maxGroups = 100
+	// MaxRequestGroups is the largest number of consumer groups that one request has: a consumer may be in more than a plugin may list.
+	MaxRequestGroups = 1000
+)
 
 // Modes of client.set_authenticated_consumer_groups.
 const (
@@ -80,19 +84,19 @@ func (h *handle) setGroups(fn int, given []*pdk.ConsumerGroup, mode string) erro
 			groups[i] = wire.Group{ID: g.ID, Name: g.Name}
 		}
 	}
-	if err := checkGroups(groups, mode); err != nil {
+	if err := checkGroups(groups, mode, maxGroups); err != nil {
 		return argError(fn, err)
 	}
 	s.recordGroups(groups, mode)
 	return nil
 }
 
-func checkGroups(groups []wire.Group, mode string) error {
+func checkGroups(groups []wire.Group, mode string, most int) error {
 	if mode != modeWrite && mode != modeAppend {
 		return fmt.Errorf("mode %q is not %s or %s", mode, modeWrite, modeAppend)
 	}
-	if len(groups) > maxGroups {
-		return fmt.Errorf("%d groups; at most %d are allowed", len(groups), maxGroups)
+	if len(groups) > most {
+		return fmt.Errorf("%d groups; at most %d are allowed", len(groups), most)
 	}
 	for i := range groups {
 		if groups[i].ID == "" {
@@ -154,7 +158,7 @@ func groupsOfOp(op *wire.Op) (groups []wire.Group, mode string, err error) {
 	}
 	mode = a.text(1)
 	if a.err == nil {
-		a.err = checkGroups(groups, mode)
+		a.err = checkGroups(groups, mode, MaxRequestGroups)
 	}
 	return groups, mode, a.err
 }

@@ -77,6 +77,8 @@ type Session struct {
 	spans  []span
 	view   view
 
+	spansRefused bool // the log says that there are too many spans
+
 	handle *handle
 	slab   []handle // handles not yet given out; a handle is given out once
 }
@@ -329,7 +331,7 @@ func (s *Session) Release() (idle bool) {
 	s.serial++
 	s.call, s.facts, s.node, s.host, s.out, s.onSeal = nil, nil, nil, nil, nil, nil
 	s.failure, s.ctx, s.cancel, s.deadline, s.handle = nil, nil, nil, time.Time{}, nil
-	s.ops, s.values, s.spans = emptied(s.ops), emptied(s.values), emptied(s.spans)
+	s.ops, s.values, s.spans, s.spansRefused = emptied(s.ops), emptied(s.values), emptied(s.spans), false
 	s.view.reset()
 	idle = s.busy == 0
 	s.mu.Unlock()

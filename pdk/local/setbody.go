@@ -128,7 +128,8 @@ func formBody(value any) ([]byte, error) {
 	return []byte(EncodeQuery(args)), nil
 }
 
-// multipartBody writes a map as multipart/form-data, RFC 7578. Without a boundary it makes one of the content.
+// multipartBody writes a map as multipart/form-data, RFC 7578. Without a boundary it makes one of the content. A given one, which the client may
+// know, must not be in the content: fields could be injected.
 func multipartBody(value any, boundary string) (body []byte, written string, err error) {
 	fields, err := fieldsOf(value)
 	if err != nil {
@@ -140,6 +141,9 @@ func multipartBody(value any, boundary string) (body []byte, written string, err
 	for i, name := range names {
 		if texts[i], err = scalarText(fields[name]); err != nil {
 			return nil, "", fmt.Errorf("field %q is a %T; expected text, bytes, a number, true or false", name, fields[name])
+		}
+		if boundary != "" && (strings.Contains(name, "--"+boundary) || strings.Contains(texts[i], "--"+boundary)) {
+			return nil, "", fmt.Errorf("field %q holds the boundary %q; expected one that is not in the fields", name, boundary)
 		}
 		sum.Write([]byte(name + "\x00" + texts[i] + "\x00"))
 	}

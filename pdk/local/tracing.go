@@ -8,6 +8,12 @@ import (
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
+// maxSpans bounds the spans of a handler, and as many are in a log entry. tooManySpans is the log line for the first one more.
+const (
+	maxSpans     = 1024
+	tooManySpans = "tracing.start_span: the handler has started 1024 spans; further ones record nothing"
+)
+
 // span is a span of the handler. Its number is its place in the session's list, from 1.
 type span struct {
 	span   *pdk.Span
@@ -36,8 +42,20 @@ func (h *handle) TracingStartSpan(name string, attributes map[string]any) *pdk.S
 		return nil
 	}
 	defer s.mu.Unlock()
+	if len(s.spans) == maxSpans {
+		s.refuseSpan()
+		return nil
+	}
 	s.spans = append(s.spans, span{started, s.innermost()})
 	return started
+}
+
+// refuseSpan says once that there are too many spans. The session is locked.
+func (s *Session) refuseSpan() {
+	if !s.spansRefused && s.node.LogLevel <= levelWarn {
+		s.host.Log(levelWarn, tooManySpans)
+	}
+	s.spansRefused = true
 }
 
 // TracingActiveSpan implements pdk.Backend.

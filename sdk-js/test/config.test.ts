@@ -91,6 +91,25 @@ test("Kong's schema language in JSON Schema", () => {
   ]);
 });
 
+test("Kong's rules for texts, lists and bounds", () => {
+  const schema = kongSchema([
+    { ratio: { type: "number", lt: 1 } },
+    { hosts: { type: "array", elements: { type: "string" }, contains: "gw.test" } },
+    { file: { type: "string", ends_with: ".a+b" } },
+    { word: { type: "string", match_any: { patterns: ["^a", "b$"], err: "no" }, not_match: "%s" } },
+  ]);
+  const good = { ratio: 0.5, hosts: ["x", "gw.test"], file: "x.a+b", word: "cb" };
+  assert.deepEqual(faults(schema, good), []);
+  assert.deepEqual(faults(schema, { ratio: 1, hosts: ["x"], file: "x.aab", word: "c" }), [
+    "ratio: found 1; expected less than 1",
+    'hosts: found ["x"]; expected a list that contains {"const":"gw.test"}',
+    'file: found "x.aab"; expected text that matches \\.a\\+b$',
+    'word: found "c"; expected what one of its alternatives says',
+  ]);
+  assert.deepEqual(faults(schema, { word: "a b" }), ['word: found "a b"; expected another value']);
+  assert.deepEqual(faults({ type: "number", multipleOf: 0.1 }, 0.3), []);
+});
+
 test("a list that is no schema is refused with the field's path, found and expected", () => {
   const refused = (schema: unknown, message: RegExp): void =>
     assert.throws(() => definePlugin({ name: "p", version: "1", schema: schema as never, instance: Accepts }), {
@@ -105,6 +124,8 @@ test("a list that is no schema is refused with the field's path, found and expec
     [{ a: { type: "string", custom_validator: 1 } }],
     /field a: found attribute custom_validator, which JSON Schema cannot say/,
   );
+  refused([{ a: { type: "string", is_regex: true } }], /found attribute is_regex, which JSON Schema cannot say/);
+  refused([{ a: { type: "string", ends_with: 5 } }], /field a: found ends_with 5; expected text/);
   refused([{ a: { type: "integer", between: [1] } }], /field a: found between \[1\]; expected two numbers/);
   refused([{ a: { type: "string" } }, { a: { type: "string" } }], /field a: found it twice; expected each name once/);
   refused(

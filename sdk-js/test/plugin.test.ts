@@ -135,11 +135,14 @@ test("what is wrong with a module is said with file, found and expected", async 
     [["number.js"], /number\.js: found 5; expected/],
     [["none.js"], /none\.js: found an empty array/],
     [["bad.js"], /bad\.js: plugin "x": found class .* without a handler; expected one of the methods/],
-    [["throws.js"], /throws\.js: importing the module failed: Error: at import/],
+    [
+      ["throws.js"],
+      /throws\.js: importing the module failed: Error: at import\n[\s\S]*\n.*throws\.js: Error: at import$/,
+    ],
     [["syntax.js"], /syntax\.js: importing the module failed: file:.*syntax\.js:1\n[\s\S]*SyntaxError: /],
     [
       ["imports.js"],
-      /imports\.js: importing the module failed: file:.*lib\/broken\.js:2\nconst b = ;\n +\^\nSyntaxError: /,
+      /imports\.js: importing the module failed: file:.*lib\/broken\.js:2\nconst b = ;\n +\^\nSyntaxError: [\s\S]*\n.*imports\.js: SyntaxError: .* at file:.*broken\.js:2$/,
     ],
     [["names.js"], /names\.js: importing the module failed: file:.*names\.js:1\n[\s\S]*SyntaxError: .*'nothing'/],
     [["a.js", "b.js"], /b\.js: plugin "same" is also in .*a\.js; expected each name once/],

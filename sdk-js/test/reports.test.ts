@@ -5,6 +5,7 @@ import type { PDK } from "../src/gen/pdk.js";
 import { Span } from "../src/index.js";
 import { decodeValue } from "../src/runtime/msgpack_read.js";
 import type { Op } from "../src/runtime/ops.js";
+import { TOO_MANY_SPANS } from "../src/runtime/trace.js";
 import { read, run } from "./harness.js";
 
 /** The spans of an outcome. */
@@ -61,9 +62,34 @@ test("a failed handler reports no spans, and a span after the handler belongs to
   assert.throws(() => late?.tracing.startSpan(5 as never), { code: "bad_argument" });
 });
 
+test("behind 1024 spans a handler gets spans that record nothing, and one line says so", async () => {
+  for (const [logLevel, lines] of [
+    [0, [{ call: 7, level: 3, message: TOO_MANY_SPANS }]],
+    [4, []],
+  ] as const) {
+    const { outcome, ops, logs } = await run(
+      (k) => {
+        for (let i = 0; i < 1024; i++) k.tracing.startSpan("s");
+        const active = k.tracing.activeSpan();
+        for (let i = 0; i < 2; i++) {
+          const span = k.tracing.startSpan("more", { a: 1 });
+          assert.deepEqual([span instanceof Span, k.tracing.activeSpan() === active], [true, true]);
+          span.finish();
+        }
+      },
+      {},
+      { hello: { logLevel } },
+    );
+    assert.equal(outcome.error, null);
+    assert.equal(spans(ops).length, 1024);
+    assert.deepEqual(logs, lines);
+  }
+});
+
 test("spans count among the changes that the host takes", async () => {
   const { outcome } = await run((k) => {
-    for (let i = 0; i < 8193; i++) k.tracing.startSpan("s");
+    for (let i = 0; i < 8192; i++) k.service.request.enableBuffering();
+    k.tracing.startSpan("s");
   });
   assert.equal(outcome.error?.code, "too_large");
   const exited = await run((k) => {
@@ -102,6 +128,21 @@ test("integers of a log entry keep their digits when a handler has set values", 
     serialized,
     '{"id":9007199254740993,"list":[18446744073709551615],"text":"a\u2028b","mine":4611686018427387904}',
   );
+});
+
+test("numbers that are not finite, and bytes, are text in the log entry", async () => {
+  const values = [Number.NaN, Number.POSITIVE_INFINITY, 0.5, { low: Number.NEGATIVE_INFINITY, raw: Buffer.from("hi") }];
+  const expected = ["NaN", "Infinity", 0.5, { low: "-Infinity", raw: "hi" }];
+  const serialized = await read(
+    (k) => {
+      k.log.setSerializeValue("odd", values);
+      k.log.setSerializeValue("deep.one", Number.NaN);
+      return k.log.serialize();
+    },
+    { phase: 6 },
+    { answer: () => ({ value: "{}" }) },
+  );
+  assert.deepEqual(JSON.parse(serialized), { odd: expected, deep: { one: "NaN" } });
 });
 
 test("a null is no argument where it is not the documented default", async () => {

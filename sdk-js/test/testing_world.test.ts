@@ -171,6 +171,26 @@ test("telemetry, spans, groups and the client's certificate are in the result an
   });
 });
 
+test("a value that JSON has no form for is in the log entry as the gateway shows it", async () => {
+  let read: string | undefined;
+  const plugin = await kit({
+    access: (kong) => {
+      kong.tracing.startSpan("s", { share: Number.NaN });
+      kong.log.setSerializeValue("odd", [Number.NaN, Buffer.from("hi"), { low: Number.NEGATIVE_INFINITY }]);
+      kong.log.setSerializeValue("large", 2n ** 62n);
+    },
+    log: async (kong) => {
+      read = await kong.log.serialize();
+    },
+  });
+  const { entry } = await plugin.run();
+  for (const seen of [entry, JSON.parse(read ?? "")]) {
+    assert.deepEqual(seen.odd, ["NaN", "hi", { low: "-Infinity" }]);
+    assert.deepEqual(seen.spans[0].attributes, { share: "NaN" });
+  }
+  assert.match(read ?? "", /"large":4611686018427387904[,}]/);
+});
+
 test("response.error is written as the client accepts it, like the gateway's own errors", async () => {
   const plugin = await kit({
     access: (kong) => {

@@ -818,6 +818,24 @@ class TestBodyFilter:
             Gateway(plugin_of(body_filter=lambda k, chunk, last: "text")).send()
 
 
+class TestTracing:
+    @pytest.mark.parametrize(("log_level", "lines"), [("debug", 1), ("err", 0)])
+    def test_too_many_spans(self, log_level: str, lines: int) -> None:
+        def handler(kong: outrigger.PDK) -> None:
+            for _ in range(1024):
+                kong.tracing.start_span("s")
+            active = kong.tracing.active_span()
+            for _ in range(2):
+                with kong.tracing.start_span("more", {"a": 1}) as span:
+                    assert isinstance(span, outrigger.Span)
+                    assert kong.tracing.active_span() is active
+
+        result = send(handler, log_level=log_level)
+        assert len(result.spans) == 1024
+        said = "tracing.start_span: the handler has started 1024 spans; further ones record nothing"
+        assert [(line.level, line.message) for line in result.logs] == [("warn", said)] * lines
+
+
 class TestLog:
     def test_text(self) -> None:  # LG1
         result = send(lambda k: k.log.err("a", 1, True, None, 1.0, 2.5, b"\xff", [1]))

@@ -233,7 +233,7 @@ class TestReports:
             "text",
             {"n": 2},
         )
-        with pytest.raises(HandlerFailed, match="telemetry_logs"):
+        with pytest.raises(HandlerFailed, match=r"^case failed in access: bad_data: telemetry.log: .*telemetry_logs"):
             Gateway(case, node=NodeFacts(telemetry_logs=False)).send()
 
     def test_spans(self) -> None:

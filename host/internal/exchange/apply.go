@@ -139,15 +139,14 @@ func (e *Exchange) setPrivate(in *plan.Instance, key string, value []byte) {
 
 // What handlers may gather in an exchange. body_filter may run without end.
 const (
-	maxGroups          = 1000 // consumer groups
 	maxSerialized      = 4096 // values for the log entry
 	maxSerializedBytes = 4 << 20
 )
 
 // bound refuses operations after which the exchange would hold more groups, or more values for the log entry, than it may.
 func (e *Exchange) bound(ops []wire.Op) error {
-	if n := local.GroupsAfter(len(e.Facts.Groups), ops); n > maxGroups {
-		return fmt.Errorf("client.set_authenticated_consumer_groups: the request would have %d consumer groups; at most %d are allowed", n, maxGroups)
+	if n := local.GroupsAfter(len(e.Facts.Groups), ops); n > local.MaxRequestGroups {
+		return fmt.Errorf("client.set_authenticated_consumer_groups: the request would have %d consumer groups; at most %d are allowed", n, local.MaxRequestGroups)
 	}
 	n, size := len(e.Serialized), e.serializedBytes
 	for i := range ops {
@@ -185,7 +184,7 @@ func (e *Exchange) apply(in Applier, op *wire.Op) error {
 		}
 		return err
 	case pdk.OpTelemetryLog:
-		return e.telemetry(op)
+		return e.telemetry(in, op)
 	case pdk.OpCacheSet, pdk.OpCacheDelete:
 		return e.cache(in, op)
 	case pdk.OpServiceRequestSetHeader, pdk.OpServiceRequestAddHeader, pdk.OpServiceRequestClearHeader:

@@ -195,15 +195,15 @@ func TestGatheredIsBounded(t *testing.T) {
 		}
 		return generic(pdk.OpClientSetAuthenticatedConsumerGroups, list, "append")
 	}
-	for i := range maxGroups / 100 {
+	for i := range local.MaxRequestGroups / 100 {
 		if err := e.Apply(access, []wire.Op{groups(100*i, 100)}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := e.Apply(access, []wire.Op{groups(maxGroups, 1)}); err == nil || len(e.Facts.Groups) != maxGroups {
+	if err := e.Apply(access, []wire.Op{groups(local.MaxRequestGroups, 1)}); err == nil || len(e.Facts.Groups) != local.MaxRequestGroups {
 		t.Errorf("%d groups, %v", len(e.Facts.Groups), err)
 	}
-	if err := e.Apply(access, []wire.Op{generic(pdk.OpClientSetAuthenticatedConsumerGroups, []any{}, "write"), groups(maxGroups, 1)}); err != nil || len(e.Facts.Groups) != 1 {
+	if err := e.Apply(access, []wire.Op{generic(pdk.OpClientSetAuthenticatedConsumerGroups, []any{}, "write"), groups(local.MaxRequestGroups, 1)}); err != nil || len(e.Facts.Groups) != 1 {
 		t.Errorf("%d groups, %v", len(e.Facts.Groups), err)
 	}
 }

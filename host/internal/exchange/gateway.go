@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/plan"
+	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/pdk/local"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
@@ -50,6 +52,8 @@ type Certificates interface {
 
 // Telemetry is a record of telemetry.log with the request that it belongs to.
 type Telemetry struct {
+	Instance           *plan.Instance // that reports; nil: nobody's
+	Phase              pdk.Phase
 	RequestID, TraceID string
 	Plugin             string // as the record says, which may be another name than that of the plugin that reports
 	Type, Message      string
@@ -136,13 +140,14 @@ func (e *Exchange) cache(in Applier, op *wire.Op) error {
 }
 
 // telemetry hands a record of telemetry.log on.
-func (e *Exchange) telemetry(op *wire.Op) error {
+func (e *Exchange) telemetry(in Applier, op *wire.Op) error {
 	record, err := local.TelemetryOf(op)
 	if err != nil || e.Gateway == nil || e.Gateway.Telemetry == nil {
 		return err
 	}
 	attributes, _ := local.Shown(record.Attributes).(map[string]any)
 	e.Gateway.Telemetry(Telemetry{
+		Instance: in.Instance, Phase: in.Phase,
 		RequestID: e.Facts.RequestID, TraceID: traceID(e.Header("traceparent"), e.Facts.RequestID),
 		Plugin: record.Plugin, Type: record.Type, Message: record.Message, Attributes: attributes,
 	})

@@ -235,8 +235,8 @@ func TestCacheAndTelemetry(t *testing.T) {
 		t.Errorf("cache %q", kept)
 	}
 	want := []Telemetry{
-		{RequestID: "id", TraceID: "id", Plugin: "other", Type: "type", Message: "message", Attributes: map[string]any{"n": int64(1), "raw": "b"}},
-		{RequestID: "id", TraceID: "0af7651916cd43dd8448eb211c80319c", Plugin: "p", Type: "type", Message: "traced", Attributes: map[string]any{}},
+		{Instance: in.Instance, Phase: pdk.PhaseAccess, RequestID: "id", TraceID: "id", Plugin: "other", Type: "type", Message: "message", Attributes: map[string]any{"n": int64(1), "raw": "b"}},
+		{Instance: in.Instance, Phase: pdk.PhaseAccess, RequestID: "id", TraceID: "0af7651916cd43dd8448eb211c80319c", Plugin: "p", Type: "type", Message: "traced", Attributes: map[string]any{}},
 	}
 	if !reflect.DeepEqual(records, want) {
 		t.Errorf("records %+v", records)

@@ -5,12 +5,16 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/outrigger-gateway/outrigger/pdk/local"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
 const grpcType = "application/grpc"
+
+// maxGRPCMessage bounds the text of grpc-message, in bytes before they are escaped: clients refuse heads that are too large.
+const maxGRPCMessage = 4 << 10
 
 // IsGRPC reports whether a content type is that of gRPC. gRPC-Web is not: its clients read HTTP.
 func IsGRPC(contentType string) bool {
@@ -22,8 +26,8 @@ func IsGRPC(contentType string) bool {
 }
 
 // ForGRPC turns an answer to a gRPC request into one that a gRPC client understands: HTTP status 200, grpc-status from the answer's status, and
-// grpc-message from its message, from a body that is text, or from the field message of a JSON object (spec/pdk.md 2.9). A body of an explicit
-// gRPC content type stays; another one goes.
+// grpc-message from its message, from a body that is text, or from the field message of a JSON object (spec/pdk.md 2.9), of which the first 4 KiB
+// are sent. A body of an explicit gRPC content type stays; another one goes.
 func (a *Answer) ForGRPC() {
 	contentType := ""
 	for _, h := range a.Headers {
@@ -49,7 +53,7 @@ func (a *Answer) ForGRPC() {
 	a.Headers = RemoveHeader(RemoveHeader(a.Headers, "grpc-status"), "grpc-message")
 	a.Headers = append(a.Headers, wire.Header{Name: "grpc-status", Value: strconv.Itoa(grpcStatus(a.Status))})
 	if message != "" {
-		a.Headers = append(a.Headers, wire.Header{Name: "grpc-message", Value: escapeMessage(message)})
+		a.Headers = append(a.Headers, wire.Header{Name: "grpc-message", Value: escapeMessage(cutMessage(message))})
 	}
 	a.Status, a.Formatted, a.Message, a.HasMessage = http.StatusOK, false, "", false
 }
@@ -96,6 +100,23 @@ func grpcStatus(status int) int {
 		return 0
 	}
 	return 2
+}
+
+// cutMessage is the beginning of a message, up to the last whole character that fits. Where it is no UTF-8, every byte is a character.
+func cutMessage(message string) string {
+	if len(message) <= maxGRPCMessage {
+		return message
+	}
+	end := maxGRPCMessage
+	for back := range utf8.UTFMax {
+		if start := maxGRPCMessage - back; utf8.RuneStart(message[start]) {
+			if _, size := utf8.DecodeRuneInString(message[start:]); size > back {
+				end = start
+			}
+			break
+		}
+	}
+	return message[:end]
 }
 
 // escapeMessage percent-encodes what grpc-message may not hold: bytes outside the printable ASCII characters, and the percent sign.

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/outrigger-gateway/outrigger/pdk"
@@ -67,6 +68,27 @@ func TestAnswersToGRPC(t *testing.T) {
 	for status, want := range map[int]int{200: 0, 204: 0, 100: 2, 302: 2, 400: 3, 401: 16, 403: 7, 404: 5, 409: 10, 429: 8, 499: 1, 500: 13, 501: 12, 502: 2, 503: 14, 504: 4} {
 		if got := grpcStatus(status); got != want {
 			t.Errorf("status %d gives %d, want %d", status, got, want)
+		}
+	}
+}
+
+// A message is cut at 4 KiB of its text, which is then escaped, between two characters.
+func TestGRPCMessageIsCut(t *testing.T) {
+	x := strings.Repeat("x", maxGRPCMessage)
+	for _, c := range []struct{ name, message, want string }{
+		{"fits", x, x},
+		{"longer", x + "yz", x},
+		{"a character of two bytes over the end", x[1:] + "ü", x[1:]},
+		{"a character of four bytes over the end", x[3:] + "\U0001f600z", x[3:]},
+		{"a character that ends at the end", x[2:] + "üz", x[2:] + "%C3%BC"},
+		{"escapes do not count", strings.Repeat("%", maxGRPCMessage+1), strings.Repeat("%25", maxGRPCMessage)},
+		{"no UTF-8", x[2:] + "\xff\x80\x80\x80\x80\x80", x[2:] + "%FF%80"},
+	} {
+		a := Answer{Given: true, Status: 400, Body: []byte(c.message), HasBody: true}
+		a.ForGRPC()
+		if got := a.Headers[len(a.Headers)-1]; got.Name != "grpc-message" || got.Value != c.want {
+			t.Errorf("%s: %d bytes of %s end with %q, want %d ending with %q", c.name, len(got.Value), got.Name, got.Value[max(0, len(got.Value)-12):],
+				len(c.want), c.want[max(0, len(c.want)-12):])
 		}
 	}
 }

@@ -71,15 +71,13 @@ type made struct {
 	number atomic.Uint64
 	nextID atomic.Uint64
 
+	closing     closing
 	closeFailed func(in *plan.Instance, err error) // see OnCloseError
 
 	mu        sync.Mutex
 	instances map[instanceKey]*shared
 	byID      map[uint64]*shared
 }
-
-// OnCloseError sets what is told when the Close of a native plugin fails or panics. It is set before the first Build.
-func (b *Builder) OnCloseError(f func(in *plan.Instance, err error)) { b.closeFailed = f }
 
 // shared is an instance with the number of generations that use it. Each generation has a plan.Instance of its own, with the record as it is
 // written there; the last one is kept here.
@@ -415,24 +413,8 @@ func (b *Builder) drained(g *Generation) {
 		l.servers.Release(l.server, l.ids...)
 	}
 	for _, in := range closing {
-		if err := closeNative(in); err != nil && b.closeFailed != nil {
-			b.closeFailed(in, err)
-		}
+		b.startClose(in)
 	}
-}
-
-// closeNative runs the Close of a native plugin. It may be called where a request ends, and a panic there would end the gateway: it is an error.
-// What the plugin says is kept as text, as in makeNative, and without secrets.
-func closeNative(in *plan.Instance) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = errors.New(in.Record.Redact(fmt.Sprintf("the plugin panicked: %v\n%s", v, debug.Stack())))
-		}
-	}()
-	if err := in.Native.Close(); err != nil {
-		return errors.New(in.Record.Redact(err.Error()))
-	}
-	return nil
 }
 
 // leaving are the instances of one build of a server that are to be released.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -218,7 +219,8 @@ func TestTimeouts(t *testing.T) {
 
 type closer struct {
 	V      int `json:"v"`
-	closed *int
+	closed *atomic.Int32
+	hold   chan struct{} // Close waits for it; nil: it does not
 }
 
 func (c *closer) Access(*pdk.PDK) error { return nil }
@@ -235,7 +237,10 @@ func (c *closer) Configure() error {
 	return nil
 }
 func (c *closer) Close() error {
-	*c.closed++
+	c.closed.Add(1)
+	if c.hold != nil {
+		<-c.hold
+	}
 	switch c.V {
 	case 1:
 		return errors.New("cannot close")
@@ -252,7 +257,7 @@ func (nothings) Error() string   { return "nothing fits" }
 func (nothings) Unwrap() []error { return nil }
 
 func TestNativeInstances(t *testing.T) {
-	closed := 0
+	var closed atomic.Int32
 	b := newTestBuilder(t, &fakeServers{}, pdk.Plugin{Name: "n", Version: "1", New: func() any { return &closer{closed: &closed} }})
 	if _, err := build(b, "{name: n, config: {v: -1}}"); err == nil || !strings.Contains(err.Error(), "v is -1") {
 		t.Errorf("error %v, expected what Configure said", err)
@@ -266,23 +271,65 @@ func TestNativeInstances(t *testing.T) {
 	var h Holder
 	h.Swap(mustBuild(t, b, "{name: n}"))
 	h.Swap(nil)
-	if closed != 1 {
-		t.Errorf("Close ran %d times, want once", closed)
+	allClosed(t, b)
+	if n := closed.Load(); n != 1 {
+		t.Errorf("Close ran %d times, want once", n)
 	}
+	var mu sync.Mutex
 	said := map[string]string{}
-	b.OnCloseError(func(in *plan.Instance, err error) { said[in.Record.Name] += err.Error() + "\n" })
+	b.OnCloseError(func(in *plan.Instance, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		said[in.Record.Name] += err.Error() + "\n"
+	})
 	for _, v := range []string{"1", "2"} {
 		h.Swap(mustBuild(t, b, "{name: n, config: {v: "+v+"}}"))
 	}
 	h.Swap(nil)
-	if closed != 3 || !strings.Contains(said["n"], "cannot close") || !strings.Contains(said["n"], "panicked: in Close") {
-		t.Errorf("Close ran %d times, the errors are %q", closed, said)
+	allClosed(t, b)
+	if n := closed.Load(); n != 3 || !strings.Contains(said["n"], "cannot close") || !strings.Contains(said["n"], "panicked: in Close") {
+		t.Errorf("Close ran %d times, the errors are %q", n, said)
+	}
+}
+
+// allClosed waits for the Close methods that were begun.
+func allClosed(t *testing.T, b *Builder) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := b.Closed(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The last request of a generation does not wait for the Close of its native plugins. Who ends the gateway does.
+func TestCloseHasAGoroutineOfItsOwn(t *testing.T) {
+	var closed atomic.Int32
+	hold := make(chan struct{})
+	b := newTestBuilder(t, &fakeServers{}, pdk.Plugin{Name: "n", Version: "1", New: func() any { return &closer{closed: &closed, hold: hold} }})
+	var h Holder
+	h.Swap(mustBuild(t, b, "{name: n}, {name: n, route: r}"))
+	request := h.Acquire()
+	h.Swap(nil)
+	if err := b.Closed(t.Context()); err != nil || closed.Load() != 0 {
+		t.Errorf("%d instances of a generation in use are closed: %v", closed.Load(), err)
+	}
+	request.Release() // returns while both hold on
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := b.Closed(over); err == nil || !strings.Contains(err.Error(), "2 instances have not closed") {
+		t.Errorf("error %v, expected one that counts the instances", err)
+	}
+	close(hold)
+	allClosed(t, b)
+	if n := closed.Load(); n != 2 {
+		t.Errorf("Close ran %d times, want twice", n)
 	}
 }
 
 func TestNamesClash(t *testing.T) {
 	s := &fakeServers{manifests: []entity.Manifest{manifest("n", false)}}
-	closed := 0
+	var closed atomic.Int32
 	b := newTestBuilder(t, s, pdk.Plugin{Name: "n", Version: "1", New: func() any { return &closer{closed: &closed} }})
 	if _, err := build(b, ""); err == nil || !strings.Contains(err.Error(), `"py"`) {
 		t.Errorf("error %v, expected one that names the server", err)

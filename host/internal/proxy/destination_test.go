@@ -179,6 +179,27 @@ func TestFallbackTargets(t *testing.T) {
 	g.get("/api").want(t, 502, "")
 }
 
+// A name that does not resolve is a connection that failed: the next try goes to a fallback or to another target of the upstream.
+func TestRetriesAfterANameThatDoesNotResolve(t *testing.T) {
+	good := named(t, "good")
+	retries, upstream := 1, false
+	text := strings.ReplaceAll(plain, "services:", `upstreams:
+- {name: mixed, targets: [{target: "no-such-host.invalid:80", weight: 1000}, {target: "`+good+`", weight: 1}]}
+services:`)
+	g := directed(t, text, func(k *pdk.PDK) error {
+		if err := k.Service.SetRetries(retries); err != nil || upstream {
+			return errors.Join(err, k.Service.SetUpstream("mixed"))
+		}
+		return errors.Join(k.Service.SetTarget("no-such-host.invalid", 80), k.Service.SetFallbackTargets([]string{good}))
+	})
+	g.get("/api").want(t, 200, "good as "+good)
+	g.do("POST", "/api", strings.NewReader("x")).want(t, 200, "good as "+good)
+	retries = 0
+	g.get("/api").want(t, 503, "name resolution failed")
+	retries, upstream = 1, true
+	g.get("/api").want(t, 200, "good as "+good)
+}
+
 const pool = `
 _format_version: "3.0"
 services:

@@ -164,9 +164,10 @@ func (t *Transport) try(target *Target, req *fasthttp.Request, resp *fasthttp.Re
 	}
 }
 
+// retryableConnect recognises a connection that was not made: no address for the name, refused, or too late.
 func retryableConnect(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && (e.Kind == KindConnect || e.Kind == KindTimeout)
+	return errors.As(err, &e) && (e.Kind == KindConnect || e.Kind == KindResolve || e.Kind == KindTimeout)
 }
 
 // answered reports whether the upstream began to answer.

@@ -78,20 +78,25 @@ class Check {
     }
   }
 
-  /** anyOf, oneOf and not. */
+  /** contains, anyOf, oneOf and not. */
   #branches(schema: Schema, value: unknown, place: Place): void {
-    const fits = (sub: unknown): boolean => {
+    const fits = (sub: unknown, item = value): boolean => {
       const errors: SchemaError[] = [];
-      new Check(this.#root, errors).value(sub, value, place);
+      new Check(this.#root, errors).value(sub, item, place);
       return errors.length === 0;
     };
     const shown = place.secret ? "a secret" : JSON.stringify(value);
     const fail = (expected: string): void => {
       this.#errors.push({ path: place.path, message: `found ${shown}; expected ${expected}` });
     };
-    const { anyOf, oneOf, not } = schema;
-    if (Array.isArray(anyOf) && !anyOf.some(fits)) fail("what one of its alternatives says");
-    if (Array.isArray(oneOf) && oneOf.filter(fits).length !== 1) fail("what exactly one of its alternatives says");
+    const { anyOf, oneOf, not, contains } = schema;
+    if (Array.isArray(value) && contains !== undefined && !value.some((item) => fits(contains, item))) {
+      fail(`a list that contains ${JSON.stringify(contains)}`);
+    }
+    if (Array.isArray(anyOf) && !anyOf.some((sub) => fits(sub))) fail("what one of its alternatives says");
+    if (Array.isArray(oneOf) && oneOf.filter((sub) => fits(sub)).length !== 1) {
+      fail("what exactly one of its alternatives says");
+    }
     if (not !== undefined && fits(not)) {
       const values = isPlainObject(not) && Array.isArray(not.enum) ? ` than ${JSON.stringify(not.enum)}` : "";
       fail(`another value${values}`);
@@ -123,7 +128,7 @@ function numberFaults(schema: Schema, value: number): string[] {
   if (typeof maximum === "number" && value > maximum) faults.push(`at most ${maximum}`);
   if (typeof exclusiveMinimum === "number" && value <= exclusiveMinimum) faults.push(`more than ${exclusiveMinimum}`);
   if (typeof exclusiveMaximum === "number" && value >= exclusiveMaximum) faults.push(`less than ${exclusiveMaximum}`);
-  if (typeof multipleOf === "number" && !Number.isInteger(value / multipleOf))
+  if (typeof multipleOf === "number" && Math.abs(value / multipleOf - Math.round(value / multipleOf)) > 1e-9)
     faults.push(`a multiple of ${multipleOf}`);
   return faults;
 }

@@ -1,6 +1,6 @@
 import { PluginError } from "../errors.js";
 import { isPlainObject } from "../runtime/msgpack_write.js";
-import { regexpOfLua, startingWith, UntranslatablePattern } from "./lua_pattern.js";
+import { endingWith, regexpOfLua, startingWith, UntranslatablePattern } from "./lua_pattern.js";
 
 /** One field of a configuration in Kong's schema language: its name and what it may hold. */
 export type KongField = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
@@ -20,8 +20,8 @@ const OF_TYPE = ["required", "description", "type", "elements", "fields", "keys"
 /** Attributes that say how Kong stores or shows a field, and nothing about its values. */
 const IGNORED = ["abstract", "auto", "deprecation", "err", "immutable", "indexed", "legacy", "nilable", "unique"];
 
-/** Attributes that only Lua can say. */
-const IMPOSSIBLE = ["custom_validator", "entity_checks", "fn", "shorthand_fields", "transformations"];
+/** Attributes that JSON Schema cannot say. */
+const IMPOSSIBLE = ["custom_validator", "entity_checks", "fn", "is_regex", "shorthand_fields", "transformations"];
 
 /**
  * Translates Kong's schema language to JSON Schema 2020-12. A text without len_min may not be empty, and a required record whose fields
@@ -122,6 +122,12 @@ const ATTRIBUTES: Readonly<Record<string, Translate>> = {
   gt: (schema, bound, path) => {
     schema.exclusiveMinimum = number("gt", bound, path);
   },
+  lt: (schema, bound, path) => {
+    schema.exclusiveMaximum = number("lt", bound, path);
+  },
+  contains: (schema, value) => {
+    schema.contains = { const: value };
+  },
   len_min: (schema, size, path) => {
     schema[`min${sizeOf(schema)}`] = number("len_min", size, path);
   },
@@ -141,10 +147,14 @@ const ATTRIBUTES: Readonly<Record<string, Translate>> = {
       exclude(schema, { pattern: luaPattern("match_none", item, path) });
     }
   },
-  starts_with: (schema, text, path) => {
-    if (typeof text !== "string") fail(path, `starts_with ${shown(text)}`, "text");
-    addPattern(schema, startingWith(String(text)));
+  match_any: (schema, value, path) => {
+    const patterns = isPlainObject(value) ? value.patterns : value;
+    const anyOf = list("match_any", patterns, path).map((item) => ({ pattern: luaPattern("match_any", item, path) }));
+    schema.allOf = [...((schema.allOf ?? []) as unknown[]), { anyOf }];
   },
+  not_match: (schema, pattern, path) => exclude(schema, { pattern: luaPattern("not_match", pattern, path) }),
+  starts_with: (schema, given, path) => addPattern(schema, startingWith(text("starts_with", given, path))),
+  ends_with: (schema, given, path) => addPattern(schema, endingWith(text("ends_with", given, path))),
   uuid: (schema, wanted) => {
     if (wanted === true) addPattern(schema, UUID);
   },
@@ -191,6 +201,10 @@ function luaPattern(name: string, value: unknown, path: string): string {
 
 function list(name: string, value: unknown, path: string): unknown[] {
   return Array.isArray(value) ? value : fail(path, `${name} ${shown(value)}`, "a list");
+}
+
+function text(name: string, value: unknown, path: string): string {
+  return typeof value === "string" ? value : fail(path, `${name} ${shown(value)}`, "text");
 }
 
 function number(name: string, value: unknown, path: string): number {

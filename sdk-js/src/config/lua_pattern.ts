@@ -136,3 +136,8 @@ function escapeMember(c: string): string {
 export function startingWith(text: string): string {
   return `^${[...text].map(escapeCharacter).join("")}`;
 }
+
+/** A regular expression that a text ends with these characters. */
+export function endingWith(text: string): string {
+  return `${[...text].map(escapeCharacter).join("")}$`;
+}

@@ -1487,7 +1487,8 @@ export class ServiceRequest {
    *   or lists of these; multipart values text, bytes, numbers or booleans
    * @param mimetype - application/json, application/x-www-form-urlencoded or multipart/form-data; left out: that of the
    *   request's Content-Type
-   * @throws ArgError when value or media type is another, or the body would be larger than the limit max_body
+   * @throws ArgError when value or media type is another, the name or value of a multipart field holds -- followed by a
+   *   given boundary, or the body would be larger than the limit max_body
    * @throws DataError when no media type is given and the request has no Content-Type
    * @throws PhaseError in another phase
    * @remarks Class write, recorded and applied when the handler ends well. Phases: rewrite, access. Source: RFC 8259,
@@ -1583,7 +1584,8 @@ export class Telemetry {
   }
 
   /**
-   * Emits a structured log record with the request's id, trace id and attributes.
+   * Emits a structured log record with the request's id, trace id and attributes. The host adds the real name of the
+   * plugin and its instance.
    *
    * @param pluginName - name of the plugin that reports
    * @param config - its configuration; what is secret in it is left out by the host
@@ -1615,8 +1617,8 @@ export class Tracing {
 
   /**
    * Starts a span, a child of the innermost one that is not finished. Spans reach the host with the outcome and stand
-   * in the log entry under spans; those of a handler that fails are dropped. Where it may not be called the span
-   * records nothing.
+   * in the log entry under spans; those of a handler that fails are dropped. Where it may not be called, and behind the
+   * first 1024 of a handler, the span records nothing; the first one too many is a log line at warn.
    *
    * @param name - what is done
    * @param attributes - values as for ctx.shared.set

@@ -5,7 +5,7 @@ import { logText } from "./log_text.js";
 import { type BodyType, FORM, JSON_TYPE, multipartType } from "./media_type.js";
 import { isPlainObject } from "./msgpack_write.js";
 import { encodeQuery, QueryFault } from "./target.js";
-import { encodeText, isEncodable } from "./text.js";
+import { decodeText, encodeText, isEncodable } from "./text.js";
 
 /** A value that cannot be written in a media type; the message says why. */
 export class BodyFault extends Error {}
@@ -19,7 +19,8 @@ export interface WrittenBody {
 /**
  * Writes a value in a media type, keys sorted by their bytes.
  *
- * @param boundary - of a multipart body; null: one is made of the content.
+ * @param boundary - of a multipart body; null: one is made of the content. A given one, which the client may know, must not be in
+ * the content: fields could be injected.
  * @throws BodyFault
  */
 export function writeBodyOf(value: unknown, type: BodyType, boundary: string | null): WrittenBody {
@@ -55,6 +56,7 @@ function multipart(fields: Record<string, unknown>, given: string | null): Writt
     .filter((name) => fields[name] !== undefined)
     .map((name) => ({ name: nameBytes(name), value: valueBytes(name, fields[name]) }))
     .sort((a, b) => Buffer.compare(a.name, b.name));
+  if (given !== null) refuseBoundaryIn(parts, given);
   const boundary = given ?? boundaryOfContent(parts);
   const pieces = parts.flatMap(({ name, value }) => [
     encodeText(`--${boundary}\r\nContent-Disposition: form-data; name="`),
@@ -70,6 +72,18 @@ function multipart(fields: Record<string, unknown>, given: string | null): Writt
 interface Part {
   readonly name: Buffer;
   readonly value: Uint8Array;
+}
+
+function refuseBoundaryIn(parts: readonly Part[], boundary: string): void {
+  const mark = encodeText(`--${boundary}`);
+  const holder = parts.find(({ name, value }) => name.includes(mark) || bufferOf(value).includes(mark));
+  if (holder === undefined) return;
+  const name = quote(decodeText(holder.name, 0, holder.name.length));
+  throw new BodyFault(`field ${name} holds the boundary ${quote(boundary)}; expected one that is not in the fields`);
+}
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 function nameBytes(name: string): Buffer {

@@ -2,10 +2,10 @@ import { functions as F, type PdkFunction } from "../gen/functions.js";
 import { Span } from "../span.js";
 import { ContextCall } from "./call_context.js";
 import { kindOf } from "./headers.js";
-import { inspectText, logText } from "./log_text.js";
+import { inspectText, LEVEL_WARN, logText } from "./log_text.js";
 import { isPlainObject } from "./msgpack_write.js";
 import { MODES, serializeOver } from "./serialize.js";
-import { Trace } from "./trace.js";
+import { TOO_MANY_SPANS, Trace } from "./trace.js";
 
 /** What a handler reports: namespaces log, telemetry and tracing. */
 export class LogCall extends ContextCall {
@@ -115,7 +115,14 @@ export class LogCall extends ContextCall {
     if (!this.open) return new Span(name, attributes);
     const writes = this.writes();
     writes.trace ??= new Trace();
-    return writes.trace.start(name, attributes);
+    return writes.trace.start(name, attributes) ?? this.refusedSpan(writes.trace, name, attributes);
+  }
+
+  /** A span that records nothing. The log says so once. */
+  private refusedSpan(trace: Trace, name: string, attributes: Record<string, unknown> | null): Span {
+    if (!trace.refused && this.host.node.logLevel <= LEVEL_WARN) this.host.log(this.id, LEVEL_WARN, TOO_MANY_SPANS);
+    trace.refused = true;
+    return new Span(name, attributes);
   }
 
   tracingActiveSpan(): Span | null {

@@ -10,14 +10,13 @@ const ESCAPE = /\\(u[0-9a-f]{4}|.)/g;
 /**
  * JSON text of a value. BigInts keep their digits, and text that is not UTF-8 has U+FFFD for each byte, because JSON is UTF-8.
  *
- * @param bytes - what stands for bytes.
- * @throws TypeError for cycles, numbers that are not finite, a value without JSON form, and what bytes and toJSON throw.
+ * @throws TypeError for cycles, bytes, numbers that are not finite, a value without JSON form, and what toJSON throws.
  */
-export function jsonText(value: unknown, bytes: (value: Uint8Array) => string = refuseBytes): string {
+export function jsonText(value: unknown): string {
   let marked = false;
   const text: string | undefined = JSON.stringify(value, function (this: Record<string, unknown>, key, item: unknown) {
     const given = this[key];
-    if (given instanceof Uint8Array) return bytes(given); // a Buffer's own toJSON is passed over
+    if (given instanceof Uint8Array) return refuseBytes(); // a Buffer's own toJSON is passed over
     if (typeof item === "bigint") {
       marked = true;
       return `${MARK}${item}`;

@@ -44,7 +44,9 @@ async function loadModule(path: string): Promise<AnyPlugin[]> {
       ? '\nFound CommonJS in a module: expected the suffix .cjs, or no "type": "module" in package.json.'
       : "";
     const place = cause instanceof SyntaxError && !/\.[cm]?js:\d/.test(reason) ? await placeOfSyntaxError(file) : "";
-    throw new PluginError(`${path}: importing the module failed: ${place}${reason}${hint}`, { cause });
+    // The gateway shows the last line first: it is to say what is wrong, and not where Node.js noticed.
+    const last = `${path}: ${String(cause)}${place === "" ? "" : ` at ${place.slice(0, place.indexOf("\n"))}`}`;
+    throw new PluginError(`${path}: importing the module failed: ${place}${reason}${hint}\n${last}`, { cause });
   }
   const kong = [module.default, module].find(isKongModule);
   if (kong !== undefined) return [checked(path, () => kongPlugin(kong, nameByFile(file)))];

@@ -1,8 +1,8 @@
 import { jsonText } from "./json.js";
 import { BadJson, readJson } from "./json_read.js";
+import { logText } from "./log_text.js";
 import { decodeValue } from "./msgpack_read.js";
 import type { Op } from "./ops.js";
-import { decodeText } from "./text.js";
 
 /** Ways in which log.set_serialize_value may change an entry. */
 export const MODES: readonly string[] = ["set", "add", "replace"];
@@ -17,7 +17,7 @@ export function serializeOver(entry: string, ops: readonly Op[]): string {
     changed ??= readEntry(entry);
     setSerialized(changed, op.key, decodeValue(op.value), op.mode);
   }
-  return changed === null ? entry : jsonText(changed, textOf);
+  return changed === null ? entry : jsonText(changed);
 }
 
 /** The entry with its integers as they are. */
@@ -25,10 +25,6 @@ function readEntry(text: string): Entry {
   const entry = readJson(text);
   if (!isEntry(entry)) throw new BadJson("found another value than an object");
   return entry;
-}
-
-function textOf(bytes: Uint8Array): string {
-  return decodeText(Buffer.from(bytes), 0, bytes.length);
 }
 
 /**
@@ -53,7 +49,15 @@ export function setSerialized(entry: Entry, key: string, value: unknown, mode: s
   const present = Object.hasOwn(at, last);
   if ((mode === "add" && present) || (mode === "replace" && !present)) return;
   if (value === null) delete at[last];
-  else put(at, last, value);
+  else put(at, last, shown(value));
+}
+
+/** A value for JSON: what JSON has no form for is text, bytes and the numbers that are not finite. */
+export function shown(value: unknown): unknown {
+  if (value instanceof Uint8Array || (typeof value === "number" && !Number.isFinite(value))) return logText([value]);
+  if (Array.isArray(value)) return value.map(shown);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, shown(item)]));
 }
 
 function own(entry: Entry, name: string): unknown {

@@ -1,6 +1,8 @@
 import { DataError } from "../errors.js";
 import type { CallFacts } from "./encode_call.js";
+import { jsonText } from "./json.js";
 import { headerMap } from "./overlay.js";
+import { shown } from "./serialize.js";
 import type { TestCache, TestContext } from "./test_context.js";
 import type { TestNode, TestRequest } from "./test_model.js";
 import { REQUEST_ID, type TestTraffic } from "./test_traffic.js";
@@ -38,7 +40,7 @@ const ANSWERS: Readonly<Record<string, Answer>> = {
   "request.get_raw_body": ({ traffic, node }) => bounded(traffic.body, node),
   "service.response.get_raw_body": ({ traffic, node }) => bounded(traffic.upstream?.body, node),
   "response.get_raw_body": ({ traffic, node }) => bounded(traffic.upstream && traffic.responseBody, node),
-  "log.serialize": (world) => JSON.stringify(logEntry(world)),
+  "log.serialize": (world) => jsonText(logEntry(world)),
   "client.load_consumer": ({ request }, [id, byName]) =>
     request.consumers?.find((consumer) => consumer.id === id || (byName === true && consumer.username === id)),
   "client.load_credential": ({ request }, [kind, key]) => request.credentials?.[String(kind)]?.[String(key)],
@@ -145,7 +147,7 @@ export function logEntry({ request, traffic, context, facts }: TestWorld): Recor
     ...(context.spans.length > 0 && { spans: context.spans }),
   };
   context.serializeOver(entry);
-  return entry;
+  return shown(entry) as Record<string, unknown>; // of attributes of spans too
 }
 
 /** Headers by name, several lines as a list, without credentials. */

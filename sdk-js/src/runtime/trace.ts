@@ -7,12 +7,20 @@ import { isEncodable } from "./text.js";
 /** Number of the operation that reports a span; docs/wire.md section 6. */
 const OP_SPAN = 90;
 
+/** Bounds the spans of a handler; as many are in a log entry. */
+export const MAX_SPANS = 1024;
+/** The log line for the first span beyond them. */
+export const TOO_MANY_SPANS = `tracing.start_span: the handler has started ${MAX_SPANS} spans; further ones record nothing`;
+
 /** The spans that one handler has started, in order. */
 export class Trace {
+  /** The log says that there are too many. */
+  refused = false;
   readonly #spans: { readonly span: Span; readonly parent: number }[] = [];
 
-  /** Starts a child of the innermost unfinished span. */
-  start(name: string, attributes: Readonly<Record<string, unknown>> | null): Span {
+  /** Starts a child of the innermost unfinished span; null when there are too many. */
+  start(name: string, attributes: Readonly<Record<string, unknown>> | null): Span | null {
+    if (this.#spans.length === MAX_SPANS) return null;
     const span = new Span(name, attributes);
     this.#spans.push({ span, parent: this.#innermost() + 1 });
     return span;

@@ -2104,7 +2104,8 @@ class ServiceRequest:
                 that of the request's Content-Type
 
         Raises:
-            ArgError: value or media type is another, or the body would be larger than the limit max_body
+            ArgError: value or media type is another, the name or value of a multipart field holds -- followed
+                by a given boundary, or the body would be larger than the limit max_body
             DataError: no media type is given and the request has no Content-Type
             PhaseError: in another phase
 
@@ -2276,6 +2277,8 @@ class Telemetry:
     ) -> None:
         """Emits a structured log record with the request's id, trace id and attributes.
 
+        The host adds the real name of the plugin and its instance.
+
         Args:
             plugin_name: name of the plugin that reports
             config: its configuration; what is secret in it is left out by the host
@@ -2304,7 +2307,8 @@ class Tracing:
         """Starts a span, a child of the innermost one that is not finished.
 
         Spans reach the host with the outcome and stand in the log entry under spans; those of a handler that
-        fails are dropped. Where it may not be called the span records nothing.
+        fails are dropped. Where it may not be called, and behind the first 1024 of a handler, the span
+        records nothing; the first one too many is a log line at warn.
 
         Args:
             name: what is done

@@ -143,6 +143,7 @@ def write_body(value: Any, media_type: str, request_type: str | None) -> tuple[b
 
 
 def _write_fields(value: Mapping[Any, Any], boundary: str) -> tuple[bytes, str]:
+    """A given boundary, which the client may know, must not be in the fields: others could be injected."""
     fields = sorted((bytes_of(check_text("field name", name)), _scalar(name, item)) for name, item in value.items())
     if not boundary:
         digest = hashlib.sha256(b"".join(name + b"\0" + item + b"\0" for name, item in fields))
@@ -150,6 +151,8 @@ def _write_fields(value: Mapping[Any, Any], boundary: str) -> tuple[bytes, str]:
     mark = b"--" + bytes_of(boundary)
     out: list[bytes] = []
     for name, item in fields:
+        if mark in name or mark in item:
+            raise BadArgument(f"field {text_of(name)!r} holds the boundary {boundary!r}; expected one that is not in the fields")
         escaped = name.replace(b'"', b"%22").replace(b"\r", b"%0D").replace(b"\n", b"%0A")
         out.append(mark + b'\r\nContent-Disposition: form-data; name="' + escaped + b'"\r\n\r\n' + item + b"\r\n")
     out.append(mark + b"--\r\n")

@@ -17,6 +17,10 @@ from .values import BadArgument, plain
 _SERIALIZE_VALUE = FUNCTIONS["log.set_serialize_value"].phases
 _TELEMETRY = FUNCTIONS["telemetry.log"].phases
 
+_WARN = 3
+_MAX_SPANS = 1024
+_TOO_MANY_SPANS = f"tracing.start_span: the handler has started {_MAX_SPANS} spans; further ones record nothing"
+
 
 class Notices(ServiceWrites):
     """``log``, ``tracing`` and ``telemetry``."""
@@ -85,7 +89,7 @@ class Notices(ServiceWrites):
     # tracing
 
     def tracing_start_span(self, name: str, attributes: Mapping[str, Any] | None = None) -> Span:
-        """An unattached span where it may not be called."""
+        """An unattached span where it may not be called, and where there are too many."""
         function = "tracing.start_span"
         try:
             bytes_of(check_text("name", name))
@@ -99,9 +103,14 @@ class Notices(ServiceWrites):
                 return Span(name, attributes)
             if spans is None:
                 spans = self.spans = []
-            span = Span(name, attributes, parent=_innermost(spans))
-            spans.append(span)
-        return span
+            if len(spans) < _MAX_SPANS:
+                span = Span(name, attributes, parent=_innermost(spans))
+                spans.append(span)
+                return span
+            news, self.spans_refused = not self.spans_refused, True
+        if news and self.port.node.log_level <= _WARN:
+            self.port.log(self, _WARN, _TOO_MANY_SPANS)
+        return Span(name, attributes)
 
     def tracing_active_span(self) -> Span | None:
         if not self.bit:

@@ -65,6 +65,7 @@ class CallState:
     why_sealed: str = "its end"
     runner: Any = None
     spans: list[Span] | None = None
+    spans_refused: bool = False
     _cache: dict[str, Any] | None = None
     _client: WireClient | None = None
     _client_body: bytes | None = None

@@ -1,0 +1,57 @@
+package host
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
+	"github.com/outrigger-gateway/outrigger/host/internal/plan"
+	"github.com/outrigger-gateway/outrigger/host/internal/telemetry"
+	"github.com/outrigger-gateway/outrigger/host/internal/transport"
+	"github.com/outrigger-gateway/outrigger/pdk"
+)
+
+// serverLine logs a line of a plugin on a plugin server.
+func (h *Host) serverLine(server string, rec transport.LogRecord) {
+	h.line(rec.Level, rec.Message, slog.String("server", server), rec.Instance, rec.RequestID, pdk.PhaseFromCode(rec.Phase))
+}
+
+// nativeLine logs a line of a native plugin.
+func (h *Host) nativeLine(in *plan.Instance, requestID string, phase pdk.Phase, level uint8, message string) {
+	h.line(level, message, slog.String("server", "native"), in.ID, requestID, phase)
+}
+
+func (h *Host) line(level uint8, message string, server slog.Attr, instance uint64, requestID string, phase pdk.Phase) {
+	l := telemetry.Level(level)
+	if !h.logger.Enabled(context.Background(), l) {
+		return
+	}
+	attrs := []slog.Attr{server}
+	if instance != 0 {
+		if in := h.builder.Instance(instance); in != nil {
+			attrs = append(attrs, pluginAttrs(in)...)
+		}
+		attrs = append(attrs, slog.Uint64("instance", instance), slog.String("phase", phase.String()), slog.String("request_id", requestID))
+	}
+	h.logger.LogAttrs(context.Background(), l, message, attrs...)
+}
+
+// telemetryRecord logs what a plugin gave to telemetry.log. Who the plugin is does not depend on what it says of itself, which is plugin_name.
+func (h *Host) telemetryRecord(t exchange.Telemetry) {
+	var attrs []slog.Attr
+	if in := t.Instance; in != nil {
+		attrs = append(pluginAttrs(in), slog.Uint64("instance", in.ID), slog.String("phase", t.Phase.String()))
+	}
+	attrs = append(attrs, slog.String("request_id", t.RequestID), slog.String("trace_id", t.TraceID),
+		slog.String("plugin_name", t.Plugin), slog.String("type", t.Type), slog.Any("attributes", t.Attributes))
+	h.logger.LogAttrs(context.Background(), slog.LevelInfo, t.Message, attrs...)
+}
+
+// pluginAttrs name the plugin record of an instance.
+func pluginAttrs(in *plan.Instance) []slog.Attr {
+	attrs := []slog.Attr{slog.String("plugin", in.Record.Name), slog.String("record", in.Record.ID)}
+	if in.Record.InstanceName != "" {
+		attrs = append(attrs, slog.String("instance_name", in.Record.InstanceName))
+	}
+	return attrs
+}
