@@ -115,12 +115,12 @@ generate: python js ## generated code from proto/
 GENERATED := proto/gen sdk-python/src/outrigger/_gen sdk-js/src/gen docs/pdk $(wildcard pdk/*_gen.go)
 
 .PHONY: fresh
-fresh: python js ## fails when make generate would change something; what it changed stays
-	rm -rf build/fresh
-	mkdir -p build/fresh
-	tar cf - $(GENERATED) | tar xf - -C build/fresh
+fresh: python js ## fails when make generate would change something; what it changed stays (Go passes over build/.fresh)
+	rm -rf build/.fresh
+	mkdir -p build/.fresh
+	tar cf - $(GENERATED) | tar xf - -C build/.fresh
 	$(MAKE) --no-print-directory generate
-	for path in $(GENERATED); do diff -r -x __pycache__ build/fresh/$$path $$path; done
+	for path in $(GENERATED); do diff -r -x __pycache__ build/.fresh/$$path $$path; done
 
 .PHONY: bench
 bench: build python js ## the cost of plugins: table in bench/results/

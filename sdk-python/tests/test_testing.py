@@ -258,6 +258,12 @@ class TestReports:
         assert (later.phase, later.id) == ("log", 1)
         assert [span["name"] for span in result.entry["spans"]] == ["outer", "inner", "later"]
 
+    def test_attributes_that_json_has_no_form_for_are_text_in_the_entry(self) -> None:
+        def access(kong: outrigger.PDK) -> None:
+            kong.tracing.start_span("s", {"share": float("nan"), "raw": b"hi"})
+
+        assert Gateway(plugin_of(access=access)).send().entry["spans"][0]["attributes"] == {"share": "NaN", "raw": "hi"}
+
     def test_failed_handler_leaves_no_spans(self) -> None:
         def access(kong: outrigger.PDK) -> None:
             kong.tracing.start_span("lost")

@@ -24,7 +24,7 @@ def serialize_over(entry: str, operations: list[list[Any]]) -> str:
     if not isinstance(document, dict):
         raise ValueError(f"it is a {type(document).__name__}")
     for _, key, value, mode in changes:
-        _set(cast("dict[str, Any]", document), key, _textual(value), mode)
+        _set(cast("dict[str, Any]", document), key, textual(value), mode)
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -45,14 +45,14 @@ def _set(entry: dict[str, Any], key: str, value: Any, mode: str) -> None:
         entry[last] = value
 
 
-def _textual(value: Any) -> Any:
+def textual(value: Any) -> Any:
     """Bytes, and floats that are no numbers, as text, since the entry is JSON."""
     if isinstance(value, bytes) or (isinstance(value, float) and not math.isfinite(value)):
         return log_text((value,))
     if isinstance(value, list):
-        return [_textual(item) for item in cast("list[Any]", value)]
+        return [textual(item) for item in cast("list[Any]", value)]
     if isinstance(value, dict):
-        return {key: _textual(item) for key, item in cast("dict[str, Any]", value).items()}
+        return {key: textual(item) for key, item in cast("dict[str, Any]", value).items()}
     return value
 
 

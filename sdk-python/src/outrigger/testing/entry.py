@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from .._runtime.serialize import serialize_over
+from .._runtime.serialize import serialize_over, textual
 from .._runtime.text import HeaderLines, query_pairs
 from .._values import Route, Service, consumer_document, entity_document
 from .exchange import Exchange, multi_map
@@ -50,7 +50,7 @@ def log_entry(exchange: Exchange, route: Route | None, service: Service | None) 
     if exchange.credential is not None:
         entry["authenticated_entity"] = {"id": exchange.credential.id, "consumer_id": exchange.credential.consumer_id}
     if exchange.spans:
-        entry["spans"] = [msgspec.to_builtins(span) for span in exchange.spans]
+        entry["spans"] = [textual(msgspec.to_builtins(span, builtin_types=(bytes,))) for span in exchange.spans]
     return json.loads(serialize_over(json.dumps(entry, default=repr), exchange.serialize))
 
 
