@@ -134,7 +134,7 @@ func TestExplainConsumer(t *testing.T) {
 
 // What an explanation says runs is what runs: the chains are those of the plans.
 func TestExplanationsAgreeWithPlans(t *testing.T) {
-	w := newTown(true)
+	w := newTown(true, true)
 	set := w.compile(t, Options{})
 	for i := range 200 {
 		route, consumer := w.routes[i*37%10000], w.consumers[i*7%1000]

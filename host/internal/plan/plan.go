@@ -216,8 +216,8 @@ func (p *Plan) Late() bool { return p.late }
 type Set struct {
 	opts   Options
 	index  *index
-	routes map[*entity.Route]*places
-	global *places
+	routes map[*entity.Route]places
+	global places
 	nobody *class
 	// classes of the consumers that are more than nobody, and of the groups that plugins set.
 	classes  map[*entity.Consumer]*class
@@ -232,7 +232,7 @@ type Set struct {
 // places are the plans of a route for plain and for TLS requests; they are the same unless protocols are enforced.
 type places struct{ plain, secure *Plan }
 
-func (p *places) of(secure bool) *Plan {
+func (p places) of(secure bool) *Plan {
 	if secure {
 		return p.secure
 	}
@@ -242,7 +242,7 @@ func (p *places) of(secure bool) *Plan {
 // Compile builds the plans of all routes. Instances of records that are not enabled are used for warnings and explanations only. The error
 // is a *CycleError, or with Options.Strict a *DanglingError.
 func Compile(opts Options, instances []*Instance, routes []*entity.Route, consumers []*entity.Consumer) (*Set, error) {
-	s := &Set{opts: opts, index: newIndex(opts), routes: make(map[*entity.Route]*places, len(routes)), all: routes, consumers: consumers}
+	s := &Set{opts: opts, index: newIndex(opts), routes: make(map[*entity.Route]places, len(routes)), all: routes, consumers: consumers}
 	for _, in := range instances {
 		if in.Record.Enabled {
 			s.index.add(in)
@@ -267,14 +267,9 @@ func Compile(opts Options, instances []*Instance, routes []*entity.Route, consum
 		}
 		return built[pl]
 	}
-	s.global = &places{at(s.index.place(nil, false)), at(s.index.place(nil, true))}
-	shared := map[places]*places{}
+	s.global = places{at(s.index.place(nil, false)), at(s.index.place(nil, true))}
 	for _, r := range routes {
-		p := places{at(s.index.place(r, false)), at(s.index.place(r, true))}
-		if shared[p] == nil {
-			shared[p] = &p
-		}
-		s.routes[r] = shared[p]
+		s.routes[r] = places{at(s.index.place(r, false)), at(s.index.place(r, true))}
 	}
 	return s, nil
 }
