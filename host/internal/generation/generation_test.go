@@ -87,6 +87,11 @@ func buildDocument(b *Builder, document string) (*Generation, error) {
 	if err != nil {
 		return nil, err
 	}
+	return buildSet(b, set)
+}
+
+// buildSet builds what was read.
+func buildSet(b *Builder, set *entity.Set) (*Generation, error) {
 	catalog, err := b.Catalog(set)
 	if err != nil {
 		return nil, err
