@@ -37,6 +37,7 @@ type options struct {
 	connections []int
 	results     string
 	quick       bool
+	onlyPlans   bool
 }
 
 // parseOptions reads the command line. --quick changes the defaults of the lengths, so what is given stays.
@@ -46,6 +47,7 @@ func parseOptions(args []string, errOut io.Writer) (options, error) {
 	flags.SetOutput(errOut)
 	flags.StringVar(&o.runner.root, "root", ".", "the project's `directory`")
 	flags.BoolVar(&o.quick, "quick", false, "2 rounds of 1 s after 1 s of warm-up: under two minutes, to see whether everything works")
+	flags.BoolVar(&o.onlyPlans, "plans", false, "instead of the scenarios: what it takes to build plans and to look them up, in about two minutes")
 	flags.IntVar(&o.runner.rounds, "rounds", 5, "interleaved `rounds`")
 	flags.DurationVar(&o.runner.sample, "time", 2*time.Second, "`length` of one measurement, whole seconds")
 	flags.DurationVar(&o.runner.warmUp, "warm-up", 3*time.Second, "`length` of the load on every variant before the first round, whole seconds")
@@ -132,6 +134,15 @@ func commandLine(args []string) string {
 func run(ctx context.Context, args []string, out, progress io.Writer) (err error) {
 	o, err := parseOptions(args, progress)
 	if err != nil {
+		return err
+	}
+	if o.onlyPlans {
+		o.runner.progress = progress
+		text, path, err := o.plans(ctx, args)
+		if path != "" {
+			fmt.Fprintf(out, "%s\n", text)
+			o.runner.say("written: %s, and the same with .json", path)
+		}
 		return err
 	}
 	if _, err := exec.LookPath("wrk"); err != nil {
