@@ -5,8 +5,9 @@
 #   sdk-python/src/outrigger/_gen/proto  Python messages, stubs and type stubs
 #   sdk-js/src/gen/proto                 TypeScript messages and service descriptors
 #
-# Tools: Go and Node ones are pinned in .ci/tools, the Python one is grpcio-tools of the interpreter named by PYTHON
-# (default: .venv/bin/python). "proto/generate.sh go" (or python, es) generates one language only.
+# Tools: Go and Node ones are pinned in .ci/tools, the Python one is grpcio-tools of the interpreter named by PYTHON (default:
+# .venv/bin/python). The Node ones have no lock file: buf names packages for other machines that not every registry has, and
+# npm ci refuses a lock without them. "proto/generate.sh go" (or python, es) generates one language only.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -19,7 +20,7 @@ wants() { [ "$what" = all ] || [ "$what" = "$1" ]; }
 
 if wants go || wants es; then
 	if [ ! -x "$tools/node_modules/.bin/buf" ]; then
-		(cd "$tools" && npm ci --no-audit --no-fund --loglevel=error)
+		(cd "$tools" && npm install --no-package-lock --no-audit --no-fund --loglevel=error)
 	fi
 	PATH="$bin:$tools/node_modules/.bin:$PATH"
 	export PATH
