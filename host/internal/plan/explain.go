@@ -65,7 +65,7 @@ type ExplainedStep struct {
 	Condition string `json:"condition,omitempty"`
 	// Known says that the step was chosen when the consumer was known.
 	Known bool `json:"after_authentication"`
-	// Late says that only a rule, or late_plugins: run, let it run although its place is before the plugin that authenticates.
+	// Late says that it runs behind the plugin that authenticates although the plan of the consumer has it before that.
 	Late bool `json:"late,omitempty"`
 }
 

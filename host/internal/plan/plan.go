@@ -110,7 +110,8 @@ const (
 	Push = "push" // a plugin that must wait is pushed behind what it waits for
 )
 
-// What becomes of a plugin whose turn was over when a consumer brought it into the plan.
+// What becomes of a plugin whose turn was over when a consumer brought it into the plan. One that was still to come without the consumer runs in
+// any case.
 const (
 	LateByPlace = ""      // it runs if only a rule puts it before the plugin that authenticates, not if its priority does
 	LateRun     = "run"   // it runs next

@@ -208,8 +208,8 @@ func (p *Plan) turn(i int, c *class) *Plan {
 	var late, rest []*Step
 	behind := whole.behind(passed[i])
 	for k, st := range whole.steps {
-		mine := ofName(passed, st.name)
-		if len(mine) > 0 && (len(ofName(p.steps[i+1:], st.name)) == 0 || sameRecord(mine, st)) {
+		mine, ahead := ofName(passed, st.name), len(ofName(p.steps[i+1:], st.name)) > 0
+		if len(mine) > 0 && (!ahead || sameRecord(mine, st)) {
 			continue
 		}
 		if len(mine) > 0 { // some candidates have been passed: if one of them runs, this one does not
@@ -220,7 +220,8 @@ func (p *Plan) turn(i int, c *class) *Plan {
 		switch {
 		case !behind(k):
 			rest = append(rest, st)
-		case p.set.opts.Late == LateRun, p.set.opts.Late == LateByPlace && compareStatic(st, passed[i]) > 0:
+		case ahead, p.set.opts.Late == LateRun, p.set.opts.Late == LateByPlace && compareStatic(st, passed[i]) > 0:
+			// What the walk was still to come to is not late: nobody must lose a plugin by a record that wants it earlier.
 			late = append(late, st)
 		default:
 			next.late = next.late || p.set.opts.Late == LateError

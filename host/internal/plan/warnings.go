@@ -255,14 +255,18 @@ func (s *Set) neverKnown() []Warning {
 // chosenBehind reports whether a plugin is still to be chosen when step i has authenticated a consumer of the class. It counts the plans that it
 // builds.
 func (p *Plan) chosenBehind(r *record, i int, c *class, built *int) bool {
-	if len(ofName(p.steps[:i+1], r.name)) > 0 && len(ofName(p.steps[i+1:], r.name)) == 0 {
+	passed, ahead := len(ofName(p.steps[:i+1], r.name)) > 0, len(ofName(p.steps[i+1:], r.name)) > 0
+	if passed && !ahead {
 		return false
+	}
+	if r.Disables() {
+		return true // there is no step to find
 	}
 	*built++
 	whole, _ := p.set.build(p.place, c)
 	behind := whole.behind(p.steps[i])
 	for k, st := range whole.steps {
-		if st.name == r.name && (!behind(k) || p.set.opts.Late == LateRun || p.set.opts.Late == LateByPlace && compareStatic(st, p.steps[i]) > 0) {
+		if st.name == r.name && (!behind(k) || ahead || p.set.opts.Late == LateRun || p.set.opts.Late == LateByPlace && compareStatic(st, p.steps[i]) > 0) {
 			return true
 		}
 	}

@@ -49,6 +49,16 @@ func TestWarnings(t *testing.T) {
 		{"a consumer that a rule brings behind", recordsOf(t, "cors", "cors after key-auth", "key-auth after ip-restriction", "ip-restriction"), func(all []*Instance) {
 			all[0].Record.Route, all[1].Record.Consumer = routeR2, consC
 		}, nil},
+		{"a consumer's record that wants to be early", recordsOf(t, "acl", "acl", "key-auth"), func(all []*Instance) {
+			early := 9000
+			all[1].Record.Consumer, all[1].Record.Priority = consC, &early
+		}, nil},
+		{"a plugin that is switched off for a consumer", recordsOf(t, "acl", "acl", "key-auth"), func(all []*Instance) {
+			all[1].Record.Consumer, all[1].Record.Mode = consC, entity.ModeDisable
+		}, nil},
+		{"a plugin that is switched off for a consumer too late", recordsOf(t, "cors", "cors", "key-auth"), func(all []*Instance) {
+			all[1].Record.Consumer, all[1].Record.Mode = consC, entity.ModeDisable
+		}, []string{`consumer_never_known 2 3 "cors" is chosen before "key-auth"`}},
 		{"not enabled", recordsOf(t, "acl", "acl"), func(all []*Instance) { all[0].Record.Route, all[0].Record.Enabled = routeR, false },
 			[]string{`falls_through 1 2 mode: disable`}},
 		{"not enabled, and nothing below", recordsOf(t, "acl", "cors"), func(all []*Instance) { all[0].Record.Route, all[0].Record.Enabled = routeR, false }, nil},

@@ -142,7 +142,7 @@ func (k *walk) resume(auth *node, todo []*node) []*node {
 		case k.turn[n.record] || k.through(n.name, todo):
 		case !passed[n]:
 			rest = append(rest, n)
-		case k.runsLate(n, auth):
+		case ahead(n.name, todo) || k.runsLate(n, auth):
 			late = append(late, n)
 		}
 	}
@@ -152,8 +152,12 @@ func (k *walk) resume(auth *node, todo []*node) []*node {
 // through says whether the lookup of a name has been made, also when it came to nothing: the walk has met a record of it, and there was none
 // left.
 func (k *walk) through(name lookupName, todo []*node) bool {
-	of := func(n *node) bool { return n.name == name }
-	return slices.ContainsFunc(k.met, of) && !slices.ContainsFunc(todo, of)
+	return ahead(name, k.met) && !ahead(name, todo)
+}
+
+// ahead says whether some nodes have one of a name. A plugin that was still to come without the consumer cannot be late.
+func ahead(name lookupName, nodes []*node) bool {
+	return slices.ContainsFunc(nodes, func(n *node) bool { return n.name == name })
 }
 
 // passed marks the nodes of a new plan that the walk is beyond: those before the plugin that authenticates. A plan may lack that plugin
