@@ -47,7 +47,7 @@ func parseOptions(args []string, errOut io.Writer) (options, error) {
 	flags.SetOutput(errOut)
 	flags.StringVar(&o.runner.root, "root", ".", "the project's `directory`")
 	flags.BoolVar(&o.quick, "quick", false, "2 rounds of 1 s after 1 s of warm-up: under two minutes, to see whether everything works")
-	flags.BoolVar(&o.onlyPlans, "plans", false, "instead of the scenarios: what it takes to build plans and to look them up, in about two minutes")
+	flags.BoolVar(&o.onlyPlans, "plans", false, "instead of the scenarios: what it takes to build plans and to look them up, in one to two minutes")
 	flags.IntVar(&o.runner.rounds, "rounds", 5, "interleaved `rounds`")
 	flags.DurationVar(&o.runner.sample, "time", 2*time.Second, "`length` of one measurement, whole seconds")
 	flags.DurationVar(&o.runner.warmUp, "warm-up", 3*time.Second, "`length` of the load on every variant before the first round, whole seconds")
