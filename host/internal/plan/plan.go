@@ -12,6 +12,7 @@
 package plan
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -220,14 +221,16 @@ type Set struct {
 	routes map[*entity.Route]places
 	global places
 	nobody *class
-	// classes of the consumers that are more than nobody, and of the groups that plugins set.
+	// classes of the consumers that are more than nobody, also by key, and of the groups that plugins set.
 	classes  map[*entity.Consumer]*class
+	byKey    map[string]*class
 	grouped  groupClasses
 	variants variants
 	// The configuration, for warnings and explanations.
 	disabled  []*Instance
 	all       []*entity.Route
 	consumers []*entity.Consumer
+	warnings  func() []Warning // once
 }
 
 // places are the plans of a route for plain and for TLS requests; they are the same unless protocols are enforced.
@@ -244,6 +247,7 @@ func (p places) of(secure bool) *Plan {
 // is a *CycleError, or with Options.Strict a *DanglingError.
 func Compile(opts Options, instances []*Instance, routes []*entity.Route, consumers []*entity.Consumer) (*Set, error) {
 	s := &Set{opts: opts, index: newIndex(opts), routes: make(map[*entity.Route]places, len(routes)), all: routes, consumers: consumers}
+	s.warnings = sync.OnceValue(s.findWarnings)
 	for _, in := range instances {
 		if in.Record.Enabled {
 			s.index.add(in)

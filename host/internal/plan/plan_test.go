@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"math/bits"
 	"slices"
 	"testing"
 
@@ -191,6 +192,43 @@ func TestGroupsThatPluginsSet(t *testing.T) {
 	}
 	if first, second := p.Switch(0, nil, set("gb")), p.Switch(0, nil, set("gb")); first != second || p.Switch(0, nil, set("other")) != p {
 		t.Error("a variant is built anew, or without need")
+	}
+}
+
+// A plugin decides how many classes there are: what is kept of them is bounded, and classes that fell out are made again.
+func TestGroupClassesAreBounded(t *testing.T) {
+	const groups = 14
+	ins := []*Instance{bound(1, "auth", 2, "")}
+	for i := range groups {
+		in := bound(uint64(i+2), "x", 1, "")
+		in.Record.ConsumerGroup = &entity.ConsumerGroup{ID: fmt.Sprint("g", i), Name: fmt.Sprintf("%02d", i)}
+		ins = append(ins, in)
+	}
+	set := compile(t, ins, routeR)
+	for range 2 {
+		for some := 1; some < 1<<groups; some += 3 {
+			var of []wire.Group
+			for i := range groups {
+				if some>>i&1 == 1 {
+					of = append(of, wire.Group{ID: fmt.Sprint("g", groups-1-i)})
+				}
+			}
+			first := groups - bits.Len(uint(some)) // by name
+			if got := chosen(set.ForRoute(routeR, false).Switch(0, nil, of), "x"); got != uint64(first+2) {
+				t.Fatalf("groups %v got record %d", of, got)
+			}
+		}
+	}
+	if n := len(set.grouped.m); n > maxGrouped || n < maxGrouped/2 {
+		t.Errorf("%d classes are kept, at most %d may be", n, maxGrouped)
+	}
+}
+
+func TestPluginsMakeTheClassesOfConsumers(t *testing.T) {
+	set := compile(t, []*Instance{bound(1, "auth", 2, ""), bound(2, "x", 1, "a"), bound(3, "x", 1, "b")}, routeR)
+	p := set.ForRoute(routeR, false)
+	if p.Switch(0, nil, []wire.Group{{ID: "gb"}, {ID: "ga"}}) != p.Switch(0, consC, nil) {
+		t.Error("the groups of a consumer, set by a plugin, have a plan of their own")
 	}
 }
 

@@ -21,18 +21,18 @@ type class struct {
 func (s *Set) classify(consumers []*entity.Consumer) {
 	s.nobody = &class{}
 	s.classes = map[*entity.Consumer]*class{}
-	same := map[string]*class{}
+	s.byKey = map[string]*class{}
 	for _, c := range consumers {
 		k := s.index.class(c, c.Groups)
 		if k == nil {
 			continue
 		}
 		key := k.key()
-		if same[key] == nil {
-			k.number = uint32(len(same) + 1)
-			same[key] = k
+		if s.byKey[key] == nil {
+			k.number = uint32(len(s.byKey) + 1)
+			s.byKey[key] = k
 		}
-		s.classes[c] = same[key]
+		s.classes[c] = s.byKey[key]
 	}
 	s.grouped.m = map[string]*class{}
 }
@@ -80,11 +80,12 @@ func (s *Set) class(c *entity.Consumer, set []wire.Group) *class {
 
 // groupClasses keeps the classes that plugins make by setting groups. The key is what the plugin said.
 type groupClasses struct {
-	mu sync.RWMutex
-	m  map[string]*class
+	mu   sync.RWMutex
+	m    map[string]*class
+	made uint32
 }
 
-// maxGrouped bounds them; more are made anew for each request, and so are their plans.
+// maxGrouped bounds them. One that falls out is made again when it is needed, and so are its plans.
 const maxGrouped = 4096
 
 func (gc *groupClasses) get(s *Set, c *entity.Consumer, set []wire.Group) *class {
@@ -117,24 +118,32 @@ func (gc *groupClasses) get(s *Set, c *entity.Consumer, set []wire.Group) *class
 	gc.mu.Lock()
 	defer gc.mu.Unlock()
 	same := k.key()
-	if q := gc.m[same]; q != nil { // in another order, or with repetitions
+	if q := s.byKey[same]; q != nil { // that of a consumer
+		k = q
+	} else if q := gc.m[same]; q != nil { // in another order, or with repetitions
 		k = q
 	} else {
-		for _, q := range s.classes {
-			if q.key() == same {
-				k = q
-				break
-			}
-		}
-		if k.number == 0 {
-			k.number = uint32(1<<31 + len(gc.m))
-		}
+		gc.made++
+		k.number = 1<<31 + gc.made
 	}
-	if len(gc.m) < maxGrouped {
-		gc.m[same] = k
-		gc.m[string(key)] = k
-	}
+	gc.keep(same, k)
+	gc.keep(string(key), k)
 	return k
+}
+
+func (gc *groupClasses) keep(key string, k *class) {
+	if gc.m[key] == nil && len(gc.m) >= maxGrouped {
+		dropOne(gc.m)
+	}
+	gc.m[key] = k
+}
+
+// dropOne makes room in a map: any entry goes, as the order of a map is as good as random.
+func dropOne[K comparable, V any](m map[K]V) {
+	for k := range m {
+		delete(m, k)
+		return
+	}
 }
 
 // Switch is the plan in which a walk goes on that has run step i of p and knows a consumer or groups since then. Its first i+1 steps are
@@ -188,10 +197,7 @@ func (v *variants) get(p *Plan, i int, c *class) *Plan {
 		sh.m = map[turning]*Plan{}
 	}
 	if len(sh.m) >= maxVariants/shards {
-		for k := range sh.m { // any one: the map's order is as good as random
-			delete(sh.m, k)
-			break
-		}
+		dropOne(sh.m)
 	}
 	sh.m[at] = next
 	return next

@@ -52,8 +52,11 @@ func warn(code string, r *entity.Plugin, field, message string, args ...any) War
 	return w
 }
 
-// Warnings lists what is allowed and most likely a mistake, record by record in the order of the configuration.
-func (s *Set) Warnings() []Warning {
+// Warnings lists what is allowed and most likely a mistake, record by record in the order of the configuration. The caller must not change it. It is
+// found once: that may take as long as compiling the set.
+func (s *Set) Warnings() []Warning { return s.warnings() }
+
+func (s *Set) findWarnings() []Warning {
 	all := s.dangling()
 	all = append(all, s.inactive()...)
 	all = append(all, s.beforeAuthentication()...)
