@@ -4,6 +4,7 @@ package entity
 import (
 	"cmp"
 	"fmt"
+	"slices"
 )
 
 // Pos is a place in a configuration file; the zero Pos is unknown.
@@ -137,6 +138,11 @@ type Route struct {
 	CreatedAt               int64               `json:"created_at"`
 	UpdatedAt               int64               `json:"updated_at"`
 	Pos                     Pos                 `json:"-"`
+}
+
+// SecureOnly reports whether the route is for https alone: a plain request is told so, or sent there, and its plugins do not run (spec/gateway.md 2.7).
+func (r *Route) SecureOnly() bool {
+	return !slices.ContainsFunc(r.Protocols, func(p string) bool { return p != "https" })
 }
 
 // Consumer is somebody who uses the gateway.

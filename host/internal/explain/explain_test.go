@@ -258,3 +258,35 @@ func TestCompareRoutesAndConsumers(t *testing.T) {
 		t.Errorf("%v\n%s", err, text.String())
 	}
 }
+
+// Requests that do not come to access meet the plugins for all requests only, and those not in access.
+func TestWithoutAccess(t *testing.T) {
+	g := generationOf(t, `
+routes:
+- {name: r, paths: [/r], protocols: [https], https_redirect_status_code: 301, plugins: [{name: late}]}
+plugins: [{name: early}]
+`)
+	for _, c := range []struct {
+		url, route   string
+		answer       int
+		access, logs []string
+	}{
+		{"https://a/r", "r", 0, []string{"early", "late"}, []string{"early", "late"}},
+		{"http://a/r", "r", 301, nil, []string{"early"}},
+		{"http://a/elsewhere", "", 0, nil, []string{"early"}},
+	} {
+		r := explained(t, g, Query{URL: c.url})
+		if (r.Route == nil) != (c.route == "") || r.Route != nil && (r.Route.Name != c.route || r.Route.Answer != c.answer) {
+			t.Errorf("%s: route %+v", c.url, r.Route)
+		}
+		for _, p := range r.Plugins.Phases {
+			var found []string
+			for _, st := range p.Steps {
+				found = append(found, st.Plugin)
+			}
+			if p.Phase == "access" && !slices.Equal(found, c.access) || p.Phase == "log" && !slices.Equal(found, c.logs) {
+				t.Errorf("%s: %s of %v", c.url, p.Phase, found)
+			}
+		}
+	}
+}

@@ -56,7 +56,7 @@ type Candidate struct {
 
 // pluginsOf asks the plans about a request.
 func pluginsOf(set *plan.Set, r *request) *Plugins {
-	x := set.Explain(plan.Query{Route: r.route, Secure: r.router.TLS, Consumer: r.consumer, Groups: r.groups})
+	x := set.Explain(plan.Query{Route: r.served(), Secure: r.router.TLS, Consumer: r.consumer, Groups: r.groups})
 	w := walkOf(set, r, x.AuthenticatedBy)
 	out := &Plugins{Algorithm: x.Algorithm, Mode: x.Mode, AuthenticatedBy: x.AuthenticatedBy, Phases: []Phase{}, Choices: []Choice{}}
 	for _, chain := range x.Phases {
@@ -124,7 +124,7 @@ func walkOf(set *plan.Set, r *request, by string) *walk {
 // stepsOf walks as dispatch does: up to the step that authenticates, and on in the plan for the consumer. Steps from known on run when the
 // consumer is known.
 func stepsOf(set *plan.Set, r *request, by string) (p *plan.Plan, known int, steps []*plan.Step) {
-	p = set.ForRoute(r.route, r.router.TLS)
+	p = set.ForRoute(r.served(), r.router.TLS)
 	known = len(p.Steps())
 	i := slices.IndexFunc(p.Steps(), func(s *plan.Step) bool { return s.Instance.Record.LookupName() == by })
 	if i >= 0 {

@@ -40,6 +40,14 @@ type request struct {
 	groups   []wire.Group
 }
 
+// served is the route whose plugins the request meets; nil: it does not come to access.
+func (r *request) served() *entity.Route {
+	if r.route != nil && r.route.SecureOnly() && !r.router.TLS {
+		return nil
+	}
+	return r.route
+}
+
 // QueryError is a mistake in a query.
 type QueryError struct {
 	Field           string // of the query, as the flag is named

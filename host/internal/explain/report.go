@@ -51,6 +51,8 @@ type Route struct {
 	Service     *Named            `json:"service"`      // null: a plugin must answer
 	MatchedPath string            `json:"matched_path"` // the literal path, or what the regex matched; empty for a route without paths
 	Captures    map[string]string `json:"captures,omitempty"`
+	// Answer is the status by which the route answers a plain request because it is for https alone; the request does not come to access.
+	Answer int `json:"answer,omitempty"`
 }
 
 // Loser is a route that is not chosen.
@@ -97,6 +99,9 @@ func Explain(g *generation.Generation, q Query) (*Report, error) {
 	if found.Found {
 		report.Route = routeOf(&found.Match)
 		r.route = found.Match.Route
+		if r.served() == nil {
+			report.Route.Answer = r.route.HTTPSRedirectStatusCode
+		}
 		r.facts.Route, r.facts.Service = g.RouteDoc(r.route), g.ServiceDoc(r.route.Service)
 	}
 	report.Plugins = pluginsOf(g.Plans, r)

@@ -75,6 +75,9 @@ func (r *Report) writeRoute(t *text) {
 	default:
 		t.say("route: %s of service %s, at %s", r.Route.label(), r.Route.Service.label(), r.Route.Pos)
 	}
+	if r.Route != nil && r.Route.Answer != 0 {
+		t.say("  answers %d: the request is plain, and the route for https alone", r.Route.Answer)
+	}
 	for i := range r.Losers {
 		l := &r.Losers[i]
 		if i == maxLosers {

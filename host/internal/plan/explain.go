@@ -153,6 +153,10 @@ func (s *Set) Explain(q Query) *Explanation {
 	}
 	out.Phases = append(out.Phases, x.chain(s.ForRoute(nil, q.Secure), pdk.PhaseRewrite))
 	for _, phase := range pdk.Phases()[1:] {
+		if q.Route == nil && (phase == pdk.PhaseAccess || phase == pdk.PhaseResponse) {
+			out.Phases = append(out.Phases, PhaseChain{Phase: phase.String(), Steps: []ExplainedStep{}}) // no request comes there
+			continue
+		}
 		out.Phases = append(out.Phases, x.chain(x.final, phase))
 	}
 	for _, n := range s.index.names {

@@ -325,7 +325,7 @@ func (r *request) writeHeaders() {
 	if o.DebugHeader && r.ex.Route != nil && r.header("kong-debug") == "1" {
 		r.debugHeaders(h)
 	}
-	if o.PluginDebugHeader != "" && r.ex.Route != nil {
+	if o.PluginDebugHeader != "" && r.ex.Route != nil && !r.wantsHTTPS(r.ex.Route) {
 		r.pluginDebugHeader(h)
 	}
 }
@@ -426,12 +426,7 @@ func (r *request) resetResponse() {
 
 // wantsHTTPS reports whether the route is for https only and the request came in plain (spec/gateway.md 2.7).
 func (r *request) wantsHTTPS(route *entity.Route) bool {
-	for _, p := range route.Protocols {
-		if p != "https" {
-			return false
-		}
-	}
-	return !r.secure()
+	return route.SecureOnly() && !r.secure()
 }
 
 // secure reports whether the client came over TLS, as far as the gateway can know (spec/gateway.md 2.7).
