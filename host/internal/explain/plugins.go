@@ -56,7 +56,7 @@ type Candidate struct {
 
 // pluginsOf asks the plans about a request.
 func pluginsOf(set *plan.Set, r *request) *Plugins {
-	x := set.Explain(plan.Query{Route: r.served(), Secure: r.router.TLS, Consumer: r.consumer, Groups: r.groups})
+	x := set.Explain(plan.Query{Route: r.served(), Secure: r.router.TLS, Consumer: r.consumer, Groups: r.groups, By: r.by})
 	w := walkOf(set, r, x.AuthenticatedBy)
 	out := &Plugins{Algorithm: x.Algorithm, Mode: x.Mode, AuthenticatedBy: x.AuthenticatedBy, Phases: []Phase{}, Choices: []Choice{}}
 	for _, chain := range x.Phases {

@@ -38,6 +38,7 @@ type request struct {
 	route    *entity.Route // nil: none matches
 	consumer *entity.Consumer
 	groups   []wire.Group
+	by       string // the plugin of the credential; "": there is none
 }
 
 // served is the route whose plugins the request meets; nil: it does not come to access.
@@ -170,11 +171,10 @@ func (q *Query) readIdentity(g *generation.Generation, r *request) error {
 	case q.Credential != "" && q.Consumer != "":
 		return &QueryError{"credential", q.Credential, "either a credential or a consumer, not both"}
 	case q.Credential != "":
-		c, err := ownerOf(g.Set, q.Credential)
-		if err != nil {
+		var err error
+		if r.consumer, r.by, err = ownerOf(g.Set, q.Credential); err != nil {
 			return err
 		}
-		r.consumer = c
 	case q.Consumer != "":
 		if r.consumer, _ = g.Consumer(q.Consumer, true); r.consumer == nil {
 			return &QueryError{"consumer", q.Consumer, "the username or id of a consumer" + nearest(q.Consumer, usernames(g.Set))}
@@ -199,29 +199,29 @@ func (q *Query) readIdentity(g *generation.Generation, r *request) error {
 	return nil
 }
 
-// ownerOf finds the consumer of a credential. The credential itself is in no message.
-func ownerOf(set *entity.Set, text string) (*entity.Consumer, error) {
+// ownerOf finds the consumer of a credential, and the plugin that looks at it. The credential itself is in no message.
+func ownerOf(set *entity.Set, text string) (owner *entity.Consumer, plugin string, err error) {
 	kind, key, ok := strings.Cut(text, "=")
 	if !ok {
-		return nil, &QueryError{"credential", kind, "a kind and a key: key-auth=KEY or basic-auth=USERNAME"}
+		return nil, "", &QueryError{"credential", kind, "a kind and a key: key-auth=KEY or basic-auth=USERNAME"}
 	}
 	switch kind {
 	case "key-auth", "keyauth_credentials":
 		for _, c := range set.KeyAuths {
 			if c.Key == key {
-				return c.Consumer, nil
+				return c.Consumer, "key-auth", nil
 			}
 		}
 	case "basic-auth", "basicauth_credentials":
 		for _, c := range set.BasicAuths {
 			if c.Username == key {
-				return c.Consumer, nil
+				return c.Consumer, "basic-auth", nil
 			}
 		}
 	default:
-		return nil, &QueryError{"credential", kind + "=…", "the kind key-auth or basic-auth"}
+		return nil, "", &QueryError{"credential", kind + "=…", "the kind key-auth or basic-auth"}
 	}
-	return nil, &QueryError{"credential", kind + "=…", "a credential that a consumer has"}
+	return nil, "", &QueryError{"credential", kind + "=…", "a credential that a consumer has"}
 }
 
 func usernames(set *entity.Set) (names []string) {

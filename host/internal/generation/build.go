@@ -333,7 +333,7 @@ func (b *Builder) newInstance(r *entity.Plugin, m *entity.Manifest) *plan.Instan
 		policy = b.servers.Policy(m.Server)
 	}
 	in := &plan.Instance{
-		ID: b.nextID.Add(1), Record: r, Priority: m.Priority, Authenticates: m.Authenticates,
+		ID: b.nextID.Add(1), Record: r, Code: m.Ref, Priority: m.Priority, Authenticates: m.Authenticates,
 		Timeouts: policy.Timeouts, FailOpen: policy.FailOpen, FailStatus: policy.FailStatus, Closed: new(atomic.Bool),
 	}
 	for _, p := range m.Phases {

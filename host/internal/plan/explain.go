@@ -14,7 +14,7 @@ type Query struct {
 	Secure   bool
 	Consumer *entity.Consumer // nil: nobody
 	Groups   []wire.Group     // that a plugin sets; they count instead of the consumer's own
-	// By names the plugin that authenticates; "": the first of the plan that may.
+	// By names the plugin that authenticates, or the one whose clone does. "", or when there is none: the first of the plan that may.
 	By string
 }
 
@@ -192,12 +192,10 @@ type explainer struct {
 
 // authenticate walks as requests do: up to the plugin that authenticates, and on in the plan of the class.
 func (x *explainer) authenticate(q Query) {
-	i := slices.IndexFunc(x.base.steps, func(st *Step) bool {
-		if q.By != "" {
-			return st.Record().LookupName() == q.By
-		}
-		return st.Instance.Authenticates
-	})
+	i := slices.IndexFunc(x.base.steps, func(st *Step) bool { return st.Instance.Authenticates && st.Instance.code() == q.By })
+	if i < 0 {
+		i = slices.IndexFunc(x.base.steps, func(st *Step) bool { return st.Instance.Authenticates })
+	}
 	if i < 0 {
 		return
 	}

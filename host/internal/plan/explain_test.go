@@ -163,3 +163,21 @@ func TestExplanationsAgreeWithPlans(t *testing.T) {
 		}
 	}
 }
+
+// Of several plugins that authenticate, the one that looks at the credential makes the consumer known.
+func TestExplainTheAuthenticatingPlugin(t *testing.T) {
+	first, second := bound(1, "key-auth", 9, ""), bound(2, "my-basic", 3, "")
+	first.Authenticates, second.Authenticates, second.Code = true, true, "basic-auth"
+	set := compile(t, []*Instance{first, second, bound(3, "x", 5, ""), bound(4, "x", 5, "c")}, routeR)
+	for _, c := range []struct {
+		by, want string
+		level    int // of x
+	}{
+		{"", "key-auth", 8}, {"key-auth", "key-auth", 8}, {"basic-auth", "my-basic", 12}, {"other", "key-auth", 8},
+	} {
+		x := set.Explain(Query{Route: routeR, Consumer: consC, By: c.by})
+		if level := x.Phases[1].Steps[1].Level; x.AuthenticatedBy != c.want || level != c.level {
+			t.Errorf("by %q: known after %q, x of level %d; want %q and %d", c.by, x.AuthenticatedBy, level, c.want, c.level)
+		}
+	}
+}

@@ -12,6 +12,7 @@
 package plan
 
 import (
+	"cmp"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,6 +63,8 @@ type PluginState struct {
 type Instance struct {
 	ID     uint64
 	Record *entity.Plugin
+	// Code is the plugin whose code runs, when that is not the record's: the record is of a clone.
+	Code string
 	// Priority is the plugin's own; that of the record counts before it.
 	Priority int
 	Phases   pdk.Phase
@@ -98,6 +101,9 @@ func (in *Instance) priority() int {
 	}
 	return in.Priority
 }
+
+// code is the plugin whose code runs.
+func (in *Instance) code() string { return cmp.Or(in.Code, in.Record.Name) }
 
 // Algorithms of ordering.
 const (

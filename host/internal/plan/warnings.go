@@ -159,9 +159,9 @@ func (s *Set) together(a, b *entity.Plugin) bool {
 }
 
 // asks reports whether a plugin decides by who the consumer is.
-func asks(r *entity.Plugin) bool {
-	by, _ := r.Config["limit_by"].(string)
-	return r.Name == "acl" || by == "consumer" || by == "consumer-group" || by == "credential"
+func asks(in *Instance) bool {
+	by, _ := in.Record.Config["limit_by"].(string)
+	return in.code() == "acl" || by == "consumer" || by == "consumer-group" || by == "credential"
 }
 
 // firstPlan is a plan with the first route that has it.
@@ -192,7 +192,7 @@ func (s *Set) beforeAuthentication() []Warning {
 	for _, p := range s.plans() {
 		auth := slices.IndexFunc(p.steps, func(st *Step) bool { return st.Instance.Authenticates })
 		for i := range max(0, auth) {
-			if rec := p.steps[i].Record(); asks(p.steps[i].Instance.Record) && !told[rec] {
+			if rec := p.steps[i].Record(); asks(p.steps[i].Instance) && !told[rec] {
 				told[rec] = true
 				w := warn(WarnBeforeAuth, rec, "", "on route %q %q runs before %q, the first plugin that says who the consumer is, and asks who that is",
 					named(p.route.Name, p.route.ID), rec.LookupName(), p.steps[auth].Record().LookupName())

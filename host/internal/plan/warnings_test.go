@@ -40,6 +40,8 @@ func TestWarnings(t *testing.T) {
 		{"a limit of consumers first", recordsOf(t, "rate-limiting before key-auth", "key-auth"), func(all []*Instance) {
 			all[0].Record.Config = map[string]any{"limit_by": "consumer"}
 		}, []string{`before_authentication 1 2 "rate-limiting" runs before "key-auth"`}},
+		{"a clone of authorisation first", recordsOf(t, "x before key-auth", "key-auth"), func(all []*Instance) { all[0].Code = "acl" },
+			[]string{`before_authentication 1 2 "x" runs before "key-auth"`}},
 		{"a consumer too early", recordsOf(t, "cors", "cors", "key-auth"), func(all []*Instance) { all[1].Record.Consumer = consC },
 			[]string{`consumer_never_known 2 3 "cors" is chosen before "key-auth"`}},
 		{"a consumer too early, and no other record", recordsOf(t, "cors", "key-auth"), func(all []*Instance) { all[0].Record.Consumer = consC },
