@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -108,6 +109,10 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	var body any
 	status := http.StatusOK
 	switch path := string(ctx.Path()); {
+	case misled(ctx.LocalAddr(), string(ctx.Host())):
+		status, body = http.StatusForbidden, problem{
+			Message: "found host " + string(ctx.Host()) + " on a loopback address, expected localhost or an address", Field: "Host",
+		}
 	case path != "/explain" && path != "/status":
 		status, body = http.StatusNotFound, problem{Message: "there is nothing at " + path + "; expected /explain or /status"}
 	case !ctx.IsGet() && !ctx.IsHead():
@@ -126,6 +131,19 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	ctx.SetStatusCode(status)
 	ctx.SetContentType("application/json; charset=utf-8")
 	ctx.SetBody(append(text, '\n'))
+}
+
+// misled reports whether somebody came to a loopback address by a name that is not its own: the browser of somebody on this machine, with a page
+// whose host was made to point here (DNS rebinding). The page would read the answer.
+func misled(local net.Addr, host string) bool {
+	tcp, ok := local.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsLoopback() {
+		return false
+	}
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return host != "localhost" && net.ParseIP(strings.Trim(host, "[]")) == nil
 }
 
 // explain answers /explain?method=&url=&header=&sni=&client_ip=&consumer=&group=&credential=. header and group may be given several times.

@@ -58,7 +58,7 @@ func serving(t *testing.T, g Gateway, address string) *http.Client {
 
 func ask(t *testing.T, client *http.Client, method, target string) (int, map[string]any) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, "http://admin"+target, nil)
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://localhost"+target, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,5 +177,35 @@ func TestListenPublic(t *testing.T) {
 		if strings.Contains(log.String(), "WARN") != warned {
 			t.Errorf("%s: found the log %q", address, log.String())
 		}
+	}
+}
+
+func TestNamesThatPointHere(t *testing.T) {
+	loopback, other := &net.TCPAddr{IP: net.IPv6loopback, Port: 1}, &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1}
+	for _, c := range []struct {
+		local net.Addr
+		host  string
+		want  bool
+	}{
+		{loopback, "localhost:8001", false}, {loopback, "localhost", false}, {loopback, "127.0.0.1:8001", false}, {loopback, "[::1]:8001", false}, {loopback, "[::1]", false},
+		{loopback, "evil.example:8001", true}, {loopback, "localhost.evil.example", true}, {loopback, "", true},
+		{other, "gateway.example:8001", false}, {&net.UnixAddr{Name: "/s", Net: "unix"}, "any", false},
+	} {
+		if got := misled(c.local, c.host); got != c.want {
+			t.Errorf("%v, host %q: %t", c.local, c.host, got)
+		}
+	}
+	client := serving(t, &fakeGateway{}, "127.0.0.1:0")
+	req, err := http.NewRequestWithContext(t.Context(), "GET", "http://evil.example/status", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusForbidden {
+		t.Errorf("status %d", resp.StatusCode)
 	}
 }
