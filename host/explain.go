@@ -46,8 +46,8 @@ func (h *Host) Diff(ctx context.Context, before, after string, offline bool) (di
 			return err
 		}
 		defer b.Discard()
-		diff = explain.Compare(a, b)
-		return nil
+		diff, err = explain.Compare(ctx, a, b)
+		return err
 	})
 	return diff, err
 }

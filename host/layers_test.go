@@ -71,7 +71,7 @@ var layers = []layer{
 	{"host/internal/upstream", internal("bytesx", "timedconn"), []string{"github.com/valyala/fasthttp", "golang.org/x/sys/"}},
 	{"host/internal/echo", nil, []string{"github.com/valyala/fasthttp"}},
 	{"host/internal/proxy", append(internal("bytesx", "timedconn", "entity", "router", "plan", "exchange", "generation", "dispatch", "balancer", "upstream"), pdkWire...), []string{"github.com/valyala/fasthttp"}},
-	{"host/internal/explain", append(internal("entity", "router", "plan", "generation"), "proto/wire"), nil},
+	{"host/internal/explain", append(internal("entity", "router", "plan", "generation"), "pdk", "proto/wire"), nil},
 	{"host/internal/lint", append(internal("entity", "router", "config", "plan"), "pdk", "proto/wire"), nil},
 	{"host/internal/admin", internal("explain", "pluginserver"), []string{"github.com/valyala/fasthttp"}},
 	{"host/internal/conformance", append(append(internal("entity", "exchange", "plan", "pluginserver", "transport"), pdkWire...), "pdk/conformance", "pdk/pdktest", "pdk/schema", "proto/vectors"), nil},

@@ -3,6 +3,7 @@ package explain
 import (
 	"bytes"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -213,7 +214,7 @@ routes: [{name: r, paths: [/]}, {name: other, paths: [/o]}]
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := Compare(generationOf(t, base+people+"plugins: "+c.before+"\n"), generationOf(t, base+people+"plugins: "+c.after+"\n"))
+			d := compared(t, generationOf(t, base+people+"plugins: "+c.before+"\n"), generationOf(t, base+people+"plugins: "+c.after+"\n"))
 			if found := changes(d); !slices.Equal(found, c.want) || d.Differs != (len(c.want) > 0) {
 				t.Errorf("found differs %v\n  %s\nexpected\n  %s", d.Differs, strings.Join(found, "\n  "), strings.Join(c.want, "\n  "))
 			}
@@ -222,6 +223,30 @@ routes: [{name: r, paths: [/]}, {name: other, paths: [/o]}]
 				t.Errorf("%v, %q", err, text.String())
 			}
 		})
+	}
+}
+
+// compared compares two generations, and finds nothing else when it looks everywhere.
+func compared(t *testing.T, before, after *generation.Generation) *Diff {
+	t.Helper()
+	d, err := Compare(t.Context(), before, after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	everywhere, err := compare(t.Context(), before, after, edits{all: true})
+	if err != nil || !slices.Equal(changes(d), changes(everywhere)) {
+		t.Errorf("found %q, and when it looks everywhere %q, %v", changes(d), changes(everywhere), err)
+	}
+	return d
+}
+
+// A comparison that is interrupted ends.
+func TestCompareInterrupted(t *testing.T) {
+	g := generationOf(t, "routes: [{name: r, paths: [/]}]\n")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Compare(ctx, g, g); !errors.Is(err, context.Canceled) {
+		t.Errorf("found %v", err)
 	}
 }
 
@@ -245,7 +270,7 @@ func TestCompareRoutesAndConsumers(t *testing.T) {
 	const plugins = "plugins: [{name: auth}, {name: late, consumer_group: gold}]\nconsumer_groups: [{name: gold}]\n"
 	before := generationOf(t, plugins+"routes: [{name: r, paths: [/]}, {name: old, paths: [/o]}]\nconsumers: [{username: ann, groups: [{name: gold}]}, {username: gone, groups: [{name: gold}]}]\n")
 	after := generationOf(t, plugins+"routes: [{name: r, paths: [/]}, {name: new, paths: [/n]}]\nconsumers: [{username: ann}]\n")
-	d := Compare(before, after)
+	d := compared(t, before, after)
 	want := []string{
 		"[r] [consumer ann consumer gone] access:  auth@global -late@consumer_group gold",
 		"[r] [consumer ann consumer gone] log:  auth@global -late@consumer_group gold",

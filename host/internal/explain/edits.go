@@ -1,0 +1,139 @@
+package explain
+
+import (
+	"reflect"
+	"strings"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+)
+
+// edits are the records that are not the same in two configurations. They say which routes and consumers need not be compared: most changes
+// concern few of them.
+type edits struct {
+	all     bool // what is different is nothing of single records
+	records []*entity.Plugin
+}
+
+func editsOf(before, after *entity.Set) edits {
+	if !sameGroups(before.ConsumerGroups, after.ConsumerGroups) || !sameClones(before.ClonedPlugins, after.ClonedPlugins) {
+		return edits{all: true}
+	}
+	old := map[string]*entity.Plugin{}
+	for _, r := range before.Plugins {
+		old[mergedIdentity(r)] = r
+	}
+	var e edits
+	for _, r := range after.Plugins {
+		was := old[mergedIdentity(r)]
+		delete(old, mergedIdentity(r))
+		if was == nil || !sameRecord(was, r) {
+			e.records = append(e.records, r)
+		}
+	}
+	for _, r := range old {
+		e.records = append(e.records, r)
+	}
+	return e
+}
+
+func sameGroups(before, after []*entity.ConsumerGroup) bool {
+	priorities := map[string]int{}
+	for _, g := range before {
+		priorities[g.Name] = g.Priority
+	}
+	for _, g := range after {
+		if p, known := priorities[g.Name]; known && p != g.Priority {
+			return false
+		}
+	}
+	return true
+}
+
+func sameClones(before, after []*entity.ClonedPlugin) bool {
+	plain := func(clones []*entity.ClonedPlugin) map[string]entity.ClonedPlugin {
+		m := map[string]entity.ClonedPlugin{}
+		for _, c := range clones {
+			m[c.Name] = entity.ClonedPlugin{Name: c.Name, Ref: c.Ref, Priority: c.Priority}
+		}
+		return m
+	}
+	return reflect.DeepEqual(plain(before), plain(after))
+}
+
+// mergedIdentity tells apart the configurations that one record has where it inherits from different ones.
+func mergedIdentity(r *entity.Plugin) string {
+	parts := []string{identityOf(r)}
+	for _, from := range r.Merged {
+		parts = append(parts, identityOf(from))
+	}
+	return strings.Join(parts, "\x00")
+}
+
+// sameRecord reports whether two records say the same, wherever they stand.
+func sameRecord(a, b *entity.Plugin) bool {
+	said := func(r *entity.Plugin) entity.Plugin {
+		own := *r
+		own.ID, own.Tags, own.Secrets, own.Pos, own.Path = "", nil, nil, entity.Pos{}, ""
+		own.Service, own.Route, own.Consumer, own.ConsumerGroup = nil, nil, nil, nil // they are in the identity
+		own.Merged, own.Origins, own.Partials = nil, nil, nil                        // they are in the configuration
+		own.At, own.KeyAt, own.FieldAt = nil, nil, nil
+		return own
+	}
+	return reflect.DeepEqual(said(a), said(b))
+}
+
+// alike reports whether two records do the same where they run.
+func alike(a, b *entity.Plugin) bool {
+	if a == b {
+		return true
+	}
+	return a.Condition == b.Condition && a.OnFalse == b.OnFalse && a.Timeout == b.Timeout && a.FailMode == b.FailMode && a.FailStatus == b.FailStatus &&
+		reflect.DeepEqual(a.Effective(), b.Effective())
+}
+
+// reach reports whether an edit may change what runs on a route for a class.
+func (e *edits) reach(routes [2]*entity.Route, cl *class) bool {
+	if e.all || cl.moved || serviceName(routes[0].Service) != serviceName(routes[1].Service) {
+		return true
+	}
+	for _, r := range e.records {
+		if r.Route != nil && routeName(r.Route) != routeName(routes[0]) || r.Service != nil && serviceName(r.Service) != serviceName(routes[0].Service) {
+			continue
+		}
+		if cl.has(r) {
+			return true
+		}
+	}
+	return false
+}
+
+func serviceName(s *entity.Service) string {
+	switch {
+	case s == nil:
+		return ""
+	case s.Name != "":
+		return s.Name
+	}
+	return s.ID
+}
+
+// has reports whether a record may be for a class.
+func (cl *class) has(r *entity.Plugin) bool {
+	if r.Consumer == nil && r.ConsumerGroup == nil {
+		return true
+	}
+	for _, c := range cl.consumer {
+		if c == nil {
+			continue
+		}
+		if r.Consumer != nil && consumerName(r.Consumer) == consumerName(c) {
+			return true
+		}
+		for _, g := range c.Groups {
+			if r.ConsumerGroup != nil && r.ConsumerGroup.Name == g.Name {
+				return true
+			}
+		}
+	}
+	return false
+}
