@@ -30,9 +30,10 @@ func (h *Host) newBuilder() (*generation.Builder, error) {
 	return b, nil
 }
 
-// contradiction logs rules that go round for groups that only a plugin puts together: nobody could see that when the configuration was read.
+// contradiction logs rules that go round only in what one request met: the records that were chosen before its consumer was known beside those behind,
+// or those of groups that a plugin put together. That is not looked for when the configuration is read.
 func (h *Host) contradiction(err error) {
-	h.logger.Error("rules of ordering contradict each other for groups that a plugin set: the plugins run in the order of their priorities", "error", err.Error())
+	h.logger.Error("rules of ordering contradict each other in what a request met: its plugins run in the order of their priorities", "error", err.Error())
 }
 
 // mostWarnings are logged of one configuration; check and lint show all.

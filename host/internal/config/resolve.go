@@ -182,7 +182,7 @@ func (r *resolver) scope(p *entity.Plugin, plugin *loaded) {
 	if !plugin.Authenticates && !(plugin.Server == "" && slices.Contains(withoutConsumer, plugin.Code())) {
 		return
 	}
-	why := "a record without it: the plugin runs before the consumer is known"
+	why := "a record without it: the plugin cannot depend on the consumer"
 	if p.Consumer != nil {
 		r.field(p, "consumer", Error{Code: CodeConflict, Found: "a record of " + quote(p.Name) + " for a consumer", Expected: why})
 	}

@@ -86,7 +86,7 @@ func TestResolveErrors(t *testing.T) {
 		{"nested unknown", "- name: hello-go\n  config: {limits: {m: 1}}\n", `gateway.yaml:6:21: plugins[0].config.limits.m: found unknown key "m", expected one of the keys n, unit`},
 		{"secret", "- name: hello-go\n  config: {password: hunter2}\n", `plugins[0].config.password: found a value that is not shown, expected at least 8 characters`},
 		{"secret below", "- name: hello-go\n  config: {nested: {token: hunter2}}\n", `plugins[0].config.nested.token: found a value that is not shown, expected text that matches ^t-`},
-		{"consumer scope", "- name: key-auth\n  consumer: ann\n", `gateway.yaml:6:13: plugins[0].consumer: found a record of "key-auth" for a consumer, expected a record without it: the plugin runs before the consumer is known`},
+		{"consumer scope", "- name: key-auth\n  consumer: ann\n", `gateway.yaml:6:13: plugins[0].consumer: found a record of "key-auth" for a consumer, expected a record without it: the plugin cannot depend on the consumer`},
 		{"group scope", "- name: key-auth\n  consumer_group: gold\n", `plugins[0].consumer_group: found a record of "key-auth" for a consumer group`},
 		{"fail open", "- name: key-auth\n  fail_mode: open\n", `gateway.yaml:6:14: plugins[0].fail_mode: found fail_mode open on "key-auth", which authenticates, expected fail_mode closed (fix: write fail_mode: closed, or allow_fail_open: true`},
 		{"fail open of the server", "- name: login-py\n", `gateway.yaml:5:3: plugins[0].fail_mode: found fail_mode open, which is that of plugin server "py", on "login-py", which authenticates`},

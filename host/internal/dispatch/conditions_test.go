@@ -135,6 +135,18 @@ func TestEnrolmentAsksConditions(t *testing.T) {
 	}
 }
 
+// A condition that fails behind an answer leaves it alone, and the log does not say otherwise.
+func TestConditionsThatFailBehindAnAnswer(t *testing.T) {
+	b := newBench(t)
+	broken := &asked{holds: func(plan.ConditionFacts) (bool, error) { return false, errors.New("no such key") }}
+	exit := ops(wire.Op{Code: pdk.OpResponseExit, Status: 403, Body: []byte("no"), HasBody: true})
+	ex := b.exchange(instance("exit", exit), instance("x", ops(), on(broken, "")))
+	b.RunAccess(ex)
+	if logs := b.logs.String(); ex.Answer.Status != 403 || !strings.Contains(logs, "no such key") || strings.Contains(logs, "answering 500") {
+		t.Errorf("answer %d, log %s", ex.Answer.Status, logs)
+	}
+}
+
 // A condition that fails answers 500, once; no record of its plugin runs, the others are enrolled.
 func TestConditionsThatFail(t *testing.T) {
 	b := newBench(t)

@@ -136,11 +136,15 @@ func (d *Dispatcher) turn(ex *exchange.Exchange, i int) {
 	}
 }
 
-// refuse answers 500 for something that is wrong with a step although no handler failed.
+// refuse answers 500 for something that is wrong with a step although no handler failed. A request that has its answer keeps it.
 func (d *Dispatcher) refuse(ex *exchange.Exchange, st *plan.Step, err error) {
+	effect := "answering 500"
+	if ex.Answer.Given {
+		effect = "the later phases of this plugin do not run"
+	}
 	d.Logger.LogAttrs(context.Background(), slog.LevelError, "plugin failed",
 		slog.String("plugin", st.Instance.Record.Name), slog.String("record", st.Instance.Record.ID), slog.String("phase", pdk.PhaseAccess.String()),
-		slog.String("request_id", ex.Facts.RequestID), slog.String("error", err.Error()), slog.String("effect", "answering 500"))
+		slog.String("request_id", ex.Facts.RequestID), slog.String("error", err.Error()), slog.String("effect", effect))
 	if !ex.Answer.Given {
 		ex.Fail(http.StatusInternalServerError, "")
 	}
