@@ -10,13 +10,13 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/explain"
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver"
+	"github.com/outrigger-gateway/outrigger/host/internal/serving"
 )
 
 // Gateway is what the server asks.
@@ -47,13 +47,10 @@ type Generation struct {
 
 // Server is the Admin listener.
 type Server struct {
-	gateway Gateway
-	logger  *slog.Logger
-	http    fasthttp.Server
-	serve   sync.WaitGroup
-
-	mu        sync.Mutex
-	listeners []net.Listener
+	gateway   Gateway
+	logger    *slog.Logger
+	http      fasthttp.Server
+	listeners serving.Listeners
 }
 
 // New makes a server; Serve starts it.
@@ -75,10 +72,7 @@ func (q quiet) Printf(format string, args ...any) {
 
 // Serve answers connections from ln until Shutdown. It returns at once.
 func (s *Server) Serve(ln net.Listener) {
-	s.mu.Lock()
-	s.listeners = append(s.listeners, ln)
-	s.mu.Unlock()
-	s.serve.Go(func() {
+	s.listeners.Serve(ln, func() {
 		if err := s.http.Serve(ln); err != nil && !errors.Is(err, net.ErrClosed) {
 			s.logger.Error("admin listener failed", "address", ln.Addr().String(), "error", err.Error())
 		}
@@ -87,14 +81,7 @@ func (s *Server) Serve(ln net.Listener) {
 
 // Shutdown closes the listeners and waits for the requests in flight, at most until ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
-	err := s.http.ShutdownWithContext(ctx)
-	s.mu.Lock()
-	for _, ln := range s.listeners {
-		_ = ln.Close() // fasthttp does not know of one whose Serve has only just begun
-	}
-	s.mu.Unlock()
-	s.serve.Wait()
-	return err
+	return s.listeners.Shutdown(ctx, &s.http)
 }
 
 // problem is every answer that is not 200.

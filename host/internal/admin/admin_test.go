@@ -36,8 +36,8 @@ func (g *fakeGateway) Status() Status {
 	return Status{Version: "1", Generation: Generation{Number: 7}, PluginServers: []pluginserver.Status{{State: pluginserver.State{Server: "py", State: "down"}}}}
 }
 
-// serving is an Admin server on a listener of the test, and a client for it.
-func serving(t *testing.T, g Gateway, address string) *http.Client {
+// served starts an Admin server on a listener of the test, and a client for it.
+func served(t *testing.T, g Gateway, address string) *http.Client {
 	t.Helper()
 	ln, err := Listen(address, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -83,7 +83,7 @@ func ask(t *testing.T, client *http.Client, method, target string) (int, map[str
 
 func TestAdmin(t *testing.T) {
 	g := &fakeGateway{}
-	client := serving(t, g, "127.0.0.1:0")
+	client := served(t, g, "127.0.0.1:0")
 	query := url.Values{
 		"method": {"PUT"}, "url": {"http://h/p?a=b&c"}, "header": {"X-A: 1", "X-B: 2"}, "sni": {"s"}, "client_ip": {"::1"}, "consumer": {"ann"},
 		"group": {"gold", "silver"}, "credential": {"key-auth=k=v"},
@@ -119,7 +119,7 @@ func TestAdminErrors(t *testing.T) {
 		{"gateway", "GET", "/explain", errors.New("no configuration is live"), 503, map[string]any{"message": "no configuration is live"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			status, body := ask(t, serving(t, &fakeGateway{err: c.err}, "127.0.0.1:0"), c.method, c.target)
+			status, body := ask(t, served(t, &fakeGateway{err: c.err}, "127.0.0.1:0"), c.method, c.target)
 			if status != c.status || !reflect.DeepEqual(body, c.want) {
 				t.Errorf("found %d %v, expected %d %v", status, body, c.status, c.want)
 			}
@@ -143,7 +143,7 @@ func TestListenUnix(t *testing.T) {
 	if err := left.Close(); err != nil {
 		t.Fatal(err)
 	}
-	client := serving(t, &fakeGateway{}, "unix://"+path)
+	client := served(t, &fakeGateway{}, "unix://"+path)
 	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("found %v, %v; expected mode 0600", st, err)
 	}
@@ -195,7 +195,7 @@ func TestNamesThatPointHere(t *testing.T) {
 			t.Errorf("%v, host %q: %t", c.local, c.host, got)
 		}
 	}
-	client := serving(t, &fakeGateway{}, "127.0.0.1:0")
+	client := served(t, &fakeGateway{}, "127.0.0.1:0")
 	req, err := http.NewRequestWithContext(t.Context(), "GET", "http://evil.example/status", nil)
 	if err != nil {
 		t.Fatal(err)

@@ -8,18 +8,16 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/serving"
 )
 
 // Server is the echo upstream.
 type Server struct {
-	http  fasthttp.Server
-	serve sync.WaitGroup
-
-	mu        sync.Mutex
-	listeners []net.Listener
+	http      fasthttp.Server
+	listeners serving.Listeners
 }
 
 // New makes an echo upstream.
@@ -31,22 +29,12 @@ func New() *Server {
 
 // Serve answers connections from ln until Shutdown. It returns at once.
 func (s *Server) Serve(ln net.Listener) {
-	s.mu.Lock()
-	s.listeners = append(s.listeners, ln)
-	s.mu.Unlock()
-	s.serve.Go(func() { _ = s.http.Serve(ln) }) // it fails only when the listener is closed
+	s.listeners.Serve(ln, func() { _ = s.http.Serve(ln) }) // it fails only when the listener is closed
 }
 
 // Shutdown closes the listener and waits for the requests in flight.
 func (s *Server) Shutdown(ctx context.Context) error {
-	err := s.http.ShutdownWithContext(ctx)
-	s.mu.Lock()
-	for _, ln := range s.listeners {
-		_ = ln.Close() // fasthttp does not know of one whose Serve has only just begun
-	}
-	s.mu.Unlock()
-	s.serve.Wait()
-	return err
+	return s.listeners.Shutdown(ctx, &s.http)
 }
 
 // request is what the echo answers.

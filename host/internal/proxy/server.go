@@ -12,6 +12,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/serving"
 	"github.com/outrigger-gateway/outrigger/host/internal/timedconn"
 	"github.com/outrigger-gateway/outrigger/pdk/local"
 )
@@ -25,14 +26,13 @@ type ServerOptions struct {
 
 // Server accepts connections for a proxy.
 type Server struct {
-	proxy *Proxy
-	opts  ServerOptions
-	http  fasthttp.Server
-	serve sync.WaitGroup
+	proxy     *Proxy
+	opts      ServerOptions
+	http      fasthttp.Server
+	listeners serving.Listeners
 
-	mu        sync.Mutex // guards the rest
-	listeners []net.Listener
-	conns     map[*clientConn]struct{}
+	mu    sync.Mutex // guards the rest
+	conns map[*clientConn]struct{}
 }
 
 // NewServer makes a server; Serve starts it.
@@ -58,10 +58,7 @@ func NewServer(p *Proxy, o ServerOptions) *Server {
 
 // Serve accepts connections from ln until Shutdown. It returns at once.
 func (s *Server) Serve(ln net.Listener) {
-	s.mu.Lock()
-	s.listeners = append(s.listeners, ln)
-	s.mu.Unlock()
-	s.serve.Go(func() {
+	s.listeners.Serve(ln, func() {
 		err := s.http.Serve(&timedListener{Listener: ln, server: s})
 		if err != nil && !errors.Is(err, net.ErrClosed) {
 			s.proxy.opts.Logger.Error("listener failed", "address", ln.Addr().String(), "error", err.Error())
@@ -72,14 +69,7 @@ func (s *Server) Serve(ln net.Listener) {
 // Shutdown closes the listeners and waits for the requests in flight, at most until ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.closeSilent()
-	err := s.http.ShutdownWithContext(ctx)
-	s.mu.Lock()
-	for _, ln := range s.listeners {
-		_ = ln.Close() // fasthttp does not know of one whose Serve has only just begun
-	}
-	s.mu.Unlock()
-	s.serve.Wait()
-	return err
+	return s.listeners.Shutdown(ctx, &s.http)
 }
 
 // closeSilent closes the connections on which nothing was ever sent. fasthttp counts them as busy for five seconds.
