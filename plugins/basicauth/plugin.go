@@ -32,14 +32,7 @@ var unauthorized = &identity.Refusal{Status: http.StatusUnauthorized, Message: "
 
 // Access authenticates the request, or falls back to the anonymous consumer.
 func (in *instance) Access(k *pdk.PDK) error {
-	if in.Anonymous != nil && k.Client.GetCredential() != nil {
-		return nil // another plugin has authenticated the request already
-	}
-	refused, err := in.authenticate(k)
-	if err != nil || refused == nil {
-		return err
-	}
-	return identity.Refuse(k, refused, in.Anonymous, in.challenge)
+	return identity.Authenticate(k, in.Anonymous, in.challenge, in.authenticate)
 }
 
 // authenticate tries one header after the other: the first that names a user decides. Without a refusal the request is authenticated.

@@ -42,14 +42,7 @@ func (in *instance) Access(k *pdk.PDK) error {
 	if !in.RunOnPreflight && k.Request.GetMethod() == http.MethodOptions {
 		return nil
 	}
-	if in.Anonymous != nil && k.Client.GetCredential() != nil {
-		return nil // another plugin has authenticated the request already
-	}
-	refused, err := in.authenticate(k)
-	if err != nil || refused == nil {
-		return err
-	}
-	return identity.Refuse(k, refused, in.Anonymous, in.challenge)
+	return identity.Authenticate(k, in.Anonymous, in.challenge, in.authenticate)
 }
 
 // authenticate finds the key and its consumer. Without a refusal the request is authenticated.

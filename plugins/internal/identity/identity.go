@@ -40,9 +40,21 @@ func Accept(k *pdk.PDK, credential *pdk.Credential, identifier string) (*Refusal
 	return nil, set(k, consumer, credential, identifier)
 }
 
-// Refuse makes the anonymous consumer the request's, or without one answers with the refusal. anonymous is an id or a username; a status 401 carries
-// the challenge.
-func Refuse(k *pdk.PDK, refused *Refusal, anonymous *string, challenge map[string][]string) error {
+// Authenticate runs the access handler of a plugin that authenticates. try authenticates the request or says why it cannot; then the anonymous
+// consumer, an id or a username, becomes the request's, and without one the refusal is the answer. With an anonymous consumer a request that
+// another plugin has authenticated is left alone. A status 401 carries the challenge.
+func Authenticate(k *pdk.PDK, anonymous *string, challenge map[string][]string, try func(*pdk.PDK) (*Refusal, error)) error {
+	if anonymous != nil && k.Client.GetCredential() != nil {
+		return nil
+	}
+	refused, err := try(k)
+	if err != nil || refused == nil {
+		return err
+	}
+	return refuse(k, refused, anonymous, challenge)
+}
+
+func refuse(k *pdk.PDK, refused *Refusal, anonymous *string, challenge map[string][]string) error {
 	switch {
 	case anonymous != nil:
 		return fallBack(k, *anonymous)
