@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 
 	"github.com/outrigger-gateway/outrigger/pdk"
 )
@@ -91,10 +92,5 @@ func (in *instance) refuses(agent string) bool {
 }
 
 func matchAny(expressions []*regexp.Regexp, text string) bool {
-	for _, re := range expressions {
-		if re.MatchString(text) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(expressions, func(re *regexp.Regexp) bool { return re.MatchString(text) })
 }

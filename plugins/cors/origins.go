@@ -3,6 +3,7 @@ package cors
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -82,12 +83,7 @@ func (o *origins) allowed(requested string, has bool) (value string, ok bool) {
 }
 
 func matchAny(expressions []*regexp.Regexp, text string) bool {
-	for _, re := range expressions {
-		if re.MatchString(text) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(expressions, func(re *regexp.Regexp) bool { return re.MatchString(text) })
 }
 
 // origin is where a script comes from.
