@@ -176,6 +176,11 @@ func Apply(f *wire.Facts, op *wire.Op) (handled bool, err error) {
 	if err := Check(op); err != nil {
 		return false, err
 	}
+	return ApplyChecked(f, op)
+}
+
+// ApplyChecked is Apply for an operation that Check has let pass and brought into its form: a host checks all of a handler before it applies any.
+func ApplyChecked(f *wire.Facts, op *wire.Op) (handled bool, err error) {
 	req, resp := &f.Request, &f.Response
 	switch uint16(op.Code) {
 	case pdk.OpServiceRequestSetHeader:

@@ -96,7 +96,7 @@ func (u *used) check(ops []wire.Op) error {
 }
 
 func (x *Exchange) apply(u *used, phase pdk.Phase, op *wire.Op) {
-	if handled, _ := local.Apply(&x.facts, op); handled || x.route(op) || x.report(u, phase, op) {
+	if handled, _ := local.ApplyChecked(&x.facts, op); handled || x.route(op) || x.report(u, phase, op) {
 		return
 	}
 	switch uint16(op.Code) {

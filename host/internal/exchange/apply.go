@@ -229,7 +229,7 @@ func (e *Exchange) apply(in Applier, op *wire.Op) error {
 		e.setSerialized(local.LogValue{Key: op.Name, Value: op.Value, Mode: op.Mode})
 		return nil
 	}
-	_, err := local.Apply(&e.Facts, op)
+	_, err := local.ApplyChecked(&e.Facts, op)
 	return err
 }
 
