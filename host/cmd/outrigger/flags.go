@@ -48,20 +48,28 @@ func parseFlags(args []string, settings []host.Setting) (flags map[string]string
 
 // nearest suggests a flag that shares most of its beginning with the name.
 func nearest(name string, settings []host.Setting) string {
-	best, length := "", 2
+	var candidates []string
 	for _, s := range settings {
-		for _, candidate := range []string{s.Flag, s.Name} {
-			n := 0
-			for n < len(name) && n < len(candidate) && name[n] == candidate[n] {
-				n++
-			}
-			if n > length {
-				best, length = candidate, n
-			}
-		}
+		candidates = append(candidates, s.Flag, s.Name)
 	}
+	best := closest(name, candidates, 3)
 	if best == "" {
 		return ""
 	}
 	return fmt.Sprintf("; did you mean --%s?", best)
+}
+
+// closest is the first candidate that shares most of its beginning with text; "" when none shares at least so many bytes.
+func closest(text string, candidates []string, least int) string {
+	best, length := "", least-1
+	for _, candidate := range candidates {
+		n := 0
+		for n < len(text) && n < len(candidate) && text[n] == candidate[n] {
+			n++
+		}
+		if n > length {
+			best, length = candidate, n
+		}
+	}
+	return best
 }

@@ -145,16 +145,7 @@ func languageOf(text string) (authoring.Language, error) {
 
 // suggest names the word that is equal, or shares most of its beginning with text.
 func suggest(prefix, text string, words []string) string {
-	best, length := "", 1
-	for _, word := range words {
-		n := 0
-		for n < len(text) && n < len(word) && text[n] == word[n] {
-			n++
-		}
-		if n > length {
-			best, length = word, n
-		}
-	}
+	best := closest(text, words, 2)
 	if best == "" {
 		return ""
 	}
