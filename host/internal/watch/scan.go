@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 )
 
 // largest is the size up to which the content of a file counts, in bytes. Of a larger one, size and time count.
@@ -16,13 +15,17 @@ const largest = 64 << 20
 
 // print is what is remembered of a file.
 type print struct {
-	size    int64
-	changed time.Time
+	stat    fs.FileInfo // of the file that a link leads to
 	content [sha256.Size]byte
 }
 
-// scan looks at everything below the roots and makes sure that new directories are watched. Files that were not touched and have size and time
-// of before are not read again.
+// same says whether the other is of the same file, with the same size and time.
+func (p print) same(o print) bool {
+	return os.SameFile(p.stat, o.stat) && p.stat.Size() == o.stat.Size() && p.stat.ModTime().Equal(o.stat.ModTime())
+}
+
+// scan looks at everything below the roots and makes sure that new directories are watched. Files that were not touched, and are
+// the same ones as before with the same size and time, are not read again.
 func (w *Watcher) scan(before map[string]print, touched map[string]bool) (map[string]print, error) {
 	files := map[string]print{}
 	look := func(path string) {
@@ -87,13 +90,13 @@ func fingerprint(path string, before map[string]print, touched bool) (p print, o
 	if err != nil || !stat.Mode().IsRegular() {
 		return p, false
 	}
-	p = print{size: stat.Size(), changed: stat.ModTime()}
-	if b, known := before[path]; known && !touched && b.size == p.size && b.changed.Equal(p.changed) {
+	p = print{stat: stat}
+	if b, known := before[path]; known && !touched && b.same(p) {
 		return b, true
 	}
 	h := sha256.New()
-	if p.size > largest {
-		_, _ = io.WriteString(h, p.changed.String())
+	if stat.Size() > largest {
+		_, _ = io.WriteString(h, stat.ModTime().String())
 	} else if f, err := os.Open(path); err == nil {
 		_, _ = io.Copy(h, f) // what cannot be read counts as empty
 		f.Close()

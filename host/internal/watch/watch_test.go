@@ -140,6 +140,12 @@ func TestOneFile(t *testing.T) {
 	// A link whose target is exchanged, as configurations in containers are.
 	write(t, filepath.Join(dir, "v1", "c"), "v1")
 	write(t, filepath.Join(dir, "v2", "c"), "v2")
+	now := time.Now()
+	for _, target := range []string{"v1", "v2"} { // nothing but the file itself tells them apart: they were written at one time
+		if err := os.Chtimes(filepath.Join(dir, target, "c"), now, now); err != nil {
+			t.Fatal(err)
+		}
+	}
 	link := filepath.Join(dir, "..data")
 	for _, target := range []string{"v1", "v2"} {
 		if err := os.Symlink(target, link+".new"); err != nil {
