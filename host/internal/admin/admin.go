@@ -1,15 +1,14 @@
-// Package admin serves what an operator asks a running gateway: its status, and what it would do with a request. Everything is read-only JSON.
+// Package admin serves what an operator asks a running gateway: its status, what it would do with a request, and what it is to do. Each is a row of the
+// table of routes; answers are JSON.
 package admin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -51,6 +50,7 @@ type Server struct {
 	logger    *slog.Logger
 	http      fasthttp.Server
 	listeners serving.Listeners
+	routes    []Route
 }
 
 // New makes a server; Serve starts it.
@@ -60,6 +60,7 @@ func New(g Gateway, logger *slog.Logger) *Server {
 		Handler: s.handle, NoDefaultServerHeader: true, CloseOnShutdown: true, ReadTimeout: time.Minute, WriteTimeout: time.Minute,
 		ReadBufferSize: 32 << 10, MaxRequestBodySize: 64 << 10, Logger: quiet{logger},
 	}
+	s.routes = s.adminRoutes()
 	return s
 }
 
@@ -84,62 +85,26 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return s.listeners.Shutdown(ctx, &s.http)
 }
 
-// problem is every answer that is not 200.
-type problem struct {
-	Message  string `json:"message"`
-	Field    string `json:"field,omitempty"` // of the query
-	Found    string `json:"found,omitempty"`
-	Expected string `json:"expected,omitempty"`
+func (s *Server) handle(ctx *fasthttp.RequestCtx) { s.write(ctx, s.answer(ctx)) }
+
+// adminRoutes is everything that the Admin listener answers.
+func (s *Server) adminRoutes() []Route {
+	return []Route{
+		{http.MethodGet, "/explain", s.explain},
+		{http.MethodGet, "/status", s.status},
+	}
 }
 
-func (s *Server) handle(ctx *fasthttp.RequestCtx) {
-	var body any
-	status := http.StatusOK
-	switch path := string(ctx.Path()); {
-	case misled(ctx.LocalAddr(), string(ctx.Host())):
-		status, body = http.StatusForbidden, problem{
-			Message: "found host " + string(ctx.Host()) + " on a loopback address, expected localhost or an address", Field: "Host",
-		}
-	case path != "/explain" && path != "/status":
-		status, body = http.StatusNotFound, problem{Message: "there is nothing at " + path + "; expected /explain or /status"}
-	case !ctx.IsGet() && !ctx.IsHead():
-		ctx.Response.Header.Set("Allow", "GET, HEAD")
-		status, body = http.StatusMethodNotAllowed, problem{Message: "found method " + string(ctx.Method()) + ", expected GET"}
-	case path == "/status":
-		body = s.gateway.Status()
-	default:
-		status, body = s.explain(ctx.QueryArgs())
-	}
-	text, err := json.MarshalIndent(body, "", "  ")
-	if err != nil {
-		status, text = http.StatusInternalServerError, []byte(`{"message": "the answer cannot be written as JSON"}`)
-		s.logger.Error("admin: encoding an answer", "error", err.Error())
-	}
-	ctx.SetStatusCode(status)
-	ctx.SetContentType("application/json; charset=utf-8")
-	ctx.SetBody(append(text, '\n'))
-}
-
-// misled reports whether somebody came to a loopback address by a name that is not its own: the browser of somebody on this machine, with a page
-// whose host was made to point here (DNS rebinding). The page would read the answer.
-func misled(local net.Addr, host string) bool {
-	tcp, ok := local.(*net.TCPAddr)
-	if !ok || !tcp.IP.IsLoopback() {
-		return false
-	}
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	return host != "localhost" && net.ParseIP(strings.Trim(host, "[]")) == nil
-}
+// status answers /status.
+func (s *Server) status(*Request) Answer { return Answer{Body: s.gateway.Status()} }
 
 // explain answers /explain?method=&url=&header=&sni=&client_ip=&consumer=&group=&credential=. header and group may be given several times.
-func (s *Server) explain(args *fasthttp.Args) (int, any) {
+func (s *Server) explain(r *Request) Answer {
 	var q explain.Query
 	single := map[string]*string{
 		"method": &q.Method, "url": &q.URL, "sni": &q.SNI, "client_ip": &q.ClientIP, "consumer": &q.Consumer, "credential": &q.Credential,
 	}
-	for name, value := range args.All() {
+	for name, value := range r.Query().All() {
 		field, known := single[string(name)]
 		switch {
 		case known:
@@ -149,19 +114,19 @@ func (s *Server) explain(args *fasthttp.Args) (int, any) {
 		case string(name) == "group":
 			q.Groups = append(q.Groups, string(value))
 		default:
-			return http.StatusBadRequest, problem{
+			return Answer{Status: http.StatusBadRequest, Body: problem{
 				Message: "unknown parameter", Field: string(name), Found: string(name),
 				Expected: "method, url, header, sni, client_ip, consumer, group or credential",
-			}
+			}}
 		}
 	}
 	report, err := s.gateway.Explain(q)
 	var wrong *explain.QueryError
 	switch {
 	case errors.As(err, &wrong):
-		return http.StatusBadRequest, problem{Message: wrong.Error(), Field: wrong.Field, Found: wrong.Found, Expected: wrong.Expected}
+		return WrongField(wrong.Field, wrong.Found, wrong.Expected)
 	case err != nil:
-		return http.StatusServiceUnavailable, problem{Message: err.Error()}
+		return Problem(http.StatusServiceUnavailable, err.Error())
 	}
-	return http.StatusOK, report
+	return Answer{Body: report}
 }
