@@ -5,8 +5,11 @@ package wire
 
 import "strings"
 
-// Version is the protocol version spoken by this package.
-const Version = 1
+// Version is the newest protocol version that this package speaks, MinVersion the oldest.
+const (
+	Version    = 1
+	MinVersion = 1
+)
 
 // Limits of the wire; docs/wire.md sections 2, 5.2 and 8.
 const (

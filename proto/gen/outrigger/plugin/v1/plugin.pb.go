@@ -24,12 +24,14 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// The versions of the data plane: the host says which it speaks, the server answers with the newest that both do (docs/wire.md section 10).
 type DescribeRequest struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	ProtocolVersion uint32                 `protobuf:"varint,1,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
-	GatewayVersion  string                 `protobuf:"bytes,2,opt,name=gateway_version,json=gatewayVersion,proto3" json:"gateway_version,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	ProtocolVersion    uint32                 `protobuf:"varint,1,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"` // the newest that the host speaks
+	GatewayVersion     string                 `protobuf:"bytes,2,opt,name=gateway_version,json=gatewayVersion,proto3" json:"gateway_version,omitempty"`
+	MinProtocolVersion uint32                 `protobuf:"varint,3,opt,name=min_protocol_version,json=minProtocolVersion,proto3" json:"min_protocol_version,omitempty"` // the oldest; 0: protocol_version alone
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *DescribeRequest) Reset() {
@@ -76,18 +78,27 @@ func (x *DescribeRequest) GetGatewayVersion() string {
 	return ""
 }
 
+func (x *DescribeRequest) GetMinProtocolVersion() uint32 {
+	if x != nil {
+		return x.MinProtocolVersion
+	}
+	return 0
+}
+
 type DescribeResponse struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	ProtocolVersion uint32                 `protobuf:"varint,1,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
-	SdkLanguage     string                 `protobuf:"bytes,2,opt,name=sdk_language,json=sdkLanguage,proto3" json:"sdk_language,omitempty"` // go, python, js
-	SdkVersion      string                 `protobuf:"bytes,3,opt,name=sdk_version,json=sdkVersion,proto3" json:"sdk_version,omitempty"`
-	Plugins         []*PluginManifest      `protobuf:"bytes,4,rep,name=plugins,proto3" json:"plugins,omitempty"`
-	DataPlanes      []*DataPlane           `protobuf:"bytes,5,rep,name=data_planes,json=dataPlanes,proto3" json:"data_planes,omitempty"`
-	Lanes           uint32                 `protobuf:"varint,6,opt,name=lanes,proto3" json:"lanes,omitempty"`             // data-plane connections wanted; 0 means 1
-	Overlapping     bool                   `protobuf:"varint,7,opt,name=overlapping,proto3" json:"overlapping,omitempty"` // calls on one lane may overlap
-	Pid             uint32                 `protobuf:"varint,8,opt,name=pid,proto3" json:"pid,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	ProtocolVersion    uint32                 `protobuf:"varint,1,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"` // the chosen one; when there is none that both speak: the server's newest
+	SdkLanguage        string                 `protobuf:"bytes,2,opt,name=sdk_language,json=sdkLanguage,proto3" json:"sdk_language,omitempty"`              // go, python, js
+	SdkVersion         string                 `protobuf:"bytes,3,opt,name=sdk_version,json=sdkVersion,proto3" json:"sdk_version,omitempty"`
+	Plugins            []*PluginManifest      `protobuf:"bytes,4,rep,name=plugins,proto3" json:"plugins,omitempty"`
+	DataPlanes         []*DataPlane           `protobuf:"bytes,5,rep,name=data_planes,json=dataPlanes,proto3" json:"data_planes,omitempty"`
+	Lanes              uint32                 `protobuf:"varint,6,opt,name=lanes,proto3" json:"lanes,omitempty"`             // data-plane connections wanted; 0 means 1
+	Overlapping        bool                   `protobuf:"varint,7,opt,name=overlapping,proto3" json:"overlapping,omitempty"` // calls on one lane may overlap
+	Pid                uint32                 `protobuf:"varint,8,opt,name=pid,proto3" json:"pid,omitempty"`
+	MinProtocolVersion uint32                 `protobuf:"varint,9,opt,name=min_protocol_version,json=minProtocolVersion,proto3" json:"min_protocol_version,omitempty"`  // the oldest that the server speaks; 0: protocol_version alone
+	MaxProtocolVersion uint32                 `protobuf:"varint,10,opt,name=max_protocol_version,json=maxProtocolVersion,proto3" json:"max_protocol_version,omitempty"` // the newest
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *DescribeResponse) Reset() {
@@ -172,6 +183,20 @@ func (x *DescribeResponse) GetOverlapping() bool {
 func (x *DescribeResponse) GetPid() uint32 {
 	if x != nil {
 		return x.Pid
+	}
+	return 0
+}
+
+func (x *DescribeResponse) GetMinProtocolVersion() uint32 {
+	if x != nil {
+		return x.MinProtocolVersion
+	}
+	return 0
+}
+
+func (x *DescribeResponse) GetMaxProtocolVersion() uint32 {
+	if x != nil {
+		return x.MaxProtocolVersion
 	}
 	return 0
 }
@@ -2754,10 +2779,11 @@ var File_outrigger_plugin_v1_plugin_proto protoreflect.FileDescriptor
 
 const file_outrigger_plugin_v1_plugin_proto_rawDesc = "" +
 	"\n" +
-	" outrigger/plugin/v1/plugin.proto\x12\x13outrigger.plugin.v1\"e\n" +
+	" outrigger/plugin/v1/plugin.proto\x12\x13outrigger.plugin.v1\"\x97\x01\n" +
 	"\x0fDescribeRequest\x12)\n" +
 	"\x10protocol_version\x18\x01 \x01(\rR\x0fprotocolVersion\x12'\n" +
-	"\x0fgateway_version\x18\x02 \x01(\tR\x0egatewayVersion\"\xcb\x02\n" +
+	"\x0fgateway_version\x18\x02 \x01(\tR\x0egatewayVersion\x120\n" +
+	"\x14min_protocol_version\x18\x03 \x01(\rR\x12minProtocolVersion\"\xaf\x03\n" +
 	"\x10DescribeResponse\x12)\n" +
 	"\x10protocol_version\x18\x01 \x01(\rR\x0fprotocolVersion\x12!\n" +
 	"\fsdk_language\x18\x02 \x01(\tR\vsdkLanguage\x12\x1f\n" +
@@ -2768,7 +2794,10 @@ const file_outrigger_plugin_v1_plugin_proto_rawDesc = "" +
 	"dataPlanes\x12\x14\n" +
 	"\x05lanes\x18\x06 \x01(\rR\x05lanes\x12 \n" +
 	"\voverlapping\x18\a \x01(\bR\voverlapping\x12\x10\n" +
-	"\x03pid\x18\b \x01(\rR\x03pid\"\xd3\x01\n" +
+	"\x03pid\x18\b \x01(\rR\x03pid\x120\n" +
+	"\x14min_protocol_version\x18\t \x01(\rR\x12minProtocolVersion\x120\n" +
+	"\x14max_protocol_version\x18\n" +
+	" \x01(\rR\x12maxProtocolVersion\"\xd3\x01\n" +
 	"\x0ePluginManifest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1a\n" +

@@ -7,15 +7,17 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class DescribeRequest(_message.Message):
-    __slots__ = ("protocol_version", "gateway_version")
+    __slots__ = ("protocol_version", "gateway_version", "min_protocol_version")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     GATEWAY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    MIN_PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     gateway_version: str
-    def __init__(self, protocol_version: _Optional[int] = ..., gateway_version: _Optional[str] = ...) -> None: ...
+    min_protocol_version: int
+    def __init__(self, protocol_version: _Optional[int] = ..., gateway_version: _Optional[str] = ..., min_protocol_version: _Optional[int] = ...) -> None: ...
 
 class DescribeResponse(_message.Message):
-    __slots__ = ("protocol_version", "sdk_language", "sdk_version", "plugins", "data_planes", "lanes", "overlapping", "pid")
+    __slots__ = ("protocol_version", "sdk_language", "sdk_version", "plugins", "data_planes", "lanes", "overlapping", "pid", "min_protocol_version", "max_protocol_version")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     SDK_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     SDK_VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -24,6 +26,8 @@ class DescribeResponse(_message.Message):
     LANES_FIELD_NUMBER: _ClassVar[int]
     OVERLAPPING_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
+    MIN_PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
+    MAX_PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     sdk_language: str
     sdk_version: str
@@ -32,7 +36,9 @@ class DescribeResponse(_message.Message):
     lanes: int
     overlapping: bool
     pid: int
-    def __init__(self, protocol_version: _Optional[int] = ..., sdk_language: _Optional[str] = ..., sdk_version: _Optional[str] = ..., plugins: _Optional[_Iterable[_Union[PluginManifest, _Mapping]]] = ..., data_planes: _Optional[_Iterable[_Union[DataPlane, _Mapping]]] = ..., lanes: _Optional[int] = ..., overlapping: _Optional[bool] = ..., pid: _Optional[int] = ...) -> None: ...
+    min_protocol_version: int
+    max_protocol_version: int
+    def __init__(self, protocol_version: _Optional[int] = ..., sdk_language: _Optional[str] = ..., sdk_version: _Optional[str] = ..., plugins: _Optional[_Iterable[_Union[PluginManifest, _Mapping]]] = ..., data_planes: _Optional[_Iterable[_Union[DataPlane, _Mapping]]] = ..., lanes: _Optional[int] = ..., overlapping: _Optional[bool] = ..., pid: _Optional[int] = ..., min_protocol_version: _Optional[int] = ..., max_protocol_version: _Optional[int] = ...) -> None: ...
 
 class PluginManifest(_message.Message):
     __slots__ = ("name", "version", "priority", "phases", "config_schema", "authenticates", "needs")
