@@ -65,7 +65,7 @@ var layers = []layer{
 	{"host/internal/condition", append(internal("entity", "plan"), "pdk/local", "proto/wire"), []string{"cel.dev/cel-go/"}},
 	{"host/internal/exchange", append(internal("entity", "plan"), pdkWire...), nil},
 	{"host/internal/generation", append(append(internal("entity", "router", "plan", "balancer"), pdkWire...), "pdk/schema"), nil},
-	{"host/internal/dispatch", append(internal("exchange", "plan"), pdkWire...), nil},
+	{"host/internal/dispatch", append(internal("exchange", "plan", "transport"), pdkWire...), nil},
 	{"host/internal/transport/...", append(internal("transport/..."), "proto/wire", "proto/wirepb", "proto/gen/..."), grpcMods},
 	{"host/internal/pluginserver/reaper", nil, nil},
 	{"host/internal/pluginserver", append(internal("entity", "telemetry", "transport/...", "pluginserver/reaper"), "proto/..."), append([]string{"github.com/hashicorp/", "golang.org/x/sys/"}, grpcMods...)},

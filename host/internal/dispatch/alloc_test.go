@@ -58,3 +58,30 @@ func TestRulesAndConditionsDoNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations per request, without rules and conditions %v", with, without)
 	}
 }
+
+// seer counts and allocates nothing.
+type seer struct{ before, asked, after int }
+
+func (s *seer) Before(*Call) error                   { s.before++; return nil }
+func (s *seer) Asked(*Call, *wire.Ask, *wire.Answer) { s.asked++ }
+func (s *seer) After(c *Call)                        { s.after += 1 + int(c.Code) }
+
+func TestInterceptorsDoNotAllocate(t *testing.T) {
+	ask := &wire.Ask{Fn: pdk.AskRequestGetRawBody}
+	b := newBench(t)
+	ex := b.exchange(instance("x", remote(func(_ *wire.Call, asker wire.Asker, _ *wire.Outcome) error {
+		asker.Answer(ask)
+		return nil
+	})))
+	seen := &seer{}
+	count := func(is ...Interceptor) float64 {
+		b.Interceptors = is
+		return testing.AllocsPerRun(200, func() { b.RunAccess(ex) })
+	}
+	if without, with := count(), count(seen, seen, seen); with > without || without > 0 {
+		t.Errorf("%v allocations per call, without interceptors %v", with, without)
+	}
+	if n := 3 * 201; seen.before != n || seen.asked != n || seen.after != n {
+		t.Errorf("told %+v, want %d of each", seen, n)
+	}
+}

@@ -3,6 +3,8 @@ package pluginserver
 import (
 	"fmt"
 	"strings"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/transport"
 )
 
 // FieldError is one reason why a plugin refused a configuration.
@@ -56,6 +58,9 @@ func (e *NotReadyError) Error() string {
 	}
 	return s
 }
+
+// Is makes it a transport.ErrNotReady.
+func (e *NotReadyError) Is(target error) bool { return target == transport.ErrNotReady }
 
 // DuplicatePluginError says that two servers host plugins of one name.
 type DuplicatePluginError struct {

@@ -202,12 +202,12 @@ func (r *request) filterMemory(chain []*plan.Step) {
 		if err != nil {
 			// Nothing has been sent yet, but a header may describe the body that could not be made: close instead of a guess.
 			r.ctx.SetConnectionClose()
-			status := http.StatusInternalServerError
 			var failed *dispatch.FilterError
 			if errors.As(err, &failed) {
-				status = failed.Status
+				failed.Fail(&r.ex)
+			} else {
+				r.ex.Fail(http.StatusInternalServerError, "")
 			}
-			r.ex.Fail(status, "")
 			r.answer()
 			r.writeHeaders()
 			return

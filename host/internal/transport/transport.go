@@ -5,6 +5,7 @@
 package transport
 
 import (
+	"errors"
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/proto/wire"
@@ -61,6 +62,9 @@ const (
 	Cancelled                       // the caller gave up
 	TooLarge                        // a message is over its bound
 )
+
+// ErrNotReady is what the error of a call is, by errors.Is, while no process of its server takes calls.
+var ErrNotReady = errors.New("the plugin server is not ready")
 
 // Error is how a call failed without an outcome.
 type Error struct {

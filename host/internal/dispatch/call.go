@@ -1,0 +1,152 @@
+package dispatch
+
+import (
+	"errors"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
+	"github.com/outrigger-gateway/outrigger/host/internal/plan"
+	"github.com/outrigger-gateway/outrigger/host/internal/transport"
+	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// Call is one call of a plugin's handler for one phase, as interceptors see it. It is valid until After returns; what it points to belongs to
+// the request.
+type Call struct {
+	Instance *plan.Instance
+	Phase    pdk.Phase
+	Exchange *exchange.Exchange
+	// Request is what is sent. In Before the bodies that the manifest asks for are not in it yet: a refused call takes no body into memory.
+	Request *wire.Call
+	// Outcome is what arrived. It is empty when the call ended without one.
+	Outcome  *wire.Outcome
+	Start    time.Time
+	Duration time.Duration // until the outcome was there, or given up; set before After
+	Deadline time.Time
+	Asks     int   // questions of the handler so far
+	Err      error // nil: success; set before After
+	Code     Code  // what Err is; set before After
+	// FailedOpen: the call failed and its fail mode let the request go on; set before After.
+	FailedOpen bool
+
+	entered int // interceptors whose Before let the call pass; After is due to them
+}
+
+// Interceptor stands around every call of a remote instance. Implementations are called by many requests at once and must not allocate on
+// success.
+type Interceptor interface {
+	// Before may refuse the call: nothing is sent, and the error goes to the fail mode. Interceptors before it in the list get After all the
+	// same, itself does not.
+	Before(c *Call) error
+	// Asked is told of every question of the handler with its answer, on the request's goroutine.
+	Asked(c *Call, a *wire.Ask, answer *wire.Answer)
+	// After is called once, in reverse order, when the call has ended and its operations were applied or its fail mode chosen.
+	After(c *Call)
+}
+
+// Code says how a call ended, in the words of metrics, logs and the black box.
+type Code uint8
+
+// Codes of ended calls.
+const (
+	OK           Code = iota
+	HandlerError      // the handler failed
+	Timeout           // the deadline passed
+	Closed            // the lane died
+	Overloaded        // too many calls in flight, or no memory for a body
+	BadFrame          // what the server sent does not decode
+	Cancelled         // the caller gave up
+	TooLarge          // a message is over its bound
+	NotReady          // no process of the server takes calls
+	BreakerOpen       // the error budget is used up
+	Quarantined       // requests like this one killed the server
+	Refused           // the operations of the outcome were refused
+	// CodeCount is the number of codes.
+	CodeCount = int(iota)
+)
+
+var codeNames = [CodeCount]string{
+	"ok", "handler_error", "timeout", "closed", "overloaded", "bad_frame", "cancelled", "too_large", "not_ready", "breaker_open", "quarantined", "refused",
+}
+
+func (c Code) String() string { return codeNames[c] }
+
+// Refusal is why an interceptor refuses a call. One value may be returned many times.
+type Refusal struct {
+	Code Code
+	Msg  string
+	// RetryAfter is what the client is told with a status 503; less than a second counts as one. It is of Overloaded and BreakerOpen.
+	RetryAfter time.Duration
+}
+
+func (r *Refusal) Error() string { return r.Msg }
+
+// refused marks the error of operations that were not applied.
+type refused struct{ error }
+
+func (r refused) Unwrap() error { return r.error }
+
+// codeOf says what the error of a call is.
+func codeOf(err error) Code {
+	if err == nil {
+		return OK
+	}
+	var (
+		refusal *Refusal
+		carried *transport.Error
+		outcome *wire.Error
+	)
+	switch {
+	case errors.As(err, &refusal):
+		return refusal.Code
+	case errors.As(err, new(refused)):
+		return Refused
+	case errors.Is(err, transport.ErrNotReady):
+		return NotReady
+	case errors.As(err, &carried):
+		return codeOfKind(carried.Kind)
+	case errors.As(err, &outcome):
+		return codeOfOutcome(outcome.Code)
+	}
+	return HandlerError
+}
+
+func codeOfKind(k transport.ErrorKind) Code {
+	switch k {
+	case transport.Timeout:
+		return Timeout
+	case transport.Overloaded:
+		return Overloaded
+	case transport.BadFrame:
+		return BadFrame
+	case transport.Cancelled:
+		return Cancelled
+	case transport.TooLarge:
+		return TooLarge
+	}
+	return Closed
+}
+
+func codeOfOutcome(code string) Code {
+	switch code {
+	case wire.CodeCancelled:
+		return Cancelled
+	case wire.CodeTooLarge:
+		return TooLarge
+	case wire.CodeBadFrame:
+		return BadFrame
+	case wire.CodeNotReady:
+		return NotReady
+	}
+	return HandlerError
+}
+
+// retryAfter is when a client may come back after a call that failed for want of room.
+func retryAfter(err error) time.Duration {
+	var r *Refusal
+	if errors.As(err, &r) {
+		return max(r.RetryAfter, time.Second)
+	}
+	return time.Second
+}

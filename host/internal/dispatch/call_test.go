@@ -1,0 +1,165 @@
+package dispatch
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/plan"
+	"github.com/outrigger-gateway/outrigger/host/internal/transport"
+	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// witness writes down what it is told.
+type witness struct {
+	name   string
+	told   *[]string
+	refuse error
+}
+
+func (w *witness) Before(c *Call) error {
+	*w.told = append(*w.told, fmt.Sprintf("%s before %s", w.name, c.Phase))
+	return w.refuse
+}
+
+func (w *witness) Asked(c *Call, a *wire.Ask, answer *wire.Answer) {
+	*w.told = append(*w.told, fmt.Sprintf("%s asked %d: %s", w.name, c.Asks, answer.Bytes))
+}
+
+func (w *witness) After(c *Call) {
+	*w.told = append(*w.told, fmt.Sprintf("%s after %s open=%v sent=%v", w.name, c.Code, c.FailedOpen, c.Request != nil && c.Duration > 0))
+}
+
+func TestInterceptorsStandAroundEveryRemoteCall(t *testing.T) {
+	asks := remote(func(_ *wire.Call, asker wire.Asker, _ *wire.Outcome) error {
+		asker.Answer(&wire.Ask{Fn: pdk.AskRequestGetRawBody})
+		return nil
+	})
+	for name, run := range map[string]struct {
+		in   *plan.Instance
+		want []string
+	}{
+		"success": {instance("x", asks), []string{
+			"a before access", "b before access", "a asked 1: body", "b asked 1: body", "b after ok open=false sent=true", "a after ok open=false sent=true",
+		}},
+		"failed open": {
+			instance("x", remote(func(*wire.Call, wire.Asker, *wire.Outcome) error {
+				return &transport.Error{Kind: transport.Timeout, Msg: "late"}
+			}), failOpen),
+			[]string{"a before access", "b before access", "b after timeout open=true sent=true", "a after timeout open=true sent=true"},
+		},
+		"operations refused": {
+			instance("x", remote(func(_ *wire.Call, _ wire.Asker, out *wire.Outcome) error {
+				out.Ops = []wire.Op{{Code: 60000}}
+				return nil
+			})),
+			[]string{"a before access", "b before access", "b after refused open=false sent=true", "a after refused open=false sent=true"},
+		},
+		"native": {instance("x", nil, native(&pdk.Handlers{Access: func(*pdk.PDK) error { return nil }})), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			var told []string
+			b.Interceptors = []Interceptor{&witness{name: "a", told: &told}, &witness{name: "b", told: &told}}
+			b.RunAccess(b.exchange(run.in))
+			if !slices.Equal(told, run.want) {
+				t.Errorf("told %q,\nwant %q", told, run.want)
+			}
+		})
+	}
+}
+
+func TestInterceptorsAreToldOfEveryPhase(t *testing.T) {
+	b := newBench(t)
+	var told []string
+	b.Interceptors = []Interceptor{&witness{name: "a", told: &told}}
+	ex := b.exchange(instance("x", remote(func(*wire.Call, wire.Asker, *wire.Outcome) error { return nil })))
+	b.Run(ex, ex.Chain(pdk.PhaseRewrite), pdk.PhaseRewrite)
+	b.RunAccess(ex)
+	b.Run(ex, ex.Chain(pdk.PhaseHeaderFilter), pdk.PhaseHeaderFilter)
+	if _, err := b.FilterBody(ex, ex.Chain(pdk.PhaseBodyFilter), []byte("x"), true); err != nil {
+		t.Fatal(err)
+	}
+	b.RunLog(ex, ex.Chain(pdk.PhaseLog))
+	var want []string
+	for _, phase := range []string{"rewrite", "access", "header_filter", "body_filter", "log"} {
+		want = append(want, "a before "+phase, "a after ok open=false sent=true")
+	}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q,\nwant %q", told, want)
+	}
+}
+
+func TestARefusedCallIsNotSent(t *testing.T) {
+	for _, c := range []struct {
+		code   Code
+		status int // of the instance
+		open   bool
+		want   int // 0: no answer
+		retry  string
+	}{
+		{Overloaded, 0, false, 503, "2"},
+		{BreakerOpen, 0, false, 503, "2"},
+		{Quarantined, 0, false, 500, ""},
+		{Overloaded, 429, false, 429, ""},
+		{Overloaded, 503, false, 503, "2"},
+		{Overloaded, 0, true, 0, ""},
+	} {
+		t.Run(fmt.Sprintf("%s status %d open %v", c.code, c.status, c.open), func(t *testing.T) {
+			b := newBench(t)
+			var told []string
+			refusal := &Refusal{Code: c.code, Msg: "no", RetryAfter: 1500 * time.Millisecond}
+			b.Interceptors = []Interceptor{&witness{name: "a", told: &told}, &witness{name: "b", told: &told, refuse: refusal}, &witness{name: "c", told: &told}}
+			in := instance("x", remote(func(*wire.Call, wire.Asker, *wire.Outcome) error {
+				t.Error("the call was sent")
+				return nil
+			}))
+			in.FailStatus, in.FailOpen, in.Needs = c.status, c.open, pdk.NeedRequestBody
+			ex := b.exchange(in)
+			b.RunAccess(ex)
+			want := []string{"a before access", "b before access", fmt.Sprintf("a after %s open=%v sent=true", c.code, c.open)}
+			if !slices.Equal(told, want) {
+				t.Errorf("told %q,\nwant %q", told, want)
+			}
+			retry := ""
+			for _, h := range ex.Answer.Headers {
+				if h.Name == "Retry-After" {
+					retry = h.Value
+				}
+			}
+			if ex.Answer.Status != c.want || ex.Answer.Given != (c.want != 0) || retry != c.retry {
+				t.Errorf("answer %d, Retry-After %q; want %d, %q", ex.Answer.Status, retry, c.want, c.retry)
+			}
+			if b.live.asks != 0 {
+				t.Error("the body was read for a call that was not sent")
+			}
+		})
+	}
+}
+
+type notReady struct{}
+
+func (notReady) Error() string        { return "not ready" }
+func (notReady) Is(target error) bool { return target == transport.ErrNotReady }
+
+func TestCodes(t *testing.T) {
+	for want, err := range map[Code]error{
+		OK: nil, HandlerError: &wire.Error{Code: wire.CodeHandlerError}, Timeout: &transport.Error{Kind: transport.Timeout},
+		Closed: &transport.Error{Kind: transport.Closed}, Overloaded: &transport.Error{Kind: transport.Overloaded},
+		BadFrame: &transport.Error{Kind: transport.BadFrame}, Cancelled: &wire.Error{Code: wire.CodeCancelled},
+		TooLarge: fmt.Errorf("sending: %w", &transport.Error{Kind: transport.TooLarge}), NotReady: notReady{},
+		BreakerOpen: &Refusal{Code: BreakerOpen}, Quarantined: &Refusal{Code: Quarantined}, Refused: refused{errors.New("no")},
+	} {
+		if got := codeOf(err); got != want {
+			t.Errorf("%v is %s, want %s", err, got, want)
+		}
+	}
+	for c := range CodeCount {
+		if Code(c).String() == "" {
+			t.Errorf("code %d has no name", c)
+		}
+	}
+}

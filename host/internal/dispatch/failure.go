@@ -1,0 +1,103 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
+	"github.com/outrigger-gateway/outrigger/host/internal/plan"
+	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// FilterError says that an instance failed closed in body_filter.
+type FilterError struct {
+	Plugin string
+	Err    error
+
+	instance *plan.Instance
+}
+
+func (e *FilterError) Error() string {
+	return fmt.Sprintf("plugin %q: body_filter: %v", e.Plugin, e.Err)
+}
+
+func (e *FilterError) Unwrap() error { return e.Err }
+
+// Fail makes the exchange answer as the instance says, while the head of the response has not been sent.
+func (e *FilterError) Fail(ex *exchange.Exchange) { fail(ex, e.instance, e.Err) }
+
+// fail makes the exchange answer for an instance that failed closed. What failed for want of room is 503, and the client may try again.
+func fail(ex *exchange.Exchange, in *plan.Instance, err error) {
+	code := codeOf(err)
+	busy := code == Overloaded || code == BreakerOpen
+	status := in.FailStatus
+	switch {
+	case status != 0:
+	case busy:
+		status = http.StatusServiceUnavailable
+	default:
+		status = http.StatusInternalServerError
+	}
+	ex.Fail(status, "")
+	if busy && status == http.StatusServiceUnavailable {
+		seconds := (retryAfter(err) + time.Second - 1) / time.Second
+		ex.Answer.Headers = append(ex.Answer.Headers, wire.Header{Name: "Retry-After", Value: strconv.Itoa(int(seconds))})
+	}
+}
+
+// settle reports a failed call, chooses what its fail mode does, and tells the interceptors. It reports whether the instance fails closed.
+func (s *step) settle(err error) (closed bool) {
+	closed = err != nil && s.closes(err)
+	s.after(err, err != nil && !closed)
+	return closed
+}
+
+// closes reports a failure and says whether the instance fails closed. A plugin that set the consumer although it may fail open is closed
+// from then on: it is an authentication plugin that did not say so.
+func (s *step) closes(err error) bool {
+	if errors.Is(err, exchange.ErrMayNotAuthenticate) {
+		s.in.CloseForGood()
+	}
+	if s.in.FailsOpen() {
+		s.report(err, "fail mode open: the request goes on without it")
+		return false
+	}
+	s.report(err, "fail mode closed")
+	return true
+}
+
+func (s *step) report(err error, effect string) {
+	attrs := []slog.Attr{
+		slog.String("plugin", s.in.Record.Name),
+		slog.String("record", s.in.Record.ID),
+		slog.String("phase", s.phase.String()),
+		slog.String("request_id", s.ex.Facts.RequestID),
+		slog.String("error", err.Error()),
+		slog.String("effect", effect),
+	}
+	var we *wire.Error
+	if errors.As(err, &we) && we.Detail != "" {
+		attrs = append(attrs, slog.String("detail", we.Detail))
+	}
+	s.d.Logger.LogAttrs(context.Background(), slog.LevelError, "plugin failed", attrs...)
+}
+
+// refuse answers 500 for something that is wrong with a step although no handler failed. A request that has its answer keeps it.
+func (d *Dispatcher) refuse(ex *exchange.Exchange, st *plan.Step, err error) {
+	effect := "answering 500"
+	if ex.Answer.Given {
+		effect = "the later phases of this plugin do not run"
+	}
+	d.Logger.LogAttrs(context.Background(), slog.LevelError, "plugin failed",
+		slog.String("plugin", st.Instance.Record.Name), slog.String("record", st.Instance.Record.ID), slog.String("phase", pdk.PhaseAccess.String()),
+		slog.String("request_id", ex.Facts.RequestID), slog.String("error", err.Error()), slog.String("effect", effect))
+	if !ex.Answer.Given {
+		ex.Fail(http.StatusInternalServerError, "")
+	}
+}

@@ -1,0 +1,173 @@
+package dispatch
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
+	"github.com/outrigger-gateway/outrigger/host/internal/plan"
+	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/pdk/local"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// step is the working state of one phase call.
+type step struct {
+	d     *Dispatcher
+	ex    *exchange.Exchange
+	in    *plan.Instance
+	phase pdk.Phase
+	call  wire.Call
+	out   wire.Outcome
+	// session of a native handler; the outcome refers to its memory until end.
+	session *local.Session
+	// seen is the call of a remote handler as interceptors see it, answer the last one to its questions.
+	seen   Call
+	answer wire.Answer
+
+	// asking is held while a goroutine of a native plugin asks. over says that the handler has returned: the exchange is the request's
+	// again, and a goroutine that the plugin left behind must not touch it.
+	asking sync.Mutex
+	over   bool
+}
+
+var steps = sync.Pool{New: func() any { return new(step) }}
+
+func (d *Dispatcher) begin(ex *exchange.Exchange, in *plan.Instance, phase pdk.Phase) *step {
+	s := steps.Get().(*step)
+	s.d, s.ex, s.in, s.phase = d, ex, in, phase
+	ex.NeedRequest()
+	ex.NeedResponse()
+	s.call.Instance = in.ID
+	s.call.Phase = phase.Code()
+	s.call.TimeoutMS = uint32(in.Timeouts[phase.Index()] / time.Millisecond)
+	s.call.Facts = &ex.Facts
+	s.call.Plugin, s.call.PluginID = ex.Private(in), in.Record.ID
+	return s
+}
+
+// Answer implements wire.Asker. The phase is checked here too: a plugin server may be wrong, and a body that is being filtered must not be read
+// from inside its filter.
+func (s *step) Answer(a *wire.Ask) wire.Answer {
+	if allowed := pdk.PhasesOfAsk(uint16(a.Fn)); allowed != 0 && !allowed.Has(s.phase) {
+		s.answer = wire.Answer{Err: &wire.Error{Code: wire.CodeWrongPhase, Message: fmt.Sprintf("question %d in %s; allowed in %s", a.Fn, s.phase, allowed)}}
+	} else {
+		s.answer = s.ex.Ask(s.in, a)
+	}
+	s.seen.Asks++
+	for _, i := range s.d.Interceptors[:s.seen.entered] {
+		i.Asked(&s.seen, a, &s.answer)
+	}
+	return s.answer
+}
+
+// Ask and Log implement local.Host for native handlers, on whatever goroutine the plugin asks.
+func (s *step) Ask(a *wire.Ask) wire.Answer {
+	s.asking.Lock()
+	defer s.asking.Unlock()
+	if s.over {
+		return wire.Answer{Err: &wire.Error{Code: wire.CodeWrongPhase, Message: "asked after the handler ended"}}
+	}
+	return s.Answer(a)
+}
+
+func (s *step) Log(level uint8, message string) {
+	s.d.PluginLog(s.in, s.ex.Facts.RequestID, s.phase, level, message)
+}
+
+// run executes the call natively or remotely and applies its operations. A failed outcome comes back as its *wire.Error.
+func (s *step) run() error {
+	if s.in.Native != nil {
+		s.session = local.Begin(&s.call, s.d.Node, s)
+		s.session.Run(s.in.Native, &s.out)
+		s.asking.Lock() // waits for a question under way
+		s.over = true
+		s.asking.Unlock()
+	} else if err := s.remote(); err != nil {
+		return err
+	}
+	if s.out.Err != nil {
+		return s.out.Err
+	}
+	if err := s.ex.Apply(s.applier(), s.out.Ops); err != nil {
+		return refused{err}
+	}
+	return nil
+}
+
+// remote runs the call on its plugin server, once all interceptors have let it pass. What they wait counts against its deadline.
+func (s *step) remote() error {
+	c := &s.seen
+	c.Instance, c.Phase, c.Exchange, c.Request, c.Outcome = s.in, s.phase, s.ex, &s.call, &s.out
+	c.Start = time.Now()
+	c.Deadline = c.Start.Add(s.in.Timeouts[s.phase.Index()])
+	for _, i := range s.d.Interceptors {
+		if err := i.Before(c); err != nil {
+			return err
+		}
+		c.entered++
+	}
+	if err := s.inline(); err != nil {
+		return err
+	}
+	err := s.in.Remote.Call(&s.call, c.Deadline, s, &s.out)
+	if c.entered > 0 {
+		c.Duration = time.Since(c.Start)
+	}
+	return err
+}
+
+// after tells the interceptors how the call ended.
+func (s *step) after(err error, failedOpen bool) {
+	c := &s.seen
+	if c.entered == 0 {
+		return
+	}
+	c.Err, c.Code, c.FailedOpen = err, codeOf(err), failedOpen
+	if c.Duration == 0 { // nothing was sent
+		c.Duration = time.Since(c.Start)
+	}
+	for i := c.entered - 1; i >= 0; i-- {
+		s.d.Interceptors[i].After(c)
+	}
+	c.entered = 0
+}
+
+// inline puts the bodies that the manifest asks for into the call, when they are small.
+func (s *step) inline() error {
+	if s.in.Needs == 0 {
+		return nil
+	}
+	if s.in.Needs&pdk.NeedRequestBody != 0 && s.phase == pdk.PhaseAccess {
+		if a := s.ex.Ask(s.in, &wire.Ask{Fn: pdk.AskRequestGetRawBody}); a.Err != nil {
+			return a.Err
+		} else if len(a.Bytes) <= s.d.MaxInlineBody {
+			s.call.RequestBody, s.call.HasRequestBody = a.Bytes, true
+		}
+	}
+	// Two functions read the response body that travels. Once a plugin has replaced it they differ, and each asks for its own.
+	if s.in.Needs&pdk.NeedResponseBody != 0 && s.phase == pdk.PhaseResponse && !s.ex.HasNewBody {
+		if a := s.ex.Ask(s.in, &wire.Ask{Fn: pdk.AskServiceResponseGetRawBody}); a.Err != nil {
+			return a.Err
+		} else if len(a.Bytes) <= s.d.MaxInlineBody {
+			s.call.ResponseBody, s.call.HasResponseBody = a.Bytes, true
+		}
+	}
+	return nil
+}
+
+func (s *step) applier() exchange.Applier {
+	return exchange.Applier{
+		Instance: s.in, Phase: s.phase, MayAuthenticate: s.in.Authenticates || !s.in.FailsOpen(), MaxBody: s.d.Node.MaxBody, MaxShared: s.d.Node.MaxShared,
+	}
+}
+
+func (s *step) end() {
+	if s.session != nil && !s.session.Release() {
+		return // a goroutine of the plugin still holds the step to ask: it is not used again
+	}
+	s.d, s.ex, s.in, s.phase, s.session, s.over = nil, nil, nil, 0, nil, false
+	s.call, s.out, s.seen, s.answer = wire.Call{}, wire.Outcome{}, Call{}, wire.Answer{}
+	steps.Put(s)
+}
