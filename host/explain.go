@@ -133,7 +133,7 @@ type operator struct {
 
 // Explain implements admin.Gateway.
 func (o operator) Explain(q explain.Query) (*explain.Report, error) {
-	gen := o.generations.Acquire()
+	gen := o.generations.AcquireCurrent()
 	if gen == nil {
 		return nil, errors.New("no configuration is live")
 	}
@@ -145,7 +145,7 @@ func (o operator) Explain(q explain.Query) (*explain.Report, error) {
 // Status implements admin.Gateway.
 func (o operator) Status() admin.Status {
 	st := admin.Status{Version: Version, NodeID: o.node.ID, PluginServers: o.servers.Status()}
-	if gen := o.generations.Acquire(); gen != nil {
+	if gen := o.generations.AcquireCurrent(); gen != nil {
 		defer gen.Release()
 		st.Generation = admin.Generation{
 			Number: gen.Number, Hash: gen.Set.Hash, Services: len(gen.Set.Services), Routes: len(gen.Set.Routes),

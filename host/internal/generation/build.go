@@ -335,6 +335,10 @@ func (b *Builder) newInstance(r *entity.Plugin, m *entity.Manifest) *plan.Instan
 	in := &plan.Instance{
 		ID: b.nextID.Add(1), Record: r, Code: m.Ref, Priority: m.Priority, Authenticates: m.Authenticates,
 		Timeouts: policy.Timeouts, FailOpen: policy.FailOpen, FailStatus: policy.FailStatus, Closed: new(atomic.Bool),
+		Meters: new(atomic.Value),
+	}
+	if m.Server != placeholderServer {
+		in.Server = m.Server
 	}
 	for _, p := range m.Phases {
 		in.Phases |= pdk.PhaseByName(p)

@@ -126,36 +126,3 @@ func (g *Generation) Discard() {
 
 // Retain keeps the generation for something that outlives the request, such as its log phase. The caller must hold it already.
 func (g *Generation) Retain() { g.refs.Add(1) }
-
-// Holder holds the current generation.
-type Holder struct {
-	current atomic.Pointer[Generation]
-}
-
-// Acquire takes the current generation; the caller releases it. It is nil before the first Swap.
-func (h *Holder) Acquire() *Generation {
-	for {
-		g := h.current.Load()
-		if g == nil {
-			return nil
-		}
-		g.refs.Add(1)
-		if h.current.Load() == g {
-			return g
-		}
-		g.Release() // replaced between the two steps: it may already have been let go
-	}
-}
-
-// Current is the current generation without taking it, for status displays.
-func (h *Holder) Current() *Generation { return h.current.Load() }
-
-// Swap makes g the current generation. The old one goes when its last request is done. A nil g ends the last generation.
-func (h *Holder) Swap(g *Generation) {
-	if g != nil {
-		g.refs.Add(1)
-	}
-	if old := h.current.Swap(g); old != nil {
-		old.Release()
-	}
-}

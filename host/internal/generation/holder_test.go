@@ -67,3 +67,115 @@ func TestHolderUnderSwaps(t *testing.T) {
 		}
 	}
 }
+
+// A canary takes exactly its share, evenly spread, and nothing after its end.
+func TestCanaryShare(t *testing.T) {
+	for _, c := range []struct {
+		share    float64
+		requests int
+		want     int
+	}{{0.05, 1000, 50}, {0.5, 100, 50}, {1, 100, 100}, {0, 100, 0}, {0.333333, 3000, 999}, {0.000001, 1_000_000, 1}} {
+		var h Holder
+		var drained []*Generation
+		one := func() *Generation {
+			return &Generation{drained: func(g *Generation) { drained = append(drained, g) }}
+		}
+		current, canary := one(), one()
+		h.Swap(current)
+		h.SwapCanary(canary, c.share)
+		took, inRow := 0, 0
+		for range c.requests {
+			g := h.Acquire()
+			if g == canary {
+				took++
+				if inRow++; inRow > 1 && c.share < 0.5 {
+					t.Fatalf("share %v: two requests in a row", c.share)
+				}
+			} else {
+				inRow = 0
+			}
+			g.Release()
+		}
+		if took != c.want {
+			t.Errorf("share %v: %d of %d requests, want %d", c.share, took, c.requests, c.want)
+		}
+		h.SwapCanary(nil, 0)
+		if len(drained) != 1 || drained[0] != canary {
+			t.Errorf("share %v: drained %d generations after the end of the canary, want it alone", c.share, len(drained))
+		}
+		if g := h.Acquire(); g != current {
+			t.Errorf("share %v: a canary takes a request after its end", c.share)
+		}
+	}
+}
+
+// A promotion makes the canary the current generation: whoever acquires meanwhile has one of the two, and none that was drained.
+func TestCanaryUnderPromotions(t *testing.T) {
+	var h Holder
+	var mu sync.Mutex
+	drained := map[*Generation]int{}
+	fresh := func() *Generation {
+		return &Generation{drained: func(g *Generation) {
+			mu.Lock()
+			defer mu.Unlock()
+			drained[g]++
+		}}
+	}
+	h.Swap(fresh())
+	stop := make(chan struct{})
+	var users sync.WaitGroup
+	for range 4 {
+		users.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				g := h.Acquire()
+				mu.Lock()
+				gone := drained[g] > 0
+				mu.Unlock()
+				if gone {
+					t.Error("a generation in use was drained")
+				}
+				g.Release()
+			}
+		})
+	}
+	for i := range 1000 {
+		next := fresh()
+		h.SwapCanary(next, 0.5)
+		if i%2 == 0 { // promoted
+			h.Swap(next)
+		}
+		h.SwapCanary(nil, 0)
+	}
+	close(stop)
+	users.Wait()
+	h.Swap(nil)
+	if len(drained) != 1001 {
+		t.Errorf("%d generations were drained, want 1001", len(drained))
+	}
+	for _, n := range drained {
+		if n != 1 {
+			t.Fatalf("a generation was drained %d times", n)
+		}
+	}
+}
+
+func BenchmarkAcquire(b *testing.B) {
+	for name, share := range map[string]float64{"current": -1, "canary": 0.05} {
+		b.Run(name, func(b *testing.B) {
+			var h Holder
+			h.Swap(&Generation{})
+			if share > 0 {
+				h.SwapCanary(&Generation{}, share)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				h.Acquire().Release()
+			}
+		})
+	}
+}
