@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -89,7 +90,7 @@ func (s *Server) introduce(w io.Writer) {
 
 // attached serves at an address until a signal ends it.
 func (s *Server) attached(o options) error {
-	l, err := openListeners(o)
+	l, err := openListeners(o, s.logger)
 	if err != nil {
 		return err
 	}
@@ -100,7 +101,7 @@ func (s *Server) attached(o options) error {
 }
 
 // openListeners listens where the flags say.
-func openListeners(o options) (Listeners, error) {
+func openListeners(o options, logger *slog.Logger) (Listeners, error) {
 	var l Listeners
 	network, where, err := parseListen(o.listen)
 	if err != nil {
@@ -114,7 +115,7 @@ func openListeners(o options) (Listeners, error) {
 		if o.tlsCert == "" || o.tlsKey == "" || o.tlsRoot == "" {
 			return l, errors.New("--tls-cert, --tls-key and --tls-client-ca belong together")
 		}
-		if l.TLS, err = mutualTLS(o.tlsCert, o.tlsKey, o.tlsRoot); err != nil {
+		if l.TLS, err = mutualTLS(o.tlsCert, o.tlsKey, o.tlsRoot, logger); err != nil {
 			return l, err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -28,7 +29,7 @@ type control struct {
 }
 
 // newControlServer makes the gRPC server of the control plane, with health and the service by which go-plugin ends a process.
-func (s *Server) newControlServer(planes []*pluginv1.DataPlane, creds credentials.TransportCredentials) (*grpc.Server, *health.Server) {
+func (s *Server) newControlServer(planes []*pluginv1.DataPlane, creds credentials.TransportCredentials) (*grpc.Server, *watchedHealth) {
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(wire.MaxFrame + 1<<20),
 		grpc.MaxSendMsgSize(wire.MaxFrame + 1<<20),
@@ -39,10 +40,24 @@ func (s *Server) newControlServer(planes []*pluginv1.DataPlane, creds credential
 	g := grpc.NewServer(options...)
 	pluginv1.RegisterPluginServerServer(g, &control{server: s, planes: planes})
 	goplugin.RegisterController(g, controller{s})
-	h := health.NewServer() // serves the empty name from the start
+	h := &watchedHealth{Server: health.NewServer()} // serves the empty name from the start
 	h.SetServingStatus("plugin", healthv1.HealthCheckResponse_SERVING)
 	healthv1.RegisterHealthServer(g, h)
 	return g, h
+}
+
+// watchedHealth knows how many watch it. A host that does hears at once that this server goes away, sends no more calls, and closes its lanes
+// when the last one has ended.
+type watchedHealth struct {
+	*health.Server
+	watching atomic.Int64
+}
+
+// Watch implements healthv1.HealthServer.
+func (h *watchedHealth) Watch(r *healthv1.HealthCheckRequest, stream healthv1.Health_WatchServer) error {
+	h.watching.Add(1)
+	defer h.watching.Add(-1)
+	return h.Server.Watch(r, stream)
 }
 
 // controller is told by go-plugin to end the process.
@@ -54,9 +69,13 @@ func (c controller) Shutdown(context.Context) error {
 }
 
 // Describe implements pluginv1.PluginServerServer.
-func (c *control) Describe(context.Context, *pluginv1.DescribeRequest) (*pluginv1.DescribeResponse, error) {
+func (c *control) Describe(_ context.Context, in *pluginv1.DescribeRequest) (*pluginv1.DescribeResponse, error) {
+	version, ok := wire.ChooseVersion(in.GetMinProtocolVersion(), in.GetProtocolVersion(), wire.MinVersion, wire.Version)
+	if !ok { // the host refuses it, with words for both sides
+		version = wire.Version
+	}
 	d := &pluginv1.DescribeResponse{
-		ProtocolVersion: wire.Version, SdkLanguage: sdkLanguage, SdkVersion: sdkVersion,
+		ProtocolVersion: version, MinProtocolVersion: wire.MinVersion, MaxProtocolVersion: wire.Version, SdkLanguage: sdkLanguage, SdkVersion: sdkVersion,
 		DataPlanes: c.planes, Lanes: 1, Overlapping: true, Pid: uint32(os.Getpid()),
 	}
 	for _, h := range c.server.plugins {

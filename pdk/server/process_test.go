@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"os"
@@ -557,7 +558,7 @@ func TestNoTLSOnAUnixDataPlane(t *testing.T) {
 	dir := shortDir(t)
 	authority(t, dir)
 	socket := filepath.Join(dir, "d.sock")
-	cert, err := mutualTLS(filepath.Join(dir, "server.pem"), filepath.Join(dir, "server.key"), filepath.Join(dir, "ca.pem"))
+	cert, err := mutualTLS(filepath.Join(dir, "server.pem"), filepath.Join(dir, "server.key"), filepath.Join(dir, "ca.pem"), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,7 @@ func (s *Server) Serve(ctx context.Context, l Listeners) error {
 
 	<-ctx.Done()
 	h.Shutdown()
-	s.running.wait(within(drainTime))
+	s.letCallsEnd(within(drainTime), h)
 	if l.Data != nil {
 		_ = l.Data.Close()
 	}
@@ -79,6 +79,16 @@ func (s *Server) Serve(ctx context.Context, l Listeners) error {
 		return err
 	default:
 		return nil
+	}
+}
+
+// letCallsEnd waits until no call runs, and no host that knows of the end may still send one: who watches the health sends no more calls
+// and closes its lanes. A host that does not watch is only waited for while its calls run.
+func (s *Server) letCallsEnd(ctx context.Context, h *watchedHealth) {
+	s.running.wait(ctx)
+	if h.watching.Load() > 0 {
+		s.open.wait(ctx)
+		s.running.wait(ctx)
 	}
 }
 

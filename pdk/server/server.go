@@ -39,6 +39,7 @@ type Server struct {
 	logger    *slog.Logger
 
 	running gauge // handlers that run, or wait to
+	open    gauge // lanes
 
 	mu     sync.Mutex // guards the rest
 	lanes  map[*lane]func(code, message string)
@@ -153,6 +154,7 @@ func (s *Server) join(l *lane, bye func(code, message string)) bool {
 		return false
 	}
 	s.lanes[l] = bye
+	s.open.up()
 	return true
 }
 
@@ -160,6 +162,7 @@ func (s *Server) leave(l *lane) {
 	s.mu.Lock()
 	delete(s.lanes, l)
 	s.mu.Unlock()
+	s.open.down()
 }
 
 // sayGoodbye tells every lane that the server goes away, and refuses new lanes.
