@@ -75,6 +75,7 @@ var layers = []layer{
 	{"host/internal/proxy", append(internal("bytesx", "serving", "timedconn", "entity", "router", "plan", "exchange", "generation", "dispatch", "balancer", "upstream"), pdkWire...), []string{"github.com/valyala/fasthttp"}},
 	{"host/internal/explain", append(internal("entity", "router", "plan", "generation"), "pdk", "proto/wire"), nil},
 	{"host/internal/lint", append(internal("entity", "router", "config", "plan"), "pdk", "proto/wire"), nil},
+	{"host/internal/metrics", append(internal("dispatch", "plan", "pluginserver"), "pdk", "proto/wire"), []string{"github.com/prometheus/"}},
 	{"host/internal/admin", internal("explain", "pluginserver", "serving"), []string{"github.com/valyala/fasthttp"}},
 	{"host/internal/conformance", append(append(internal("entity", "exchange", "plan", "pluginserver", "transport"), pdkWire...), "pdk/conformance", "pdk/pdktest", "pdk/schema", "proto/vectors"), nil},
 	{"host", append(internal("..."), pdkWire...), []string{"github.com/google/uuid"}},

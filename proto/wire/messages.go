@@ -205,7 +205,13 @@ type Call struct {
 	HasRequestBody  bool
 	ResponseBody    []byte
 	HasResponseBody bool
+
+	// Traffic is filled in by the host's lane while the call runs. It does not travel.
+	Traffic Traffic
 }
+
+// Traffic is how many bytes of a call went each way, with their frames, bodies, questions and answers.
+type Traffic struct{ Sent, Received int }
 
 // OpCode names an operation; docs/wire.md section 6.
 type OpCode uint16

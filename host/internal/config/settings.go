@@ -13,9 +13,14 @@ type Settings struct {
 	ProxyListen       []string // host:port
 	EchoListen        string   // host:port of the embedded echo upstream; "": off
 	AdminListen       string   // host:port or unix:///path of the Admin listener; "": off
+	StatusListen      string   // the same of the read-only status listener
 	DeclarativeConfig string   // path of the entities; "": none
 	LogLevel          string   // debug, info, notice, warn, error, crit, alert, emerg
 	LogFormat         string   // text, json
+
+	TracingEndpoint     string  // URL of an OTLP/HTTP collector; "": no tracing
+	TracingSamplingRate float64 // 0 to 1
+	ServerTiming        string  // off, debug, on
 
 	TrustedIPs      []netip.Prefix
 	RealIPHeader    string

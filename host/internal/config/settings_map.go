@@ -16,9 +16,14 @@ func (s *Settings) Map() map[string]any {
 		"declarative_config": s.DeclarativeConfig,
 		"plugin_servers":     servers,
 		"admin_listen":       s.AdminListen,
+		"status_listen":      s.StatusListen,
 		"echo_listen":        s.EchoListen,
 		"log_level":          s.LogLevel,
 		"log_format":         s.LogFormat,
+
+		"tracing_endpoint":      s.TracingEndpoint,
+		"tracing_sampling_rate": s.TracingSamplingRate,
+		"server_timing":         s.ServerTiming,
 
 		"trusted_ips":         list(s.TrustedIPs, netip.Prefix.String),
 		"real_ip_header":      s.RealIPHeader,

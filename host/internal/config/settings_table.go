@@ -2,7 +2,9 @@ package config
 
 import (
 	"math"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -53,24 +55,17 @@ func settingTable() []setting {
 				}
 				r.s.EchoListen = s
 			}),
-		row("admin_listen", "host:port, unix:///path, or off", "off", "address of the Admin listener, which explains requests and tells the status; no authentication: loopback or a unix socket",
-			func(r *settingReader, v *node, at *path) {
-				s, ok := r.scalar(v, at, "an address, or off")
-				if !ok {
-					return
-				}
-				r.s.AdminListen = ""
-				if s == "off" || s == "" {
-					return
-				}
-				if p := adminAddress(s); p != nil {
-					r.problem(at, v, p)
-					return
-				}
-				r.s.AdminListen = s
-			}),
+		operatorListen("admin_listen", "address of the Admin listener, which explains requests and tells the status; no authentication: loopback or a unix socket",
+			func(s *Settings) *string { return &s.AdminListen }),
+		operatorListen("status_listen", "address of a listener that only answers /status, /status/ready and /metrics, for those who watch the gateway",
+			func(s *Settings) *string { return &s.StatusListen }),
 		wordSetting("log_level", "notice", "least severe level that is logged", logLevels, func(s *Settings) *string { return &s.LogLevel }),
 		wordSetting("log_format", "text", "form of log lines", []string{"text", "json"}, func(s *Settings) *string { return &s.LogFormat }),
+		textSetting("tracing_endpoint", "", "URL to which spans of requests and plugin calls are sent, as OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces; empty: none",
+			func(s *Settings) *string { return &s.TracingEndpoint }, tracingEndpoint),
+		samplingRate(),
+		wordSetting("server_timing", "off", "header Server-Timing with the time of every plugin call; debug: where allow_debug_header is on and the request has Kong-Debug: 1",
+			[]string{"off", "debug", "on"}, func(s *Settings) *string { return &s.ServerTiming }),
 
 		listSetting("trusted_ips", "", "addresses and networks of clients whose X-Forwarded-* and real_ip_header are believed", readTrusted),
 		textSetting("real_ip_header", "X-Real-IP", "header with the address of the client",
@@ -156,7 +151,51 @@ func settingTable() []setting {
 	}
 }
 
-// adminAddress is the rule of admin_listen.
+// operatorListen is an address on which operators ask the gateway.
+func operatorListen(name, doc string, field func(*Settings) *string) setting {
+	return row(name, "host:port, unix:///path, or off", "off", doc, func(r *settingReader, v *node, at *path) {
+		s, ok := r.scalar(v, at, "an address, or off")
+		if !ok {
+			return
+		}
+		*field(r.s) = ""
+		if s == "off" || s == "" {
+			return
+		}
+		if p := adminAddress(s); p != nil {
+			r.problem(at, v, p)
+			return
+		}
+		*field(r.s) = s
+	})
+}
+
+// tracingEndpoint is the rule of tracing_endpoint.
+func tracingEndpoint(s string) *problem {
+	if s == "" {
+		return nil
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		return &problem{expected: "the URL of a collector, such as http://127.0.0.1:4318/v1/traces"}
+	}
+	return nil
+}
+
+// samplingRate is a share of the requests.
+func samplingRate() setting {
+	return row("tracing_sampling_rate", "number", "0.01", "share of the requests that are traced, 0 to 1; a traceparent that comes with a request decides for it",
+		func(r *settingReader, v *node, at *path) {
+			f, err := strconv.ParseFloat(v.text, 64)
+			if v.kind == kindList || v.kind == kindMapping || err != nil || !(f >= 0 && f <= 1) {
+				r.fail(at, v, Error{Code: CodeWrongValue, Found: v.describe(), Expected: "a number from 0 to 1"})
+				return
+			}
+			r.s.TracingSamplingRate = f
+		})
+}
+
+// adminAddress is the rule of admin_listen and status_listen.
 func adminAddress(s string) *problem {
 	const expected = "an address such as 127.0.0.1:8001, a socket such as unix:///run/outrigger/admin.sock, or off"
 	if path, unix := strings.CutPrefix(s, "unix://"); unix {

@@ -25,7 +25,7 @@ func TestSettingsDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Settings{
-		ProxyListen: []string{"127.0.0.1:8000"}, LogLevel: "notice", LogFormat: "text", RealIPHeader: "X-Real-IP",
+		ProxyListen: []string{"127.0.0.1:8000"}, LogLevel: "notice", LogFormat: "text", TracingSamplingRate: 0.01, ServerTiming: "off", RealIPHeader: "X-Real-IP",
 		Headers: HeaderTokens{ServerTokens: true, LatencyTokens: true, RequestID: true}, UpstreamRequestID: true,
 		ErrorDefaultType: "text/plain", RouterFlavor: "traditional_compatible",
 		PluginOrderingAlgorithm: "legacy", OrderingMode: "pull",

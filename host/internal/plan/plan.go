@@ -76,6 +76,7 @@ type Instance struct {
 
 	Native *pdk.Handlers
 	Remote Remote
+	Server string // name of the plugin server; "": native
 	// Unavailable is the reason why the plugin cannot run yet; every request that needs it is answered 503.
 	Unavailable string
 
@@ -84,6 +85,9 @@ type Instance struct {
 	FailStatus int
 	// Closed is set once the plugin did what one that fails open must not do. All generations that use the instance share it. Nil: never.
 	Closed *atomic.Bool
+	// Meters is where whoever counts the calls of the instance keeps its counters.
+	// All generations that use the instance share it. Nil: they are found anew for every call.
+	Meters *atomic.Value
 }
 
 // FailsOpen reports whether a request goes on when the instance fails.

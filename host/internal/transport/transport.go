@@ -71,6 +71,8 @@ type Error struct {
 	Kind ErrorKind
 	Msg  string
 	Err  error
+	// Life is the life of the process that ended under the call (Closed); 0: not known, or the call was never sent.
+	Life uint64
 }
 
 func (e *Error) Error() string {

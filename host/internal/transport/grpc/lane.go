@@ -132,17 +132,20 @@ func (l *lane) Call(c *wire.Call, deadline time.Time, asker transport.Asker, out
 		ev := l.table.Wait(fl)
 		switch {
 		case ev.IsAsk:
+			c.Traffic.Received += proto.Size(ev.Ask)
 			ask, err := wirepb.AskOf(ev.Ask)
 			if err != nil {
 				return l.bad(fmt.Errorf("call %d: %w", fl.ID, err))
 			}
 			if ans := flight.Answer(asker, &ask); !fl.Ended() {
 				l.sendAnswer(fl, &ans)
+				c.Traffic.Sent += len(ans.Bytes) + len(ans.Value)
 			}
 		case ev.Err != nil:
 			l.abandon(fl, ev.Err)
 			return ev.Err
 		default:
+			c.Traffic.Received += proto.Size(ev.Outcome) + len(ev.Bulk)
 			if err := wirepb.OutcomeOf(ev.Outcome, ev.Bulk, out); err != nil {
 				return l.bad(fmt.Errorf("call %d: %w", fl.ID, err))
 			}
@@ -159,6 +162,7 @@ func (l *lane) sendCall(fl *call, c *wire.Call) error {
 		if !l.sendChunks(fl, b) {
 			return nil
 		}
+		c.Traffic.Sent += len(b)
 	}
 	if !l.reserve(fl) {
 		return nil
@@ -174,6 +178,7 @@ func (l *lane) sendCall(fl *call, c *wire.Call) error {
 		} else {
 			l.q.put(fl.ID, &pluginv1.DispatchRequest{Message: &pluginv1.DispatchRequest_Call{Call: m}}, size)
 			fl.Sent = true
+			c.Traffic.Sent += size
 		}
 	}
 	if err != nil && fl.Sent { // its chunks are there

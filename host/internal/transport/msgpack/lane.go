@@ -55,17 +55,19 @@ func (l *lane) Call(c *wire.Call, deadline time.Time, asker transport.Asker, out
 		ev := l.table.Wait(fl)
 		switch {
 		case ev.IsAsk:
+			c.Traffic.Received += wire.HeaderSize + len(ev.Ask)
 			ask, err := wire.DecodeAsk(ev.Ask)
 			if err != nil {
 				return l.bad(fmt.Errorf("call %d: %w", fl.ID, err))
 			}
 			if ans := flight.Answer(asker, &ask); !fl.Ended() {
-				l.sendAnswer(fl, &ans)
+				c.Traffic.Sent += l.sendAnswer(fl, &ans)
 			}
 		case ev.Err != nil:
 			l.abandon(fl, ev.Err)
 			return ev.Err
 		default:
+			c.Traffic.Received += wire.HeaderSize + len(ev.Outcome) + len(ev.Bulk)
 			if err := wire.DecodeOutcome(ev.Outcome, ev.Bulk, out); err != nil {
 				return l.bad(fmt.Errorf("call %d: %w", fl.ID, err))
 			}
@@ -82,6 +84,7 @@ func (l *lane) sendCall(fl *call, c *wire.Call) error {
 		if !l.sendChunks(fl, b) {
 			return nil
 		}
+		c.Traffic.Sent += len(b)
 	}
 	if !l.reserve(fl) {
 		return nil
@@ -98,6 +101,7 @@ func (l *lane) sendCall(fl *call, c *wire.Call) error {
 	}
 	if err == nil {
 		fl.Sent = true
+		c.Traffic.Sent += len(l.w.pending) - start
 	} else if fl.Sent { // its chunks are there
 		l.w.pending = wire.AppendFrame(l.w.pending, fl.ID, wire.TypeCancel, nil)
 	}
@@ -137,14 +141,15 @@ func (l *lane) nameEntity(e *wire.Entity, f *wire.Facts) (uint16, error) {
 	return slot, nil
 }
 
-// sendAnswer queues an answer. It stops when the call ends meanwhile; the server then forgets what it has of it by the cancel.
-func (l *lane) sendAnswer(fl *call, ans *wire.Answer) {
+// sendAnswer queues an answer and says how many bytes it takes. It stops when the call ends meanwhile; the server then forgets what it has of it
+// by the cancel.
+func (l *lane) sendAnswer(fl *call, ans *wire.Answer) int {
 	large := ans.Err == nil && ans.IsBytes && len(ans.Bytes) > wire.ChunkSize
 	if large && !l.sendChunks(fl, ans.Bytes) || !l.reserve(fl) {
 		if large {
 			l.cancel(fl)
 		}
-		return
+		return 0
 	}
 	start := len(l.w.pending)
 	l.w.pending = wire.AppendAnswer(wire.BeginFrame(l.w.pending), ans)
@@ -154,7 +159,12 @@ func (l *lane) sendAnswer(fl *call, ans *wire.Answer) {
 		}})
 		wire.EndFrame(l.w.pending, start, fl.ID, wire.TypeAnswer)
 	}
+	size := len(l.w.pending) - start
+	if large {
+		size += len(ans.Bytes)
+	}
 	l.kick(fl)
+	return size
 }
 
 // sendChunks queues a large body, a batch at a time, so that frames of other calls pass in between. It reports false when the

@@ -244,6 +244,10 @@ func testEverythingSurvives(t *testing.T, open Opener) {
 		t.Errorf("credential: got %+v", got.Facts.Credential)
 	}
 	got.Facts.Credential = c.Facts.Credential
+	if c.Traffic.Sent == 0 || c.Traffic.Received == 0 {
+		t.Errorf("traffic %+v", c.Traffic)
+	}
+	c.Traffic = wire.Traffic{} // it does not travel
 	if !reflect.DeepEqual(got, c) {
 		t.Errorf("call: got\n%+v %+v\nwant\n%+v %+v", got, got.Facts, c, c.Facts)
 	}
