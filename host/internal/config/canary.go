@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"strconv"
@@ -30,8 +31,11 @@ func canaryField() serverField {
 
 // canary reads a canary; nil when there is to be none, or it is wrong.
 func (r *settingReader) canary(v *node, at *path) *Canary {
-	if v.kind == kindNull || v.kind == kindText && v.text == "off" {
+	if on, ok := v.boolean(); v.kind == kindNull || ok && !on || v.text == "off" {
 		return nil
+	} else if on {
+		c := DefaultCanary()
+		return &c
 	}
 	o := r.object(v, at, "a canary")
 	if o == nil {
@@ -85,9 +89,8 @@ func parseRatio(v *node) (float64, bool) {
 
 // parseTimes reads 2x, or 2; off is 0.
 func parseTimes(v *node) (float64, bool) {
-	if plain := (&node{kind: v.kind, text: v.text}); v.text == "off" || v.text == "false" {
-		_, off := plain.boolean()
-		return 0, off
+	if on, ok := v.boolean(); ok && !on || v.text == "off" {
+		return 0, true
 	}
 	text, _ := strings.CutSuffix(v.text, "x")
 	f, ok := parsePlainFloat(v, text)
@@ -119,15 +122,17 @@ func ParseReplacement(data []byte) (Replacement, error) {
 		return out, nil
 	}
 	root, e := parseJSON(data)
+	if e == nil && !json.Valid(data) {
+		e = &Error{Code: CodeSyntax, Found: "something behind the object", Expected: "JSON"}
+	}
 	if e != nil {
 		e.File = "body"
 		return out, Errors{e}
 	}
 	r := &settingReader{reader: reader{file: "body"}, s: &Settings{}}
 	if o := r.object(root, nil, "a replacement"); o != nil {
-		if v := root.get("command"); v != nil {
+		if v := o.has("command"); v != nil {
 			var s PluginServer
-			o.has("command")
 			readCommand(func(s *PluginServer) *[]string { return &s.Command })(r, &s, v, (*path)(nil).key("command"))
 			out.Command = s.Command
 		}

@@ -38,6 +38,8 @@ type PluginServer struct {
 	// For outrigger dev: what makes the server from its sources, run in WorkingDir, and files and directories of the sources.
 	Build, Watch []string
 
+	Canary *Canary // how a new build begins; nil: with all requests at once
+
 	Pos entity.Pos
 }
 
@@ -115,7 +117,8 @@ func serverTable() []serverField {
 		field("limits", "mapping: memory (size), open_files (number)", "", "limits of each process", readLimits),
 		field("build", "list or string", "", "command that `outrigger dev` runs in working_dir before it starts the server, and after each change",
 			readCommand(func(s *PluginServer) *[]string { return &s.Build })),
-		field("watch", "list of paths", "", "files and directories of the sources for `outrigger dev`; without it: those that command names, and working_dir if it is set", readWatch),
+		field("watch", "list of paths", "", "files and directories of the sources: `outrigger dev` follows them, and SIGHUP replaces the server when they changed; without it: those that command names, and for dev working_dir if it is set", readWatch),
+		canaryField(),
 		field("tls", "mapping: cert, key, ca (files)", "", "certificates for an address off this machine", readServerTLS),
 	}
 }
@@ -182,7 +185,7 @@ func (r *settingReader) pluginServer(n *node, at *path) (PluginServer, bool) {
 	case command != nil && addr != nil:
 		o.fail(at.key("address"), addr, Error{Code: CodeConflict, Found: "address beside command", Expected: "one of them"})
 	case addr != nil:
-		for _, key := range []string{"processes", "env", "user", "working_dir", "limits", "build", "watch"} {
+		for _, key := range []string{"processes", "env", "user", "working_dir", "limits", "build", "watch", "canary"} {
 			if v := n.get(key); v != nil {
 				o.fail(at.key(key), v, Error{
 					Code: CodeConflict, Found: quote(key) + " beside address", Expected: "it only with command: the host does not start this server",
