@@ -349,6 +349,11 @@ class TestControl:
             check(b"\x0a\x05other", timeout=SECONDS)
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
+    def test_version(self, server: PluginServer) -> None:
+        for oldest, newest in ((0, 1), (1, 1), (1, 7), (0, 0), (2, 3)):
+            answer = server.control.Describe(pb.DescribeRequest(min_protocol_version=oldest, protocol_version=newest), timeout=SECONDS)
+            assert (answer.protocol_version, answer.min_protocol_version, answer.max_protocol_version) == (1, 1, 1)
+
     def test_drain(self, server: PluginServer, lane: AnyLane) -> None:
         call_id, pending = lane.start(do("body"))
         pending.next()
@@ -489,6 +494,19 @@ class TestProcess:
                 if listen.startswith("unix"):
                     assert (tmp_path / "p.sock").stat().st_mode & 0o077 == 0
                     assert (tmp_path / "p.sock.data").stat().st_mode & 0o077 == 0
+
+    def test_end_waits_for_hosts_that_watch(self, tmp_path: Path) -> None:
+        with PluginServer(EXAMPLES / "hello", listen=f"unix://{tmp_path}/p.sock") as server:
+            assert server.configure("hello-python", 1, {"greeting": "hi"}) == []
+            watch = server.channel.unary_stream("/grpc.health.v1.Health/Watch")(b"\x0a\x06plugin", timeout=3 * SECONDS)
+            assert next(watch) == b"\x08\x01"
+            with server.lane() as lane:
+                server.process.send_signal(signal.SIGTERM)
+                assert next(watch) == b"\x08\x02"
+                # On its way while the host hears of it.
+                assert set_headers(lane.call(call_fields(1))) == {"X-Hello-Python": "hi, world"}
+                assert server.process.poll() is None
+            assert server.process.wait(SECONDS) == 0
 
     def test_stale_socket_is_replaced_and_a_live_one_is_not(self, tmp_path: Path) -> None:
         path = tmp_path / "p.sock"

@@ -26,6 +26,7 @@ RUN_DIR = "OUTRIGGER_RUN_DIR"
 LIFELINE = "OUTRIGGER_LIFELINE_FD"
 
 _EXIT_SECONDS = 3.0
+_LEAVE_SECONDS = 5.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -140,6 +141,8 @@ def serve_plugins(load: Callable[[], list[PluginSpec]], listen: str | None, work
         names = ", ".join(spec.name for spec in specs)
         print(f"outrigger: serving {names} at {bound}", file=sys.stderr, flush=True)
     stop.wait()
+    if not managed:  # the host that has started this process has let it drain
+        server.leave(_LEAVE_SECONDS)
     _limit_exit()
     server.stop()
     return 0

@@ -1,4 +1,4 @@
-"""The control plane: Describe, Configure, Release, Drain, health, and go-plugin's controller."""
+"""The control plane: Describe, Configure, Release, Drain, and go-plugin's controller."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
-import grpc
-
 from .. import _version
 from .._gen.proto import plugin_pb2 as pb
 from .._gen.proto.grpc_controller_pb2 import Empty
@@ -18,7 +16,7 @@ from .._gen.proto.grpc_controller_pb2_grpc import GRPCControllerServicer
 from .._gen.proto.plugin_pb2_grpc import PluginServerServicer
 from .grpc_lane import GrpcCarrier
 from .registry import Registry
-from .wire import VERSION
+from .wire import MIN_VERSION, VERSION, choose_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,14 @@ class ControlPlane(PluginServerServicer):
     def Describe(self, request: pb.DescribeRequest, context: Any) -> pb.DescribeResponse:  # noqa: N802 - gRPC's name
         """What this server hosts and where its data plane listens."""
         response = pb.DescribeResponse(
-            protocol_version=VERSION, sdk_language="python", sdk_version=_version.VERSION, lanes=1, overlapping=True, pid=os.getpid()
+            protocol_version=choose_version(request.min_protocol_version, request.protocol_version),
+            min_protocol_version=MIN_VERSION,
+            max_protocol_version=VERSION,
+            sdk_language="python",
+            sdk_version=_version.VERSION,
+            lanes=1,
+            overlapping=True,
+            pid=os.getpid(),
         )
         for spec in self._registry.specs.values():
             manifest = spec.manifest()
@@ -97,34 +102,3 @@ class Controller(GRPCControllerServicer):
         """Ends the server after this answer."""
         context.add_callback(self._stop)
         return Empty()
-
-
-_SERVING = b"\x08\x01"
-_HEALTHY = ("", "plugin")
-
-
-def health_handler() -> grpc.GenericRpcHandler:
-    """grpc.health.v1.Health for the empty name and ``plugin``: its two messages are small enough to write by hand."""
-
-    def check(request: bytes, context: grpc.ServicerContext) -> bytes:
-        if _service_of(request) not in _HEALTHY:
-            context.abort(grpc.StatusCode.NOT_FOUND, "unknown service; known are the empty name and plugin")
-        return _SERVING
-
-    def watch(request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
-        yield _SERVING if _service_of(request) in _HEALTHY else b"\x08\x03"
-        ended = threading.Event()
-        if context.add_callback(ended.set):
-            ended.wait()
-
-    return grpc.method_handlers_generic_handler(
-        "grpc.health.v1.Health",
-        {"Check": grpc.unary_unary_rpc_method_handler(check), "Watch": grpc.unary_stream_rpc_method_handler(watch)},
-    )
-
-
-def _service_of(request: bytes) -> str:
-    """Field 1 of a HealthCheckRequest, a text of fewer than 128 bytes."""
-    if len(request) >= 2 and request[0] == 0x0A and request[1] == len(request) - 2:
-        return request[2:].decode("utf-8", "replace")
-    return "" if not request else "?"

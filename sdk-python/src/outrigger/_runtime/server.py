@@ -7,6 +7,7 @@ import secrets
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,8 +18,9 @@ import grpc
 from .._gen.proto.grpc_controller_pb2_grpc import add_GRPCControllerServicer_to_server
 from .._gen.proto.plugin_pb2_grpc import add_PluginServerServicer_to_server
 from .address import Address, BadAddress, clear_socket_file, listen
-from .control import Controller, ControlPlane, DataPlane, health_handler
+from .control import Controller, ControlPlane, DataPlane
 from .grpc_lane import GrpcCarrier
+from .health import Health
 from .loop import LoopRunner
 from .plugins import PluginSpec
 from .protocol import EventLane
@@ -49,7 +51,9 @@ class Server:
         self._token = secrets.token_bytes(32)
         self._lanes: set[_Lane] = set()
         self._lock = threading.Lock()
+        self._lane_ended = threading.Condition(self._lock)
         self._stopping = False
+        self._health = Health()
         self._files: list[str] = []
         self._listener: socket.socket | None = None
         self._grpc: grpc.Server | None = None
@@ -76,7 +80,7 @@ class Server:
         planes = [plane, DataPlane("grpc")]
         add_PluginServerServicer_to_server(ControlPlane(self.registry, planes, self._serve_grpc), server)
         add_GRPCControllerServicer_to_server(Controller(self.stop_asked.set), server)
-        server.add_generic_rpc_handlers((health_handler(),))
+        server.add_generic_rpc_handlers((self._health.handler(),))
         self._grpc = server
         bound = self._bind(server, control)
         server.start()
@@ -155,8 +159,21 @@ class Server:
         lane.wait_ended()
         with self._lock:
             self._lanes.discard(lane)
+            self._lane_ended.notify_all()
 
     # The end.
+
+    def leave(self, seconds: float) -> None:
+        """Tells the hosts that the server goes away, and waits until no call runs and none may still be on its way.
+
+        A host that watches the health sends no more calls and closes its lanes. One that does not is only waited for while its calls run.
+        """
+        deadline = time.monotonic() + seconds
+        self._health.leave()
+        self.registry.drain(seconds)
+        if self._health.watched:
+            with self._lock:
+                self._lane_ended.wait_for(lambda: not self._lanes, deadline - time.monotonic())
 
     def stop(self, drain_seconds: float = _STOP_SECONDS) -> None:
         """Ends cleanly: running calls get some time, instances are closed, socket files removed."""

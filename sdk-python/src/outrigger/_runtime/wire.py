@@ -16,7 +16,8 @@ from msgspec import Raw
 
 from .values import Malformed, decode_tolerant, encode_value
 
-VERSION = 1
+VERSION = 1  # the newest that this SDK speaks
+MIN_VERSION = 1  # the oldest
 MAGIC = b"ORLN"
 HEADER_SIZE = 16
 MAX_FRAME = 16 << 20
@@ -24,6 +25,16 @@ CHUNK_SIZE = 32 << 10
 ENTITY_SLOTS = 4096
 
 HELLO, CALL, OUTCOME, ASK, ANSWER, CHUNK, CANCEL, LOG, GOAWAY, ENTITY = range(1, 11)
+
+
+def choose_version(oldest: int, newest: int) -> int:
+    """The newest version that this SDK and a host of these versions speak; ``VERSION`` when there is none, which the host refuses.
+
+    A host that does not say its oldest version (0) speaks its newest alone.
+    """
+    version = min(VERSION, newest)
+    return version if version >= max(MIN_VERSION, oldest or newest) else VERSION
+
 
 PHASES = ("rewrite", "access", "response", "header_filter", "body_filter", "log")
 """Names of the phases; the code of a phase is its position plus one."""
