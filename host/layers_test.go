@@ -67,6 +67,7 @@ var layers = []layer{
 	{"host/internal/generation", append(append(internal("entity", "router", "plan", "balancer"), pdkWire...), "pdk/schema"), nil},
 	{"host/internal/dispatch", append(internal("exchange", "plan", "transport"), pdkWire...), nil},
 	{"host/internal/canary", append(internal("dispatch", "plan"), "proto/wire"), nil},
+	{"host/internal/blackbox", append(internal("dispatch", "entity", "plan"), "pdk", "proto/wire"), nil},
 	{"host/internal/transport/...", append(internal("transport/..."), "proto/wire", "proto/wirepb", "proto/gen/..."), grpcMods},
 	{"host/internal/pluginserver/reaper", nil, nil},
 	{"host/internal/pluginserver", append(internal("entity", "telemetry", "transport/...", "pluginserver/reaper"), "proto/..."), append([]string{"github.com/hashicorp/", "golang.org/x/sys/"}, grpcMods...)},

@@ -29,8 +29,11 @@ type Call struct {
 	Code     Code  // what Err is; set before After
 	// FailedOpen: the call failed and its fail mode let the request go on; set before After.
 	FailedOpen bool
+	// Transcript is the black box's own; nil until it needs one.
+	Transcript any
 
-	entered int // interceptors whose Before let the call pass; After is due to them
+	around  []Interceptor
+	entered int // those of around whose Before let the call pass; After is due to them
 }
 
 // Interceptor stands around every call of a remote instance. Implementations are called by many requests at once and must not allocate on

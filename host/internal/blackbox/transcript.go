@@ -1,0 +1,68 @@
+package blackbox
+
+import (
+	"sync"
+
+	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// Bounds of the transcript of one call.
+const (
+	transcriptBytes = 64 << 10
+	transcriptAsks  = 256
+)
+
+// transcript is the questions of one running handler with their answers. Its memory is used again.
+type transcript struct {
+	buf     []byte // questions and answers, encoded
+	asked   []asked
+	leftOut int
+}
+
+// asked is one question: buf[from:ask] is the question, buf[ask:to] its answer.
+type asked struct {
+	from, ask, to int
+	isBytes       bool
+	body          []byte // the answer is a body: it is the request's, and stays until the call has ended
+	isBody        bool
+	err           *wire.Error
+}
+
+var transcripts = sync.Pool{New: func() any { return new(transcript) }}
+
+func (t *transcript) add(a *wire.Ask, answer *wire.Answer) {
+	size := 16
+	for _, arg := range a.Args {
+		size += len(arg)
+	}
+	isBody := answer.IsBytes && asksBody(a.Fn)
+	if !isBody {
+		size += len(answer.Bytes) + len(answer.Value)
+	}
+	if len(t.asked) >= transcriptAsks || len(t.buf)+size > transcriptBytes {
+		t.leftOut++
+		return
+	}
+	q := asked{from: len(t.buf), isBytes: answer.IsBytes, isBody: isBody, err: answer.Err}
+	t.buf = wire.AppendAsk(t.buf, a)
+	q.ask = len(t.buf)
+	if isBody {
+		q.body = answer.Bytes
+	} else {
+		t.buf = append(append(t.buf, answer.Bytes...), answer.Value...)
+	}
+	q.to = len(t.buf)
+	t.asked = append(t.asked, q)
+}
+
+func asksBody(fn wire.AskFn) bool {
+	return fn == pdk.AskRequestGetRawBody || fn == pdk.AskServiceResponseGetRawBody || fn == pdk.AskResponseGetRawBody
+}
+
+// end gives the memory back.
+func (t *transcript) end() {
+	clear(t.asked)
+	t.buf, t.asked, t.leftOut = t.buf[:0], t.asked[:0], 0
+	transcripts.Put(t)
+}
