@@ -51,6 +51,7 @@ var layers = []layer{
 	{"host/internal/bytesx", nil, nil},
 	{"host/internal/telemetry", nil, nil},
 	{"host/internal/timedconn", nil, nil},
+	{"host/internal/budget", nil, nil},
 	{"host/internal/serving", nil, []string{"github.com/valyala/fasthttp"}},
 	{"host/internal/entity", nil, nil},
 	{"host/internal/watch", nil, []string{"github.com/fsnotify/fsnotify"}},
