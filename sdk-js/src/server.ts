@@ -1,11 +1,13 @@
 import { rmSync } from "node:fs";
 import { createServer, type Server as NetServer, type Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Server as GrpcServer, ServerCredentials } from "@grpc/grpc-js";
 import { PluginError } from "./errors.js";
 import type { AnyPlugin } from "./plugin.js";
 import { type Address, hostPort, listen, removeStale, unixAddress } from "./runtime/address.js";
 import { isExit, ownerOf } from "./runtime/call_state.js";
 import { controlServer, type DataAddress, makeToken, within } from "./runtime/control.js";
+import { Health } from "./runtime/health.js";
 import { Instances } from "./runtime/instances.js";
 import type { Lane } from "./runtime/lane.js";
 import { describeThrown, LEVEL_ERR } from "./runtime/log_text.js";
@@ -13,6 +15,9 @@ import { MsgpackLane } from "./runtime/msgpack_lane.js";
 
 /** How long the end of a server waits for running calls and for close hooks, in milliseconds. */
 const DRAIN_MS = 10_000;
+
+/** How often a server that ends looks whether its lanes are closed, in milliseconds. */
+const LOOK_MS = 10;
 
 /** A plugin server: control plane, both carriers, and the instances behind them. */
 export class PluginServer {
@@ -23,6 +28,7 @@ export class PluginServer {
   readonly #dataAddress: DataAddress;
   readonly #lanes: Set<Lane>;
   readonly #sockets: Set<Socket>;
+  readonly #health: Health;
   #closing: Promise<void> | null = null;
 
   private constructor(parts: {
@@ -33,6 +39,7 @@ export class PluginServer {
     dataAddress: DataAddress;
     lanes: Set<Lane>;
     sockets: Set<Socket>;
+    health: Health;
   }) {
     this.#instances = parts.instances;
     this.#control = parts.control;
@@ -41,6 +48,7 @@ export class PluginServer {
     this.#dataAddress = parts.dataAddress;
     this.#lanes = parts.lanes;
     this.#sockets = parts.sockets;
+    this.#health = parts.health;
   }
 
   /**
@@ -68,10 +76,11 @@ export class PluginServer {
       lanes.add(lane);
       void closed.then(() => lanes.delete(lane));
     };
-    const control = controlServer({ instances, data: dataAddress, onLane, onShutdown });
+    const health = new Health();
+    const control = controlServer({ instances, data: dataAddress, health, onLane, onShutdown });
     try {
       const controlAddress = await bind(control, address);
-      return new PluginServer({ instances, control, data, controlAddress, dataAddress, lanes, sockets });
+      return new PluginServer({ instances, control, data, controlAddress, dataAddress, lanes, sockets, health });
     } catch (thrown) {
       data.close();
       throw thrown;
@@ -111,21 +120,33 @@ export class PluginServer {
     };
   }
 
-  /** Takes no new lanes, lets running calls end, closes the instances and the connections. */
+  /** Says that it goes away and takes no new lanes, lets running calls end, closes the instances and the connections. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
   async #close(): Promise<void> {
+    this.#health.leave();
     this.#data.close();
-    await within(this.#instances.idle(), DRAIN_MS);
+    await within(this.#callsEnd(), DRAIN_MS);
     await within(this.#instances.releaseAll(), DRAIN_MS);
     for (const socket of this.#sockets) socket.end();
     await within(new Promise((resolve) => this.#control.tryShutdown(resolve)), 500);
     this.#control.forceShutdown();
     for (const socket of this.#sockets) socket.destroy();
     this.removeSockets();
+  }
+
+  /**
+   * Resolves when no call runs and none may still be on its way: a host that watches the health sends no more calls and closes its lanes.
+   * One that does not is only waited for while its calls run.
+   */
+  async #callsEnd(): Promise<void> {
+    await this.#instances.idle();
+    const gaveUp = Date.now() + DRAIN_MS;
+    while (this.#health.watched && this.#lanes.size > 0 && Date.now() < gaveUp) await sleep(LOOK_MS);
+    await this.#instances.idle();
   }
 
   /** Removes the socket files; also for the end of the process, when there is no time for anything else. */

@@ -4,7 +4,8 @@ import type { Writable } from "node:stream";
 import { type TestContext, test } from "node:test";
 import { Client, credentials } from "@grpc/grpc-js";
 import { GRPCController } from "../src/gen/proto/goplugin/grpc_controller_pb.js";
-import { PluginServer } from "../src/gen/proto/outrigger/plugin/v1/plugin_pb.js";
+import { type DescribeResponse, PluginServer } from "../src/gen/proto/outrigger/plugin/v1/plugin_pb.js";
+import { healthDefinition } from "../src/runtime/health.js";
 import { type HostDriver, headerOf, until } from "./host_driver.js";
 import { MANAGED, managed, openLane, start, unary } from "./launcher.js";
 
@@ -131,6 +132,48 @@ test("an attached server, at a unix socket that is its owner's alone and at loop
     assert.deepEqual(await server.exit, [0, null]);
     assert.equal(existsSync(at?.[2] ?? ""), false);
   }
+});
+
+test("the newest version that both speak is chosen", async (t) => {
+  const server = await wild(t);
+  for (const [minProtocolVersion, protocolVersion] of [
+    [0, 1],
+    [1, 1],
+    [1, 7],
+    [0, 0],
+    [2, 3],
+  ]) {
+    const answer = await unary<DescribeResponse>(server.client, PluginServer, "Describe", {
+      minProtocolVersion,
+      protocolVersion,
+    });
+    const {
+      protocolVersion: chosen,
+      minProtocolVersion: oldest,
+      maxProtocolVersion: newest,
+    } = answer as DescribeResponse;
+    assert.deepEqual([chosen, oldest, newest], [1, 1, 1]);
+  }
+});
+
+test("the end waits for hosts that watch the health to close their lanes", async (t) => {
+  const server = await wild(t);
+  const host = await lane(t, server.client);
+  const { path, requestSerialize, responseDeserialize } = healthDefinition.Watch;
+  const watch = server.client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, {
+    service: "plugin",
+  });
+  const said: number[] = [];
+  watch.on("data", (serving: number) => said.push(serving));
+  watch.on("error", () => {}); // the server ends
+  await until(() => said.length === 1);
+  server.child.kill("SIGTERM");
+  await until(() => said.length === 2);
+  assert.deepEqual(said, [1, 2]);
+  assert.equal((await host.call()).status, 0); // on its way while the host hears of it
+  assert.equal(server.child.exitCode, null);
+  await host.close();
+  assert.deepEqual(await server.exit, [0, null]);
 });
 
 test("without a host and without --listen it says what it is", async (t) => {

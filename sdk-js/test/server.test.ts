@@ -19,7 +19,8 @@ import {
 } from "../src/gen/proto/outrigger/plugin/v1/plugin_pb.js";
 import { definePlugin } from "../src/plugin.js";
 import { parseListen } from "../src/runtime/address.js";
-import { definitionOf, healthDefinition } from "../src/runtime/control.js";
+import { definitionOf } from "../src/runtime/control.js";
+import { healthDefinition } from "../src/runtime/health.js";
 import { decodeValue } from "../src/runtime/msgpack_read.js";
 import { encodeValue } from "../src/runtime/msgpack_write.js";
 import { PluginServer } from "../src/server.js";

@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
 import { create, type DescService, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
-import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import {
   type handleUnaryCall,
   Server,
@@ -12,6 +11,7 @@ import { EmptySchema, GRPCController } from "../gen/proto/goplugin/grpc_controll
 import {
   type ConfigureRequest,
   ConfigureResponseSchema,
+  type DescribeRequest,
   DescribeResponseSchema,
   type DrainRequest,
   DrainResponseSchema,
@@ -21,8 +21,9 @@ import {
 } from "../gen/proto/outrigger/plugin/v1/plugin_pb.js";
 import type { AnyPlugin } from "../plugin.js";
 import { SDK_LANGUAGE, SDK_VERSION } from "../version.js";
-import { VERSION } from "./frame.js";
+import { chooseVersion, MIN_VERSION, VERSION } from "./frame.js";
 import { type DispatchStream, GrpcLane } from "./grpc_lane.js";
+import { type Health, healthDefinition } from "./health.js";
 import { type Instances, instanceId } from "./instances.js";
 import type { Lane } from "./lane.js";
 
@@ -58,6 +59,7 @@ export function manifestOf(plugin: AnyPlugin): {
 export interface ControlOptions {
   readonly instances: Instances;
   readonly data: DataAddress;
+  readonly health: Health;
   /** Told of lanes of carrier grpc. */
   readonly onLane: (lane: Lane, closed: Promise<void>) => void;
   /** GRPCController.Shutdown was called. */
@@ -77,15 +79,17 @@ export function controlServer(options: ControlOptions): Server {
       return create(EmptySchema);
     }),
   });
-  server.addService(healthDefinition, healthService());
+  server.addService(healthDefinition, options.health.service());
   return server;
 }
 
 function pluginServer({ instances, data, onLane }: ControlOptions): UntypedServiceImplementation {
   return {
-    Describe: unary(async () =>
+    Describe: unary(async (request: DescribeRequest) =>
       create(DescribeResponseSchema, {
-        protocolVersion: VERSION,
+        protocolVersion: chooseVersion(request.minProtocolVersion, request.protocolVersion),
+        minProtocolVersion: MIN_VERSION,
+        maxProtocolVersion: VERSION,
         sdkLanguage: SDK_LANGUAGE,
         sdkVersion: SDK_VERSION,
         plugins: [...instances.plugins.values()].map((plugin) => {
@@ -163,68 +167,4 @@ export function definitionOf(service: DescService): ServiceDefinition {
       ];
     }),
   );
-}
-
-interface HealthRequest {
-  readonly service: string;
-}
-
-/** grpc.health.v1: a message each way with one field. grpc-js takes an empty text for no message, so it travels in an object. */
-const healthCodec = {
-  requestSerialize: ({ service }: HealthRequest) =>
-    Buffer.from(new BinaryWriter().tag(1, WireType.LengthDelimited).string(service).finish()),
-  requestDeserialize: (bytes: Buffer): HealthRequest => {
-    const reader = new BinaryReader(bytes);
-    let service = "";
-    while (reader.pos < reader.len) {
-      const [field, wireType] = reader.tag();
-      if (field === 1 && wireType === WireType.LengthDelimited) service = reader.string();
-      else reader.skip(wireType);
-    }
-    return { service };
-  },
-  responseSerialize: (serving: number) =>
-    Buffer.from(new BinaryWriter().tag(1, WireType.Varint).int32(serving).finish()),
-  responseDeserialize: (bytes: Buffer): number => {
-    const reader = new BinaryReader(bytes);
-    let serving = 0;
-    while (reader.pos < reader.len) {
-      const [field, wireType] = reader.tag();
-      if (field === 1 && wireType === WireType.Varint) serving = reader.int32();
-      else reader.skip(wireType);
-    }
-    return serving;
-  },
-};
-
-export const healthDefinition = {
-  Check: { path: "/grpc.health.v1.Health/Check", requestStream: false, responseStream: false, ...healthCodec },
-  Watch: { path: "/grpc.health.v1.Health/Watch", requestStream: false, responseStream: true, ...healthCodec },
-} as const satisfies ServiceDefinition;
-
-const SERVING = 1;
-const SERVICE_UNKNOWN = 3;
-const SERVED: readonly string[] = ["", "plugin", PluginServer.typeName];
-
-function healthService(): UntypedServiceImplementation {
-  return {
-    Check: (call: { request: HealthRequest }, callback: (error: object | null, answer?: number) => void) => {
-      if (SERVED.includes(call.request.service)) callback(null, SERVING);
-      else
-        callback({
-          code: status.NOT_FOUND,
-          details: `service ${JSON.stringify(call.request.service)} is not served here`,
-        });
-    },
-    // The status never changes: the stream stays open until the client ends it.
-    Watch: (call: {
-      request: HealthRequest;
-      write(serving: number): void;
-      end(): void;
-      on(event: string, f: () => void): void;
-    }) => {
-      call.write(SERVED.includes(call.request.service) ? SERVING : SERVICE_UNKNOWN);
-      call.on("cancelled", () => call.end());
-    },
-  };
 }

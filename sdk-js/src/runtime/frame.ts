@@ -1,7 +1,18 @@
 import { BadFrame } from "./msgpack_read.js";
 
-/** Protocol version of docs/wire.md. */
+/** The newest protocol version of docs/wire.md that this SDK speaks. */
 export const VERSION = 1;
+/** The oldest one. */
+export const MIN_VERSION = 1;
+
+/**
+ * The newest version that this SDK and a host of these versions speak; VERSION when there is none, which the host refuses. A host that
+ * does not say its oldest version (0) speaks its newest alone.
+ */
+export function chooseVersion(oldest: number, newest: number): number {
+  const version = Math.min(VERSION, newest);
+  return version >= Math.max(MIN_VERSION, oldest || newest) ? version : VERSION;
+}
 export const HEADER_SIZE = 16;
 /** Largest body of a frame, in bytes. */
 export const MAX_FRAME = 16 << 20;
