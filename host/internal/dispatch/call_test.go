@@ -1,8 +1,10 @@
 package dispatch
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"testing"
 	"time"
@@ -160,6 +162,52 @@ func TestCodes(t *testing.T) {
 	for c := range CodeCount {
 		if Code(c).String() == "" {
 			t.Errorf("code %d has no name", c)
+		}
+	}
+}
+
+// Watchers see the calls of native instances, and only these.
+func TestWatchers(t *testing.T) {
+	b := newBench(t)
+	var told []string
+	b.Watchers = []Interceptor{&witness{name: "a", told: &told}, &witness{name: "b", told: &told}}
+	b.RunAccess(b.exchange(
+		instance("x", nil, native(&pdk.Handlers{Access: func(*pdk.PDK) error { return nil }})),
+		instance("y", remote(func(*wire.Call, wire.Asker, *wire.Outcome) error { return nil })),
+		instance("z", nil, failOpen, native(&pdk.Handlers{Access: func(*pdk.PDK) error { return errors.New("no") }})),
+	))
+	want := []string{
+		"a before access", "b before access", "b after ok open=false sent=true", "a after ok open=false sent=true",
+		"a before access", "b before access", "b after handler_error open=true sent=true", "a after handler_error open=true sent=true",
+	}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q,\nwant %q", told, want)
+	}
+}
+
+// The line about a failed call names everything by which somebody may look for it.
+func TestTheLineOfAFailedCall(t *testing.T) {
+	b := newBench(t)
+	b.Logger = slog.New(slog.NewJSONHandler(b.logs, nil))
+	in := instance("x", remote(func(*wire.Call, wire.Asker, *wire.Outcome) error {
+		return &transport.Error{Kind: transport.Timeout, Msg: "late"}
+	}))
+	in.Server, in.Record.InstanceName = "py", "second"
+	ex := b.exchange(in)
+	b.RunAccess(ex)
+	var line map[string]any
+	if err := json.Unmarshal(b.logs.Bytes(), &line); err != nil {
+		t.Fatal(err)
+	}
+	if took, ok := line["duration_ms"].(float64); !ok || took <= 0 {
+		t.Errorf("duration_ms is %v", line["duration_ms"])
+	}
+	for key, want := range map[string]any{
+		"msg": "plugin failed", "level": "ERROR", "server": "py", "plugin": "x", "record": "x", "instance_name": "second", "instance": float64(in.ID), "phase": "access",
+		"request_id": "0123456789abcdef0123456789abcdef", "code": "timeout", "error": "late", "effect": "fail mode closed",
+	} {
+		if line[key] != want {
+			t.Errorf("%s is %v, expected %v", key, line[key], want)
 		}
 	}
 }

@@ -27,6 +27,8 @@ type Dispatcher struct {
 	MaxInlineBody int
 	// Interceptors stand around the calls of remote instances, in this order.
 	Interceptors []Interceptor
+	// Watchers stand around the calls of native instances. They refuse nothing. None: native calls cost nothing more.
+	Watchers []Interceptor
 }
 
 // Run runs a chain in order until an instance gives an answer or fails closed; then ex.Answer is given. It serves rewrite, response and

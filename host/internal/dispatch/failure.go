@@ -73,19 +73,33 @@ func (s *step) closes(err error) bool {
 }
 
 func (s *step) report(err error, effect string) {
-	attrs := []slog.Attr{
-		slog.String("plugin", s.in.Record.Name),
-		slog.String("record", s.in.Record.ID),
-		slog.String("phase", s.phase.String()),
-		slog.String("request_id", s.ex.Facts.RequestID),
-		slog.String("error", err.Error()),
-		slog.String("effect", effect),
+	attrs := append(attrsOf(s.in), slog.String("phase", s.phase.String()), slog.String("request_id", s.ex.Facts.RequestID))
+	if s.in.Native == nil && s.in.Unavailable == "" {
+		if s.seen.Duration == 0 && !s.seen.Start.IsZero() { // nothing was sent
+			s.seen.Duration = time.Since(s.seen.Start)
+		}
+		attrs = append(attrs, slog.String("code", codeOf(err).String()), slog.Float64("duration_ms", float64(s.seen.Duration.Microseconds())/1000))
 	}
+	attrs = append(attrs, slog.String("error", err.Error()), slog.String("effect", effect))
 	var we *wire.Error
 	if errors.As(err, &we) && we.Detail != "" {
 		attrs = append(attrs, slog.String("detail", we.Detail))
 	}
 	s.d.Logger.LogAttrs(context.Background(), slog.LevelError, "plugin failed", attrs...)
+}
+
+// attrsOf name an instance, in the words of all log lines about calls.
+func attrsOf(in *plan.Instance) []slog.Attr {
+	attrs := make([]slog.Attr, 0, 12)
+	server := in.Server
+	if in.Native != nil {
+		server = "native"
+	}
+	attrs = append(attrs, slog.String("server", server), slog.String("plugin", in.Record.Name), slog.String("record", in.Record.ID))
+	if in.Record.InstanceName != "" {
+		attrs = append(attrs, slog.String("instance_name", in.Record.InstanceName))
+	}
+	return append(attrs, slog.Uint64("instance", in.ID))
 }
 
 // refuse answers 500 for something that is wrong with a step although no handler failed. A request that has its answer keeps it.
@@ -94,9 +108,8 @@ func (d *Dispatcher) refuse(ex *exchange.Exchange, st *plan.Step, err error) {
 	if ex.Answer.Given {
 		effect = "the later phases of this plugin do not run"
 	}
-	d.Logger.LogAttrs(context.Background(), slog.LevelError, "plugin failed",
-		slog.String("plugin", st.Instance.Record.Name), slog.String("record", st.Instance.Record.ID), slog.String("phase", pdk.PhaseAccess.String()),
-		slog.String("request_id", ex.Facts.RequestID), slog.String("error", err.Error()), slog.String("effect", effect))
+	d.Logger.LogAttrs(context.Background(), slog.LevelError, "plugin failed", append(attrsOf(st.Instance), slog.String("phase", pdk.PhaseAccess.String()),
+		slog.String("request_id", ex.Facts.RequestID), slog.String("error", err.Error()), slog.String("effect", effect))...)
 	if !ex.Answer.Given {
 		ex.Fail(http.StatusInternalServerError, "")
 	}

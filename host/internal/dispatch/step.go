@@ -56,7 +56,7 @@ func (s *step) Answer(a *wire.Ask) wire.Answer {
 		s.answer = s.ex.Ask(s.in, a)
 	}
 	s.seen.Asks++
-	for _, i := range s.d.Interceptors[:s.seen.entered] {
+	for _, i := range s.seen.around[:s.seen.entered] {
 		i.Asked(&s.seen, a, &s.answer)
 	}
 	return s.answer
@@ -79,11 +79,7 @@ func (s *step) Log(level uint8, message string) {
 // run executes the call natively or remotely and applies its operations. A failed outcome comes back as its *wire.Error.
 func (s *step) run() error {
 	if s.in.Native != nil {
-		s.session = local.Begin(&s.call, s.d.Node, s)
-		s.session.Run(s.in.Native, &s.out)
-		s.asking.Lock() // waits for a question under way
-		s.over = true
-		s.asking.Unlock()
+		s.native()
 	} else if err := s.remote(); err != nil {
 		return err
 	}
@@ -96,25 +92,47 @@ func (s *step) run() error {
 	return nil
 }
 
-// remote runs the call on its plugin server, once all interceptors have let it pass. What they wait counts against its deadline.
-func (s *step) remote() error {
+// native runs the call in this process.
+func (s *step) native() {
+	if len(s.d.Watchers) > 0 {
+		_ = s.enter(s.d.Watchers) // they refuse nothing
+	}
+	s.session = local.Begin(&s.call, s.d.Node, s)
+	s.session.Run(s.in.Native, &s.out)
+	s.asking.Lock() // waits for a question under way
+	s.over = true
+	s.asking.Unlock()
+	if s.seen.entered > 0 {
+		s.seen.Duration = time.Since(s.seen.Start)
+	}
+}
+
+// enter asks the interceptors in turn whether the call may run.
+func (s *step) enter(around []Interceptor) error {
 	c := &s.seen
-	c.Instance, c.Phase, c.Exchange, c.Request, c.Outcome = s.in, s.phase, s.ex, &s.call, &s.out
+	c.Instance, c.Phase, c.Exchange, c.Request, c.Outcome, c.around = s.in, s.phase, s.ex, &s.call, &s.out, around
 	c.Start = time.Now()
 	c.Deadline = c.Start.Add(s.in.Timeouts[s.phase.Index()])
-	for _, i := range s.d.Interceptors {
+	for _, i := range around {
 		if err := i.Before(c); err != nil {
 			return err
 		}
 		c.entered++
 	}
+	return nil
+}
+
+// remote runs the call on its plugin server, once all interceptors have let it pass. What they wait counts against its deadline.
+func (s *step) remote() error {
+	c := &s.seen
+	if err := s.enter(s.d.Interceptors); err != nil {
+		return err
+	}
 	if err := s.inline(); err != nil {
 		return err
 	}
 	err := s.in.Remote.Call(&s.call, c.Deadline, s, &s.out)
-	if c.entered > 0 {
-		c.Duration = time.Since(c.Start)
-	}
+	c.Duration = time.Since(c.Start)
 	return err
 }
 
@@ -129,7 +147,7 @@ func (s *step) after(err error, failedOpen bool) {
 		c.Duration = time.Since(c.Start)
 	}
 	for i := c.entered - 1; i >= 0; i-- {
-		s.d.Interceptors[i].After(c)
+		c.around[i].After(c)
 	}
 	c.entered = 0
 }

@@ -19,6 +19,7 @@ func (e *Exchange) Detach() *Exchange {
 		Tries:      slices.Clone(e.Tries),
 		privates:   slices.Clone(e.privates),
 		Latencies:  e.Latencies,
+		Trace:      e.Trace,
 		Live:       gone{e.Upstream.Path},
 
 		spanBytes: e.spanBytes, serializedBytes: e.serializedBytes,

@@ -7,6 +7,7 @@ package exchange
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/plan"
@@ -87,6 +88,13 @@ type Span struct {
 	pdk.SpanRecord
 }
 
+// Timing is how long a plugin ran for a phase.
+type Timing struct {
+	Plugin string
+	Phase  pdk.Phase
+	Took   time.Duration
+}
+
 // private is ctx.plugin of one instance.
 type private struct {
 	instance *plan.Instance
@@ -117,6 +125,11 @@ type Exchange struct {
 	Spans      []Span
 	Tries      []local.Try
 	Latencies  local.Latencies
+	// Trace is what package tracing keeps of the exchange; nil: nothing is traced.
+	Trace any
+	// Timings of the plugin calls so far, when Timed wants them.
+	Timings []Timing
+	Timed   bool
 	// Identities counts how often a plugin changed the consumer or the consumer groups.
 	Identities int
 
@@ -215,7 +228,8 @@ func (e *Exchange) Reset() {
 	clear(e.Serialized)
 	clear(e.identities)
 	clear(e.Tries)
-	*e = Exchange{choices: choices, pending: pending[:0], Serialized: e.Serialized[:0], Tries: e.Tries[:0], identities: e.identities[:0]}
+	clear(e.Timings)
+	*e = Exchange{choices: choices, pending: pending[:0], Serialized: e.Serialized[:0], Tries: e.Tries[:0], Timings: e.Timings[:0], identities: e.identities[:0]}
 	e.Facts.Request.Headers = headers[:0]
 	e.Facts.Response.Headers = response[:0]
 	e.Facts.ServiceResponse.Headers = service[:0]
