@@ -64,6 +64,11 @@ type Config struct {
 	OpenFiles   uint64 // managed: file descriptors of each process (RLIMIT_NOFILE); 0: the host's
 	User        string // managed: name or numeric id of the user to run as; empty: the host's
 
+	HealthInterval time.Duration // between health checks, and how long one may take; 0 means that of the Options
+	CrashLoop      CrashLoop     // managed
+	Recycle        Recycle       // managed
+	Quarantine     bool          // calls are told of the life that they died with, and OnDeath of its end
+
 	TLS *tls.Config // attached over TCP; required off loopback
 }
 
@@ -82,6 +87,9 @@ type Options struct {
 	// OnState is told when a server becomes ready and when it stops being ready. It is called without locks, in order per
 	// server, and must not block. Nil: nobody is told.
 	OnState func(State)
+	// OnDeath is told that a process of a server with Quarantine has ended and nobody here had ended it; life is the Life of the
+	// transport errors of its calls. It is called before the process is started again, and must not block. Nil: nobody is told.
+	OnDeath func(life uint64)
 	// Reaper is the command line of the reaper process; nil: this binary with reaper.Arg.
 	Reaper []string
 
@@ -112,6 +120,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.MaxInFlight == 0 {
 		c.MaxInFlight = DefaultMaxInFlight
 	}
+	c.CrashLoop = c.CrashLoop.withDefaults()
 	switch {
 	case c.Name == "":
 		return c, errors.New("plugin server without a name: name is required")

@@ -47,7 +47,7 @@ func (e *UnreachableError) Error() string {
 // NotReadyError is the answer to a call while no process of the server takes calls.
 type NotReadyError struct {
 	Server string
-	State  string // starting, down, stopping
+	State  string // starting, down, crash_loop, stopping
 	Reason string
 }
 

@@ -128,8 +128,10 @@ func (s *Server) Release(ids ...uint64) {
 		return
 	}
 	for _, p := range s.peers {
-		if l := p.life; l != nil {
-			s.later(func() { l.release(ids...) })
+		for _, l := range []*life{p.life, p.next} {
+			if l != nil {
+				s.later(func() { l.release(ids...) })
+			}
 		}
 	}
 }
@@ -222,6 +224,16 @@ func (l *life) sync(finish func()) error {
 			return err
 		}
 	}
+}
+
+// lacks is the error of an instance that this life does not have although old has it; s.mu is held.
+func (l *life) lacks(old *life) error {
+	for id, a := range l.applied {
+		if had, ok := old.applied[id]; ok && had.err == nil && a.err != nil {
+			return fmt.Errorf("plugin %q, instance %d: %w", a.instance.Plugin, id, a.err)
+		}
+	}
+	return nil
 }
 
 // missing lists what this life was not told yet; s.mu is held.

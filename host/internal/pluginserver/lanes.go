@@ -1,6 +1,7 @@
 package pluginserver
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,50 @@ type lane struct {
 	transport.Lane
 	exclusive bool // one call at a time
 	busy      atomic.Bool
+	pulse     *pulse // of the life that it belongs to
+
+	users   atomic.Int64  // calls that have entered it
+	leaving atomic.Bool   // no call enters any more; set after the lane has been taken out of the set
+	left    chan struct{} // cap 1: the last user of a leaving lane has gone
+}
+
+func newLane(t transport.Lane, p *pulse, exclusive bool) *lane {
+	return &lane{Lane: t, exclusive: exclusive, pulse: p, left: make(chan struct{}, 1)}
+}
+
+// enter begins a stay on the lane. It fails when the lane was taken out of use: there is a newer set to choose from.
+func (l *lane) enter() bool {
+	l.users.Add(1)
+	if l.leaving.Load() {
+		l.exit()
+		return false
+	}
+	return true
+}
+
+func (l *lane) exit() {
+	if l.users.Add(-1) == 0 && l.leaving.Load() {
+		wake(l.left)
+	}
+}
+
+// empty lets no call enter the lane any more, and waits for those that have, at most until ctx ends.
+func (l *lane) empty(ctx context.Context) {
+	l.leaving.Store(true)
+	for l.users.Load() > 0 {
+		select {
+		case <-l.left:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// call runs a call that has entered the lane.
+func (l *lane) call(c *wire.Call, deadline time.Time, asker transport.Asker, out *wire.Outcome) error {
+	defer l.exit()
+	sent := !l.dead()
+	return l.pulse.note(l.Call(c, deadline, asker, out), sent)
 }
 
 // dead says whether the lane has ended. A set may hold it for a while longer, and it looks idle.
@@ -35,8 +80,8 @@ type laneSet struct {
 	turn      atomic.Uint32
 }
 
-// pick returns the least loaded lane, the ones that answer before the ones whose oldest call is overdue. Lanes of equal load take
-// turns. A dead lane is picked when there is no other.
+// pick returns the least loaded lane, the ones that answer before the ones whose oldest call is overdue and the ones of a process that is in
+// doubt. Lanes of equal load take turns. A dead lane is picked when there is no other.
 func (s *laneSet) pick() *lane {
 	if len(s.lanes) == 1 {
 		return s.lanes[0]
@@ -51,7 +96,7 @@ func (s *laneSet) pick() *lane {
 		if l.dead() {
 			continue
 		}
-		load, late := l.InFlight(), overdue(l, now)
+		load, late := l.InFlight(), l.pulse.doubtful() || overdue(l, now)
 		if best == nil || bestLate && !late || bestLate == late && load < bestLoad {
 			best, bestLoad, bestLate = l, load, late
 		}
@@ -62,21 +107,23 @@ func (s *laneSet) pick() *lane {
 	return best
 }
 
-// claim takes a free lane for one call; nil when none is free. Lanes whose calls may overlap are always free. A dead lane is taken
-// when there is no other: it says at once why it ended.
+// claim takes a free lane for one call; nil when none is free. Lanes whose calls may overlap are always free, those of a process that is in
+// doubt are taken last. A dead lane is taken when there is no other: it says at once why it ended.
 func (s *laneSet) claim() *lane {
 	first := int(s.turn.Add(1))
 	var dead *lane
 	alive := false
-	for i := range s.lanes {
-		l := s.lanes[(first+i)%len(s.lanes)]
-		if l.dead() {
-			dead = l
-			continue
-		}
-		alive = true
-		if !l.exclusive || l.busy.CompareAndSwap(false, true) {
-			return l
+	for _, doubtful := range []bool{false, true} {
+		for i := range s.lanes {
+			l := s.lanes[(first+i)%len(s.lanes)]
+			if l.dead() {
+				dead = l
+				continue
+			}
+			alive = true
+			if l.pulse.doubtful() == doubtful && (!l.exclusive || l.busy.CompareAndSwap(false, true)) {
+				return l
+			}
 		}
 	}
 	if alive {
@@ -95,8 +142,7 @@ func overdue(l *lane, now time.Time) bool {
 // It does not wait for a server that is not ready: *NotReadyError. More calls than max_in_flight: *transport.Error Overloaded. The
 // other errors are those of transport.Lane; a handler that failed is no error but out.Err.
 func (s *Server) Call(c *wire.Call, deadline time.Time, asker transport.Asker, out *wire.Outcome) error {
-	set := s.lanes.Load()
-	if set == nil {
+	if s.lanes.Load() == nil {
 		return s.notReady.Load()
 	}
 	if n := s.inFlight.Add(1); n > int64(s.cfg.MaxInFlight) {
@@ -105,10 +151,18 @@ func (s *Server) Call(c *wire.Call, deadline time.Time, asker transport.Asker, o
 		return s.overloaded
 	}
 	defer s.leave()
-	if set.exclusive {
-		return s.callExclusive(set, c, deadline, asker, out)
+	for {
+		set := s.lanes.Load()
+		if set == nil {
+			return s.notReady.Load()
+		}
+		if set.exclusive {
+			return s.callExclusive(set, c, deadline, asker, out)
+		}
+		if l := set.pick(); l.enter() {
+			return l.call(c, deadline, asker, out)
+		}
 	}
-	return set.pick().Call(c, deadline, asker, out)
 }
 
 // leave ends a call's stay and wakes a drain that waits for the last one.
@@ -120,21 +174,23 @@ func (s *Server) leave() {
 
 // callExclusive waits for a lane of its own, at most until the deadline.
 func (s *Server) callExclusive(set *laneSet, c *wire.Call, deadline time.Time, asker transport.Asker, out *wire.Outcome) error {
-	l := set.claim()
+	l := set.enter()
 	if l == nil {
 		timer := time.NewTimer(time.Until(deadline))
 		defer timer.Stop()
 		for l == nil {
-			select {
-			case <-s.freed:
-			case <-timer.C:
-				return &transport.Error{Kind: transport.Timeout, Msg: "plugin server " + s.cfg.Name + ": no lane became free before the deadline"}
+			if s.lanes.Load() == set { // a lane of an older set may have been free and on its way out
+				select {
+				case <-s.freed:
+				case <-timer.C:
+					return &transport.Error{Kind: transport.Timeout, Msg: "plugin server " + s.cfg.Name + ": no lane became free before the deadline"}
+				}
 			}
 			if set = s.lanes.Load(); set == nil {
 				wake(s.freed) // the others that wait must hear of it too
 				return s.notReady.Load()
 			}
-			l = set.claim()
+			l = set.enter()
 		}
 		wake(s.freed) // one wake may have stood for several lanes
 	}
@@ -142,7 +198,17 @@ func (s *Server) callExclusive(set *laneSet, c *wire.Call, deadline time.Time, a
 		l.busy.Store(false)
 		wake(s.freed)
 	}()
-	return l.Call(c, deadline, asker, out)
+	return l.call(c, deadline, asker, out)
+}
+
+// enter claims a lane and enters it; nil when none is free. A lane that was taken out of use since the set was made is none.
+func (s *laneSet) enter() *lane {
+	l := s.claim()
+	if l == nil || l.enter() {
+		return l
+	}
+	l.busy.Store(false)
+	return nil
 }
 
 // wake signals without waiting; c has room for one signal.

@@ -41,7 +41,7 @@ func (l *stubLane) Call(*wire.Call, time.Time, transport.Asker, *wire.Outcome) e
 func setOf(exclusive bool, stubs ...*stubLane) *laneSet {
 	set := &laneSet{exclusive: exclusive}
 	for _, s := range stubs {
-		set.lanes = append(set.lanes, &lane{Lane: s, exclusive: exclusive})
+		set.lanes = append(set.lanes, newLane(s, newPulse(), exclusive))
 	}
 	return set
 }

@@ -42,6 +42,11 @@ type life struct {
 	ctx context.Context
 	end context.CancelCauseFunc
 
+	pulse   *pulse
+	begun   time.Time // taking calls
+	expires time.Time // when it is too old; zero: never
+
+	usage  usage     // last measured; guarded by the server's mu
 	lanes  []*lane   // guarded by the server's mu
 	opened time.Time // when the last lane was opened; guarded by the server's mu
 	waits  waits     // between a lane's end and the next one; owned by run
@@ -56,6 +61,9 @@ type life struct {
 // the lanes take calls; then the caller runs run and close.
 func (p *peer) begin(ctx context.Context) (*life, error) {
 	s := p.server
+	s.mu.Lock()
+	p.starts++
+	s.mu.Unlock()
 	start, cancel := context.WithTimeout(ctx, s.cfg.StartTimeout)
 	defer cancel()
 	link, err := p.opener.open(start)
@@ -64,17 +72,15 @@ func (p *peer) begin(ctx context.Context) (*life, error) {
 	}
 	l := &life{
 		peer: p, link: link, client: pluginv1.NewPluginServerClient(link.conn), pid: uint32(link.pid),
-		waits: waits{Backoff: s.backoff}, died: make(chan *lane, maxLanes), applied: map[uint64]applied{},
+		waits: waits{Backoff: s.backoff}, died: make(chan *lane, maxLanes), applied: map[uint64]applied{}, pulse: newPulse(),
 	}
 	l.ctx, l.end = context.WithCancelCause(ctx)
+	l.expect(s.cfg.Recycle)
+	if s.cfg.Quarantine {
+		l.pulse.life = s.servers.lives.Add(1)
+	}
 	if link.gone != nil {
-		go func() {
-			select {
-			case <-link.gone:
-				l.end(errors.New(link.ending()))
-			case <-l.ctx.Done():
-			}
-		}()
+		go l.watch()
 	}
 	// Everything that waits below ends with the process, and with the time for the start.
 	defer context.AfterFunc(l.ctx, cancel)()
@@ -86,6 +92,20 @@ func (p *peer) begin(ctx context.Context) (*life, error) {
 		return nil, err
 	}
 	return l, nil
+}
+
+// watch ends a life with its process.
+func (l *life) watch() {
+	select {
+	case <-l.link.gone:
+	case <-l.ctx.Done():
+		return
+	}
+	s := l.peer.server
+	if l.ctx.Err() == nil && l.pulse.life != 0 && s.opts.OnDeath != nil {
+		s.opts.OnDeath(l.pulse.life)
+	}
+	l.end(errors.New(l.link.ending()))
 }
 
 // raise takes a life from its link to taking calls.
@@ -106,7 +126,7 @@ func (l *life) raise(start context.Context) error {
 		return err
 	}
 	s.mu.Lock()
-	l.peer.life = l // from here on Release reaches it
+	l.peer.next = l // from here on Release reaches it
 	s.mu.Unlock()
 	return l.publish(lanes)
 }
@@ -124,18 +144,34 @@ func (l *life) openLanes(ctx context.Context, n int) (lanes []*lane, err error) 
 			}
 			return nil, fmt.Errorf("open a lane at %s://%s: %w", l.desc.plane.network, l.desc.plane.addr, err)
 		}
-		lanes = append(lanes, &lane{Lane: t, exclusive: !l.desc.overlap})
+		lanes = append(lanes, newLane(t, l.pulse, !l.desc.overlap))
 	}
 	return lanes, nil
 }
 
-// publish lets new lanes take calls once the process has all instances. On an error the lanes are closed.
+// publish lets new lanes take calls once the process has all instances. A life that takes calls already makes room in the same moment, unless
+// the new one lacks an instance that it has. On an error the lanes are closed.
 func (l *life) publish(lanes []*lane) error {
+	p := l.peer
+	var lacks error
 	err := l.sync(func() {
+		if old := p.life; old != nil && old != l && len(p.lanes) > 0 {
+			if lacks = l.lacks(old); lacks != nil {
+				return
+			}
+		}
 		l.lanes = append(slices.Clone(l.lanes), lanes...)
 		l.opened = time.Now()
-		l.peer.setLanes(l.lanes)
+		if p.next == l {
+			p.next, p.life, l.begun = nil, l, l.opened
+		}
+		if p.life == l {
+			p.setLanes(l.lanes)
+		}
 	})
+	if err == nil {
+		err = lacks
+	}
 	if err != nil {
 		closeLanes(lanes, "closed", "the process is not ready for calls")
 		return err
@@ -152,27 +188,48 @@ func (l *life) publish(lanes []*lane) error {
 	return nil
 }
 
-// run watches a life that takes calls until it ends, and returns why. Cancelling soft ends it in order; hard bounds that.
-func (l *life) run(soft, hard context.Context) error {
+// run watches a life that takes calls until it ends, and returns why. When another life has taken its place it returns that one: with a nil error
+// this life is to be left, else it ended by itself meanwhile. Cancelling soft ends it in order; hard bounds that.
+func (l *life) run(soft, hard context.Context) (next *life, err error) {
 	s := l.peer.server
-	check := time.NewTicker(s.opts.HealthInterval)
+	check := time.NewTimer(s.healthInterval())
 	defer check.Stop()
 	checked := make(chan error, 1)
 	checking, failed := false, 0
+	var began time.Time // of the last check
+	look := func() {
+		if !checking {
+			checking, began = true, time.Now()
+			go func() { checked <- l.examine() }()
+		}
+	}
 	var reopen <-chan time.Time // set while a lane is missing
 	reopened := make(chan error, 1)
 	reopening := false
+	var successor chan begun // set while a successor starts
+	ended := func(err error) (*life, error) {
+		if reopening || successor != nil {
+			l.end(err)
+			l.dropLanes(err)
+		}
+		if reopening {
+			<-reopened
+		}
+		if successor != nil {
+			return (<-successor).life, err
+		}
+		return nil, err
+	}
+	look()
 	for {
 		select {
 		case <-l.ctx.Done():
-			if reopening {
-				<-reopened // it ends with the life
-			}
+			next, err := ended(context.Cause(l.ctx))
 			if soft.Err() != nil {
 				l.finish(hard)
-				return errStopping
+				err = errStopping
 			}
-			return context.Cause(l.ctx)
+			return next, err
 		case dead := <-l.died:
 			l.dropLane(dead)
 			if reopen == nil && !reopening {
@@ -187,29 +244,43 @@ func (l *life) run(soft, hard context.Context) error {
 				continue
 			}
 			if err != nil {
-				return err
+				return ended(err)
 			}
 			if l.missingLanes() > 0 { // one ended while others were opened
 				reopen = time.After(l.waits.wait(l.laneLived()))
 			}
 		case <-check.C:
-			if !checking {
-				checking = true
-				go func() { checked <- l.checkHealth() }()
+			look()
+		case <-l.pulse.look:
+			if l.pulse.silent.Load() >= silentCalls {
+				look()
 			}
+			if successor == nil {
+				successor = l.succeed(soft)
+			}
+		case b := <-successor:
+			successor = nil
+			if b.err == nil {
+				if reopening {
+					<-reopened
+				}
+				return b.life, nil
+			}
+			s.logger.Warn("a process stays although it is to be replaced: its successor does not start", "process", l.peer.number, "pid", l.pid, "error", b.err)
 		case err := <-checked:
 			checking = false
+			check.Reset(max(0, time.Until(began.Add(s.healthInterval()))))
+			l.pulse.checked(err)
 			if err == nil {
 				failed = 0
 				l.askAgainLater()
+				if successor == nil {
+					successor = l.succeed(soft)
+				}
 				continue
 			}
 			if failed++; failed == failedChecks {
-				if reopening {
-					l.end(err)
-					<-reopened
-				}
-				return err
+				return ended(err)
 			}
 			s.logger.Warn("a health check failed", "pid", l.pid, "failed", failed, "of", failedChecks, "error", err)
 		}
@@ -222,10 +293,24 @@ func (l *life) dropLane(dead *lane) {
 	s.mu.Lock()
 	l.lanes = slices.DeleteFunc(slices.Clone(l.lanes), func(o *lane) bool { return o == dead })
 	left := len(l.lanes)
-	l.peer.cause = fmt.Errorf("its lane ended: %w", dead.Err())
-	l.peer.setLanes(l.lanes)
+	if l.peer.life == l {
+		l.peer.cause = fmt.Errorf("its lane ended: %w", dead.Err())
+		l.peer.setLanes(l.lanes)
+	}
 	s.mu.Unlock()
 	s.logger.Warn("a lane ended", "pid", l.pid, "left", left, "error", dead.Err())
+	s.tell()
+}
+
+// dropLanes takes the lanes of a life that has ended out of use.
+func (l *life) dropLanes(why error) {
+	s := l.peer.server
+	s.mu.Lock()
+	if l.peer.life == l {
+		l.peer.cause = why
+		l.peer.setLanes(nil)
+	}
+	s.mu.Unlock()
 	s.tell()
 }
 
@@ -266,9 +351,21 @@ func (l *life) reopenLanes() error {
 	return nil
 }
 
+// examine measures a managed process and asks it for its health.
+func (l *life) examine() error {
+	s := l.peer.server
+	if s.cfg.Managed() {
+		u := usageOf(int(l.pid))
+		s.mu.Lock()
+		l.usage = u
+		s.mu.Unlock()
+	}
+	return l.checkHealth()
+}
+
 // checkHealth asks the standard health service. A server without one counts as healthy.
 func (l *life) checkHealth() error {
-	ctx, cancel := context.WithTimeout(l.ctx, l.peer.server.opts.HealthInterval)
+	ctx, cancel := context.WithTimeout(l.ctx, l.peer.server.healthInterval())
 	defer cancel()
 	r, err := grpc_health_v1.NewHealthClient(l.link.conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: healthService})
 	switch {
@@ -344,8 +441,13 @@ func closeLanes(lanes []*lane, code, msg string) {
 func (l *life) close() {
 	s := l.peer.server
 	s.mu.Lock()
-	l.peer.life = nil
-	l.peer.setLanes(nil)
+	switch l {
+	case l.peer.life:
+		l.peer.life = nil
+		l.peer.setLanes(nil)
+	case l.peer.next:
+		l.peer.next = nil
+	}
 	s.mu.Unlock()
 	l.end(errStopping)
 	l.link.close() // first: a dead process cannot hold up the goodbyes

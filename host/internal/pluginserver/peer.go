@@ -3,6 +3,7 @@ package pluginserver
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 )
 
@@ -11,7 +12,9 @@ const (
 	StateStarting = "starting" // the first attempt runs
 	StateReady    = "ready"    // lanes take calls
 	StateDown     = "down"     // failed or died: waits, or is being tried again
-	StateStopping = "stopping"
+	// StateCrashLoop: it died too often. Nothing is started until the hold is over; then one start is the probe.
+	StateCrashLoop = "crash_loop"
+	StateStopping  = "stopping"
 )
 
 // peer is one process of a server, or the connection to an attached one, through all its lives.
@@ -19,39 +22,41 @@ type peer struct {
 	server *Server
 	number int // from 0
 	opener opener
-	waits  waits // owned by run
 	done   chan struct{}
+	// Owned by run.
+	breaker   breaker
+	spaced    waits          // between replacements of a worn process
+	notBefore time.Time      // the next replacement
+	leaving   sync.WaitGroup // lives whose place another one has taken
 	// first is closed when the peer is ready for the first time, or when Start need not wait for it any more.
 	first     chan struct{}
 	firstDone bool // owned by run
 
 	// Guarded by the server's mu.
-	life   *life // nil while there is none
-	lanes  []*lane
-	state  string
-	cause  error     // why it is not ready; nil when it is, or is not known yet
-	since  time.Time // of state
-	starts int
+	life     *life // takes calls, or did; nil while there is none
+	next     *life // gets its instances, and then takes the place of life
+	lanes    []*lane
+	state    string
+	cause    error     // why it is not ready; nil when it is, or is not known yet
+	since    time.Time // of state
+	attempt  time.Time // when it is started next; zero: now, or it runs
+	starts   int
+	restarts int // starts after the first that were no replacement of a worn process
+	recycled int
 }
 
 // run keeps the peer alive until soft ends; hard ends it at once.
 func (p *peer) run(soft, hard context.Context) {
 	defer close(p.done)
 	defer p.settle()
+	defer p.leaving.Wait()
 	said := ""
 	for soft.Err() == nil {
 		lived, err := p.live(soft, hard)
-		if soft.Err() != nil {
+		if soft.Err() != nil || p.over(err) {
 			return
 		}
-		switch p.server.whatRole() {
-		case trial: // Begin tells why
-			return
-		case retired:
-			p.server.logger.Warn("an old build of the plugin server ended before its last requests", "process", p.number, "error", err)
-			return
-		}
-		wait := p.waits.wait(lived)
+		wait := p.rest(lived, err)
 		level := slog.LevelWarn
 		if err.Error() == said && lived == 0 { // a server that is not there for hours is worth one line, not thousands
 			level = slog.LevelDebug
@@ -62,14 +67,56 @@ func (p *peer) run(soft, hard context.Context) {
 		case <-soft.Done():
 		case <-time.After(wait):
 		}
+		if p.server.whatRole() == retired { // meanwhile: what is started now would be the new build
+			return
+		}
 	}
 }
 
-// live runs one life and returns how long it took calls and why it ended.
+// over says whether a life that has ended is the last one of its peer: only the current build of a server is started again.
+func (p *peer) over(err error) bool {
+	switch p.server.whatRole() {
+	case trial: // Begin tells why
+		return true
+	case retired:
+		p.server.logger.Warn("an old build of the plugin server ended before its last requests", "process", p.number, "error", err)
+		return true
+	}
+	return false
+}
+
+// rest decides how long nothing is started after a death, and shows it.
+func (p *peer) rest(lived time.Duration, err error) time.Duration {
+	s := p.server
+	now := time.Now()
+	wait, held := p.breaker.died(now, lived)
+	s.mu.Lock()
+	p.attempt = now.Add(wait)
+	if held {
+		p.cause = p.breaker.said(p.attempt, err)
+		p.setState(StateCrashLoop)
+		s.rebuild()
+		if !s.ready {
+			s.change()
+		}
+	}
+	s.mu.Unlock()
+	if held {
+		s.logger.Error("a process of the plugin server dies again and again: nothing is started for a while", "process", p.number, "error", err,
+			"hold", wait.Round(time.Second), "deaths", p.breaker.Deaths, "within", p.breaker.Within)
+		s.tell()
+	}
+	return wait
+}
+
+// live runs one life, and those that take its place, and returns how long the last one took calls and why it ended.
 func (p *peer) live(soft, hard context.Context) (time.Duration, error) {
 	s := p.server
 	s.mu.Lock()
-	p.starts++
+	p.attempt = time.Time{}
+	if p.starts > 0 {
+		p.restarts++
+	}
 	s.mu.Unlock()
 	l, err := p.begin(soft)
 	if err != nil {
@@ -79,14 +126,32 @@ func (p *peer) live(soft, hard context.Context) (time.Duration, error) {
 		}
 		return 0, err
 	}
-	ready := time.Now()
-	s.logger.Info("plugin server is ready", "process", p.number, "pid", l.pid, "sdk", l.desc.sdk, "carrier", s.cfg.Carrier, "lanes", len(l.lanes))
-	s.tell()
-	p.settle()
-	err = l.run(soft, hard)
-	l.close()
-	p.down(err)
-	return time.Since(ready), err
+	for {
+		s.logger.Info("plugin server is ready", "process", p.number, "pid", l.pid, "sdk", l.desc.sdk, "carrier", s.cfg.Carrier, "lanes", l.desc.lanes)
+		s.tell()
+		p.settle()
+		next, err := l.run(soft, hard)
+		if next == nil {
+			l.close()
+			p.down(err)
+			return time.Since(l.begun), err
+		}
+		p.replace(l, err, hard)
+		l = next
+	}
+}
+
+// replace ends a life whose place another one has taken. ended says why it has ended by itself; nil: its calls go on.
+func (p *peer) replace(old *life, ended error, hard context.Context) {
+	p.leaving.Go(func() {
+		if ended != nil {
+			p.server.logger.Warn("a process ended while its successor started", "process", p.number, "pid", old.pid, "error", ended)
+			old.close()
+		} else {
+			old.leave(hard)
+		}
+		p.server.recycled(true, p)
+	})
 }
 
 // settle tells Start that it need not wait for this peer.
@@ -113,6 +178,7 @@ func (p *peer) setLanes(lanes []*lane) {
 	p.lanes = lanes
 	if len(lanes) > 0 {
 		p.cause = nil
+		p.attempt = time.Time{}
 		p.setState(StateReady)
 	} else if p.state == StateReady {
 		p.setState(StateDown)

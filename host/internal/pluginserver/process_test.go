@@ -131,7 +131,9 @@ func TestCrashLoopBacksOff(t *testing.T) {
 	w.opts.Backoff = Backoff{Min: 50 * time.Millisecond, Max: 400 * time.Millisecond}
 	starts := filepath.Join(t.TempDir(), "starts")
 	begin := time.Now()
-	err := w.start(fakeServer("s", "exit=4", "starts="+starts))
+	cfg := fakeServer("s", "exit=4", "starts="+starts)
+	cfg.CrashLoop.Deaths = -1
+	err := w.start(cfg)
 	var failed *StartError
 	if !errors.As(err, &failed) || len(failed.Failed) != 1 || !strings.Contains(err.Error(), "exit status 4") || !strings.Contains(err.Error(), "ImportError: no module named orders") {
 		t.Fatalf("error %v does not give status and last line", err)

@@ -1,6 +1,7 @@
 package pluginserver
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 // Server is one build of a configured plugin server with all its processes. Its methods may be called at once from many goroutines.
 type Server struct {
 	cfg      Config
+	number   int // of the build; set before start
 	backoff  Backoff
 	opts     *Options
 	servers  *Servers
@@ -37,6 +39,7 @@ type Server struct {
 	freed      chan struct{} // cap 1: an exclusive lane became free, or the lanes changed
 
 	background sync.WaitGroup // what later started
+	recycling  chan struct{}  // cap 1: holds a token while a process is being replaced
 
 	mu        sync.Mutex
 	peers     []*peer
@@ -71,6 +74,7 @@ func newServer(cfg Config, ss *Servers, open laneOpener) *Server {
 		telling:    new(sync.Mutex),
 		idle:       make(chan struct{}, 1),
 		freed:      make(chan struct{}, 1),
+		recycling:  make(chan struct{}, 1),
 		instances:  map[uint64]*Instance{},
 		overloaded: &transport.Error{Kind: transport.Overloaded, Msg: fmt.Sprintf("plugin server %q has %d calls in flight, its max_in_flight", cfg.Name, cfg.MaxInFlight)},
 	}
@@ -86,9 +90,23 @@ func (s *Server) Name() string { return s.cfg.Name }
 // addPeer adds one process or connection; before start.
 func (s *Server) addPeer(o opener) {
 	s.peers = append(s.peers, &peer{
-		server: s, number: len(s.peers), opener: o, waits: waits{Backoff: s.backoff},
+		server: s, number: len(s.peers), opener: o,
+		breaker: breaker{CrashLoop: s.crashLoop(), waits: waits{Backoff: s.backoff}}, spaced: waits{Backoff: s.backoff},
 		done: make(chan struct{}), first: make(chan struct{}), state: StateStarting, since: time.Now(),
 	})
+}
+
+// crashLoop is the breaker's of one process. To connect is cheap: attached servers have none.
+func (s *Server) crashLoop() CrashLoop {
+	if s.cfg.Managed() {
+		return s.cfg.CrashLoop
+	}
+	return CrashLoop{Deaths: -1}
+}
+
+// healthInterval is the time between health checks.
+func (s *Server) healthInterval() time.Duration {
+	return cmp.Or(s.cfg.HealthInterval, s.opts.HealthInterval)
 }
 
 // takingCalls lists the lives that take calls; mu is held.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
@@ -36,7 +37,10 @@ type Servers struct {
 	owners  map[string]string // name of the server by plugin name
 	others  map[*Server]bool  // builds on trial and retired ones, until their processes have ended
 	retired []*Server         // of others, the oldest first
+	builds  map[string]int    // number of builds by name of the server
 	ended   bool              // no build may begin any more
+
+	lives atomic.Uint64 // number of the last life
 }
 
 // Start starts the managed servers and connects to the attached ones, all at once, and waits until each is ready or has failed for
@@ -81,7 +85,7 @@ func prepare(configs []Config, opts Options, open laneOpener) (*Servers, error) 
 	if opts.HealthInterval <= 0 {
 		opts.HealthInterval = defaultHealthInterval
 	}
-	ss := &Servers{opts: opts, open: open, owners: map[string]string{}, others: map[*Server]bool{}}
+	ss := &Servers{opts: opts, open: open, owners: map[string]string{}, others: map[*Server]bool{}, builds: map[string]int{}}
 	ss.hard, ss.endHard = context.WithCancel(context.Background())
 	var errs []error
 	var accounts []*account
@@ -97,13 +101,15 @@ func prepare(configs []Config, opts Options, open laneOpener) (*Servers, error) 
 		}
 		managedOnes = managedOnes || s.cfg.Managed()
 		accounts = append(accounts, a)
+		s.number, ss.builds[cfg.Name] = 1, 1
 		ss.list = append(ss.list, s)
 	}
 	err := errors.Join(errs...)
 	if err == nil && managedOnes {
-		err = ss.prepareRunDir(accounts)
+		err = ss.openRunDir(accounts...)
 	}
 	if err != nil {
+		_ = ss.closeRunDir()
 		ss.endHard()
 		return nil, err
 	}
@@ -137,22 +143,29 @@ func (ss *Servers) build(cfg Config) (*Server, *account, error) {
 	return s, a, nil
 }
 
-// prepareRunDir makes the run directory and starts the reaper that removes it if we cannot.
-func (ss *Servers) prepareRunDir(accounts []*account) error {
+// openRunDir makes the run directory, unless it is there, starts the reaper that removes it if we cannot, and lets accounts reach it; nil
+// accounts are the host's. ss.mu is held, or nobody else has ss yet.
+func (ss *Servers) openRunDir(accounts ...*account) error {
+	if ss.runDir == "" {
+		if err := ss.makeRunDir(); err != nil {
+			return err
+		}
+	}
+	for _, a := range accounts {
+		if a != nil { // the account must reach its own directory inside; it still cannot list the others
+			return os.Chmod(ss.runDir, 0o711)
+		}
+	}
+	return nil
+}
+
+func (ss *Servers) makeRunDir() error {
 	sealDescriptors()
 	dir, err := makeRunDir(ss.opts.RunDir)
 	if err != nil {
 		return err
 	}
-	for _, a := range accounts {
-		if a != nil { // the account must reach its own directory inside; it still cannot list the others
-			err = os.Chmod(dir, 0o711)
-		}
-	}
-	if err == nil {
-		ss.reaper, err = reaper.Start(ss.opts.Reaper, ss.opts.Logger)
-	}
-	if err != nil {
+	if ss.reaper, err = reaper.Start(ss.opts.Reaper, ss.opts.Logger); err != nil {
 		_ = os.RemoveAll(dir)
 		return err
 	}
@@ -241,7 +254,11 @@ func (ss *Servers) Server(name string) *Server {
 }
 
 // RunDir is the directory of the sockets of managed servers; empty when there are none.
-func (ss *Servers) RunDir() string { return ss.runDir }
+func (ss *Servers) RunDir() string {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return ss.runDir
+}
 
 // Manifests lists the plugins of all servers that have ever answered, by name of the server, then in the server's order. Plugin names
 // are unique: of two servers that host one name the second is not ready.
@@ -280,12 +297,20 @@ func (ss *Servers) Shutdown(ctx context.Context) error {
 			err = fmt.Errorf("stop the plugin servers: %w", context.Cause(ctx))
 		}
 		ss.endHard()
-		if ss.runDir != "" {
-			if rmErr := os.RemoveAll(ss.runDir); rmErr != nil {
-				err = errors.Join(err, fmt.Errorf("remove the run directory: %w", rmErr))
-			}
-			ss.reaper.Close()
-		}
+		err = errors.Join(err, ss.closeRunDir())
 	})
 	return err
+}
+
+// closeRunDir removes the run directory, if there is one, and ends the reaper.
+func (ss *Servers) closeRunDir() error {
+	if ss.runDir == "" {
+		return nil
+	}
+	err := os.RemoveAll(ss.runDir)
+	ss.reaper.Close()
+	if err != nil {
+		return fmt.Errorf("remove the run directory: %w", err)
+	}
+	return nil
 }

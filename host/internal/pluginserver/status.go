@@ -10,9 +10,13 @@ import (
 type State struct {
 	Server string `json:"server"`
 	Ready  bool   `json:"ready"`
-	State  string `json:"state"`            // starting, ready, down, stopping
+	State  string `json:"state"`            // starting, ready, down, crash_loop, stopping
 	Reason string `json:"reason,omitempty"` // why it is not ready
 	Err    error  `json:"-"`                // the reason as an error
+	// Degraded: it is ready, but not with all its processes.
+	Degraded bool `json:"degraded"`
+	// NextAttempt is when the first of its processes is started again; zero: it is ready, or a start runs.
+	NextAttempt time.Time `json:"next_attempt,omitzero"`
 }
 
 // Status is a server as an operator sees it.
@@ -26,20 +30,35 @@ type Status struct {
 	InFlight  int64           `json:"in_flight"`
 	Shed      uint64          `json:"shed"` // calls refused because of max_in_flight
 	Processes []ProcessStatus `json:"processes"`
+	Recycled  int             `json:"recycled"` // processes replaced because of what `recycle` says
 	// Retired is how many older builds still serve requests that began with them.
 	Retired int `json:"retired"`
+	// Build is the number of the build that is current, from 1.
+	Build int `json:"build"`
+	// Canary is the new build that takes a share of the requests; nil: none. Replacement is how the last attempt to replace the build went; nil: there
+	// was none. The host fills both.
+	Canary      *Canary      `json:"canary,omitempty"`
+	Replacement *Replacement `json:"replacement,omitempty"`
 }
 
 // ProcessStatus is one process of a server.
 type ProcessStatus struct {
-	PID      uint32    `json:"pid,omitempty"`
-	State    string    `json:"state"`
-	Reason   string    `json:"reason,omitempty"`
-	Since    time.Time `json:"since"`
-	Starts   int       `json:"starts"` // attempts to start or connect
-	SDK      string    `json:"sdk,omitempty"`
-	Lanes    int       `json:"lanes"`
-	InFlight int       `json:"in_flight"`
+	Number      int       `json:"number"` // of the process within its server, from 0; its successors have the same
+	PID         uint32    `json:"pid,omitempty"`
+	State       string    `json:"state"`
+	Reason      string    `json:"reason,omitempty"`
+	Since       time.Time `json:"since"`
+	NextAttempt time.Time `json:"next_attempt,omitzero"` // when it is started again; zero: it lives, or a start runs
+	Starts      int       `json:"starts"`                // attempts to start or connect
+	Restarts    int       `json:"restarts"`              // of starts: those after an end or a failure
+	Recycled    int       `json:"recycled"`              // of starts: successors that took the place of a worn process
+	Health      string    `json:"health,omitempty"`      // ok, failing (checks), silent (no call is answered in time)
+	SDK         string    `json:"sdk,omitempty"`
+	Lanes       int       `json:"lanes"`
+	InFlight    int       `json:"in_flight"`
+	Calls       uint64    `json:"calls"`                // that this process has taken
+	RSSBytes    uint64    `json:"rss_bytes,omitempty"`  // managed: resident memory with descendants, at the last health check
+	OpenFiles   int       `json:"open_files,omitempty"` // managed: descriptors, at the last health check
 	// Failed are the instances that the process refused or did not answer for.
 	Failed map[uint64]string `json:"failed,omitempty"`
 }
@@ -54,8 +73,12 @@ func (s *Server) state() string {
 		switch p.state {
 		case StateReady:
 			return StateReady
+		case StateCrashLoop:
+			state = StateCrashLoop
 		case StateDown:
-			state = StateDown
+			if state == StateStarting {
+				state = StateDown
+			}
 		}
 	}
 	return state
@@ -66,8 +89,9 @@ func (s *Server) reason() error {
 	if s.stopping {
 		return errStopping
 	}
+	state := s.state()
 	for _, p := range s.peers {
-		if p.cause != nil {
+		if p.cause != nil && (p.state == state || state == StateReady) {
 			return p.cause
 		}
 	}
@@ -77,6 +101,14 @@ func (s *Server) reason() error {
 // current is the state of the server; mu is held.
 func (s *Server) current() State {
 	c := State{Server: s.cfg.Name, Ready: s.ready, State: s.state()}
+	for _, p := range s.peers {
+		switch {
+		case c.Ready:
+			c.Degraded = c.Degraded || p.state != StateReady
+		case !p.attempt.IsZero() && (c.NextAttempt.IsZero() || p.attempt.Before(c.NextAttempt)):
+			c.NextAttempt = p.attempt
+		}
+	}
 	if !c.Ready {
 		c.Err = s.reason()
 		c.Reason = c.Err.Error()
@@ -97,33 +129,46 @@ func (s *Server) Status() Status {
 	defer s.mu.Unlock()
 	st := Status{
 		State: s.current(), Managed: s.cfg.Managed(), Address: s.cfg.Address, Carrier: s.cfg.Carrier,
-		Plugins: []string{}, Instances: len(s.instances), InFlight: s.inFlight.Load(), Shed: s.shed.Load(),
+		Plugins: []string{}, Instances: len(s.instances), InFlight: s.inFlight.Load(), Shed: s.shed.Load(), Build: s.number,
 	}
 	for _, m := range s.manifests {
 		st.Plugins = append(st.Plugins, m.Name)
 	}
 	for _, p := range s.peers {
-		ps := ProcessStatus{State: p.state, Since: p.since, Starts: p.starts, Lanes: len(p.lanes)}
-		if p.cause != nil {
-			ps.Reason = p.cause.Error()
-		}
-		for _, l := range p.lanes {
-			ps.InFlight += l.InFlight()
-		}
-		if l := p.life; l != nil {
-			ps.PID, ps.SDK = l.pid, l.desc.sdk
-			for id, a := range l.applied {
-				if a.err != nil {
-					if ps.Failed == nil {
-						ps.Failed = map[uint64]string{}
-					}
-					ps.Failed[id] = a.err.Error()
-				}
-			}
-		}
+		st.Recycled += p.recycled
+		ps := p.status()
 		st.Processes = append(st.Processes, ps)
 	}
 	return st
+}
+
+// status of one process; the server's mu is held.
+func (p *peer) status() ProcessStatus {
+	ps := ProcessStatus{
+		Number: p.number, State: p.state, Since: p.since, NextAttempt: p.attempt, Lanes: len(p.lanes),
+		Starts: p.starts, Restarts: p.restarts, Recycled: p.recycled,
+	}
+	if p.cause != nil {
+		ps.Reason = p.cause.Error()
+	}
+	for _, l := range p.lanes {
+		ps.InFlight += l.InFlight()
+	}
+	l := p.life
+	if l == nil {
+		return ps
+	}
+	ps.PID, ps.SDK, ps.Calls, ps.Health = l.pid, l.desc.sdk, l.pulse.calls.Load(), l.pulse.health()
+	ps.RSSBytes, ps.OpenFiles = l.usage.rss, l.usage.files
+	for id, a := range l.applied {
+		if a.err != nil {
+			if ps.Failed == nil {
+				ps.Failed = map[uint64]string{}
+			}
+			ps.Failed[id] = a.err.Error()
+		}
+	}
+	return ps
 }
 
 // Ready gives the state of every server, by name.
