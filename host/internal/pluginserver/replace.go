@@ -3,7 +3,9 @@ package pluginserver
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -28,31 +30,122 @@ func (ss *Servers) Begin(ctx context.Context, cfg Config) (*Server, error) {
 	case !old.cfg.Managed() || !cfg.Managed():
 		return nil, fmt.Errorf("plugin server %q is attached: the host does not start it; restart it where it runs, the host connects again", cfg.Name)
 	}
-	s, _, err := ss.build(cfg)
+	return ss.try(ctx, cfg, old.telling)
+}
+
+// try starts a build on trial and waits until all its processes are ready. Nothing of it is left when it fails.
+func (ss *Servers) try(ctx context.Context, cfg Config, telling *sync.Mutex) (*Server, error) {
+	s, a, err := ss.build(cfg)
 	if err != nil {
 		return nil, err
 	}
-	s.role, s.telling = trial, old.telling
-	ss.mu.Lock()
-	if ss.ended {
-		ss.mu.Unlock()
+	s.role, s.telling = trial, telling
+	if err := ss.begin(s, a); err != nil {
 		s.endHard()
-		return nil, &UnreachableError{cfg.Name, errStopping.Error()}
+		return nil, err
 	}
-	ss.others[s] = true
-	ss.mu.Unlock()
 	s.start()
 	if err := s.await(ctx, time.Now()); err != nil {
 		s.endHard()
 		s.Abandon()
-		return nil, fmt.Errorf("start the new build of plugin server %q: %w", cfg.Name, err)
+		return nil, fmt.Errorf("start build %d of plugin server %q: %w", s.number, cfg.Name, err)
 	}
 	if err := s.lives(); err != nil {
 		s.Abandon()
-		return nil, fmt.Errorf("the new build of plugin server %q does not start: %w", cfg.Name, err)
+		return nil, fmt.Errorf("build %d of plugin server %q does not start: %w", s.number, cfg.Name, err)
 	}
 	return s, nil
 }
+
+// begin takes a build that is to be started into the list of those that end with the host.
+func (ss *Servers) begin(s *Server, a *account) error {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.ended {
+		return &UnreachableError{s.cfg.Name, errStopping.Error()}
+	}
+	if s.cfg.Managed() {
+		if err := ss.openRunDir(a); err != nil {
+			return err
+		}
+	}
+	ss.builds[s.cfg.Name]++
+	s.number = ss.builds[s.cfg.Name]
+	ss.others[s] = true
+	return nil
+}
+
+// Number of the build among those of its server, from 1. Builds that failed count too.
+func (s *Server) Number() int { return s.number }
+
+// Add starts a server that the host did not have, managed or attached, and makes it a current one when all its processes are ready. No
+// generation uses it yet. When it fails nothing of it is left.
+func (ss *Servers) Add(ctx context.Context, cfg Config) error {
+	if ss.Server(cfg.Name) != nil {
+		return fmt.Errorf("there is a plugin server %q already", cfg.Name)
+	}
+	s, err := ss.try(ctx, cfg, new(sync.Mutex))
+	if err != nil {
+		return err
+	}
+	ss.mu.Lock()
+	err = ss.enter(s)
+	ss.mu.Unlock()
+	if err != nil {
+		s.Abandon()
+		return fmt.Errorf("add plugin server %q: %w", cfg.Name, err)
+	}
+	s.tell()
+	return nil
+}
+
+// enter makes a server on trial one of the current ones; ss.mu is held.
+func (ss *Servers) enter(s *Server) error {
+	if ss.ended {
+		return errStopping
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	// A process that ends from here on is started again: who looks at its state and its role does so with mu held.
+	if err := s.livesLocked(); err != nil {
+		return err
+	}
+	if err := ss.claimLocked(s, s.manifests, true); err != nil {
+		return err
+	}
+	s.role = current
+	s.change()
+	delete(ss.others, s)
+	ss.list = append(slices.Clone(ss.list), s)
+	slices.SortFunc(ss.list, byName)
+	return nil
+}
+
+// Remove takes a server out of the current ones; its plugins can be hosted by others from now on. It serves the calls of its instances until
+// they are released, and then ends; Remove does not wait for that.
+func (ss *Servers) Remove(name string) {
+	ss.mu.Lock()
+	s := ss.find(name)
+	if s == nil {
+		ss.mu.Unlock()
+		return
+	}
+	s.mu.Lock()
+	s.role = retired
+	idle := len(s.instances) == 0
+	s.mu.Unlock()
+	maps.DeleteFunc(ss.owners, func(_, owner string) bool { return owner == name })
+	ss.list = slices.DeleteFunc(slices.Clone(ss.list), func(o *Server) bool { return o == s })
+	ss.others[s] = true
+	ss.retired = append(ss.retired, s)
+	ss.mu.Unlock()
+	if idle {
+		go ss.finish(s)
+	}
+}
+
+// Lives is an error when the build does not take calls with all its processes, and why.
+func (s *Server) Lives() error { return s.lives() }
 
 // lives is an error when a process of the server is not ready.
 func (s *Server) lives() error {
@@ -201,3 +294,40 @@ func (s *Server) letGo(ids []uint64) {
 	}
 	s.servers.finish(s)
 }
+
+// Canary is a new build that takes a share of the requests, as an operator sees it.
+type Canary struct {
+	Build    int       `json:"build"`
+	Share    float64   `json:"share"` // of the requests, 0 to 1
+	Since    time.Time `json:"since"`
+	For      float64   `json:"for"` // seconds
+	MinCalls int       `json:"min_calls"`
+	Verdict  string    `json:"verdict"`
+	Reason   string    `json:"reason"`
+	New      Calls     `json:"new"`
+	Old      Calls     `json:"old"`
+}
+
+// Calls are the calls of one build since a canary began.
+type Calls struct {
+	Calls  uint64  `json:"calls"`
+	Errors uint64  `json:"errors"`
+	Median float64 `json:"median_ms"`
+}
+
+// Replacement is how an attempt to replace a build went.
+type Replacement struct {
+	Build   int       `json:"build,omitempty"` // 0: it never became one
+	At      time.Time `json:"at"`              // of the result
+	Trigger string    `json:"trigger"`         // admin, signal, dev
+	Result  string    `json:"result"`          // live, canary, failed, rolled back
+	Reason  string    `json:"reason,omitempty"`
+}
+
+// Results of replacements.
+const (
+	ResultLive       = "live"        // it takes all requests
+	ResultCanary     = "canary"      // it takes a share
+	ResultFailed     = "failed"      // it never took one
+	ResultRolledBack = "rolled back" // it took a share, and takes none any more
+)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -313,4 +314,81 @@ func TestReopeningDoesNotBlockTheWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the sick process has ended", func() bool { return gone(pid) })
+}
+
+// A server that comes later is one like the others, and one that goes serves the calls of its instances first.
+func TestServersComeAndGo(t *testing.T) {
+	w := newWorld(t)
+	var mu sync.Mutex
+	var ready []string
+	w.opts.OnState = func(s State) {
+		mu.Lock()
+		defer mu.Unlock()
+		if s.Ready {
+			ready = append(ready, s.Server)
+		}
+	}
+	w.mustStart() // none: there is no run directory yet
+	if err := w.Add(t.Context(), fakeServer("b")); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Add(t.Context(), fakeServer("a", "plugin=other")); err != nil {
+		t.Fatal(err)
+	}
+	if list := w.Ready(); len(list) != 2 || list[0].Server != "a" || !list[0].Ready || len(w.Manifests()) != 2 {
+		t.Errorf("found %+v", list)
+	}
+	for name, c := range map[string]struct {
+		cfg  Config
+		want string
+	}{
+		"again":        {fakeServer("a"), "already"},
+		"exits":        {fakeServer("c", "exit=3"), "ImportError: no module named orders"},
+		"a taken name": {fakeServer("c"), `plugin "echo" is hosted by two plugin servers, "b" and "c"`},
+		"nobody there": {Config{Name: "c", Address: "unix://" + filepath.Join(shortDir(t), "none")}, "does not start"},
+		"wrong":        {Config{Name: "c"}, "exactly one of command and address"},
+	} {
+		if err := w.Add(t.Context(), c.cfg); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want %q", name, err, c.want)
+		}
+	}
+	if len(w.others) != 0 || len(w.Current()) != 2 {
+		t.Errorf("something is left: %v", w.others)
+	}
+	w.mustConfigure("b", 1)
+	w.answers("b", 1)
+	died := w.pids("b")[0]
+	kill(t, died, 9)
+	eventually(t, "it is started again", func() bool { p := w.pids("b"); return len(p) == 1 && p[0] != died })
+
+	b, pid := w.Server("b"), w.pids("b")[0]
+	w.Remove("b")
+	w.Remove("b")
+	if w.Server("b") != nil || len(w.Manifests()) != 1 {
+		t.Errorf("the server is still there: %v", w.Status())
+	}
+	if _, _, err := callOn(b, 1); err != nil {
+		t.Errorf("a call of a request in flight: %v", err)
+	}
+	// Its name and its plugins are free.
+	if err := w.Add(t.Context(), fakeServer("b")); err != nil {
+		t.Error(err)
+	}
+	if n := w.Server("b").Number(); n != 2 {
+		t.Errorf("build %d, want 2", n)
+	}
+	b.Release(1)
+	eventually(t, "the process of the removed server has ended", func() bool { return gone(pid) })
+	idle := w.pids("a")[0]
+	w.Remove("a")
+	eventually(t, "a server without instances ends at once", func() bool { return gone(idle) })
+	w.shutdown()
+	if err := w.Add(t.Context(), fakeServer("d")); err == nil {
+		t.Error("a server is added after the end")
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if !slices.Equal(ready[:2], []string{"b", "a"}) {
+		t.Errorf("told of %v", ready)
+	}
 }
