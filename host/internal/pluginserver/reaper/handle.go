@@ -34,6 +34,7 @@ type Reaper struct {
 	process *os.Process
 	groups  map[int]bool
 	dirs    map[string]bool
+	cgroups map[string]bool
 }
 
 // Start starts the reaper process. command is its command line; nil means this very binary with Arg.
@@ -48,7 +49,7 @@ func Start(command []string, logger *slog.Logger) (*Reaper, error) {
 	r := &Reaper{
 		command: command, logger: logger,
 		stop: make(chan struct{}), done: make(chan struct{}),
-		groups: map[int]bool{}, dirs: map[string]bool{},
+		groups: map[int]bool{}, dirs: map[string]bool{}, cgroups: map[string]bool{},
 	}
 	cmd, err := r.spawn()
 	if err != nil {
@@ -93,6 +94,9 @@ func (r *Reaper) spawn() (*exec.Cmd, error) {
 	r.pipe, r.process = out, cmd.Process
 	for dir := range r.dirs {
 		r.send("dir " + dir)
+	}
+	for path := range r.cgroups {
+		r.send("cgroup " + path)
 	}
 	for pgid := range r.groups {
 		r.send(fmt.Sprintf("add %d", pgid))
@@ -178,6 +182,14 @@ func (r *Reaper) Dir(path string) {
 	defer r.mu.Unlock()
 	r.dirs[path] = true
 	r.send("dir " + path)
+}
+
+// Cgroup has the cgroup killed and removed when the host is gone. The base name of path starts with DirPrefix.
+func (r *Reaper) Cgroup(path string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cgroups[path] = true
+	r.send("cgroup " + path)
 }
 
 // Add has the process group killed when the host is gone.

@@ -19,13 +19,17 @@ func TestMain(m *testing.M) {
 }
 
 func TestRead(t *testing.T) {
-	groups, dirs := read(strings.NewReader("add 12\nadd 34\nnonsense\nadd x\nadd 1\nadd -5\nadd 0\ndel 12\ndel 99\n" +
-		"dir /tmp/outrigger-1\ndir relative/outrigger-2\ndir /etc\ndir /\ndir /tmp/../outrigger-3\n"))
-	if len(groups) != 1 || groups[0] != 34 {
-		t.Errorf("groups %v, want [34]", groups)
+	l := read(strings.NewReader("add 12\nadd 34\nnonsense\nadd x\nadd 1\nadd -5\nadd 0\ndel 12\ndel 99\n" +
+		"dir /tmp/outrigger-1\ndir relative/outrigger-2\ndir /etc\ndir /\ndir /tmp/../outrigger-3\n" +
+		"cgroup /sys/fs/cgroup/outrigger-4\ncgroup /sys/fs/cgroup\n"))
+	if len(l.groups) != 1 || l.groups[0] != 34 {
+		t.Errorf("groups %v, want [34]", l.groups)
 	}
-	if len(dirs) != 1 || dirs[0] != "/tmp/outrigger-1" {
-		t.Errorf("dirs %v, want [/tmp/outrigger-1]", dirs)
+	if len(l.dirs) != 1 || l.dirs[0] != "/tmp/outrigger-1" {
+		t.Errorf("dirs %v, want [/tmp/outrigger-1]", l.dirs)
+	}
+	if len(l.cgroups) != 1 || l.cgroups[0] != "/sys/fs/cgroup/outrigger-4" {
+		t.Errorf("cgroups %v, want [/sys/fs/cgroup/outrigger-4]", l.cgroups)
 	}
 }
 
