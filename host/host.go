@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/admin"
+	"github.com/outrigger-gateway/outrigger/host/internal/blackbox"
 	"github.com/outrigger-gateway/outrigger/host/internal/config"
 	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
 	"github.com/outrigger-gateway/outrigger/host/internal/echo"
@@ -68,6 +69,7 @@ type Host struct {
 	admin       *admin.Server
 	vault       *vault.Resolver
 	cache       *plugincache.Store
+	blackBox    *blackbox.Recorder // nil: off
 
 	addresses   []string
 	echoAddress string
@@ -230,6 +232,10 @@ func (h *Host) Shutdown(ctx context.Context) error {
 		h.proxy.Close()
 		h.proxy = nil
 	}
+	if h.blackBox != nil {
+		errs = append(errs, wrap("closing the black box", h.blackBox.Close(drain)))
+		h.blackBox = nil
+	}
 	h.generations.Swap(nil)
 	if h.builder != nil {
 		closing, cancel := context.WithTimeout(ctx, closeTime)
@@ -385,6 +391,15 @@ func (h *Host) watchServers() {
 	}
 }
 
+// interceptors stand around the calls of plugin servers, in this order: metrics, tracing, black box, canary, budgets, quarantine.
+func (h *Host) interceptors() []dispatch.Interceptor {
+	var list []dispatch.Interceptor
+	if h.blackBox = h.newBlackBox(); h.blackBox != nil {
+		list = append(list, h.blackBox)
+	}
+	return list
+}
+
 func (h *Host) startProxy() {
 	s := h.settings
 	h.upstream = upstream.New(upstream.Options{
@@ -394,7 +409,7 @@ func (h *Host) startProxy() {
 	gateway := h.gateway()
 	h.proxy = proxy.New(proxy.Options{
 		Generations: &h.generations, Gateway: gateway,
-		Dispatcher: &dispatch.Dispatcher{Node: h.node, Logger: h.logger, PluginLog: h.nativeLine, MaxInlineBody: wire.ChunkSize},
+		Dispatcher: &dispatch.Dispatcher{Node: h.node, Logger: h.logger, PluginLog: h.nativeLine, MaxInlineBody: wire.ChunkSize, Interceptors: h.interceptors()},
 		Upstream:   h.upstream, Logger: h.logger, Version: Version,
 		TrustedIPs: s.TrustedIPs, RealIPHeader: s.RealIPHeader, RealIPRecursive: s.RealIPRecursive,
 		ServerTokens: s.Headers.ServerTokens, LatencyTokens: s.Headers.LatencyTokens, RequestIDHeader: s.Headers.RequestID,

@@ -61,6 +61,11 @@ type Settings struct {
 	ClusterID     string // "": none
 	RunDir        string // "": the system's directory for such things
 
+	BlackBox       string   // directory of the recordings of failing calls; "": off
+	BlackBoxSize   int64    // bytes of all recordings
+	BlackBoxBodies bool     // bodies are recorded
+	BlackBoxRedact []string // names of headers, parameters and keys whose values are secrets too; may hold "*"
+
 	PluginServers []PluginServer
 }
 

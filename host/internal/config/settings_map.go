@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"net/netip"
 )
 
@@ -62,6 +63,11 @@ func (s *Settings) Map() map[string]any {
 		"node_id":        s.NodeID,
 		"cluster_id":     s.ClusterID,
 		"run_dir":        s.RunDir,
+
+		"black_box":        s.BlackBox,
+		"black_box_size":   s.BlackBoxSize,
+		"black_box_bodies": s.BlackBoxBodies,
+		"black_box_redact": list(s.BlackBoxRedact, text),
 	}
 }
 
@@ -73,7 +79,7 @@ func (s *PluginServer) shown() map[string]any {
 	return map[string]any{
 		"name": s.Name, "address": s.Address, "carrier": s.Carrier, "processes": int64(s.Processes),
 		"timeout": s.Timeout.String(), "timeouts": timeouts, "start_timeout": s.StartTimeout.String(),
-		"fail_mode": s.FailMode, "fail_status": int64(s.FailStatus), "max_in_flight": int64(s.MaxInFlight),
+		"fail_mode": s.FailMode, "fail_status": int64(cmp.Or(s.FailStatus, 500)), "max_in_flight": int64(s.MaxInFlight), "queue": int64(s.Queue),
 	}
 }
 

@@ -32,7 +32,7 @@ func TestSettingsDefaults(t *testing.T) {
 		ClientHeaderTimeout: time.Minute, ClientBodyTimeout: time.Minute, SendTimeout: time.Minute, KeepaliveTimeout: 75 * time.Second,
 		MaxHeaderSize: 32 << 10, MaxBody: 8 << 20, MaxShared: 64 << 10, LogQueueSize: 4096, PluginCacheSize: 64 << 20,
 		UpstreamKeepalivePoolSize: 512, UpstreamKeepaliveMaxRequests: 10000, UpstreamKeepaliveIdleTimeout: time.Minute,
-		DrainTimeout: 10 * time.Second,
+		DrainTimeout: 10 * time.Second, BlackBoxSize: 64 << 20,
 	}
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("defaults are\n%+v, want\n%+v", s, want)
@@ -88,16 +88,18 @@ func TestSettingsPluginServers(t *testing.T) {
 	}
 	got := s.PluginServers[0]
 	want := PluginServer{
-		Name: "go", Command: []string{"./bin/x", "--a b"}, Carrier: "grpc", Processes: 2, Timeout: 250 * time.Millisecond,
-		Timeouts: map[string]time.Duration{"log": 5 * time.Second}, FailMode: "open", FailStatus: 503, MaxInFlight: 9,
+		Name: "go", Command: []string{"./bin/x", "--a b"}, Carrier: "grpc", Processes: 2,
+		CallPolicy: entity.CallPolicy{
+			Timeout: 250 * time.Millisecond, Timeouts: map[string]time.Duration{"log": 5 * time.Second}, FailMode: "open", FailStatus: 503, MaxInFlight: 9,
+		},
 		Env: map[string]string{"A": "1", "B": "x"}, User: "1000", StartTimeout: 3 * time.Second, MemoryLimit: 256 << 20, OpenFiles: 1024,
 		Pos: got.Pos,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("server is\n%+v, want\n%+v", got, want)
 	}
-	if got.PhaseTimeout("log") != 5*time.Second || got.PhaseTimeout("access") != 250*time.Millisecond {
-		t.Errorf("times %v %v", got.PhaseTimeout("log"), got.PhaseTimeout("access"))
+	if got.TimeoutOf("log") != 5*time.Second || got.TimeoutOf("access") != 250*time.Millisecond {
+		t.Errorf("times %v %v", got.TimeoutOf("log"), got.TimeoutOf("access"))
 	}
 	if py := s.PluginServers[1]; py.Address != "unix:///run/py.sock" || py.Timeout != time.Second || py.Carrier != "msgpack" || py.FailMode != "closed" {
 		t.Errorf("server %+v", py)
