@@ -78,7 +78,7 @@ func (s *step) report(err error, effect string) {
 		if s.seen.Duration == 0 && !s.seen.Start.IsZero() { // nothing was sent
 			s.seen.Duration = time.Since(s.seen.Start)
 		}
-		attrs = append(attrs, slog.String("code", codeOf(err).String()), slog.Float64("duration_ms", float64(s.seen.Duration.Microseconds())/1000))
+		attrs = append(attrs, slog.String("code", codeOf(err).String()), slog.Float64("duration_ms", float64(s.seen.Duration)/float64(time.Millisecond)))
 	}
 	attrs = append(attrs, slog.String("error", err.Error()), slog.String("effect", effect))
 	var we *wire.Error
