@@ -43,6 +43,7 @@ type Facts struct {
 		HasCertificate  bool   `json:"has_certificate"`
 	}
 	Groups          []struct{ ID, Name string }
+	Trace           struct{ Parent, State string }
 	Response        *Response
 	ServiceResponse *Response `json:"service_response"`
 	Chunk           any
@@ -92,6 +93,7 @@ func (v *Vector) Call() (*wire.Call, error) {
 	for _, g := range given.Groups {
 		f.Groups = append(f.Groups, wire.Group{ID: g.ID, Name: g.Name})
 	}
+	f.Trace = wire.Trace{Parent: given.Trace.Parent, State: given.Trace.State}
 	fill.responses(f, given)
 	c.Chunk, c.HasChunk = fill.body(given.Chunk)
 	c.Last = given.Last

@@ -16,7 +16,11 @@ type Slots struct {
 // AppendCall appends the body of a call. It allocates nothing beyond dst. Bodies over ChunkSize are named only by their length:
 // the sender sends what AppendLargeOfCall returns as chunks first.
 func AppendCall(dst []byte, c *Call, slots Slots) []byte {
-	dst = appendArray(dst, 23)
+	fields := 23
+	if c.Trace.Parent != "" {
+		fields = 24
+	}
+	dst = appendArray(dst, fields)
 	dst = appendUint(dst, c.Instance)
 	dst = appendUint(dst, uint64(c.Phase))
 	dst = appendUint(dst, uint64(c.TimeoutMS))
@@ -60,7 +64,13 @@ func AppendCall(dst []byte, c *Call, slots Slots) []byte {
 	dst = appendOptBody(dst, c.ResponseBody, c.HasResponseBody)
 	dst = appendShared(dst, c.Plugin)
 	dst = appendTLS(dst, &c.TLS)
-	return appendGroups(dst, c.Groups)
+	dst = appendGroups(dst, c.Groups)
+	if c.Trace.Parent == "" {
+		return dst
+	}
+	dst = appendArray(dst, 2)
+	dst = appendStr(dst, c.Trace.Parent)
+	return appendStr(dst, c.Trace.State)
 }
 
 // AppendLargeOfCall appends the bodies of c that travel as chunks, in the order in which they must be sent.
@@ -330,6 +340,9 @@ func DecodeCall(body, bulk []byte, slots *SlotTable, c *Call) error {
 	if a.more() {
 		f.Groups = d.groups(f.Groups)
 	}
+	if a.more() && !d.null() {
+		d.trace(&f.Trace)
+	}
 	d.rest(a)
 	return d.done()
 }
@@ -477,6 +490,17 @@ func (d *decoder) tls(t *TLS) {
 	}
 	if a.more() {
 		t.HasCertificate = d.bool()
+	}
+	d.rest(a)
+}
+
+func (d *decoder) trace(t *Trace) {
+	a := d.array()
+	if a.more() {
+		t.Parent = d.str()
+	}
+	if a.more() {
+		t.State = d.str()
 	}
 	d.rest(a)
 }

@@ -101,6 +101,8 @@ type Facts struct {
 
 	TLS    TLS
 	Groups []Group
+	// Trace is the trace context of the call; empty: nothing is traced.
+	Trace Trace
 
 	HasResponse bool
 	Response    Response
@@ -209,6 +211,9 @@ type Call struct {
 	// Traffic is filled in by the host's lane while the call runs. It does not travel.
 	Traffic Traffic
 }
+
+// Trace is a W3C trace context, as the headers traceparent and tracestate carry it.
+type Trace struct{ Parent, State string }
 
 // Traffic is how many bytes of a call went each way, with their frames, bodies, questions and answers.
 type Traffic struct{ Sent, Received int }

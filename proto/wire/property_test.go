@@ -120,6 +120,9 @@ func TestEveryCallSurvives(t *testing.T) {
 		for range rapid.IntRange(0, 4).Draw(t, "groups") {
 			c.Groups = append(c.Groups, wire.Group{ID: anyText().Draw(t, "group id"), Name: anyText().Draw(t, "group name")})
 		}
+		if has("trace") {
+			c.Trace = wire.Trace{Parent: "00-" + anyText().Draw(t, "parent"), State: anyText().Draw(t, "state")}
+		}
 		if has("captures") {
 			c.Captures.Unnamed = []string{anyText().Draw(t, "capture")}
 			c.Captures.Named = anyHeaders().Draw(t, "named")

@@ -174,6 +174,9 @@ func Call(c *wire.Call, slots wire.Slots) *pluginv1.Call {
 	for i := range c.Groups {
 		m.Groups = append(m.Groups, &pluginv1.Group{Id: text(c.Groups[i].ID), Name: text(c.Groups[i].Name)})
 	}
+	if c.Trace.Parent != "" {
+		m.Trace = &pluginv1.Trace{Parent: text(c.Trace.Parent), State: text(c.Trace.State)}
+	}
 	if c.HasResponse {
 		m.Response = &pluginv1.Response{Status: uint32(max(c.Response.Status, 0)), Headers: headers(c.Response.Headers), Source: uint32(c.Response.Source)}
 	}
@@ -315,6 +318,9 @@ func CallOf(m *pluginv1.Call, bulk []byte, slots *wire.SlotTable, c *wire.Call) 
 	}
 	for _, g := range m.GetGroups() {
 		f.Groups = append(f.Groups, wire.Group{ID: g.GetId(), Name: g.GetName()})
+	}
+	if t := m.GetTrace(); t != nil {
+		f.Trace = wire.Trace{Parent: t.GetParent(), State: t.GetState()}
 	}
 	if r := m.GetResponse(); r != nil {
 		f.HasResponse = true

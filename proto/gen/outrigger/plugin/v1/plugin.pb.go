@@ -1288,6 +1288,7 @@ type Call struct {
 	Plugin          []*KeyValue            `protobuf:"bytes,21,rep,name=plugin,proto3" json:"plugin,omitempty"` // ctx.plugin of the instance
 	Tls             *TLS                   `protobuf:"bytes,22,opt,name=tls,proto3" json:"tls,omitempty"`       // absent: the client does not use TLS
 	Groups          []*Group               `protobuf:"bytes,23,rep,name=groups,proto3" json:"groups,omitempty"`
+	Trace           *Trace                 `protobuf:"bytes,24,opt,name=trace,proto3" json:"trace,omitempty"` // absent: the gateway does not trace
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1479,6 +1480,13 @@ func (x *Call) GetTls() *TLS {
 func (x *Call) GetGroups() []*Group {
 	if x != nil {
 		return x.Groups
+	}
+	return nil
+}
+
+func (x *Call) GetTrace() *Trace {
+	if x != nil {
+		return x.Trace
 	}
 	return nil
 }
@@ -1743,6 +1751,59 @@ func (x *Forwarded) GetPrefix() []byte {
 	return nil
 }
 
+// The W3C trace context of a call.
+type Trace struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Parent        string                 `protobuf:"bytes,1,opt,name=parent,proto3" json:"parent,omitempty"` // as in the header traceparent
+	State         string                 `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`   // as in the header tracestate
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Trace) Reset() {
+	*x = Trace{}
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Trace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Trace) ProtoMessage() {}
+
+func (x *Trace) ProtoReflect() protoreflect.Message {
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Trace.ProtoReflect.Descriptor instead.
+func (*Trace) Descriptor() ([]byte, []int) {
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Trace) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *Trace) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
 type TLS struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Version        string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"` // as nginx writes it: TLSv1.3
@@ -1755,7 +1816,7 @@ type TLS struct {
 
 func (x *TLS) Reset() {
 	*x = TLS{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[20]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1767,7 +1828,7 @@ func (x *TLS) String() string {
 func (*TLS) ProtoMessage() {}
 
 func (x *TLS) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[20]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1780,7 +1841,7 @@ func (x *TLS) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TLS.ProtoReflect.Descriptor instead.
 func (*TLS) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{20}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *TLS) GetVersion() string {
@@ -1822,7 +1883,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[21]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1834,7 +1895,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[21]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1847,7 +1908,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{21}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Group) GetId() string {
@@ -1874,7 +1935,7 @@ type Captures struct {
 
 func (x *Captures) Reset() {
 	*x = Captures{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[22]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1886,7 +1947,7 @@ func (x *Captures) String() string {
 func (*Captures) ProtoMessage() {}
 
 func (x *Captures) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[22]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1899,7 +1960,7 @@ func (x *Captures) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Captures.ProtoReflect.Descriptor instead.
 func (*Captures) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{22}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Captures) GetUnnamed() [][]byte {
@@ -1926,7 +1987,7 @@ type NamedCapture struct {
 
 func (x *NamedCapture) Reset() {
 	*x = NamedCapture{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[23]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1938,7 +1999,7 @@ func (x *NamedCapture) String() string {
 func (*NamedCapture) ProtoMessage() {}
 
 func (x *NamedCapture) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[23]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1951,7 +2012,7 @@ func (x *NamedCapture) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamedCapture.ProtoReflect.Descriptor instead.
 func (*NamedCapture) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{23}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *NamedCapture) GetName() string {
@@ -1979,7 +2040,7 @@ type KeyValue struct {
 
 func (x *KeyValue) Reset() {
 	*x = KeyValue{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[24]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1991,7 +2052,7 @@ func (x *KeyValue) String() string {
 func (*KeyValue) ProtoMessage() {}
 
 func (x *KeyValue) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[24]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2004,7 +2065,7 @@ func (x *KeyValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyValue.ProtoReflect.Descriptor instead.
 func (*KeyValue) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{24}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *KeyValue) GetKey() string {
@@ -2032,7 +2093,7 @@ type Response struct {
 
 func (x *Response) Reset() {
 	*x = Response{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[25]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2044,7 +2105,7 @@ func (x *Response) String() string {
 func (*Response) ProtoMessage() {}
 
 func (x *Response) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[25]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2057,7 +2118,7 @@ func (x *Response) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Response.ProtoReflect.Descriptor instead.
 func (*Response) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{25}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Response) GetStatus() uint32 {
@@ -2092,7 +2153,7 @@ type ServiceResponse struct {
 
 func (x *ServiceResponse) Reset() {
 	*x = ServiceResponse{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[26]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2104,7 +2165,7 @@ func (x *ServiceResponse) String() string {
 func (*ServiceResponse) ProtoMessage() {}
 
 func (x *ServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[26]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2117,7 +2178,7 @@ func (x *ServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceResponse.ProtoReflect.Descriptor instead.
 func (*ServiceResponse) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{26}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ServiceResponse) GetStatus() uint32 {
@@ -2155,7 +2216,7 @@ type Blob struct {
 
 func (x *Blob) Reset() {
 	*x = Blob{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[27]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2167,7 +2228,7 @@ func (x *Blob) String() string {
 func (*Blob) ProtoMessage() {}
 
 func (x *Blob) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[27]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2180,7 +2241,7 @@ func (x *Blob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blob.ProtoReflect.Descriptor instead.
 func (*Blob) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{27}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Blob) GetContent() isBlob_Content {
@@ -2236,7 +2297,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[28]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2248,7 +2309,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[28]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2261,7 +2322,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{28}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Outcome) GetFailed() bool {
@@ -2303,7 +2364,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[29]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2315,7 +2376,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[29]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2328,7 +2389,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{29}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Error) GetCode() string {
@@ -2373,7 +2434,7 @@ type Operation struct {
 
 func (x *Operation) Reset() {
 	*x = Operation{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[30]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2385,7 +2446,7 @@ func (x *Operation) String() string {
 func (*Operation) ProtoMessage() {}
 
 func (x *Operation) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[30]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2398,7 +2459,7 @@ func (x *Operation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Operation.ProtoReflect.Descriptor instead.
 func (*Operation) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{30}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Operation) GetCode() uint32 {
@@ -2481,7 +2542,7 @@ type Ask struct {
 
 func (x *Ask) Reset() {
 	*x = Ask{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[31]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2493,7 +2554,7 @@ func (x *Ask) String() string {
 func (*Ask) ProtoMessage() {}
 
 func (x *Ask) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[31]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2506,7 +2567,7 @@ func (x *Ask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ask.ProtoReflect.Descriptor instead.
 func (*Ask) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{31}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Ask) GetFunction() uint32 {
@@ -2534,7 +2595,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[32]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2546,7 +2607,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[32]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2559,7 +2620,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{32}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Answer) GetError() *Error {
@@ -2591,7 +2652,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[33]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2603,7 +2664,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[33]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2616,7 +2677,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{33}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{34}
 }
 
 type Entity struct {
@@ -2629,7 +2690,7 @@ type Entity struct {
 
 func (x *Entity) Reset() {
 	*x = Entity{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[34]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2641,7 +2702,7 @@ func (x *Entity) String() string {
 func (*Entity) ProtoMessage() {}
 
 func (x *Entity) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[34]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2654,7 +2715,7 @@ func (x *Entity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entity.ProtoReflect.Descriptor instead.
 func (*Entity) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{34}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Entity) GetSlot() uint32 {
@@ -2681,7 +2742,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[35]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2693,7 +2754,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[35]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2706,7 +2767,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{35}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Log) GetLevel() uint32 {
@@ -2733,7 +2794,7 @@ type GoAway struct {
 
 func (x *GoAway) Reset() {
 	*x = GoAway{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[36]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2745,7 +2806,7 @@ func (x *GoAway) String() string {
 func (*GoAway) ProtoMessage() {}
 
 func (x *GoAway) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[36]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2758,7 +2819,7 @@ func (x *GoAway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GoAway.ProtoReflect.Descriptor instead.
 func (*GoAway) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{36}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GoAway) GetCode() string {
@@ -2873,7 +2934,7 @@ const file_outrigger_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x03pid\x18\x04 \x01(\rR\x03pid\"2\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value\"\x86\t\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\"\xb8\t\n" +
 	"\x04Call\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\x04R\binstance\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\rR\x05phase\x12\x1d\n" +
@@ -2903,7 +2964,8 @@ const file_outrigger_plugin_v1_plugin_proto_rawDesc = "" +
 	"\rresponse_body\x18\x14 \x01(\v2\x19.outrigger.plugin.v1.BlobH\x06R\fresponseBody\x88\x01\x01\x125\n" +
 	"\x06plugin\x18\x15 \x03(\v2\x1d.outrigger.plugin.v1.KeyValueR\x06plugin\x12*\n" +
 	"\x03tls\x18\x16 \x01(\v2\x18.outrigger.plugin.v1.TLSR\x03tls\x122\n" +
-	"\x06groups\x18\x17 \x03(\v2\x1a.outrigger.plugin.v1.GroupR\x06groupsB\b\n" +
+	"\x06groups\x18\x17 \x03(\v2\x1a.outrigger.plugin.v1.GroupR\x06groups\x120\n" +
+	"\x05trace\x18\x18 \x01(\v2\x1a.outrigger.plugin.v1.TraceR\x05traceB\b\n" +
 	"\x06_routeB\n" +
 	"\n" +
 	"\b_serviceB\v\n" +
@@ -2939,7 +3001,10 @@ const file_outrigger_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x04port\x18\x03 \x01(\rR\x04port\x12\x12\n" +
 	"\x04path\x18\x04 \x01(\fR\x04path\x12\x1b\n" +
 	"\x06prefix\x18\x05 \x01(\fH\x00R\x06prefix\x88\x01\x01B\t\n" +
-	"\a_prefix\"\x85\x01\n" +
+	"\a_prefix\"5\n" +
+	"\x05Trace\x12\x16\n" +
+	"\x06parent\x18\x01 \x01(\tR\x06parent\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\"\x85\x01\n" +
 	"\x03TLS\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
 	"\x06cipher\x18\x02 \x01(\tR\x06cipher\x12#\n" +
@@ -3038,7 +3103,7 @@ func file_outrigger_plugin_v1_plugin_proto_rawDescGZIP() []byte {
 	return file_outrigger_plugin_v1_plugin_proto_rawDescData
 }
 
-var file_outrigger_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_outrigger_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_outrigger_plugin_v1_plugin_proto_goTypes = []any{
 	(*DescribeRequest)(nil),   // 0: outrigger.plugin.v1.DescribeRequest
 	(*DescribeResponse)(nil),  // 1: outrigger.plugin.v1.DescribeResponse
@@ -3060,23 +3125,24 @@ var file_outrigger_plugin_v1_plugin_proto_goTypes = []any{
 	(*Request)(nil),           // 17: outrigger.plugin.v1.Request
 	(*Client)(nil),            // 18: outrigger.plugin.v1.Client
 	(*Forwarded)(nil),         // 19: outrigger.plugin.v1.Forwarded
-	(*TLS)(nil),               // 20: outrigger.plugin.v1.TLS
-	(*Group)(nil),             // 21: outrigger.plugin.v1.Group
-	(*Captures)(nil),          // 22: outrigger.plugin.v1.Captures
-	(*NamedCapture)(nil),      // 23: outrigger.plugin.v1.NamedCapture
-	(*KeyValue)(nil),          // 24: outrigger.plugin.v1.KeyValue
-	(*Response)(nil),          // 25: outrigger.plugin.v1.Response
-	(*ServiceResponse)(nil),   // 26: outrigger.plugin.v1.ServiceResponse
-	(*Blob)(nil),              // 27: outrigger.plugin.v1.Blob
-	(*Outcome)(nil),           // 28: outrigger.plugin.v1.Outcome
-	(*Error)(nil),             // 29: outrigger.plugin.v1.Error
-	(*Operation)(nil),         // 30: outrigger.plugin.v1.Operation
-	(*Ask)(nil),               // 31: outrigger.plugin.v1.Ask
-	(*Answer)(nil),            // 32: outrigger.plugin.v1.Answer
-	(*Cancel)(nil),            // 33: outrigger.plugin.v1.Cancel
-	(*Entity)(nil),            // 34: outrigger.plugin.v1.Entity
-	(*Log)(nil),               // 35: outrigger.plugin.v1.Log
-	(*GoAway)(nil),            // 36: outrigger.plugin.v1.GoAway
+	(*Trace)(nil),             // 20: outrigger.plugin.v1.Trace
+	(*TLS)(nil),               // 21: outrigger.plugin.v1.TLS
+	(*Group)(nil),             // 22: outrigger.plugin.v1.Group
+	(*Captures)(nil),          // 23: outrigger.plugin.v1.Captures
+	(*NamedCapture)(nil),      // 24: outrigger.plugin.v1.NamedCapture
+	(*KeyValue)(nil),          // 25: outrigger.plugin.v1.KeyValue
+	(*Response)(nil),          // 26: outrigger.plugin.v1.Response
+	(*ServiceResponse)(nil),   // 27: outrigger.plugin.v1.ServiceResponse
+	(*Blob)(nil),              // 28: outrigger.plugin.v1.Blob
+	(*Outcome)(nil),           // 29: outrigger.plugin.v1.Outcome
+	(*Error)(nil),             // 30: outrigger.plugin.v1.Error
+	(*Operation)(nil),         // 31: outrigger.plugin.v1.Operation
+	(*Ask)(nil),               // 32: outrigger.plugin.v1.Ask
+	(*Answer)(nil),            // 33: outrigger.plugin.v1.Answer
+	(*Cancel)(nil),            // 34: outrigger.plugin.v1.Cancel
+	(*Entity)(nil),            // 35: outrigger.plugin.v1.Entity
+	(*Log)(nil),               // 36: outrigger.plugin.v1.Log
+	(*GoAway)(nil),            // 37: outrigger.plugin.v1.GoAway
 }
 var file_outrigger_plugin_v1_plugin_proto_depIdxs = []int32{
 	2,  // 0: outrigger.plugin.v1.DescribeResponse.plugins:type_name -> outrigger.plugin.v1.PluginManifest
@@ -3084,54 +3150,55 @@ var file_outrigger_plugin_v1_plugin_proto_depIdxs = []int32{
 	6,  // 2: outrigger.plugin.v1.ConfigureResponse.errors:type_name -> outrigger.plugin.v1.FieldError
 	13, // 3: outrigger.plugin.v1.DispatchRequest.hello:type_name -> outrigger.plugin.v1.HostHello
 	16, // 4: outrigger.plugin.v1.DispatchRequest.call:type_name -> outrigger.plugin.v1.Call
-	32, // 5: outrigger.plugin.v1.DispatchRequest.answer:type_name -> outrigger.plugin.v1.Answer
-	33, // 6: outrigger.plugin.v1.DispatchRequest.cancel:type_name -> outrigger.plugin.v1.Cancel
-	34, // 7: outrigger.plugin.v1.DispatchRequest.entity:type_name -> outrigger.plugin.v1.Entity
-	36, // 8: outrigger.plugin.v1.DispatchRequest.goaway:type_name -> outrigger.plugin.v1.GoAway
+	33, // 5: outrigger.plugin.v1.DispatchRequest.answer:type_name -> outrigger.plugin.v1.Answer
+	34, // 6: outrigger.plugin.v1.DispatchRequest.cancel:type_name -> outrigger.plugin.v1.Cancel
+	35, // 7: outrigger.plugin.v1.DispatchRequest.entity:type_name -> outrigger.plugin.v1.Entity
+	37, // 8: outrigger.plugin.v1.DispatchRequest.goaway:type_name -> outrigger.plugin.v1.GoAway
 	14, // 9: outrigger.plugin.v1.DispatchResponse.hello:type_name -> outrigger.plugin.v1.ServerHello
-	28, // 10: outrigger.plugin.v1.DispatchResponse.outcome:type_name -> outrigger.plugin.v1.Outcome
-	31, // 11: outrigger.plugin.v1.DispatchResponse.ask:type_name -> outrigger.plugin.v1.Ask
-	35, // 12: outrigger.plugin.v1.DispatchResponse.log:type_name -> outrigger.plugin.v1.Log
-	36, // 13: outrigger.plugin.v1.DispatchResponse.goaway:type_name -> outrigger.plugin.v1.GoAway
+	29, // 10: outrigger.plugin.v1.DispatchResponse.outcome:type_name -> outrigger.plugin.v1.Outcome
+	32, // 11: outrigger.plugin.v1.DispatchResponse.ask:type_name -> outrigger.plugin.v1.Ask
+	36, // 12: outrigger.plugin.v1.DispatchResponse.log:type_name -> outrigger.plugin.v1.Log
+	37, // 13: outrigger.plugin.v1.DispatchResponse.goaway:type_name -> outrigger.plugin.v1.GoAway
 	17, // 14: outrigger.plugin.v1.Call.request:type_name -> outrigger.plugin.v1.Request
 	18, // 15: outrigger.plugin.v1.Call.client:type_name -> outrigger.plugin.v1.Client
 	19, // 16: outrigger.plugin.v1.Call.forwarded:type_name -> outrigger.plugin.v1.Forwarded
-	22, // 17: outrigger.plugin.v1.Call.captures:type_name -> outrigger.plugin.v1.Captures
-	24, // 18: outrigger.plugin.v1.Call.shared:type_name -> outrigger.plugin.v1.KeyValue
-	25, // 19: outrigger.plugin.v1.Call.response:type_name -> outrigger.plugin.v1.Response
-	26, // 20: outrigger.plugin.v1.Call.service_response:type_name -> outrigger.plugin.v1.ServiceResponse
-	27, // 21: outrigger.plugin.v1.Call.chunk:type_name -> outrigger.plugin.v1.Blob
-	27, // 22: outrigger.plugin.v1.Call.request_body:type_name -> outrigger.plugin.v1.Blob
-	27, // 23: outrigger.plugin.v1.Call.response_body:type_name -> outrigger.plugin.v1.Blob
-	24, // 24: outrigger.plugin.v1.Call.plugin:type_name -> outrigger.plugin.v1.KeyValue
-	20, // 25: outrigger.plugin.v1.Call.tls:type_name -> outrigger.plugin.v1.TLS
-	21, // 26: outrigger.plugin.v1.Call.groups:type_name -> outrigger.plugin.v1.Group
-	15, // 27: outrigger.plugin.v1.Request.headers:type_name -> outrigger.plugin.v1.Header
-	23, // 28: outrigger.plugin.v1.Captures.named:type_name -> outrigger.plugin.v1.NamedCapture
-	15, // 29: outrigger.plugin.v1.Response.headers:type_name -> outrigger.plugin.v1.Header
-	15, // 30: outrigger.plugin.v1.ServiceResponse.headers:type_name -> outrigger.plugin.v1.Header
-	29, // 31: outrigger.plugin.v1.Outcome.error:type_name -> outrigger.plugin.v1.Error
-	30, // 32: outrigger.plugin.v1.Outcome.operations:type_name -> outrigger.plugin.v1.Operation
-	27, // 33: outrigger.plugin.v1.Outcome.body:type_name -> outrigger.plugin.v1.Blob
-	27, // 34: outrigger.plugin.v1.Operation.body:type_name -> outrigger.plugin.v1.Blob
-	15, // 35: outrigger.plugin.v1.Operation.headers:type_name -> outrigger.plugin.v1.Header
-	29, // 36: outrigger.plugin.v1.Answer.error:type_name -> outrigger.plugin.v1.Error
-	27, // 37: outrigger.plugin.v1.Answer.bytes:type_name -> outrigger.plugin.v1.Blob
-	0,  // 38: outrigger.plugin.v1.PluginServer.Describe:input_type -> outrigger.plugin.v1.DescribeRequest
-	4,  // 39: outrigger.plugin.v1.PluginServer.Configure:input_type -> outrigger.plugin.v1.ConfigureRequest
-	7,  // 40: outrigger.plugin.v1.PluginServer.Release:input_type -> outrigger.plugin.v1.ReleaseRequest
-	9,  // 41: outrigger.plugin.v1.PluginServer.Drain:input_type -> outrigger.plugin.v1.DrainRequest
-	11, // 42: outrigger.plugin.v1.PluginServer.Dispatch:input_type -> outrigger.plugin.v1.DispatchRequest
-	1,  // 43: outrigger.plugin.v1.PluginServer.Describe:output_type -> outrigger.plugin.v1.DescribeResponse
-	5,  // 44: outrigger.plugin.v1.PluginServer.Configure:output_type -> outrigger.plugin.v1.ConfigureResponse
-	8,  // 45: outrigger.plugin.v1.PluginServer.Release:output_type -> outrigger.plugin.v1.ReleaseResponse
-	10, // 46: outrigger.plugin.v1.PluginServer.Drain:output_type -> outrigger.plugin.v1.DrainResponse
-	12, // 47: outrigger.plugin.v1.PluginServer.Dispatch:output_type -> outrigger.plugin.v1.DispatchResponse
-	43, // [43:48] is the sub-list for method output_type
-	38, // [38:43] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	23, // 17: outrigger.plugin.v1.Call.captures:type_name -> outrigger.plugin.v1.Captures
+	25, // 18: outrigger.plugin.v1.Call.shared:type_name -> outrigger.plugin.v1.KeyValue
+	26, // 19: outrigger.plugin.v1.Call.response:type_name -> outrigger.plugin.v1.Response
+	27, // 20: outrigger.plugin.v1.Call.service_response:type_name -> outrigger.plugin.v1.ServiceResponse
+	28, // 21: outrigger.plugin.v1.Call.chunk:type_name -> outrigger.plugin.v1.Blob
+	28, // 22: outrigger.plugin.v1.Call.request_body:type_name -> outrigger.plugin.v1.Blob
+	28, // 23: outrigger.plugin.v1.Call.response_body:type_name -> outrigger.plugin.v1.Blob
+	25, // 24: outrigger.plugin.v1.Call.plugin:type_name -> outrigger.plugin.v1.KeyValue
+	21, // 25: outrigger.plugin.v1.Call.tls:type_name -> outrigger.plugin.v1.TLS
+	22, // 26: outrigger.plugin.v1.Call.groups:type_name -> outrigger.plugin.v1.Group
+	20, // 27: outrigger.plugin.v1.Call.trace:type_name -> outrigger.plugin.v1.Trace
+	15, // 28: outrigger.plugin.v1.Request.headers:type_name -> outrigger.plugin.v1.Header
+	24, // 29: outrigger.plugin.v1.Captures.named:type_name -> outrigger.plugin.v1.NamedCapture
+	15, // 30: outrigger.plugin.v1.Response.headers:type_name -> outrigger.plugin.v1.Header
+	15, // 31: outrigger.plugin.v1.ServiceResponse.headers:type_name -> outrigger.plugin.v1.Header
+	30, // 32: outrigger.plugin.v1.Outcome.error:type_name -> outrigger.plugin.v1.Error
+	31, // 33: outrigger.plugin.v1.Outcome.operations:type_name -> outrigger.plugin.v1.Operation
+	28, // 34: outrigger.plugin.v1.Outcome.body:type_name -> outrigger.plugin.v1.Blob
+	28, // 35: outrigger.plugin.v1.Operation.body:type_name -> outrigger.plugin.v1.Blob
+	15, // 36: outrigger.plugin.v1.Operation.headers:type_name -> outrigger.plugin.v1.Header
+	30, // 37: outrigger.plugin.v1.Answer.error:type_name -> outrigger.plugin.v1.Error
+	28, // 38: outrigger.plugin.v1.Answer.bytes:type_name -> outrigger.plugin.v1.Blob
+	0,  // 39: outrigger.plugin.v1.PluginServer.Describe:input_type -> outrigger.plugin.v1.DescribeRequest
+	4,  // 40: outrigger.plugin.v1.PluginServer.Configure:input_type -> outrigger.plugin.v1.ConfigureRequest
+	7,  // 41: outrigger.plugin.v1.PluginServer.Release:input_type -> outrigger.plugin.v1.ReleaseRequest
+	9,  // 42: outrigger.plugin.v1.PluginServer.Drain:input_type -> outrigger.plugin.v1.DrainRequest
+	11, // 43: outrigger.plugin.v1.PluginServer.Dispatch:input_type -> outrigger.plugin.v1.DispatchRequest
+	1,  // 44: outrigger.plugin.v1.PluginServer.Describe:output_type -> outrigger.plugin.v1.DescribeResponse
+	5,  // 45: outrigger.plugin.v1.PluginServer.Configure:output_type -> outrigger.plugin.v1.ConfigureResponse
+	8,  // 46: outrigger.plugin.v1.PluginServer.Release:output_type -> outrigger.plugin.v1.ReleaseResponse
+	10, // 47: outrigger.plugin.v1.PluginServer.Drain:output_type -> outrigger.plugin.v1.DrainResponse
+	12, // 48: outrigger.plugin.v1.PluginServer.Dispatch:output_type -> outrigger.plugin.v1.DispatchResponse
+	44, // [44:49] is the sub-list for method output_type
+	39, // [39:44] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_outrigger_plugin_v1_plugin_proto_init() }
@@ -3160,20 +3227,20 @@ func file_outrigger_plugin_v1_plugin_proto_init() {
 	file_outrigger_plugin_v1_plugin_proto_msgTypes[17].OneofWrappers = []any{}
 	file_outrigger_plugin_v1_plugin_proto_msgTypes[18].OneofWrappers = []any{}
 	file_outrigger_plugin_v1_plugin_proto_msgTypes[19].OneofWrappers = []any{}
-	file_outrigger_plugin_v1_plugin_proto_msgTypes[27].OneofWrappers = []any{
+	file_outrigger_plugin_v1_plugin_proto_msgTypes[28].OneofWrappers = []any{
 		(*Blob_Inline)(nil),
 		(*Blob_Chunked)(nil),
 	}
-	file_outrigger_plugin_v1_plugin_proto_msgTypes[28].OneofWrappers = []any{}
-	file_outrigger_plugin_v1_plugin_proto_msgTypes[30].OneofWrappers = []any{}
-	file_outrigger_plugin_v1_plugin_proto_msgTypes[32].OneofWrappers = []any{}
+	file_outrigger_plugin_v1_plugin_proto_msgTypes[29].OneofWrappers = []any{}
+	file_outrigger_plugin_v1_plugin_proto_msgTypes[31].OneofWrappers = []any{}
+	file_outrigger_plugin_v1_plugin_proto_msgTypes[33].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_outrigger_plugin_v1_plugin_proto_rawDesc), len(file_outrigger_plugin_v1_plugin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   37,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -203,7 +203,7 @@ class Header(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("instance", "phase", "timeout_ms", "request_id", "start_time", "request", "client", "forwarded", "route", "service", "consumer", "credential", "captures", "shared", "response", "service_response", "chunk", "last", "request_body", "response_body", "plugin", "tls", "groups")
+    __slots__ = ("instance", "phase", "timeout_ms", "request_id", "start_time", "request", "client", "forwarded", "route", "service", "consumer", "credential", "captures", "shared", "response", "service_response", "chunk", "last", "request_body", "response_body", "plugin", "tls", "groups", "trace")
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
@@ -227,6 +227,7 @@ class Call(_message.Message):
     PLUGIN_FIELD_NUMBER: _ClassVar[int]
     TLS_FIELD_NUMBER: _ClassVar[int]
     GROUPS_FIELD_NUMBER: _ClassVar[int]
+    TRACE_FIELD_NUMBER: _ClassVar[int]
     instance: int
     phase: int
     timeout_ms: int
@@ -250,7 +251,8 @@ class Call(_message.Message):
     plugin: _containers.RepeatedCompositeFieldContainer[KeyValue]
     tls: TLS
     groups: _containers.RepeatedCompositeFieldContainer[Group]
-    def __init__(self, instance: _Optional[int] = ..., phase: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., request_id: _Optional[str] = ..., start_time: _Optional[int] = ..., request: _Optional[_Union[Request, _Mapping]] = ..., client: _Optional[_Union[Client, _Mapping]] = ..., forwarded: _Optional[_Union[Forwarded, _Mapping]] = ..., route: _Optional[int] = ..., service: _Optional[int] = ..., consumer: _Optional[int] = ..., credential: _Optional[bytes] = ..., captures: _Optional[_Union[Captures, _Mapping]] = ..., shared: _Optional[_Iterable[_Union[KeyValue, _Mapping]]] = ..., response: _Optional[_Union[Response, _Mapping]] = ..., service_response: _Optional[_Union[ServiceResponse, _Mapping]] = ..., chunk: _Optional[_Union[Blob, _Mapping]] = ..., last: _Optional[bool] = ..., request_body: _Optional[_Union[Blob, _Mapping]] = ..., response_body: _Optional[_Union[Blob, _Mapping]] = ..., plugin: _Optional[_Iterable[_Union[KeyValue, _Mapping]]] = ..., tls: _Optional[_Union[TLS, _Mapping]] = ..., groups: _Optional[_Iterable[_Union[Group, _Mapping]]] = ...) -> None: ...
+    trace: Trace
+    def __init__(self, instance: _Optional[int] = ..., phase: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., request_id: _Optional[str] = ..., start_time: _Optional[int] = ..., request: _Optional[_Union[Request, _Mapping]] = ..., client: _Optional[_Union[Client, _Mapping]] = ..., forwarded: _Optional[_Union[Forwarded, _Mapping]] = ..., route: _Optional[int] = ..., service: _Optional[int] = ..., consumer: _Optional[int] = ..., credential: _Optional[bytes] = ..., captures: _Optional[_Union[Captures, _Mapping]] = ..., shared: _Optional[_Iterable[_Union[KeyValue, _Mapping]]] = ..., response: _Optional[_Union[Response, _Mapping]] = ..., service_response: _Optional[_Union[ServiceResponse, _Mapping]] = ..., chunk: _Optional[_Union[Blob, _Mapping]] = ..., last: _Optional[bool] = ..., request_body: _Optional[_Union[Blob, _Mapping]] = ..., response_body: _Optional[_Union[Blob, _Mapping]] = ..., plugin: _Optional[_Iterable[_Union[KeyValue, _Mapping]]] = ..., tls: _Optional[_Union[TLS, _Mapping]] = ..., groups: _Optional[_Iterable[_Union[Group, _Mapping]]] = ..., trace: _Optional[_Union[Trace, _Mapping]] = ...) -> None: ...
 
 class Request(_message.Message):
     __slots__ = ("method", "scheme", "host", "port", "http_version", "target", "path", "headers", "raw_query")
@@ -301,6 +303,14 @@ class Forwarded(_message.Message):
     path: bytes
     prefix: bytes
     def __init__(self, scheme: _Optional[bytes] = ..., host: _Optional[bytes] = ..., port: _Optional[int] = ..., path: _Optional[bytes] = ..., prefix: _Optional[bytes] = ...) -> None: ...
+
+class Trace(_message.Message):
+    __slots__ = ("parent", "state")
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    parent: str
+    state: str
+    def __init__(self, parent: _Optional[str] = ..., state: _Optional[str] = ...) -> None: ...
 
 class TLS(_message.Message):
     __slots__ = ("version", "cipher", "client_verify", "has_certificate")

@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file outrigger/plugin/v1/plugin.proto.
  */
 export const file_outrigger_plugin_v1_plugin: GenFile = /*@__PURE__*/
-  fileDesc("CiBvdXRyaWdnZXIvcGx1Z2luL3YxL3BsdWdpbi5wcm90bxITb3V0cmlnZ2VyLnBsdWdpbi52MSJiCg9EZXNjcmliZVJlcXVlc3QSGAoQcHJvdG9jb2xfdmVyc2lvbhgBIAEoDRIXCg9nYXRld2F5X3ZlcnNpb24YAiABKAkSHAoUbWluX3Byb3RvY29sX3ZlcnNpb24YAyABKA0irwIKEERlc2NyaWJlUmVzcG9uc2USGAoQcHJvdG9jb2xfdmVyc2lvbhgBIAEoDRIUCgxzZGtfbGFuZ3VhZ2UYAiABKAkSEwoLc2RrX3ZlcnNpb24YAyABKAkSNAoHcGx1Z2lucxgEIAMoCzIjLm91dHJpZ2dlci5wbHVnaW4udjEuUGx1Z2luTWFuaWZlc3QSMwoLZGF0YV9wbGFuZXMYBSADKAsyHi5vdXRyaWdnZXIucGx1Z2luLnYxLkRhdGFQbGFuZRINCgVsYW5lcxgGIAEoDRITCgtvdmVybGFwcGluZxgHIAEoCBILCgNwaWQYCCABKA0SHAoUbWluX3Byb3RvY29sX3ZlcnNpb24YCSABKA0SHAoUbWF4X3Byb3RvY29sX3ZlcnNpb24YCiABKA0ijgEKDlBsdWdpbk1hbmlmZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIQCghwcmlvcml0eRgDIAEoBRIOCgZwaGFzZXMYBCADKAkSFQoNY29uZmlnX3NjaGVtYRgFIAEoDBIVCg1hdXRoZW50aWNhdGVzGAYgASgIEg0KBW5lZWRzGAcgAygJIk0KCURhdGFQbGFuZRIPCgdjYXJyaWVyGAEgASgJEg8KB25ldHdvcmsYAiABKAkSDwoHYWRkcmVzcxgDIAEoCRINCgV0b2tlbhgEIAEoDCJxChBDb25maWd1cmVSZXF1ZXN0EhMKC2luc3RhbmNlX2lkGAEgASgEEg4KBnBsdWdpbhgCIAEoCRIOCgZjb25maWcYAyABKAwSEQoJcmVjb3JkX2lkGAQgASgJEhUKDWluc3RhbmNlX25hbWUYBSABKAkiRAoRQ29uZmlndXJlUmVzcG9uc2USLwoGZXJyb3JzGAEgAygLMh8ub3V0cmlnZ2VyLnBsdWdpbi52MS5GaWVsZEVycm9yIisKCkZpZWxkRXJyb3ISDAoEcGF0aBgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIiYKDlJlbGVhc2VSZXF1ZXN0EhQKDGluc3RhbmNlX2lkcxgBIAMoBCIRCg9SZWxlYXNlUmVzcG9uc2UiIgoMRHJhaW5SZXF1ZXN0EhIKCnRpbWVvdXRfbXMYASABKA0iIAoNRHJhaW5SZXNwb25zZRIPCgdkcmFpbmVkGAEgASgIItYCCg9EaXNwYXRjaFJlcXVlc3QSDwoHY2FsbF9pZBgBIAEoDRIvCgVoZWxsbxgCIAEoCzIeLm91dHJpZ2dlci5wbHVnaW4udjEuSG9zdEhlbGxvSAASKQoEY2FsbBgDIAEoCzIZLm91dHJpZ2dlci5wbHVnaW4udjEuQ2FsbEgAEi0KBmFuc3dlchgEIAEoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuQW5zd2VySAASDwoFY2h1bmsYBSABKAxIABItCgZjYW5jZWwYBiABKAsyGy5vdXRyaWdnZXIucGx1Z2luLnYxLkNhbmNlbEgAEi0KBmVudGl0eRgHIAEoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuRW50aXR5SAASLQoGZ29hd2F5GAggASgLMhsub3V0cmlnZ2VyLnBsdWdpbi52MS5Hb0F3YXlIAEIJCgdtZXNzYWdlIqQCChBEaXNwYXRjaFJlc3BvbnNlEg8KB2NhbGxfaWQYASABKA0SMQoFaGVsbG8YAiABKAsyIC5vdXRyaWdnZXIucGx1Z2luLnYxLlNlcnZlckhlbGxvSAASLwoHb3V0Y29tZRgDIAEoCzIcLm91dHJpZ2dlci5wbHVnaW4udjEuT3V0Y29tZUgAEicKA2FzaxgEIAEoCzIYLm91dHJpZ2dlci5wbHVnaW4udjEuQXNrSAASDwoFY2h1bmsYBSABKAxIABInCgNsb2cYBiABKAsyGC5vdXRyaWdnZXIucGx1Z2luLnYxLkxvZ0gAEi0KBmdvYXdheRgHIAEoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuR29Bd2F5SABCCQoHbWVzc2FnZSLUAQoJSG9zdEhlbGxvEg8KB3ZlcnNpb24YASABKA0SDwoHbm9kZV9pZBgCIAEoCRIQCghob3N0bmFtZRgDIAEoCRIXCg9nYXRld2F5X3ZlcnNpb24YBCABKAkSFQoNdHJ1c3RlZF9jaWRycxgFIAMoCRIRCglsb2dfbGV2ZWwYBiABKA0SEAoIbWF4X2JvZHkYByABKAQSEgoKbWF4X3NoYXJlZBgIIAEoBBISCgpjbHVzdGVyX2lkGAkgASgJEhYKDnRlbGVtZXRyeV9sb2dzGAogASgIIlYKC1NlcnZlckhlbGxvEg8KB3ZlcnNpb24YASABKA0SFAoMc2RrX2xhbmd1YWdlGAIgASgJEhMKC3Nka192ZXJzaW9uGAMgASgJEgsKA3BpZBgEIAEoDSIlCgZIZWFkZXISDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoDCKoBwoEQ2FsbBIQCghpbnN0YW5jZRgBIAEoBBINCgVwaGFzZRgCIAEoDRISCgp0aW1lb3V0X21zGAMgASgNEhIKCnJlcXVlc3RfaWQYBCABKAkSEgoKc3RhcnRfdGltZRgFIAEoBBItCgdyZXF1ZXN0GAYgASgLMhwub3V0cmlnZ2VyLnBsdWdpbi52MS5SZXF1ZXN0EisKBmNsaWVudBgHIAEoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuQ2xpZW50EjEKCWZvcndhcmRlZBgIIAEoCzIeLm91dHJpZ2dlci5wbHVnaW4udjEuRm9yd2FyZGVkEhIKBXJvdXRlGAkgASgNSACIAQESFAoHc2VydmljZRgKIAEoDUgBiAEBEhUKCGNvbnN1bWVyGAsgASgNSAKIAQESFwoKY3JlZGVudGlhbBgMIAEoDEgDiAEBEi8KCGNhcHR1cmVzGA0gASgLMh0ub3V0cmlnZ2VyLnBsdWdpbi52MS5DYXB0dXJlcxItCgZzaGFyZWQYDiADKAsyHS5vdXRyaWdnZXIucGx1Z2luLnYxLktleVZhbHVlEi8KCHJlc3BvbnNlGA8gASgLMh0ub3V0cmlnZ2VyLnBsdWdpbi52MS5SZXNwb25zZRI+ChBzZXJ2aWNlX3Jlc3BvbnNlGBAgASgLMiQub3V0cmlnZ2VyLnBsdWdpbi52MS5TZXJ2aWNlUmVzcG9uc2USLQoFY2h1bmsYESABKAsyGS5vdXRyaWdnZXIucGx1Z2luLnYxLkJsb2JIBIgBARIMCgRsYXN0GBIgASgIEjQKDHJlcXVlc3RfYm9keRgTIAEoCzIZLm91dHJpZ2dlci5wbHVnaW4udjEuQmxvYkgFiAEBEjUKDXJlc3BvbnNlX2JvZHkYFCABKAsyGS5vdXRyaWdnZXIucGx1Z2luLnYxLkJsb2JIBogBARItCgZwbHVnaW4YFSADKAsyHS5vdXRyaWdnZXIucGx1Z2luLnYxLktleVZhbHVlEiUKA3RscxgWIAEoCzIYLm91dHJpZ2dlci5wbHVnaW4udjEuVExTEioKBmdyb3VwcxgXIAMoCzIaLm91dHJpZ2dlci5wbHVnaW4udjEuR3JvdXBCCAoGX3JvdXRlQgoKCF9zZXJ2aWNlQgsKCV9jb25zdW1lckINCgtfY3JlZGVudGlhbEIICgZfY2h1bmtCDwoNX3JlcXVlc3RfYm9keUIQCg5fcmVzcG9uc2VfYm9keSLbAQoHUmVxdWVzdBIOCgZtZXRob2QYASABKAkSDgoGc2NoZW1lGAIgASgJEgwKBGhvc3QYAyABKAkSDAoEcG9ydBgEIAEoDRIUCgxodHRwX3ZlcnNpb24YBSABKA0SDgoGdGFyZ2V0GAYgASgMEhEKBHBhdGgYByABKAxIAIgBARIsCgdoZWFkZXJzGAggAygLMhsub3V0cmlnZ2VyLnBsdWdpbi52MS5IZWFkZXISFgoJcmF3X3F1ZXJ5GAkgASgMSAGIAQFCBwoFX3BhdGhCDAoKX3Jhd19xdWVyeSKPAQoGQ2xpZW50EgoKAmlwGAEgASgJEgwKBHBvcnQYAiABKA0SGQoMZm9yd2FyZGVkX2lwGAMgASgJSACIAQESGwoOZm9yd2FyZGVkX3BvcnQYBCABKA1IAYgBARIPCgd0cnVzdGVkGAUgASgIQg8KDV9mb3J3YXJkZWRfaXBCEQoPX2ZvcndhcmRlZF9wb3J0ImUKCUZvcndhcmRlZBIOCgZzY2hlbWUYASABKAwSDAoEaG9zdBgCIAEoDBIMCgRwb3J0GAMgASgNEgwKBHBhdGgYBCABKAwSEwoGcHJlZml4GAUgASgMSACIAQFCCQoHX3ByZWZpeCJWCgNUTFMSDwoHdmVyc2lvbhgBIAEoCRIOCgZjaXBoZXIYAiABKAkSFQoNY2xpZW50X3ZlcmlmeRgDIAEoCRIXCg9oYXNfY2VydGlmaWNhdGUYBCABKAgiIQoFR3JvdXASCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCSJNCghDYXB0dXJlcxIPCgd1bm5hbWVkGAEgAygMEjAKBW5hbWVkGAIgAygLMiEub3V0cmlnZ2VyLnBsdWdpbi52MS5OYW1lZENhcHR1cmUiKwoMTmFtZWRDYXB0dXJlEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAwiJgoIS2V5VmFsdWUSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgMIlgKCFJlc3BvbnNlEg4KBnN0YXR1cxgBIAEoDRIsCgdoZWFkZXJzGAIgAygLMhsub3V0cmlnZ2VyLnBsdWdpbi52MS5IZWFkZXISDgoGc291cmNlGAMgASgNImUKD1NlcnZpY2VSZXNwb25zZRIOCgZzdGF0dXMYASABKA0SFAoMc2FtZV9oZWFkZXJzGAIgASgIEiwKB2hlYWRlcnMYAyADKAsyGy5vdXRyaWdnZXIucGx1Z2luLnYxLkhlYWRlciI2CgRCbG9iEhAKBmlubGluZRgBIAEoDEgAEhEKB2NodW5rZWQYAiABKARIAEIJCgdjb250ZW50Iq8BCgdPdXRjb21lEg4KBmZhaWxlZBgBIAEoCBIpCgVlcnJvchgCIAEoCzIaLm91dHJpZ2dlci5wbHVnaW4udjEuRXJyb3ISMgoKb3BlcmF0aW9ucxgDIAMoCzIeLm91dHJpZ2dlci5wbHVnaW4udjEuT3BlcmF0aW9uEiwKBGJvZHkYBCABKAsyGS5vdXRyaWdnZXIucGx1Z2luLnYxLkJsb2JIAIgBAUIHCgVfYm9keSI2CgVFcnJvchIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSDgoGZGV0YWlsGAMgASgJIqICCglPcGVyYXRpb24SDAoEY29kZRgBIAEoDRIMCgRuYW1lGAIgASgMEg4KBnZhbHVlcxgDIAMoDBIOCgZzdGF0dXMYBCABKA0SLAoEYm9keRgFIAEoCzIZLm91dHJpZ2dlci5wbHVnaW4udjEuQmxvYkgAiAEBEiwKB2hlYWRlcnMYBiADKAsyGy5vdXRyaWdnZXIucGx1Z2luLnYxLkhlYWRlchISCgV2YWx1ZRgHIAEoDEgBiAEBEhcKCmNyZWRlbnRpYWwYCCABKAxIAogBARIUCgdtZXNzYWdlGAkgASgMSAOIAQESDAoEbW9kZRgKIAEoCUIHCgVfYm9keUIICgZfdmFsdWVCDQoLX2NyZWRlbnRpYWxCCgoIX21lc3NhZ2UiJQoDQXNrEhAKCGZ1bmN0aW9uGAEgASgNEgwKBGFyZ3MYAiADKAwiigEKBkFuc3dlchIpCgVlcnJvchgBIAEoCzIaLm91dHJpZ2dlci5wbHVnaW4udjEuRXJyb3ISLQoFYnl0ZXMYAiABKAsyGS5vdXRyaWdnZXIucGx1Z2luLnYxLkJsb2JIAIgBARISCgV2YWx1ZRgDIAEoDEgBiAEBQggKBl9ieXRlc0IICgZfdmFsdWUiCAoGQ2FuY2VsIigKBkVudGl0eRIMCgRzbG90GAEgASgNEhAKCGRvY3VtZW50GAIgASgMIiUKA0xvZxINCgVsZXZlbBgBIAEoDRIPCgdtZXNzYWdlGAIgASgMIicKBkdvQXdheRIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkyxgMKDFBsdWdpblNlcnZlchJXCghEZXNjcmliZRIkLm91dHJpZ2dlci5wbHVnaW4udjEuRGVzY3JpYmVSZXF1ZXN0GiUub3V0cmlnZ2VyLnBsdWdpbi52MS5EZXNjcmliZVJlc3BvbnNlEloKCUNvbmZpZ3VyZRIlLm91dHJpZ2dlci5wbHVnaW4udjEuQ29uZmlndXJlUmVxdWVzdBomLm91dHJpZ2dlci5wbHVnaW4udjEuQ29uZmlndXJlUmVzcG9uc2USVAoHUmVsZWFzZRIjLm91dHJpZ2dlci5wbHVnaW4udjEuUmVsZWFzZVJlcXVlc3QaJC5vdXRyaWdnZXIucGx1Z2luLnYxLlJlbGVhc2VSZXNwb25zZRJOCgVEcmFpbhIhLm91dHJpZ2dlci5wbHVnaW4udjEuRHJhaW5SZXF1ZXN0GiIub3V0cmlnZ2VyLnBsdWdpbi52MS5EcmFpblJlc3BvbnNlElsKCERpc3BhdGNoEiQub3V0cmlnZ2VyLnBsdWdpbi52MS5EaXNwYXRjaFJlcXVlc3QaJS5vdXRyaWdnZXIucGx1Z2luLnYxLkRpc3BhdGNoUmVzcG9uc2UoATABQk9aTWdpdGh1Yi5jb20vb3V0cmlnZ2VyLWdhdGV3YXkvb3V0cmlnZ2VyL3Byb3RvL2dlbi9vdXRyaWdnZXIvcGx1Z2luL3YxO3BsdWdpbnYxYgZwcm90bzM");
+  fileDesc("CiBvdXRyaWdnZXIvcGx1Z2luL3YxL3BsdWdpbi5wcm90bxITb3V0cmlnZ2VyLnBsdWdpbi52MSJiCg9EZXNjcmliZVJlcXVlc3QSGAoQcHJvdG9jb2xfdmVyc2lvbhgBIAEoDRIXCg9nYXRld2F5X3ZlcnNpb24YAiABKAkSHAoUbWluX3Byb3RvY29sX3ZlcnNpb24YAyABKA0irwIKEERlc2NyaWJlUmVzcG9uc2USGAoQcHJvdG9jb2xfdmVyc2lvbhgBIAEoDRIUCgxzZGtfbGFuZ3VhZ2UYAiABKAkSEwoLc2RrX3ZlcnNpb24YAyABKAkSNAoHcGx1Z2lucxgEIAMoCzIjLm91dHJpZ2dlci5wbHVnaW4udjEuUGx1Z2luTWFuaWZlc3QSMwoLZGF0YV9wbGFuZXMYBSADKAsyHi5vdXRyaWdnZXIucGx1Z2luLnYxLkRhdGFQbGFuZRINCgVsYW5lcxgGIAEoDRITCgtvdmVybGFwcGluZxgHIAEoCBILCgNwaWQYCCABKA0SHAoUbWluX3Byb3RvY29sX3ZlcnNpb24YCSABKA0SHAoUbWF4X3Byb3RvY29sX3ZlcnNpb24YCiABKA0ijgEKDlBsdWdpbk1hbmlmZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIQCghwcmlvcml0eRgDIAEoBRIOCgZwaGFzZXMYBCADKAkSFQoNY29uZmlnX3NjaGVtYRgFIAEoDBIVCg1hdXRoZW50aWNhdGVzGAYgASgIEg0KBW5lZWRzGAcgAygJIk0KCURhdGFQbGFuZRIPCgdjYXJyaWVyGAEgASgJEg8KB25ldHdvcmsYAiABKAkSDwoHYWRkcmVzcxgDIAEoCRINCgV0b2tlbhgEIAEoDCJxChBDb25maWd1cmVSZXF1ZXN0EhMKC2luc3RhbmNlX2lkGAEgASgEEg4KBnBsdWdpbhgCIAEoCRIOCgZjb25maWcYAyABKAwSEQoJcmVjb3JkX2lkGAQgASgJEhUKDWluc3RhbmNlX25hbWUYBSABKAkiRAoRQ29uZmlndXJlUmVzcG9uc2USLwoGZXJyb3JzGAEgAygLMh8ub3V0cmlnZ2VyLnBsdWdpbi52MS5GaWVsZEVycm9yIisKCkZpZWxkRXJyb3ISDAoEcGF0aBgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIiYKDlJlbGVhc2VSZXF1ZXN0EhQKDGluc3RhbmNlX2lkcxgBIAMoBCIRCg9SZWxlYXNlUmVzcG9uc2UiIgoMRHJhaW5SZXF1ZXN0EhIKCnRpbWVvdXRfbXMYASABKA0iIAoNRHJhaW5SZXNwb25zZRIPCgdkcmFpbmVkGAEgASgIItYCCg9EaXNwYXRjaFJlcXVlc3QSDwoHY2FsbF9pZBgBIAEoDRIvCgVoZWxsbxgCIAEoCzIeLm91dHJpZ2dlci5wbHVnaW4udjEuSG9zdEhlbGxvSAASKQoEY2FsbBgDIAEoCzIZLm91dHJpZ2dlci5wbHVnaW4udjEuQ2FsbEgAEi0KBmFuc3dlchgEIAEoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuQW5zd2VySAASDwoFY2h1bmsYBSABKAxIABItCgZjYW5jZWwYBiABKAsyGy5vdXRyaWdnZXIucGx1Z2luLnYxLkNhbmNlbEgAEi0KBmVudGl0eRgHIAEoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuRW50aXR5SAASLQoGZ29hd2F5GAggASgLMhsub3V0cmlnZ2VyLnBsdWdpbi52MS5Hb0F3YXlIAEIJCgdtZXNzYWdlIqQCChBEaXNwYXRjaFJlc3BvbnNlEg8KB2NhbGxfaWQYASABKA0SMQoFaGVsbG8YAiABKAsyIC5vdXRyaWdnZXIucGx1Z2luLnYxLlNlcnZlckhlbGxvSAASLwoHb3V0Y29tZRgDIAEoCzIcLm91dHJpZ2dlci5wbHVnaW4udjEuT3V0Y29tZUgAEicKA2FzaxgEIAEoCzIYLm91dHJpZ2dlci5wbHVnaW4udjEuQXNrSAASDwoFY2h1bmsYBSABKAxIABInCgNsb2cYBiABKAsyGC5vdXRyaWdnZXIucGx1Z2luLnYxLkxvZ0gAEi0KBmdvYXdheRgHIAEoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuR29Bd2F5SABCCQoHbWVzc2FnZSLUAQoJSG9zdEhlbGxvEg8KB3ZlcnNpb24YASABKA0SDwoHbm9kZV9pZBgCIAEoCRIQCghob3N0bmFtZRgDIAEoCRIXCg9nYXRld2F5X3ZlcnNpb24YBCABKAkSFQoNdHJ1c3RlZF9jaWRycxgFIAMoCRIRCglsb2dfbGV2ZWwYBiABKA0SEAoIbWF4X2JvZHkYByABKAQSEgoKbWF4X3NoYXJlZBgIIAEoBBISCgpjbHVzdGVyX2lkGAkgASgJEhYKDnRlbGVtZXRyeV9sb2dzGAogASgIIlYKC1NlcnZlckhlbGxvEg8KB3ZlcnNpb24YASABKA0SFAoMc2RrX2xhbmd1YWdlGAIgASgJEhMKC3Nka192ZXJzaW9uGAMgASgJEgsKA3BpZBgEIAEoDSIlCgZIZWFkZXISDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoDCLTBwoEQ2FsbBIQCghpbnN0YW5jZRgBIAEoBBINCgVwaGFzZRgCIAEoDRISCgp0aW1lb3V0X21zGAMgASgNEhIKCnJlcXVlc3RfaWQYBCABKAkSEgoKc3RhcnRfdGltZRgFIAEoBBItCgdyZXF1ZXN0GAYgASgLMhwub3V0cmlnZ2VyLnBsdWdpbi52MS5SZXF1ZXN0EisKBmNsaWVudBgHIAEoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuQ2xpZW50EjEKCWZvcndhcmRlZBgIIAEoCzIeLm91dHJpZ2dlci5wbHVnaW4udjEuRm9yd2FyZGVkEhIKBXJvdXRlGAkgASgNSACIAQESFAoHc2VydmljZRgKIAEoDUgBiAEBEhUKCGNvbnN1bWVyGAsgASgNSAKIAQESFwoKY3JlZGVudGlhbBgMIAEoDEgDiAEBEi8KCGNhcHR1cmVzGA0gASgLMh0ub3V0cmlnZ2VyLnBsdWdpbi52MS5DYXB0dXJlcxItCgZzaGFyZWQYDiADKAsyHS5vdXRyaWdnZXIucGx1Z2luLnYxLktleVZhbHVlEi8KCHJlc3BvbnNlGA8gASgLMh0ub3V0cmlnZ2VyLnBsdWdpbi52MS5SZXNwb25zZRI+ChBzZXJ2aWNlX3Jlc3BvbnNlGBAgASgLMiQub3V0cmlnZ2VyLnBsdWdpbi52MS5TZXJ2aWNlUmVzcG9uc2USLQoFY2h1bmsYESABKAsyGS5vdXRyaWdnZXIucGx1Z2luLnYxLkJsb2JIBIgBARIMCgRsYXN0GBIgASgIEjQKDHJlcXVlc3RfYm9keRgTIAEoCzIZLm91dHJpZ2dlci5wbHVnaW4udjEuQmxvYkgFiAEBEjUKDXJlc3BvbnNlX2JvZHkYFCABKAsyGS5vdXRyaWdnZXIucGx1Z2luLnYxLkJsb2JIBogBARItCgZwbHVnaW4YFSADKAsyHS5vdXRyaWdnZXIucGx1Z2luLnYxLktleVZhbHVlEiUKA3RscxgWIAEoCzIYLm91dHJpZ2dlci5wbHVnaW4udjEuVExTEioKBmdyb3VwcxgXIAMoCzIaLm91dHJpZ2dlci5wbHVnaW4udjEuR3JvdXASKQoFdHJhY2UYGCABKAsyGi5vdXRyaWdnZXIucGx1Z2luLnYxLlRyYWNlQggKBl9yb3V0ZUIKCghfc2VydmljZUILCglfY29uc3VtZXJCDQoLX2NyZWRlbnRpYWxCCAoGX2NodW5rQg8KDV9yZXF1ZXN0X2JvZHlCEAoOX3Jlc3BvbnNlX2JvZHki2wEKB1JlcXVlc3QSDgoGbWV0aG9kGAEgASgJEg4KBnNjaGVtZRgCIAEoCRIMCgRob3N0GAMgASgJEgwKBHBvcnQYBCABKA0SFAoMaHR0cF92ZXJzaW9uGAUgASgNEg4KBnRhcmdldBgGIAEoDBIRCgRwYXRoGAcgASgMSACIAQESLAoHaGVhZGVycxgIIAMoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuSGVhZGVyEhYKCXJhd19xdWVyeRgJIAEoDEgBiAEBQgcKBV9wYXRoQgwKCl9yYXdfcXVlcnkijwEKBkNsaWVudBIKCgJpcBgBIAEoCRIMCgRwb3J0GAIgASgNEhkKDGZvcndhcmRlZF9pcBgDIAEoCUgAiAEBEhsKDmZvcndhcmRlZF9wb3J0GAQgASgNSAGIAQESDwoHdHJ1c3RlZBgFIAEoCEIPCg1fZm9yd2FyZGVkX2lwQhEKD19mb3J3YXJkZWRfcG9ydCJlCglGb3J3YXJkZWQSDgoGc2NoZW1lGAEgASgMEgwKBGhvc3QYAiABKAwSDAoEcG9ydBgDIAEoDRIMCgRwYXRoGAQgASgMEhMKBnByZWZpeBgFIAEoDEgAiAEBQgkKB19wcmVmaXgiJgoFVHJhY2USDgoGcGFyZW50GAEgASgJEg0KBXN0YXRlGAIgASgJIlYKA1RMUxIPCgd2ZXJzaW9uGAEgASgJEg4KBmNpcGhlchgCIAEoCRIVCg1jbGllbnRfdmVyaWZ5GAMgASgJEhcKD2hhc19jZXJ0aWZpY2F0ZRgEIAEoCCIhCgVHcm91cBIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJIk0KCENhcHR1cmVzEg8KB3VubmFtZWQYASADKAwSMAoFbmFtZWQYAiADKAsyIS5vdXRyaWdnZXIucGx1Z2luLnYxLk5hbWVkQ2FwdHVyZSIrCgxOYW1lZENhcHR1cmUSDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoDCImCghLZXlWYWx1ZRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAwiWAoIUmVzcG9uc2USDgoGc3RhdHVzGAEgASgNEiwKB2hlYWRlcnMYAiADKAsyGy5vdXRyaWdnZXIucGx1Z2luLnYxLkhlYWRlchIOCgZzb3VyY2UYAyABKA0iZQoPU2VydmljZVJlc3BvbnNlEg4KBnN0YXR1cxgBIAEoDRIUCgxzYW1lX2hlYWRlcnMYAiABKAgSLAoHaGVhZGVycxgDIAMoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuSGVhZGVyIjYKBEJsb2ISEAoGaW5saW5lGAEgASgMSAASEQoHY2h1bmtlZBgCIAEoBEgAQgkKB2NvbnRlbnQirwEKB091dGNvbWUSDgoGZmFpbGVkGAEgASgIEikKBWVycm9yGAIgASgLMhoub3V0cmlnZ2VyLnBsdWdpbi52MS5FcnJvchIyCgpvcGVyYXRpb25zGAMgAygLMh4ub3V0cmlnZ2VyLnBsdWdpbi52MS5PcGVyYXRpb24SLAoEYm9keRgEIAEoCzIZLm91dHJpZ2dlci5wbHVnaW4udjEuQmxvYkgAiAEBQgcKBV9ib2R5IjYKBUVycm9yEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCRIOCgZkZXRhaWwYAyABKAkiogIKCU9wZXJhdGlvbhIMCgRjb2RlGAEgASgNEgwKBG5hbWUYAiABKAwSDgoGdmFsdWVzGAMgAygMEg4KBnN0YXR1cxgEIAEoDRIsCgRib2R5GAUgASgLMhkub3V0cmlnZ2VyLnBsdWdpbi52MS5CbG9iSACIAQESLAoHaGVhZGVycxgGIAMoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuSGVhZGVyEhIKBXZhbHVlGAcgASgMSAGIAQESFwoKY3JlZGVudGlhbBgIIAEoDEgCiAEBEhQKB21lc3NhZ2UYCSABKAxIA4gBARIMCgRtb2RlGAogASgJQgcKBV9ib2R5QggKBl92YWx1ZUINCgtfY3JlZGVudGlhbEIKCghfbWVzc2FnZSIlCgNBc2sSEAoIZnVuY3Rpb24YASABKA0SDAoEYXJncxgCIAMoDCKKAQoGQW5zd2VyEikKBWVycm9yGAEgASgLMhoub3V0cmlnZ2VyLnBsdWdpbi52MS5FcnJvchItCgVieXRlcxgCIAEoCzIZLm91dHJpZ2dlci5wbHVnaW4udjEuQmxvYkgAiAEBEhIKBXZhbHVlGAMgASgMSAGIAQFCCAoGX2J5dGVzQggKBl92YWx1ZSIICgZDYW5jZWwiKAoGRW50aXR5EgwKBHNsb3QYASABKA0SEAoIZG9jdW1lbnQYAiABKAwiJQoDTG9nEg0KBWxldmVsGAEgASgNEg8KB21lc3NhZ2UYAiABKAwiJwoGR29Bd2F5EgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCTLGAwoMUGx1Z2luU2VydmVyElcKCERlc2NyaWJlEiQub3V0cmlnZ2VyLnBsdWdpbi52MS5EZXNjcmliZVJlcXVlc3QaJS5vdXRyaWdnZXIucGx1Z2luLnYxLkRlc2NyaWJlUmVzcG9uc2USWgoJQ29uZmlndXJlEiUub3V0cmlnZ2VyLnBsdWdpbi52MS5Db25maWd1cmVSZXF1ZXN0GiYub3V0cmlnZ2VyLnBsdWdpbi52MS5Db25maWd1cmVSZXNwb25zZRJUCgdSZWxlYXNlEiMub3V0cmlnZ2VyLnBsdWdpbi52MS5SZWxlYXNlUmVxdWVzdBokLm91dHJpZ2dlci5wbHVnaW4udjEuUmVsZWFzZVJlc3BvbnNlEk4KBURyYWluEiEub3V0cmlnZ2VyLnBsdWdpbi52MS5EcmFpblJlcXVlc3QaIi5vdXRyaWdnZXIucGx1Z2luLnYxLkRyYWluUmVzcG9uc2USWwoIRGlzcGF0Y2gSJC5vdXRyaWdnZXIucGx1Z2luLnYxLkRpc3BhdGNoUmVxdWVzdBolLm91dHJpZ2dlci5wbHVnaW4udjEuRGlzcGF0Y2hSZXNwb25zZSgBMAFCT1pNZ2l0aHViLmNvbS9vdXRyaWdnZXItZ2F0ZXdheS9vdXRyaWdnZXIvcHJvdG8vZ2VuL291dHJpZ2dlci9wbHVnaW4vdjE7cGx1Z2ludjFiBnByb3RvMw");
 
 /**
  * The versions of the data plane: the host says which it speaks, the server answers with the newest that both do (docs/wire.md section 10).
@@ -731,6 +731,13 @@ export type Call = Message<"outrigger.plugin.v1.Call"> & {
    * @generated from field: repeated outrigger.plugin.v1.Group groups = 23;
    */
   groups: Group[];
+
+  /**
+   * absent: the gateway does not trace
+   *
+   * @generated from field: outrigger.plugin.v1.Trace trace = 24;
+   */
+  trace?: Trace | undefined;
 };
 
 /**
@@ -874,6 +881,34 @@ export const ForwardedSchema: GenMessage<Forwarded> = /*@__PURE__*/
   messageDesc(file_outrigger_plugin_v1_plugin, 19);
 
 /**
+ * The W3C trace context of a call.
+ *
+ * @generated from message outrigger.plugin.v1.Trace
+ */
+export type Trace = Message<"outrigger.plugin.v1.Trace"> & {
+  /**
+   * as in the header traceparent
+   *
+   * @generated from field: string parent = 1;
+   */
+  parent: string;
+
+  /**
+   * as in the header tracestate
+   *
+   * @generated from field: string state = 2;
+   */
+  state: string;
+};
+
+/**
+ * Describes the message outrigger.plugin.v1.Trace.
+ * Use `create(TraceSchema)` to create a new message.
+ */
+export const TraceSchema: GenMessage<Trace> = /*@__PURE__*/
+  messageDesc(file_outrigger_plugin_v1_plugin, 20);
+
+/**
  * @generated from message outrigger.plugin.v1.TLS
  */
 export type TLS = Message<"outrigger.plugin.v1.TLS"> & {
@@ -905,7 +940,7 @@ export type TLS = Message<"outrigger.plugin.v1.TLS"> & {
  * Use `create(TLSSchema)` to create a new message.
  */
 export const TLSSchema: GenMessage<TLS> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 20);
+  messageDesc(file_outrigger_plugin_v1_plugin, 21);
 
 /**
  * A consumer group that a plugin set.
@@ -929,7 +964,7 @@ export type Group = Message<"outrigger.plugin.v1.Group"> & {
  * Use `create(GroupSchema)` to create a new message.
  */
 export const GroupSchema: GenMessage<Group> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 21);
+  messageDesc(file_outrigger_plugin_v1_plugin, 22);
 
 /**
  * @generated from message outrigger.plugin.v1.Captures
@@ -951,7 +986,7 @@ export type Captures = Message<"outrigger.plugin.v1.Captures"> & {
  * Use `create(CapturesSchema)` to create a new message.
  */
 export const CapturesSchema: GenMessage<Captures> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 22);
+  messageDesc(file_outrigger_plugin_v1_plugin, 23);
 
 /**
  * @generated from message outrigger.plugin.v1.NamedCapture
@@ -973,7 +1008,7 @@ export type NamedCapture = Message<"outrigger.plugin.v1.NamedCapture"> & {
  * Use `create(NamedCaptureSchema)` to create a new message.
  */
 export const NamedCaptureSchema: GenMessage<NamedCapture> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 23);
+  messageDesc(file_outrigger_plugin_v1_plugin, 24);
 
 /**
  * A free value is MessagePack, so that both carriers keep the same types.
@@ -999,7 +1034,7 @@ export type KeyValue = Message<"outrigger.plugin.v1.KeyValue"> & {
  * Use `create(KeyValueSchema)` to create a new message.
  */
 export const KeyValueSchema: GenMessage<KeyValue> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 24);
+  messageDesc(file_outrigger_plugin_v1_plugin, 25);
 
 /**
  * @generated from message outrigger.plugin.v1.Response
@@ -1026,7 +1061,7 @@ export type Response = Message<"outrigger.plugin.v1.Response"> & {
  * Use `create(ResponseSchema)` to create a new message.
  */
 export const ResponseSchema: GenMessage<Response> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 25);
+  messageDesc(file_outrigger_plugin_v1_plugin, 26);
 
 /**
  * @generated from message outrigger.plugin.v1.ServiceResponse
@@ -1055,7 +1090,7 @@ export type ServiceResponse = Message<"outrigger.plugin.v1.ServiceResponse"> & {
  * Use `create(ServiceResponseSchema)` to create a new message.
  */
 export const ServiceResponseSchema: GenMessage<ServiceResponse> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 26);
+  messageDesc(file_outrigger_plugin_v1_plugin, 27);
 
 /**
  * Bytes in place, or the length of bytes that came ahead in chunks (docs/wire.md section 8).
@@ -1086,7 +1121,7 @@ export type Blob = Message<"outrigger.plugin.v1.Blob"> & {
  * Use `create(BlobSchema)` to create a new message.
  */
 export const BlobSchema: GenMessage<Blob> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 27);
+  messageDesc(file_outrigger_plugin_v1_plugin, 28);
 
 /**
  * @generated from message outrigger.plugin.v1.Outcome
@@ -1118,7 +1153,7 @@ export type Outcome = Message<"outrigger.plugin.v1.Outcome"> & {
  * Use `create(OutcomeSchema)` to create a new message.
  */
 export const OutcomeSchema: GenMessage<Outcome> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 28);
+  messageDesc(file_outrigger_plugin_v1_plugin, 29);
 
 /**
  * @generated from message outrigger.plugin.v1.Error
@@ -1145,7 +1180,7 @@ export type Error = Message<"outrigger.plugin.v1.Error"> & {
  * Use `create(ErrorSchema)` to create a new message.
  */
 export const ErrorSchema: GenMessage<Error> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 29);
+  messageDesc(file_outrigger_plugin_v1_plugin, 30);
 
 /**
  * One recorded write; which fields are used depends on the code (docs/wire.md section 6).
@@ -1220,7 +1255,7 @@ export type Operation = Message<"outrigger.plugin.v1.Operation"> & {
  * Use `create(OperationSchema)` to create a new message.
  */
 export const OperationSchema: GenMessage<Operation> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 30);
+  messageDesc(file_outrigger_plugin_v1_plugin, 31);
 
 /**
  * @generated from message outrigger.plugin.v1.Ask
@@ -1244,7 +1279,7 @@ export type Ask = Message<"outrigger.plugin.v1.Ask"> & {
  * Use `create(AskSchema)` to create a new message.
  */
 export const AskSchema: GenMessage<Ask> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 31);
+  messageDesc(file_outrigger_plugin_v1_plugin, 32);
 
 /**
  * @generated from message outrigger.plugin.v1.Answer
@@ -1275,7 +1310,7 @@ export type Answer = Message<"outrigger.plugin.v1.Answer"> & {
  * Use `create(AnswerSchema)` to create a new message.
  */
 export const AnswerSchema: GenMessage<Answer> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 32);
+  messageDesc(file_outrigger_plugin_v1_plugin, 33);
 
 /**
  * @generated from message outrigger.plugin.v1.Cancel
@@ -1288,7 +1323,7 @@ export type Cancel = Message<"outrigger.plugin.v1.Cancel"> & {
  * Use `create(CancelSchema)` to create a new message.
  */
 export const CancelSchema: GenMessage<Cancel> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 33);
+  messageDesc(file_outrigger_plugin_v1_plugin, 34);
 
 /**
  * @generated from message outrigger.plugin.v1.Entity
@@ -1312,7 +1347,7 @@ export type Entity = Message<"outrigger.plugin.v1.Entity"> & {
  * Use `create(EntitySchema)` to create a new message.
  */
 export const EntitySchema: GenMessage<Entity> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 34);
+  messageDesc(file_outrigger_plugin_v1_plugin, 35);
 
 /**
  * @generated from message outrigger.plugin.v1.Log
@@ -1334,7 +1369,7 @@ export type Log = Message<"outrigger.plugin.v1.Log"> & {
  * Use `create(LogSchema)` to create a new message.
  */
 export const LogSchema: GenMessage<Log> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 35);
+  messageDesc(file_outrigger_plugin_v1_plugin, 36);
 
 /**
  * @generated from message outrigger.plugin.v1.GoAway
@@ -1356,7 +1391,7 @@ export type GoAway = Message<"outrigger.plugin.v1.GoAway"> & {
  * Use `create(GoAwaySchema)` to create a new message.
  */
 export const GoAwaySchema: GenMessage<GoAway> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 36);
+  messageDesc(file_outrigger_plugin_v1_plugin, 37);
 
 /**
  * @generated from service outrigger.plugin.v1.PluginServer
