@@ -15,10 +15,11 @@ Usage:
   outrigger check   [--settings outrigger.yaml] [--config gateway.yaml]
   outrigger explain [--settings outrigger.yaml] [--config gateway.yaml] [--url http://host/path] [--consumer NAME] ...
   outrigger lint    [--settings outrigger.yaml] [--config gateway.yaml] [--strict]
+  outrigger replay  FILE -- COMMAND ARGS...
   outrigger plugin  new NAME --lang go|python|js|ts
   outrigger plugin  test [DIR]
   outrigger version
-  outrigger help    [settings | explain | lint | plugin]
+  outrigger help    [settings | explain | lint | replay | plugin]
 
 run starts the gateway and prints one line with its addresses when it accepts requests. SIGHUP reads the entities again: when
 anything is wrong with them, the old ones keep serving. SIGINT and SIGTERM finish the requests in flight and end with exit code 0.
@@ -33,6 +34,8 @@ plugin servers and asks them. Exit code 1 and one line per error when something 
 explain says which route a request gets and which plugins run for it, in which order and why: see outrigger help explain.
 
 lint finds what a valid configuration most likely does not mean, such as routes that nothing reaches: see outrigger help lint.
+
+replay sends a failing call that the black box has recorded (setting black_box) to a plugin server again: see outrigger help replay.
 
 plugin new writes a plugin with unit tests, plugin test runs them: see outrigger help plugin.
 
@@ -54,11 +57,14 @@ func help(args []string, out, errOut io.Writer) int {
 	case args[0] == "lint":
 		fmt.Fprint(out, lintUsage)
 		return exitOK
+	case args[0] == "replay":
+		fmt.Fprint(out, replayUsage)
+		return exitOK
 	case args[0] == "plugin":
 		fmt.Fprint(out, pluginUsage)
 		return exitOK
 	}
-	fmt.Fprintf(errOut, "outrigger help: unknown topic %q; expected settings, explain, lint, plugin, or nothing\n", args[0])
+	fmt.Fprintf(errOut, "outrigger help: unknown topic %q; expected settings, explain, lint, replay, plugin, or nothing\n", args[0])
 	return exitUsage
 }
 

@@ -53,6 +53,8 @@ func run(args []string, out, errOut io.Writer) int {
 		return explainCommand(args, out, errOut)
 	case "lint":
 		return lint(args, out, errOut)
+	case "replay":
+		return replayCommand(args, out, errOut)
 	case "plugin":
 		return plugin(args, out, errOut)
 	case "version", "--version":
@@ -61,7 +63,7 @@ func run(args []string, out, errOut io.Writer) int {
 	case "help", "--help", "-h":
 		return help(args, out, errOut)
 	}
-	fmt.Fprintf(errOut, "outrigger: unknown command %q; expected run, dev, check, explain, lint, plugin, version or help\n", command)
+	fmt.Fprintf(errOut, "outrigger: unknown command %q; expected run, dev, check, explain, lint, replay, plugin, version or help\n", command)
 	return exitUsage
 }
 

@@ -17,6 +17,7 @@ var (
 
 // names says whose values are secrets.
 type names struct {
+	none bool     // nothing is a secret
 	more []string // of the settings and of the configuration; those of the settings may hold "*"
 }
 
@@ -34,6 +35,9 @@ func canonical(name string) string { return strings.ReplaceAll(strings.ToLower(n
 
 // secret reports whether the value under a name is one.
 func (n names) secret(name string) bool {
+	if n.none {
+		return false
+	}
 	name = canonical(name)
 	if slices.Contains(secretNames, name) || slices.ContainsFunc(secretParts, func(part string) bool { return strings.Contains(name, part) }) {
 		return true

@@ -140,6 +140,9 @@ var parameter = regexp.MustCompile(`([?&])([^=&?#\s"]+)=([^&#\s"]*)`)
 
 // text is a text without the secrets that stand in it.
 func (r *redactor) text(s string) string {
+	if r.none {
+		return strings.Clone(s)
+	}
 	for _, secret := range r.found {
 		if strings.Contains(s, secret) {
 			s = strings.ReplaceAll(s, secret, mark(len(secret)))
@@ -249,11 +252,11 @@ func (r *redactor) credential(raw []byte) *Value {
 	v := valueOf(raw).V
 	fields, ok := v.(map[string]any)
 	if !ok {
-		return &Value{r.value(v, true)}
+		return &Value{r.value(v, !r.none)}
 	}
 	m := make(map[string]any, len(fields))
 	for k := range fields {
-		m[k] = r.value(fields[k], !slices.Contains(openCredential, k))
+		m[k] = r.value(fields[k], !r.none && !slices.Contains(openCredential, k))
 	}
 	return &Value{m}
 }

@@ -290,6 +290,26 @@ func askName(fn wire.AskFn) string {
 	return "unknown"
 }
 
+// openly takes everything as it is.
+func openly() taking { return taking{&redactor{names: names{none: true}}, true} }
+
+// OutcomeOf spells an outcome as it is, secrets included; nil for an empty one.
+func OutcomeOf(o *wire.Outcome) *Outcome {
+	if o.Err == nil && len(o.Ops) == 0 && !o.HasBody {
+		return nil
+	}
+	return openly().outcome(o)
+}
+
+// AskOf spells a question as it is, secrets included.
+func AskOf(a *wire.Ask) Ask {
+	out := Ask{Function: askName(a.Fn), Number: uint16(a.Fn)}
+	for _, raw := range a.Args {
+		out.Args = append(out.Args, openly().raw(raw, false))
+	}
+	return out
+}
+
 func (t taking) outcome(o *wire.Outcome) *Outcome {
 	out := &Outcome{Body: t.body(o.Body, o.HasBody)}
 	if o.Err != nil {
@@ -322,7 +342,7 @@ func (t taking) operation(op *wire.Op) Operation {
 	}
 	out.Body = t.body(op.Body, op.HasBody || op.Body != nil)
 	if op.Value != nil {
-		v := t.raw(op.Value, secret || op.Code == wire.OpServiceSetTLSCertKey)
+		v := t.raw(op.Value, secret || !t.none && op.Code == wire.OpServiceSetTLSCertKey)
 		out.Value = &v
 	}
 	if op.Credential != nil {

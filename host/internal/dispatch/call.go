@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/budget"
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
 	"github.com/outrigger-gateway/outrigger/host/internal/plan"
 	"github.com/outrigger-gateway/outrigger/host/internal/transport"
@@ -17,7 +18,7 @@ type Call struct {
 	Instance *plan.Instance
 	Phase    pdk.Phase
 	Exchange *exchange.Exchange
-	// Request is what is sent. In Before the bodies that the manifest asks for are not in it yet: a refused call takes no body into memory.
+	// Request is what is sent.
 	Request *wire.Call
 	// Outcome is what arrived. It is empty when the call ended without one.
 	Outcome  *wire.Outcome
@@ -33,7 +34,8 @@ type Call struct {
 	Transcript any
 
 	around  []Interceptor
-	entered int // those of around whose Before let the call pass; After is due to them
+	budgets budget.Entry // of Budgets
+	entered int          // those of around whose Before let the call pass; After is due to them
 }
 
 // Interceptor stands around every call of a remote instance. Implementations are called by many requests at once and must not allocate on
@@ -90,6 +92,9 @@ type refused struct{ error }
 
 func (r refused) Unwrap() error { return r.error }
 
+// CodeOf says how a call ended that ended with err.
+func CodeOf(err error) Code { return codeOf(err) }
+
 // codeOf says what the error of a call is.
 func codeOf(err error) Code {
 	if err == nil {
@@ -103,6 +108,8 @@ func codeOf(err error) Code {
 	switch {
 	case errors.As(err, &refusal):
 		return refusal.Code
+	case errors.Is(err, exchange.ErrNoMemory):
+		return Overloaded
 	case errors.As(err, new(refused)):
 		return Refused
 	case errors.Is(err, transport.ErrNotReady):
@@ -133,6 +140,8 @@ func codeOfKind(k transport.ErrorKind) Code {
 
 func codeOfOutcome(code string) Code {
 	switch code {
+	case exchange.CodeNoMemory:
+		return Overloaded
 	case wire.CodeCancelled:
 		return Cancelled
 	case wire.CodeTooLarge:
