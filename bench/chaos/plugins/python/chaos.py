@@ -16,14 +16,14 @@ if Path(os.environ.get("CHAOS_DIR", ""), "exit").exists():
 
 
 @dataclass
-class Config:
+class Settings:
     """Configuration of every plugin."""
 
     instance: str
     letter: str = "x"
 
 
-def mark(kong: outrigger.PDK, config: Config) -> str:
+def mark(kong: outrigger.PDK, config: Settings) -> str:
     """Proves which instance worked on which request."""
     return f"{config.instance} {kong.request.get_header('X-Nonce')}"
 
@@ -140,9 +140,9 @@ class Rewrite(outrigger.Plugin):
     name = "chaos-rewrite-python"
     version = "0.1.0"
     priority = 1000
-    Config = Config
+    Config = Settings
 
-    config: Config
+    config: Settings
 
     def rewrite(self, kong: outrigger.PDK) -> None:
         obey(kong, "rewrite")
@@ -155,9 +155,9 @@ class Gate(outrigger.Plugin):
     name = "chaos-python"
     version = "0.1.0"
     priority = 990
-    Config = Config
+    Config = Settings
 
-    config: Config
+    config: Settings
 
     def access(self, kong: outrigger.PDK) -> None:
         obey(kong, "access")
@@ -179,9 +179,9 @@ class Body(outrigger.Plugin):
     name = "chaos-body-python"
     version = "0.1.0"
     priority = 980
-    Config = Config
+    Config = Settings
 
-    config: Config
+    config: Settings
 
     def body_filter(self, kong: outrigger.PDK, chunk: bytes, last: bool) -> bytes | None:
         obey(kong, "body_filter")
@@ -194,9 +194,9 @@ class Response(outrigger.Plugin):
     name = "chaos-response-python"
     version = "0.1.0"
     priority = 970
-    Config = Config
+    Config = Settings
 
-    config: Config
+    config: Settings
 
     def response(self, kong: outrigger.PDK) -> None:
         obey(kong, "response")
