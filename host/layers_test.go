@@ -87,7 +87,7 @@ var layers = []layer{
 	{"host", append(internal("..."), pdkWire...), []string{"github.com/google/uuid"}},
 	{"host/internal/authoring/...", nil, nil},
 	{"host/internal/dev", append(internal("authoring", "config", "watch"), "host"), nil},
-	{"host/cmd/conformance", internal("conformance", "pluginserver/reaper"), nil},
+	{"host/cmd/conformance", internal("conformance", "pluginserver/launcher", "pluginserver/reaper"), nil},
 	{"host/cmd/outrigger", append(internal("authoring", "blackbox", "dev", "explain", "replay"), "host", "pdk", "plugins"), nil},
 }
 

@@ -102,6 +102,22 @@ func (b *Breaker) Allow(now time.Time) (t Ticket, wait time.Duration, ok bool) {
 	return t, wait, false
 }
 
+// stopped reports whether Allow would refuse a call.
+func (b *Breaker) stopped(now time.Time) bool {
+	if Ticket(b.term.Load()).state() == StateClosed {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch Ticket(b.term.Load()).state() {
+	case StateOpen:
+		return now.Before(b.until)
+	case StateHalfOpen:
+		return b.begun >= b.errors.Probes
+	}
+	return false
+}
+
 // Done counts the end of a call at the time now.
 func (b *Breaker) Done(t Ticket, now time.Time, r Result) {
 	if t.state() == StateClosed && r == Neither {

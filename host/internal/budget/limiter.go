@@ -66,6 +66,12 @@ func (l *Limiter) Enter(deadline time.Time) error {
 	}
 }
 
+// full reports whether Enter would give ErrFull.
+func (l *Limiter) full() bool {
+	in, waiting := split(l.state.Load())
+	return (waiting > 0 || in >= l.most) && waiting >= l.queue
+}
+
 // line puts a waiter at the end of the queue; nil when the state is no longer the given one.
 func (l *Limiter) line(state uint64) *waiter {
 	l.mu.Lock()

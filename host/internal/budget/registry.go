@@ -181,6 +181,16 @@ func (c Chain) Enter(e *Entry, now, deadline time.Time) (denied Denied, ok bool)
 	return Denied{}, true
 }
 
+// Busy reports whether Enter would deny a call at the time now. It takes nothing.
+func (c Chain) Busy(now time.Time) bool {
+	for _, b := range c {
+		if b.Limiter != nil && b.Limiter.full() || b.Breaker != nil && b.Breaker.stopped(now) {
+			return true
+		}
+	}
+	return false
+}
+
 // allowed takes calls back that breakers have let pass.
 func (c Chain) allowed(e *Entry, now time.Time) {
 	for i, b := range c {

@@ -3,6 +3,7 @@
 //	dispatch.go  chains of all phases
 //	step.go      one call of a handler
 //	call.go      what interceptors see of a call
+//	budgets.go   the interceptor that keeps calls under their limits
 //	failure.go   fail modes
 package dispatch
 
@@ -29,6 +30,8 @@ type Dispatcher struct {
 	Interceptors []Interceptor
 	// Watchers stand around the calls of native instances. They refuse nothing. None: native calls cost nothing more.
 	Watchers []Interceptor
+
+	flood flood // of calls that are refused
 }
 
 // Run runs a chain in order until an instance gives an answer or fails closed; then ex.Answer is given. It serves rewrite, response and
@@ -107,6 +110,7 @@ func (d *Dispatcher) FilterBody(ex *exchange.Exchange, chain []*plan.Step, chunk
 		s.call.Chunk, s.call.HasChunk, s.call.Last = chunk, true, last
 		err := s.run()
 		if err == nil && s.out.HasBody {
+			ex.Touch(in)
 			chunk = s.out.Body // the handler's own, or of the outcome's frame: it outlives the session
 		}
 		closed := s.settle(err)

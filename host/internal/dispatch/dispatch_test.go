@@ -94,7 +94,7 @@ func instance(name string, r remote, change ...func(*plan.Instance)) *plan.Insta
 	number++
 	in := &plan.Instance{
 		ID: number, Record: &entity.Plugin{ID: name, Name: name, Enabled: true}, Phases: pdk.PhaseRewrite | pdk.PhaseAccess | pdk.PhaseHeaderFilter | pdk.PhaseBodyFilter | pdk.PhaseLog,
-		Remote: r, FailStatus: 500, Closed: new(atomic.Bool),
+		Remote: r, Closed: new(atomic.Bool),
 	}
 	for i := range in.Timeouts {
 		in.Timeouts[i] = time.Second

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
@@ -45,11 +46,25 @@ func fail(ex *exchange.Exchange, in *plan.Instance, err error) {
 		status = http.StatusInternalServerError
 	}
 	ex.Fail(status, "")
+	if in.FailBody != nil {
+		a := &ex.Answer
+		a.Formatted, a.Body, a.HasBody = false, in.FailBody, true
+		a.Headers = append(a.Headers, wire.Header{Name: "Content-Type", Value: in.FailType})
+	}
 	if busy && status == http.StatusServiceUnavailable {
 		seconds := (retryAfter(err) + time.Second - 1) / time.Second
 		ex.Answer.Headers = append(ex.Answer.Headers, wire.Header{Name: "Retry-After", Value: strconv.Itoa(int(seconds))})
 	}
 }
+
+// starvedError is the failure of a handler that got no body for want of memory.
+type starvedError struct{ handler *wire.Error }
+
+func (e *starvedError) Error() string {
+	return fmt.Sprintf("%v; the handler: %v", exchange.ErrNoMemory, e.handler)
+}
+
+func (e *starvedError) Unwrap() []error { return []error{exchange.ErrNoMemory, e.handler} }
 
 // settle reports a failed call, chooses what its fail mode does, and tells the interceptors. It reports whether the instance fails closed.
 func (s *step) settle(err error) (closed bool) {
@@ -64,7 +79,12 @@ func (s *step) closes(err error) bool {
 	if errors.Is(err, exchange.ErrMayNotAuthenticate) {
 		s.in.CloseForGood()
 	}
-	if s.in.FailsOpen() {
+	switch {
+	case !s.in.FailsOpen():
+	case s.phase == pdk.PhaseBodyFilter && s.ex.Touched(s.in):
+		s.report(err, "fail mode open, but the plugin has changed this response already: fail mode closed")
+		return true
+	default:
 		s.report(err, "fail mode open: the request goes on without it")
 		return false
 	}
@@ -73,14 +93,25 @@ func (s *step) closes(err error) bool {
 }
 
 func (s *step) report(err error, effect string) {
+	code := codeOf(err)
+	skipped := uint64(0)
+	if code == Overloaded || code == BreakerOpen {
+		var loud bool
+		if skipped, loud = s.d.flood.line(); !loud {
+			return
+		}
+	}
 	attrs := append(attrsOf(s.in), slog.String("phase", s.phase.String()), slog.String("request_id", s.ex.Facts.RequestID))
 	if s.in.Native == nil && s.in.Unavailable == "" {
 		if s.seen.Duration == 0 && !s.seen.Start.IsZero() { // nothing was sent
 			s.seen.Duration = time.Since(s.seen.Start)
 		}
-		attrs = append(attrs, slog.String("code", codeOf(err).String()), slog.Float64("duration_ms", float64(s.seen.Duration)/float64(time.Millisecond)))
+		attrs = append(attrs, slog.String("code", code.String()), slog.Float64("duration_ms", float64(s.seen.Duration)/float64(time.Millisecond)))
 	}
 	attrs = append(attrs, slog.String("error", err.Error()), slog.String("effect", effect))
+	if skipped > 0 {
+		attrs = append(attrs, slog.Uint64("refused_meanwhile", skipped))
+	}
 	var we *wire.Error
 	if errors.As(err, &we) && we.Detail != "" {
 		attrs = append(attrs, slog.String("detail", we.Detail))
@@ -113,4 +144,21 @@ func (d *Dispatcher) refuse(ex *exchange.Exchange, st *plan.Step, err error) {
 	if !ex.Answer.Given {
 		ex.Fail(http.StatusInternalServerError, "")
 	}
+}
+
+// flood keeps refused calls from becoming a flood of log lines: there is one line a second, which counts those without.
+type flood struct {
+	next    atomic.Int64 // Unix nanoseconds
+	skipped atomic.Uint64
+}
+
+// line reports whether a line may be written now, and how many were not since the last one.
+func (f *flood) line() (skipped uint64, ok bool) {
+	now := time.Now().UnixNano()
+	next := f.next.Load()
+	if now < next || !f.next.CompareAndSwap(next, now+int64(time.Second)) {
+		f.skipped.Add(1)
+		return 0, false
+	}
+	return f.skipped.Swap(0), true
 }

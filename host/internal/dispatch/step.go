@@ -25,6 +25,8 @@ type step struct {
 	// seen is the call of a remote handler as interceptors see it, answer the last one to its questions.
 	seen   Call
 	answer wire.Answer
+	// starved: there was no memory for a body that the handler asked for.
+	starved bool
 
 	// asking is held while a goroutine of a native plugin asks. over says that the handler has returned: the exchange is the request's
 	// again, and a goroutine that the plugin left behind must not touch it.
@@ -55,6 +57,9 @@ func (s *step) Answer(a *wire.Ask) wire.Answer {
 	} else {
 		s.answer = s.ex.Ask(s.in, a)
 	}
+	if e := s.answer.Err; e != nil && e.Code == exchange.CodeNoMemory {
+		s.starved = true
+	}
 	s.seen.Asks++
 	for _, i := range s.seen.around[:s.seen.entered] {
 		i.Asked(&s.seen, a, &s.answer)
@@ -84,10 +89,16 @@ func (s *step) run() error {
 		return err
 	}
 	if s.out.Err != nil {
+		if s.starved {
+			return &starvedError{s.out.Err}
+		}
 		return s.out.Err
 	}
 	if err := s.ex.Apply(s.applier(), s.out.Ops); err != nil {
 		return refused{err}
+	}
+	if (s.phase == pdk.PhaseHeaderFilter || s.phase == pdk.PhaseResponse) && exchange.DescribesBody(s.out.Ops) {
+		s.ex.Touch(s.in)
 	}
 	return nil
 }
@@ -125,10 +136,12 @@ func (s *step) enter(around []Interceptor) error {
 // remote runs the call on its plugin server, once all interceptors have let it pass. What they wait counts against its deadline.
 func (s *step) remote() error {
 	c := &s.seen
-	if err := s.enter(s.d.Interceptors); err != nil {
-		return err
+	if s.in.Needs != 0 && !s.in.Budgets.Busy(time.Now()) { // no body is taken into memory for a call that will be refused
+		if err := s.inline(); err != nil {
+			return err
+		}
 	}
-	if err := s.inline(); err != nil {
+	if err := s.enter(s.d.Interceptors); err != nil {
 		return err
 	}
 	err := s.in.Remote.Call(&s.call, c.Deadline, s, &s.out)
@@ -154,9 +167,6 @@ func (s *step) after(err error, failedOpen bool) {
 
 // inline puts the bodies that the manifest asks for into the call, when they are small.
 func (s *step) inline() error {
-	if s.in.Needs == 0 {
-		return nil
-	}
 	if s.in.Needs&pdk.NeedRequestBody != 0 && s.phase == pdk.PhaseAccess {
 		if a := s.ex.Ask(s.in, &wire.Ask{Fn: pdk.AskRequestGetRawBody}); a.Err != nil {
 			return a.Err
@@ -185,7 +195,7 @@ func (s *step) end() {
 	if s.session != nil && !s.session.Release() {
 		return // a goroutine of the plugin still holds the step to ask: it is not used again
 	}
-	s.d, s.ex, s.in, s.phase, s.session, s.over = nil, nil, nil, 0, nil, false
+	s.d, s.ex, s.in, s.phase, s.session, s.over, s.starved = nil, nil, nil, 0, nil, false, false
 	s.call, s.out, s.seen, s.answer = wire.Call{}, wire.Outcome{}, Call{}, wire.Answer{}
 	steps.Put(s)
 }

@@ -53,6 +53,9 @@ func (e *Exchange) Apply(in Applier, ops []wire.Op) error {
 	if err := e.bound(ops); err != nil {
 		return err
 	}
+	if err := e.holdBodies(ops); err != nil {
+		return err
+	}
 	authenticated := 0
 	for i := range ops {
 		if ops[i].Code == pdk.OpClientAuthenticate {

@@ -11,7 +11,7 @@ func (e *Exchange) Detach() *Exchange {
 	e.NeedRequest()
 	e.NeedResponse()
 	d := &Exchange{
-		Facts: e.Facts, Dir: e.Dir, Gateway: e.Gateway,
+		Facts: e.Facts, Dir: e.Dir, Gateway: e.Gateway, Bodies: e.Bodies,
 		Route: e.Route, Service: e.Service, Consumer: e.Consumer, Plan: e.Plan,
 		Upstream:   Upstream{Path: e.Upstream.Path},
 		Serialized: slices.Clone(e.Serialized),

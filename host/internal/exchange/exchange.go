@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/budget"
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/plan"
 	"github.com/outrigger-gateway/outrigger/pdk"
@@ -103,6 +104,8 @@ type private struct {
 
 // Exchange is one request and its response.
 type Exchange struct {
+	// Bodies bounds what all exchanges keep in memory; nil: no bound.
+	Bodies  *budget.Bytes
 	Facts   wire.Facts
 	Live    Live
 	Dir     Directory
@@ -138,7 +141,9 @@ type Exchange struct {
 	pending        []wire.Header // response headers that plugins set before the response was there
 	identities     []identity    // of the operations being applied
 	privates       []private
-	spanBytes      int // of the spans that came, encoded
+	touched        []*plan.Instance // see Touch
+	held           int              // of Bodies
+	spanBytes      int              // of the spans that came, encoded
 	choices        choices
 	// serializedBytes are the keys and values of Serialized.
 	serializedBytes int
@@ -229,7 +234,9 @@ func (e *Exchange) Reset() {
 	clear(e.identities)
 	clear(e.Tries)
 	clear(e.Timings)
-	*e = Exchange{choices: choices, pending: pending[:0], Serialized: e.Serialized[:0], Tries: e.Tries[:0], Timings: e.Timings[:0], identities: e.identities[:0]}
+	clear(e.touched)
+	e.DropAll()
+	*e = Exchange{touched: e.touched[:0], choices: choices, pending: pending[:0], Serialized: e.Serialized[:0], Tries: e.Tries[:0], Timings: e.Timings[:0], identities: e.identities[:0]}
 	e.Facts.Request.Headers = headers[:0]
 	e.Facts.Response.Headers = response[:0]
 	e.Facts.ServiceResponse.Headers = service[:0]

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/budget"
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
@@ -81,8 +82,12 @@ type Instance struct {
 	Unavailable string
 
 	Timeouts   [pdk.PhaseCount]time.Duration
-	FailOpen   bool // as configured; FailsOpen is what counts
-	FailStatus int
+	FailOpen   bool   // as configured; FailsOpen is what counts
+	FailStatus int    // of the answer when it fails closed; 0: 500, and 503 when there is no room for the call
+	FailBody   []byte // of that answer, with its content type; nil: the gateway's error body
+	FailType   string
+	// Budgets are the limits that its calls are under.
+	Budgets budget.Chain
 	// Closed is set once the plugin did what one that fails open must not do. All generations that use the instance share it. Nil: never.
 	Closed *atomic.Bool
 	// Meters is where whoever counts the calls of the instance keeps its counters.

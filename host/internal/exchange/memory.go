@@ -1,0 +1,51 @@
+package exchange
+
+import (
+	"errors"
+
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// ErrNoMemory says that the bodies in memory of the whole gateway have reached their bound.
+var ErrNoMemory = errors.New("the bodies in memory have reached max_bodies_in_memory")
+
+// CodeNoMemory is the code of an answer to a handler that asked for a body for which there is no room.
+const CodeNoMemory = "overloaded"
+
+// noMemory is ErrNoMemory as the answer to a question.
+var noMemory = &wire.Error{Code: CodeNoMemory, Message: ErrNoMemory.Error()}
+
+// Hold takes room for n bytes that the exchange keeps in memory; it is given back when the exchange ends. The error is a *wire.Error with
+// CodeNoMemory.
+func (e *Exchange) Hold(n int) error {
+	if !e.Bodies.Take(n) {
+		return noMemory
+	}
+	e.held += max(n, 0)
+	return nil
+}
+
+// Drop gives room back of which the exchange has no more use.
+func (e *Exchange) Drop(n int) {
+	n = min(n, e.held)
+	e.held -= n
+	e.Bodies.Give(n)
+}
+
+// DropAll gives all room back. The exchange must not keep bodies any more.
+func (e *Exchange) DropAll() { e.Drop(e.held) }
+
+// HoldLog takes room for what a detached exchange keeps for the log phase.
+func (e *Exchange) HoldLog() error { return e.Hold(e.serializedBytes + e.spanBytes) }
+
+// holdBodies takes room for the bodies that operations bring.
+func (e *Exchange) holdBodies(ops []wire.Op) error {
+	n := 0
+	for i := range ops {
+		n += len(ops[i].Body)
+	}
+	if e.Hold(n) != nil {
+		return ErrNoMemory
+	}
+	return nil
+}
