@@ -4,10 +4,56 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
+	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/admin"
+	"github.com/outrigger-gateway/outrigger/host/internal/config"
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/host/internal/generation"
+	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver"
 )
+
+// made is what the current build of a server was made of.
+type made struct {
+	// replacing is held from the start of a new build to its end, its promotion, or the begin of its canary.
+	replacing sync.Mutex
+	// last is how the last attempt to replace the build went; nil: there was none.
+	last atomic.Pointer[pluginserver.Replacement]
+
+	// Guarded by reloading.
+	entry  config.PluginServer // as the settings had it
+	digest string              // of the program; "": not known
+}
+
+// wanted is a replacement of the build of one server.
+type wanted struct {
+	server  string
+	entry   *config.PluginServer // what the settings say now; nil: nothing else than before
+	command []string             // nil: that of entry, else of the current build
+	canary  *config.Canary       // nil: all requests at once
+	trigger string               // admin, signal, dev
+	// wait for a replacement of the server that is under way, and end its canary, instead of a *BusyError.
+	wait bool
+}
+
+// UnknownServerError says that there is no plugin server with a name.
+type UnknownServerError struct {
+	Name  string
+	Known []string
+}
+
+func (e *UnknownServerError) Error() string {
+	return fmt.Sprintf("there is no plugin server %q; expected one of %s", e.Name, strings.Join(e.Known, ", "))
+}
+
+// BusyError says that something else has to end before a replacement can begin.
+type BusyError struct{ Reason string }
+
+func (e *BusyError) Error() string { return e.Reason }
 
 // Replace starts a new build of a managed plugin server beside the old one, configures every instance on it, checks its health, and then
 // makes it the one that new requests use, together with whatever its manifests change in the plans. Requests that have begun end on the old
@@ -19,31 +65,74 @@ import (
 //
 // Calls for one server run one after the other. When Replace fails, nothing of the new build is left.
 func (h *Host) Replace(ctx context.Context, server string, command []string) error {
+	_, err := h.replace(ctx, wanted{server: server, command: command, trigger: "dev", wait: true})
+	return err
+}
+
+// replace is Replace with all its choices. The result is noted, whether it is an error or not.
+func (h *Host) replace(ctx context.Context, w wanted) (pluginserver.Replacement, error) {
 	h.reloading.Lock()
 	servers := h.servers
 	h.reloading.Unlock()
 	if servers == nil {
-		return errors.New("the gateway is not running")
+		return pluginserver.Replacement{}, errors.New("the gateway is not running")
 	}
-	replacing := servers.replacing[server]
-	if replacing == nil {
-		return fmt.Errorf("there is no plugin server %q; expected one of %s", server, strings.Join(slices.Sorted(maps.Keys(servers.replacing)), ", "))
+	m := servers.madeOf(w.server)
+	if m == nil {
+		return pluginserver.Replacement{}, &UnknownServerError{w.server, servers.names()}
 	}
-	replacing.Lock()
-	defer replacing.Unlock()
+	if w.wait {
+		m.replacing.Lock()
+	} else if !m.replacing.TryLock() {
+		return pluginserver.Replacement{}, &BusyError{fmt.Sprintf("a replacement of plugin server %q is under way", w.server)}
+	}
+	defer m.replacing.Unlock()
+	if err := h.makeWay(&w); err != nil {
+		return pluginserver.Replacement{}, err
+	}
+	r := pluginserver.Replacement{Trigger: w.trigger}
+	err := h.build(ctx, servers, m, &w, &r)
+	r.At = time.Now()
+	if err != nil {
+		r.Result, r.Reason = pluginserver.ResultFailed, err.Error()
+	}
+	m.last.Store(&r)
+	return r, err
+}
+
+// makeWay ends a canary that the replacement makes pointless, or says that it is in the way.
+func (h *Host) makeWay(w *wanted) error {
+	h.reloading.Lock()
+	defer h.reloading.Unlock()
+	c := h.canary
+	switch {
+	case c == nil:
+		return nil
+	case c.server == w.server && w.wait:
+		h.rollBack(c, "another build is to take its place")
+		return nil
+	case c.server == w.server, w.canary != nil:
+		return &BusyError{fmt.Sprintf("a canary of plugin server %q is under way: promote it or roll it back first", c.server)}
+	}
+	return nil
+}
+
+// build starts a new build and makes it the current one, or the canary.
+func (h *Host) build(ctx context.Context, servers *servers, m *made, w *wanted, r *pluginserver.Replacement) error {
 	ctx, cancel := h.untilStop(ctx)
 	defer cancel()
-	cfg := servers.all.Server(server).Config()
-	if command != nil {
-		cfg.Command = command
+	p, cfg, err := h.plan(servers, m, w)
+	if err != nil {
+		return err
 	}
 	next, err := servers.all.Begin(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	promoted := false
+	p.Server, r.Build = next, next.Number()
+	kept := false
 	defer func() {
-		if !promoted {
+		if !kept {
 			next.Abandon()
 		}
 	}()
@@ -53,30 +142,90 @@ func (h *Host) Replace(ctx context.Context, server string, command []string) err
 	if h.stopping() {
 		return errStopping
 	}
-	set := h.entities
-	gen, err := h.compile(ctx, set, servers.builds(next))
+	set, gen, err := h.compileFor(ctx, p)
 	if err != nil {
-		fresh, loadErr := h.load()
-		if loadErr != nil || fresh.Blank || fresh.Hash == set.Hash {
-			return err
-		}
-		if gen, loadErr = h.compile(ctx, fresh, servers.builds(next)); loadErr != nil {
-			return err
-		}
-		set = fresh
+		return err
 	}
-	if err = next.Check(); err == nil {
+	if err = next.Check(); err == nil && w.canary == nil {
 		err = servers.all.Promote(next)
+	} else if err == nil {
+		err = next.Complete()
 	}
 	if err != nil {
 		gen.Discard()
-		return fmt.Errorf("the new build of plugin server %q cannot take requests: %w", server, err)
+		return fmt.Errorf("the new build of plugin server %q cannot take requests: %w", w.server, err)
 	}
-	promoted = true
+	kept = true
+	if w.canary != nil {
+		r.Result = pluginserver.ResultCanary
+		h.beginCanary(p, *w.canary, w.trigger, set, gen)
+		return nil
+	}
+	r.Result = pluginserver.ResultLive
+	h.settle(p, set, gen)
+	h.recompileCanary(ctx, nil)
+	return nil
+}
+
+// planned is a new build with what becomes true of its server when it is promoted.
+type planned struct {
+	*pluginserver.Server
+	made   *made
+	entry  config.PluginServer
+	digest string
+	policy generation.Policy
+}
+
+// plan finds out what the new build is made of.
+func (h *Host) plan(servers *servers, m *made, w *wanted) (*planned, pluginserver.Config, error) {
+	h.reloading.Lock()
+	defer h.reloading.Unlock()
+	current := servers.all.Server(w.server)
+	if current == nil { // it has just been removed
+		return nil, pluginserver.Config{}, &UnknownServerError{w.server, servers.names()}
+	}
+	cfg := current.Config()
+	p := &planned{made: m, entry: m.entry, policy: servers.policies[w.server]}
+	if w.entry != nil {
+		p.entry, p.policy = *w.entry, policyOf(w.entry)
+		var err error
+		if cfg, err = serverConfig(w.entry, h.settings.DrainTimeout); err != nil {
+			return nil, cfg, err
+		}
+	}
+	if w.command != nil {
+		cfg.Command = w.command
+	}
+	if cfg.Managed() {
+		p.digest = h.digest(&p.entry, cfg.Command) // before the start: what changes from here on is noticed later
+	}
+	return p, cfg, nil
+}
+
+// compileFor makes a generation that uses a new build, of the live entities or of what their file holds by now; reloading is held.
+func (h *Host) compileFor(ctx context.Context, p *planned) (*entity.Set, *generation.Generation, error) {
+	set := h.entities
+	gen, err := h.compile(ctx, set, h.servers.builds(p))
+	if err == nil {
+		return set, gen, nil
+	}
+	fresh, loadErr := h.load()
+	if loadErr != nil || fresh.Blank || fresh.Hash == set.Hash {
+		return nil, nil, err
+	}
+	if gen, loadErr = h.compile(ctx, fresh, h.servers.builds(p)); loadErr != nil {
+		return nil, nil, err
+	}
+	return fresh, gen, nil
+}
+
+// settle makes a generation with a promoted build the current one; reloading is held.
+func (h *Host) settle(p *planned, set *entity.Set, gen *generation.Generation) {
+	p.made.entry, p.made.digest = p.entry, p.digest
+	h.servers.policies[p.Name()] = p.policy
 	h.entities = set
 	h.generations.Swap(gen)
-	h.logger.Info("a new build of the plugin server is live", "server", server, "generation", gen.Number)
-	return nil
+	h.logger.Info("a new build of the plugin server is live", "server", p.Name(), "build", p.Number(), "generation", gen.Number)
 }
 
 // Serving says whether a plugin server takes calls.
@@ -88,4 +237,41 @@ func (h *Host) Serving(server string) bool {
 	}
 	s := h.servers.all.Server(server)
 	return s != nil && s.State().Ready
+}
+
+// Replace implements admin.Replacer: a new build of a server as the body of a request wants it.
+func (o operator) Replace(ctx context.Context, server string, body []byte) (pluginserver.Replacement, error) {
+	asked, err := config.ParseReplacement(body)
+	if err != nil {
+		return pluginserver.Replacement{}, &admin.Refusal{Status: http.StatusBadRequest, Err: err}
+	}
+	w := wanted{server: server, command: asked.Command, canary: asked.Canary, trigger: "admin"}
+	if m := o.servers.madeOf(server); m != nil && asked.Settled {
+		o.reloading.Lock()
+		w.canary = m.entry.Canary
+		o.reloading.Unlock()
+	}
+	done, err := o.replace(ctx, w)
+	return done, refusal(err)
+}
+
+// Decide implements admin.Replacer.
+func (o operator) Decide(server string, promote bool) (pluginserver.Replacement, error) {
+	done, err := o.DecideCanary(server, promote)
+	return done, refusal(err)
+}
+
+// refusal gives an error its status of an answer.
+func refusal(err error) error {
+	var unknown *UnknownServerError
+	var busy *BusyError
+	switch {
+	case errors.As(err, &unknown):
+		return &admin.Refusal{Status: http.StatusNotFound, Err: err}
+	case errors.As(err, &busy):
+		return &admin.Refusal{Status: http.StatusConflict, Err: err}
+	case errors.Is(err, errStopping):
+		return &admin.Refusal{Status: http.StatusServiceUnavailable, Err: err}
+	}
+	return err
 }

@@ -132,16 +132,13 @@ func (ss *Servers) Remove(name string) {
 	}
 	s.mu.Lock()
 	s.role = retired
-	idle := len(s.instances) == 0
 	s.mu.Unlock()
 	maps.DeleteFunc(ss.owners, func(_, owner string) bool { return owner == name })
 	ss.list = slices.DeleteFunc(slices.Clone(ss.list), func(o *Server) bool { return o == s })
 	ss.others[s] = true
-	ss.retired = append(ss.retired, s)
+	over := ss.retire(s)
 	ss.mu.Unlock()
-	if idle {
-		go ss.finish(s)
-	}
+	ss.leave(s, over)
 }
 
 // Lives is an error when the build does not take calls with all its processes, and why.
@@ -189,26 +186,58 @@ func (ss *Servers) Promote(next *Server) error {
 	err := ss.exchange(old, next)
 	var over []*Server
 	if err == nil {
-		ss.retired = append(ss.retired, old)
-		same := ss.retiredLocked(old.cfg.Name)
-		over = same[:max(0, len(same)-maxRetired)]
+		over = ss.retire(old)
 	}
 	ss.mu.Unlock()
 	if err != nil {
 		return err
 	}
 	next.tell()
-	old.mu.Lock()
-	idle := len(old.instances) == 0
-	old.mu.Unlock()
+	ss.leave(old, over)
+	return nil
+}
+
+// Retire ends a build on trial that requests use: it serves the calls of its instances until they are released, and then ends. Retire does not
+// wait for that.
+func (ss *Servers) Retire(s *Server) {
+	ss.mu.Lock()
+	s.mu.Lock()
+	s.role = retired
+	s.mu.Unlock()
+	over := ss.retire(s)
+	ss.mu.Unlock()
+	ss.leave(s, over)
+}
+
+// retire notes an old build, and returns those that are too many now; ss.mu is held since the build became one.
+func (ss *Servers) retire(s *Server) (over []*Server) {
+	ss.retired = append(ss.retired, s)
+	same := ss.retiredLocked(s.cfg.Name)
+	return same[:max(0, len(same)-maxRetired)]
+}
+
+// leave ends an old build now, if no request uses it, and those that are too many. Else its end comes with the release of its last instance.
+func (ss *Servers) leave(s *Server, over []*Server) {
+	s.mu.Lock()
+	idle := len(s.instances) == 0
+	s.mu.Unlock()
 	if idle {
-		go ss.finish(old)
+		go ss.finish(s)
 	}
 	for _, s := range over {
 		s.logger.Warn("requests keep too many old builds of the plugin server alive: the oldest ends", "drain_timeout", s.cfg.DrainTimeout, "kept", maxRetired)
 		go ss.finish(s)
 	}
-	return nil
+}
+
+// Complete is an error when the build lacks a process or an instance, and could not be promoted.
+func (s *Server) Complete() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.livesLocked(); err != nil {
+		return err
+	}
+	return s.refused()
 }
 
 // exchange puts next into old's place; ss.mu is held.

@@ -1,0 +1,205 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/canary"
+	"github.com/outrigger-gateway/outrigger/host/internal/config"
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/host/internal/generation"
+	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver"
+)
+
+// canaryInterval is the time between two looks at a canary. A failed call is looked at at once.
+const canaryInterval = 200 * time.Millisecond
+
+// trial is a canary under way: a new build, and the generation that uses it.
+type trial struct {
+	server  string
+	next    *planned
+	bounds  config.Canary
+	trigger string
+	watch   *canary.Watch
+	since   time.Time
+	ended   chan struct{} // closed at the end
+	// condemned: it takes no requests any more, whatever is compiled for it meanwhile.
+	condemned atomic.Bool
+
+	// Guarded by reloading.
+	set *entity.Set
+	gen *generation.Generation
+}
+
+// beginCanary lets a new build take its share of the requests; reloading is held.
+func (h *Host) beginCanary(p *planned, bounds config.Canary, trigger string, set *entity.Set, gen *generation.Generation) {
+	now := time.Now()
+	c := &trial{
+		server: p.Name(), next: p, bounds: bounds, trigger: trigger, since: now, ended: make(chan struct{}), set: set, gen: gen,
+		watch: canary.NewWatch(canary.Bounds{
+			Share: bounds.Share, For: bounds.For, MinCalls: bounds.MinCalls, Errors: bounds.Errors, Latency: bounds.Latency,
+		}, p.Server, h.servers.all.Server(p.Name()), now),
+	}
+	h.canary = c
+	h.canaryNow.Store(c)
+	h.observer.Follow(c.watch)
+	h.generations.SwapCanary(gen, bounds.Share)
+	h.logger.Info("a new build of the plugin server takes a share of the requests", "server", c.server, "build", p.Number(), "canary", bounds.String(),
+		"generation", gen.Number)
+	h.canaries.Go(func() { h.follow(c) })
+}
+
+// follow judges a canary until it ends.
+func (h *Host) follow(c *trial) {
+	look := time.NewTicker(canaryInterval)
+	defer look.Stop()
+	for {
+		select {
+		case <-c.ended:
+			return
+		case <-look.C:
+		case <-c.watch.Failed():
+		}
+		if h.judge(c) {
+			return
+		}
+	}
+}
+
+// judge ends a canary that has proved itself good or bad.
+func (h *Host) judge(c *trial) (over bool) {
+	verdict, reason := c.watch.Judge(time.Now())
+	if err := c.next.Lives(); err != nil {
+		verdict, reason = canary.Bad, "it does not live: "+err.Error()
+	}
+	switch verdict {
+	case canary.Watching:
+		return false
+	case canary.Bad: // now: a reload may hold the lock for long
+		c.condemned.Store(true)
+		h.generations.SwapCanary(nil, 0)
+	}
+	h.reloading.Lock()
+	defer h.reloading.Unlock()
+	if h.canary != c || h.stopping() {
+		return true
+	}
+	if verdict == canary.Bad {
+		h.rollBack(c, reason)
+	} else if err := h.promote(c); err != nil {
+		h.rollBack(c, err.Error())
+	}
+	return true
+}
+
+// promote makes a canary the build of all requests; reloading is held.
+func (h *Host) promote(c *trial) error {
+	err := c.next.Check()
+	if err == nil {
+		err = h.servers.all.Promote(c.next.Server)
+	}
+	if err != nil {
+		return fmt.Errorf("it cannot take all requests: %w", err)
+	}
+	h.note(c, pluginserver.ResultLive, "")
+	h.settle(c.next, c.set, c.gen)
+	h.endCanary(c)
+	return nil
+}
+
+// rollBack ends a canary for the old build; requests that began with the new one end there. reloading is held.
+func (h *Host) rollBack(c *trial, reason string) {
+	h.note(c, pluginserver.ResultRolledBack, reason)
+	h.logger.Error("the canary is rolled back, the old build takes all requests", "server", c.server, "build", c.next.Number(), "reason", reason)
+	h.endCanary(c)
+	h.servers.all.Retire(c.next.Server)
+}
+
+func (h *Host) note(c *trial, result, reason string) {
+	c.next.made.last.Store(&pluginserver.Replacement{Build: c.next.Number(), At: time.Now(), Trigger: c.trigger, Result: result, Reason: reason})
+}
+
+// endCanary lets all requests take the current generation; reloading is held.
+func (h *Host) endCanary(c *trial) {
+	c.condemned.Store(true)
+	h.canary = nil
+	h.canaryNow.Store(nil)
+	h.observer.Follow(nil)
+	h.generations.SwapCanary(nil, 0)
+	close(c.ended)
+}
+
+// recompileCanary makes the generation of the canary anew after the current one has changed, of a new set or, with nil, of its own. A canary that
+// does not fit any more is rolled back. reloading is held.
+func (h *Host) recompileCanary(ctx context.Context, set *entity.Set) {
+	c := h.canary
+	if c == nil {
+		return
+	}
+	if set == nil {
+		set = c.set
+	}
+	gen, err := h.compile(ctx, set, h.servers.builds(c.next))
+	if err != nil {
+		h.rollBack(c, fmt.Sprintf("the configuration that is live now does not fit it: %v", err))
+		return
+	}
+	c.set, c.gen = set, gen
+	h.generations.SwapCanary(gen, c.bounds.Share)
+	if c.condemned.Load() { // meanwhile; what judged it waits for the lock
+		h.generations.SwapCanary(nil, 0)
+	}
+}
+
+// DecideCanary promotes the canary of a server, or rolls it back.
+func (h *Host) DecideCanary(server string, promote bool) (pluginserver.Replacement, error) {
+	h.reloading.Lock()
+	defer h.reloading.Unlock()
+	if h.servers == nil || h.stopping() {
+		return pluginserver.Replacement{}, errStopping
+	}
+	m := h.servers.madeOf(server)
+	if m == nil {
+		return pluginserver.Replacement{}, &UnknownServerError{server, h.servers.names()}
+	}
+	c := h.canary
+	if c == nil || c.server != server || c.condemned.Load() {
+		return pluginserver.Replacement{}, &BusyError{fmt.Sprintf("there is no canary of plugin server %q", server)}
+	}
+	if !promote {
+		h.rollBack(c, "an operator wants it so")
+	} else if err := h.promote(c); err != nil {
+		h.rollBack(c, err.Error())
+		return *m.last.Load(), err
+	}
+	return *m.last.Load(), nil
+}
+
+// status of a canary.
+func (c *trial) status() *pluginserver.Canary {
+	verdict, reason := c.watch.Judge(time.Now())
+	next, old := c.watch.Counts()
+	calls := func(n canary.Counts) pluginserver.Calls {
+		return pluginserver.Calls{Calls: n.Calls, Errors: n.Errors, Median: float64(n.Median) / float64(time.Millisecond)}
+	}
+	return &pluginserver.Canary{
+		Build: c.next.Number(), Share: c.bounds.Share, Since: c.since, For: c.bounds.For.Seconds(), MinCalls: c.bounds.MinCalls,
+		Verdict: verdict.String(), Reason: reason, New: calls(next), Old: calls(old),
+	}
+}
+
+// serverStatus is the status of every plugin server, with its replacements.
+func (h *Host) serverStatus(servers *servers) []pluginserver.Status {
+	list := servers.all.Status()
+	for i := range list {
+		if m := servers.madeOf(list[i].Server); m != nil {
+			list[i].Replacement = m.last.Load()
+		}
+		if c := h.canaryNow.Load(); c != nil && c.server == list[i].Server {
+			list[i].Canary = c.status()
+		}
+	}
+	return list
+}
