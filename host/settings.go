@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/config"
+	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver/launcher"
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver/reaper"
 )
 
@@ -22,12 +23,20 @@ func PaceCollector() {
 	}
 }
 
-// RunReaper runs the reaper, a small process that cleans up when the host is killed, if this process was started as it. A program that
-// embeds a host calls it first in main and ends when it returns true.
+// RunReaper does the work of the small processes that a host starts from its own binary, if this process is one of them: the reaper,
+// which cleans up when the host is killed, and the launcher, which becomes a plugin server. A program that embeds a host calls it first
+// in main and ends when it returns true.
 func RunReaper() bool {
-	if len(os.Args) > 1 && os.Args[1] == reaper.Arg {
-		reaper.Main()
-		return true
+	if len(os.Args) < 2 {
+		return false
 	}
-	return false
+	switch os.Args[1] {
+	case reaper.Arg:
+		reaper.Main()
+	case launcher.Arg:
+		launcher.Main()
+	default:
+		return false
+	}
+	return true
 }

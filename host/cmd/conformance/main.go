@@ -14,12 +14,18 @@ import (
 	"syscall"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/conformance"
+	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver/launcher"
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver/reaper"
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == reaper.Arg {
-		reaper.Main() // the plugin servers are supervised as by the gateway
+	if len(os.Args) > 1 { // the plugin servers are started and supervised as by the gateway
+		switch os.Args[1] {
+		case reaper.Arg:
+			reaper.Main()
+		case launcher.Arg:
+			launcher.Main()
+		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	passed, err := run(ctx)

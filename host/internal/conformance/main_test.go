@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver/launcher"
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver/reaper"
 	"github.com/outrigger-gateway/outrigger/proto/vectors"
 )
@@ -19,10 +20,16 @@ import (
 // suite is shared by the tests: its processes are started once.
 var suite *Suite
 
-// The tests need the drivers of all languages, as `make conformance` prepares them. The test binary is also the reaper.
+// The tests need the drivers of all languages, as `make conformance` prepares them. The test binary is also the reaper and
+// the launcher.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == reaper.Arg {
-		reaper.Main()
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case reaper.Arg:
+			reaper.Main()
+		case launcher.Arg:
+			launcher.Main()
+		}
 	}
 	os.Exit(withSuite(m))
 }

@@ -60,9 +60,14 @@ type Config struct {
 	DrainTimeout time.Duration // for calls in flight at shutdown; 0 means 10 s
 	MaxInFlight  int           // calls in flight over all processes; more are refused at once. 0 means 4096
 
-	MemoryLimit uint64 // managed: bytes of private writable memory (RLIMIT_DATA) of each process; 0: none
+	MemoryLimit uint64 // managed: bytes of private writable memory of each process (RLIMIT_DATA), and of all that its cgroup uses; 0: none
 	OpenFiles   uint64 // managed: file descriptors of each process (RLIMIT_NOFILE); 0: the host's
 	User        string // managed: name or numeric id of the user to run as; empty: the host's
+
+	ProcessLimit uint64    // managed: tasks of each process with all that it starts; 0: none
+	FileSize     uint64    // managed: bytes of the largest file it can write (RLIMIT_FSIZE); 0: any
+	CPU          float64   // managed: processors that each process with all that it starts may use; 0: all
+	Isolation    Isolation // managed
 
 	HealthInterval time.Duration // between health checks, and how long one may take; 0 means that of the Options
 	CrashLoop      CrashLoop     // managed

@@ -6,7 +6,6 @@ import (
 	"os/user"
 	"strconv"
 	"strings"
-	"syscall"
 )
 
 // The magic cookie and what else docs/wire.md section 9 puts into the environment.
@@ -45,7 +44,7 @@ func environment(cfg *Config, a *account, runDir string, goPlugin []string) []st
 type account struct {
 	name, home string
 	uid, gid   int
-	credential *syscall.Credential
+	groups     []int
 }
 
 // lookupAccount finds a user by name or number with all its groups. It is nil when that is who we are already.
@@ -72,14 +71,13 @@ func lookupAccount(name string) (*account, error) {
 	if os.Geteuid() != 0 {
 		return nil, fmt.Errorf("user: found %q, but this process runs as uid %d: only root can start a server as another user", name, os.Geteuid())
 	}
-	a.credential = &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)}
 	ids, err := u.GroupIds()
 	if err != nil {
 		return nil, fmt.Errorf("user %q: list its groups: %w", name, err)
 	}
 	for _, id := range ids {
-		if gid, err := strconv.ParseUint(id, 10, 32); err == nil {
-			a.credential.Groups = append(a.credential.Groups, uint32(gid))
+		if gid, err := strconv.Atoi(id); err == nil {
+			a.groups = append(a.groups, gid)
 		}
 	}
 	return a, nil

@@ -34,6 +34,7 @@ type link struct {
 	addr address         // attached: of the control plane
 	tls  *tls.Config     // attached: for the data plane too
 
+	memory func() uint64 // managed: bytes that its cgroup uses; 0: not known
 	// ending says why gone was closed.
 	ending func() string
 	// shutdown ends a managed process in order and waits for it; at the latest when ctx is done it is killed.
@@ -56,7 +57,11 @@ type managed struct {
 }
 
 func (m *managed) open(ctx context.Context) (*link, error) {
-	p := newProcess(m.cfg.Command, m.cfg.Dir, limits{m.cfg.MemoryLimit, m.cfg.OpenFiles}, m.account, m.server.servers.reaper, m.server.logger)
+	iso := m.server.isolation(m.account)
+	if iso.err != nil {
+		return nil, iso.err
+	}
+	p := newProcess(m.cfg, iso, m.account, m.server.servers.reaper, m.server.logger)
 	client := plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig:  plugin.HandshakeConfig{ProtocolVersion: 1, MagicCookieKey: cookieKey, MagicCookieValue: cookieValue},
 		VersionedPlugins: map[int]plugin.PluginSet{1: {}},
@@ -98,6 +103,7 @@ func (m *managed) open(ctx context.Context) (*link, error) {
 	return &link{
 		conn: conn, pid: int(p.pid.Load()), gone: p.exited,
 		ending:   p.ending,
+		memory:   p.memory,
 		shutdown: func(ctx context.Context) { p.end(ctx, conn) },
 		close:    release,
 	}, nil

@@ -18,16 +18,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver/launcher"
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver/reaper"
 	"github.com/outrigger-gateway/outrigger/host/internal/transport"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
-// The test binary is also the reaper, the fake plugin server, and a host that can be killed.
+// The test binary is also the reaper, the launcher, the fake plugin server, and a host that can be killed.
 func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) > 1 && os.Args[1] == reaper.Arg:
 		reaper.Main()
+	case len(os.Args) > 1 && os.Args[1] == launcher.Arg:
+		launcher.Main()
 	case os.Getenv(fakeKey) != "":
 		fakeMain()
 	case os.Getenv(hostKey) != "":

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver/cgroup"
+	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver/launcher"
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver/reaper"
 	"github.com/outrigger-gateway/outrigger/host/internal/telemetry"
 )
@@ -29,15 +32,17 @@ const drainOutput = time.Second
 // operating system is here.
 //
 // The process leads a group of its own, has /dev/null as standard input, inherits no descriptor but its outputs and the lifeline, and
-// its group is killed when the leader ends. go-plugin sees a standard output that holds the handshake line alone, and a standard error
+// its group, its cgroup and what else it has started are killed when the leader ends. It is started by the launcher, so that its
+// isolation holds from its first instruction. go-plugin sees a standard output that holds the handshake line alone, and a standard error
 // that is empty; both end with the process.
 type process struct {
+	cfg     *Config
 	command []string
 	dir     string
 	env     []string // set by go-plugin's RunnerFunc
 	tmpDir  string   // for sockets; owned by the account
 	account *account // nil: the host's
-	limits  limits
+	iso     *isolation
 	reaper  *reaper.Reaper
 	logger  *slog.Logger
 	stdoutR *io.PipeReader // what go-plugin sees
@@ -46,24 +51,24 @@ type process struct {
 	stderrW *io.PipeWriter
 
 	cmd      *exec.Cmd
+	group    *cgroup.Group // nil: none
 	pid      atomic.Int64
 	lifeline *os.File
 	tail     lastLine
 	output   sync.WaitGroup
 	exited   chan struct{} // closed when the process has been waited for and its output was read
 
-	limitErr error // why it was killed at once
-
 	mu       sync.Mutex
 	killed   bool // before or after the start: a start is refused
 	reaped   bool
 	byItself bool // ended, and nobody here had killed it
 	waitErr  error
+	starved  bool // the kernel has killed one of its processes because the memory of the cgroup was used up
 }
 
-func newProcess(command []string, dir string, l limits, a *account, r *reaper.Reaper, logger *slog.Logger) *process {
+func newProcess(cfg *Config, iso *isolation, a *account, r *reaper.Reaper, logger *slog.Logger) *process {
 	p := &process{
-		command: command, dir: dir, limits: l, account: a, reaper: r, logger: logger,
+		cfg: cfg, command: cfg.Command, dir: cfg.Dir, iso: iso, account: a, reaper: r, logger: logger,
 		exited: make(chan struct{}),
 	}
 	p.stdoutR, p.stdoutW = io.Pipe()
@@ -74,57 +79,121 @@ func newProcess(command []string, dir string, l limits, a *account, r *reaper.Re
 // errKilled is why a process does not start that was killed before.
 var errKilled = errors.New("stopped before it was started")
 
-// Start starts the process. Part of runner.Runner.
-func (p *process) Start(context.Context) (err error) {
+// Start starts the process: the launcher, which becomes the program. Part of runner.Runner.
+func (p *process) Start(context.Context) error {
+	program, err := exec.LookPath(p.command[0])
+	if err != nil {
+		if !strings.Contains(p.command[0], "/") {
+			return p.refuse(explainExec(p.command[0], p.dir, err))
+		}
+		program = p.command[0] // relative to its working directory; the launcher tells what is wrong with it
+	}
+	socket, err := p.startLauncher()
+	if err != nil {
+		return p.refuse(err)
+	}
+	defer socket.Close()
+	if err := socket.Launch(p.spec(program), p.cfg.StartTimeout); err != nil {
+		p.signal(syscall.SIGKILL)
+		<-p.exited
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.pid.Store(0) // no program has run
+		p.waitErr = p.explainLaunch(program, err)
+		return p.waitErr
+	}
+	return nil
+}
+
+// refuse notes why the process does not start at all.
+func (p *process) refuse(err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	defer func() {
-		if err != nil {
-			p.reaped = true
-			p.waitErr = err
-			p.stdoutW.Close()
-			p.stderrW.Close()
-			close(p.exited)
-		}
-	}()
+	p.reaped = true
+	p.waitErr = err
+	p.stdoutW.Close()
+	p.stderrW.Close()
+	close(p.exited)
+	return err
+}
+
+// startLauncher starts the launcher, in the cgroup and known to the reaper, and what waits for its end. It has no orders yet.
+func (p *process) startLauncher() (socket *launcher.Socket, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.killed {
-		return errKilled
+		return nil, errKilled
 	}
 	var files [6]*os.File // read and write ends of stdout, stderr and lifeline
+	var ordersEnd *os.File
 	defer func() {
 		for i, f := range files {
 			if f != nil && (err != nil || i == 1 || i == 3 || i == 4) { // the child has its own copies
 				f.Close()
 			}
 		}
+		if ordersEnd != nil {
+			ordersEnd.Close()
+		}
+		if err != nil && socket != nil {
+			socket.Close()
+		}
+		if err != nil && p.group != nil {
+			_ = p.group.Close()
+		}
 	}()
 	for i := 0; i < len(files); i += 2 {
 		if files[i], files[i+1], err = os.Pipe(); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	p.cmd = exec.Command(p.command[0], p.command[1:]...)
-	p.cmd.Dir, p.cmd.Env = p.dir, p.env
+	if socket, ordersEnd, err = launcher.NewSocket(); err != nil {
+		return nil, err
+	}
+	p.cmd = launcher.Command()
 	p.cmd.Stdout, p.cmd.Stderr = files[1], files[3]
-	p.cmd.ExtraFiles = []*os.File{files[4]}
+	p.cmd.ExtraFiles = []*os.File{files[4], ordersEnd} // lifelineFD, launcher.FD
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if p.account != nil {
-		p.cmd.SysProcAttr.Credential = p.account.credential
+	if p.iso.groups != nil {
+		if p.group, err = p.iso.groups.Make(filepath.Base(p.tmpDir)+"-"+p.cfg.Name, p.iso.limits); err != nil {
+			return socket, err
+		}
+		p.cmd.SysProcAttr.UseCgroupFD, p.cmd.SysProcAttr.CgroupFD = true, p.group.FD()
 	}
 	if err = p.cmd.Start(); err != nil {
-		return explainExec(p.command[0], p.dir, err)
+		return socket, fmt.Errorf("start the launcher: %w", err)
 	}
 	pid := p.cmd.Process.Pid
 	p.pid.Store(int64(pid))
 	p.reaper.Add(pid)
 	p.lifeline = files[5]
-	if p.limitErr = p.limits.apply(pid); p.limitErr != nil {
-		_ = syscall.Kill(-pid, syscall.SIGKILL)
-	}
 	p.output.Go(func() { p.readStdout(files[0]) })
 	p.output.Go(func() { p.readStderr(files[2]) })
 	go p.wait(files[0], files[2])
-	return nil
+	return socket, nil
+}
+
+// spec is what the launcher runs.
+func (p *process) spec(program string) *launcher.Spec {
+	s := p.iso.spec
+	s.Path, s.Args, s.Env, s.Dir = program, p.command, p.env, p.dir
+	s.Landlock = p.iso.pathsOf(p.cfg, program, p.tmpDir)
+	if a := p.account; a != nil {
+		s.User = &launcher.User{UID: a.uid, GID: a.gid, Groups: a.groups}
+	}
+	return &s
+}
+
+// explainLaunch says in words why the launcher did not become the program.
+func (p *process) explainLaunch(program string, err error) error {
+	var f *launcher.Failure
+	if !errors.As(err, &f) {
+		return err
+	}
+	if f.Step == launcher.Executing || f.Step == launcher.Entering {
+		return explainExec(program, p.dir, err)
+	}
+	return fmt.Errorf("isolate %s: %w", strings.Join(p.command, " "), err)
 }
 
 // readStdout passes the handshake line on and logs every other line.
@@ -169,6 +238,7 @@ func (p *process) wait(stdout, stderr *os.File) {
 	p.reaped = true
 	p.waitErr = p.cmd.Wait()
 	p.mu.Unlock()
+	p.endDescendants()
 	p.lifeline.Close()
 	end := time.Now().Add(drainOutput)
 	_ = stdout.SetReadDeadline(end)
@@ -177,6 +247,30 @@ func (p *process) wait(stdout, stderr *os.File) {
 	p.stdoutW.Close()
 	p.stderrW.Close()
 	close(p.exited)
+}
+
+// endDescendants ends what the process has started and what left its group.
+func (p *process) endDescendants() {
+	if p.group == nil {
+		reaper.KillDescendants(p.tmpDir, false)
+		return
+	}
+	starved := p.group.Killed()
+	p.mu.Lock()
+	p.starved = starved
+	p.mu.Unlock()
+	if err := p.group.Close(); err != nil {
+		p.logger.Warn("cannot remove the cgroup of a plugin server that has ended", "cgroup", p.group.Path(), "error", err)
+	}
+}
+
+// memory is what the process and all that it has started use, in bytes; 0: not known.
+func (p *process) memory() uint64 {
+	if p.group == nil {
+		return 0
+	}
+	n, _ := p.group.Memory()
+	return n
 }
 
 // signal sends sig to the whole group, as long as it is ours.
@@ -204,17 +298,17 @@ func (p *process) ending() string { return p.endingWhen("") }
 // endingWhen is ending with a word on when it was.
 func (p *process) endingWhen(when string) string {
 	p.mu.Lock()
-	err := p.waitErr
+	err, starved := p.waitErr, p.starved
 	p.mu.Unlock()
 	if p.pid.Load() == 0 {
 		return err.Error()
 	}
-	if p.limitErr != nil {
-		return p.limitErr.Error()
-	}
 	s := "exit status 0"
 	if err != nil {
 		s = err.Error()
+	}
+	if starved {
+		s += ", after the kernel had killed for want of memory: it and what it started used more than limits.memory"
 	}
 	s = fmt.Sprintf("ended with %s%s (pid %d, started as %q)", s, when, p.pid.Load(), strings.Join(p.command, " "))
 	if line := p.tail.String(); line != "" {

@@ -52,6 +52,9 @@ type Server struct {
 
 	ending sync.Once // runs stop
 
+	isolating sync.Once
+	iso       *isolation // managed: nil before the first start; guarded by mu
+
 	telling *sync.Mutex // held while OnState runs, so that changes stay in order; taken before mu; the same for all builds of a server
 }
 

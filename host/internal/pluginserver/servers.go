@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver/cgroup"
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver/reaper"
 )
 
@@ -27,6 +28,8 @@ type Servers struct {
 	opts    Options
 	runDir  string         // empty without managed servers
 	reaper  *reaper.Reaper // nil without managed servers
+	tree    *cgroup.Tree   // nil: no cgroups, and noTree says why
+	noTree  error
 	open    laneOpener
 	hard    context.Context
 	endHard context.CancelFunc
@@ -147,6 +150,9 @@ func (ss *Servers) build(cfg Config) (*Server, *account, error) {
 // accounts are the host's. ss.mu is held, or nobody else has ss yet.
 func (ss *Servers) openRunDir(accounts ...*account) error {
 	if ss.runDir == "" {
+		if ss.tree, ss.noTree = cgroup.Open(); ss.noTree != nil { // before the reaper: the host may have to move into a group of its own
+			ss.tree = nil
+		}
 		if err := ss.makeRunDir(); err != nil {
 			return err
 		}
@@ -171,7 +177,17 @@ func (ss *Servers) makeRunDir() error {
 	}
 	ss.runDir = dir
 	ss.reaper.Dir(dir)
+	if ss.tree != nil {
+		ss.reaper.Cgroup(ss.tree.Path())
+	}
 	return nil
+}
+
+// cgroups is where the groups of processes are made, or why there are none.
+func (ss *Servers) cgroups() (*cgroup.Tree, error) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return ss.tree, ss.noTree
 }
 
 // await waits for the first result of every peer. It fails when ctx ends first.
@@ -304,6 +320,13 @@ func (ss *Servers) Shutdown(ctx context.Context) error {
 
 // closeRunDir removes the run directory, if there is one, and ends the reaper.
 func (ss *Servers) closeRunDir() error {
+	if ss.tree != nil {
+		defer func() {
+			if err := ss.tree.Close(); err != nil {
+				ss.opts.Logger.Warn("cannot remove the cgroups of the plugin servers", "error", err)
+			}
+		}()
+	}
 	if ss.runDir == "" {
 		return nil
 	}

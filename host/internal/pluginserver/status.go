@@ -56,9 +56,11 @@ type ProcessStatus struct {
 	SDK         string    `json:"sdk,omitempty"`
 	Lanes       int       `json:"lanes"`
 	InFlight    int       `json:"in_flight"`
-	Calls       uint64    `json:"calls"`                // that this process has taken
-	RSSBytes    uint64    `json:"rss_bytes,omitempty"`  // managed: resident memory with descendants, at the last health check
-	OpenFiles   int       `json:"open_files,omitempty"` // managed: descriptors, at the last health check
+	Calls       uint64    `json:"calls"`                  // that this process has taken
+	RSSBytes    uint64    `json:"rss_bytes,omitempty"`    // managed: resident memory with descendants, at the last health check
+	OpenFiles   int       `json:"open_files,omitempty"`   // managed: descriptors, at the last health check
+	MemoryBytes uint64    `json:"memory_bytes,omitempty"` // managed: what its cgroup uses now, page cache included
+	Isolation   []Measure `json:"isolation,omitempty"`    // managed: what keeps the process apart, and what is not available
 	// Failed are the instances that the process refused or did not answer for.
 	Failed map[uint64]string `json:"failed,omitempty"`
 }
@@ -148,6 +150,9 @@ func (p *peer) status() ProcessStatus {
 		Number: p.number, State: p.state, Since: p.since, NextAttempt: p.attempt, Lanes: len(p.lanes),
 		Starts: p.starts, Restarts: p.restarts, Recycled: p.recycled,
 	}
+	if i := p.server.iso; i != nil {
+		ps.Isolation = i.measures
+	}
 	if p.cause != nil {
 		ps.Reason = p.cause.Error()
 	}
@@ -160,6 +165,9 @@ func (p *peer) status() ProcessStatus {
 	}
 	ps.PID, ps.SDK, ps.Calls, ps.Health = l.pid, l.desc.sdk, l.pulse.calls.Load(), l.pulse.health()
 	ps.RSSBytes, ps.OpenFiles = l.usage.rss, l.usage.files
+	if l.link.memory != nil {
+		ps.MemoryBytes = l.link.memory()
+	}
 	for id, a := range l.applied {
 		if a.err != nil {
 			if ps.Failed == nil {

@@ -79,8 +79,11 @@ func (f *Failure) Unwrap() error {
 	return f.Errno
 }
 
-// Executing is the step in which the program itself could not be run.
-const Executing = "run the program"
+// Steps of a Failure that concern the program and not its isolation.
+const (
+	Entering  = "enter the working directory"
+	Executing = "run the program"
+)
 
 // Main is the whole launcher. It never returns.
 func Main() {
@@ -144,7 +147,7 @@ func (s *Spec) run() *Failure {
 	}
 	if s.Dir != "" {
 		if err := os.Chdir(s.Dir); err != nil {
-			return failure("enter the working directory", err)
+			return failure(Entering, err)
 		}
 	}
 	if err := f.install(); err != nil {

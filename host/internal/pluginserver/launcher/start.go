@@ -7,10 +7,17 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// Command is the launcher as a command: this very binary, even when its file was replaced or moved since. Its environment is empty: the
+// program's is for the program alone. The caller adds the descriptors.
+func Command() *exec.Cmd {
+	return &exec.Cmd{Path: "/proc/self/exe", Args: []string{os.Args[0], Arg}, Env: []string{"GOMAXPROCS=1", "GOTRACEBACK=none"}}
+}
 
 // Socket is the host's end of the socket to one launcher.
 type Socket struct{ conn *net.UnixConn }
