@@ -18,7 +18,7 @@ import (
 
 // options are the flags.
 type options struct {
-	repo, out                string
+	repo, out, gateway       string
 	fault, language, carrier string // parts of names; empty: all
 	rate                     float64
 	soak                     time.Duration
@@ -29,6 +29,7 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.repo, "repo", ".", "root of the repository")
+	flag.StringVar(&o.gateway, "gateway", "bin/outrigger", "program of the gateway")
 	flag.StringVar(&o.out, "out", "build/chaos", "directory for table, figures and logs")
 	flag.StringVar(&o.fault, "fault", "", "only faults whose names contain this")
 	flag.StringVar(&o.language, "language", "", "only this language")
@@ -92,10 +93,17 @@ func prepare(o *options) (*setup, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, needed := range []string{"bin/outrigger", "bin/chaos-go", ".venv/bin/python", "examples/js/node_modules/.bin/outrigger-js"} {
+	for _, needed := range []string{"bin/chaos-go", ".venv/bin/python", "examples/js/node_modules/.bin/outrigger-js"} {
 		if _, err := os.Stat(filepath.Join(repo, needed)); err != nil {
 			return nil, fmt.Errorf("%w; make chaos builds it", err)
 		}
+	}
+	gateway, err := filepath.Abs(o.gateway)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(gateway); err != nil {
+		return nil, fmt.Errorf("%w; make chaos builds it", err)
 	}
 	logs := filepath.Join(o.out, "logs")
 	if err := errors.Join(os.RemoveAll(logs), os.MkdirAll(logs, 0o755)); err != nil {
@@ -105,7 +113,7 @@ func prepare(o *options) (*setup, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &setup{repo: repo, dir: dir, logs: logs, rate: o.rate}, nil
+	return &setup{repo: repo, program: gateway, dir: dir, logs: logs, rate: o.rate}, nil
 }
 
 // chosen are the faults, languages and carriers that the flags name.

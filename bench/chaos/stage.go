@@ -24,6 +24,7 @@ const (
 // setup is what stages have in common.
 type setup struct {
 	repo     string // root of the repository
+	program  string // the gateway
 	dir      string // private, for the stages
 	logs     string // where the logs of the gateways go
 	upstream string // host:port
@@ -163,7 +164,7 @@ func (s *stage) launch(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer func() { _ = log.Close() }() // the child has its own
-	s.cmd = exec.Command(filepath.Join(s.repo, "bin/outrigger"), "run", "--settings", filepath.Join(s.dir, "outrigger.yaml"))
+	s.cmd = exec.Command(s.program, "run", "--settings", filepath.Join(s.dir, "outrigger.yaml"))
 	s.cmd.Env = append(os.Environ(), markVariable+"="+s.mark)
 	s.cmd.Stderr = log
 	// A group of its own: Ctrl-C is for this program, which ends everything in order. When this program is killed, the gateway is too.
