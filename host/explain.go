@@ -104,7 +104,7 @@ func (a absent) Pending() map[string]string {
 }
 
 func (absent) Remote(string) plan.Remote       { return nil }
-func (absent) Policy(string) generation.Policy { return generation.DefaultPolicy() }
+func (absent) Policy(string) generation.Policy { return generation.Policy{} }
 func (absent) Release(string, ...uint64)       {}
 
 func (absent) Configure(context.Context, string, uint64, string, *entity.Plugin, []byte) error {
@@ -128,7 +128,7 @@ func (h *Host) listenPort() int {
 // operator answers the Admin listener from what is live.
 type operator struct {
 	*Host
-	servers *pluginserver.Servers
+	servers *servers
 }
 
 // Explain implements admin.Gateway.
@@ -144,7 +144,8 @@ func (o operator) Explain(q explain.Query) (*explain.Report, error) {
 
 // Status implements admin.Gateway.
 func (o operator) Status() admin.Status {
-	st := admin.Status{Version: Version, NodeID: o.node.ID, PluginServers: o.servers.Status()}
+	st := admin.Status{Version: Version, NodeID: o.node.ID, PluginServers: o.serverStatus(o.servers)}
+	st.Ready = len(o.Unready()) == 0
 	if gen := o.generations.AcquireCurrent(); gen != nil {
 		defer gen.Release()
 		st.Generation = admin.Generation{

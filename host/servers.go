@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -17,36 +18,71 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/generation"
 	"github.com/outrigger-gateway/outrigger/host/internal/plan"
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver"
-	"github.com/outrigger-gateway/outrigger/pdk"
 )
 
 // servers are the plugin servers with what the settings say about them.
 type servers struct {
 	all      *pluginserver.Servers
-	policies map[string]generation.Policy
+	policies map[string]generation.Policy // guarded by reloading
 	logger   *slog.Logger
-	// replacing is held, by server, from the start of a new build to its end or its promotion: the build that was asked for last wins.
-	replacing map[string]*sync.Mutex
 	// checking: nothing is to be served, and an instance that cannot be configured now is an error.
 	checking bool
+
+	mu   sync.Mutex
+	made map[string]*made // by server
+}
+
+// madeOf is what the current build of a server was made of; nil when there is none.
+func (s *servers) madeOf(server string) *made {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.made[server]
+}
+
+func (s *servers) keep(server string, m *made) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.made[server] = m
+}
+
+// forget a server that was removed; reloading is held.
+func (s *servers) forget(server string) {
+	delete(s.policies, server)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.made, server)
+}
+
+// names of all servers, in order.
+func (s *servers) names() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.made))
 }
 
 // builds shows the builder of generations one build of every plugin server.
 type builds struct {
 	*servers
-	list []*pluginserver.Server
+	list     []*pluginserver.Server
+	policies map[string]generation.Policy
 }
 
-// builds are the current ones, and next in place of the one that it is to replace.
-func (s *servers) builds(next ...*pluginserver.Server) builds {
-	b := builds{s, s.all.Current()}
+// builds are the current ones, and next in place of the one that it is to replace; reloading is held.
+func (s *servers) builds(next ...*planned) builds {
+	b := builds{s, s.all.Current(), maps.Clone(s.policies)}
 	for i, old := range b.list {
 		for _, n := range next {
 			if n.Name() == old.Name() {
-				b.list[i] = n
+				b.list[i], b.policies[n.Name()] = n.Server, n.policy
 			}
 		}
 	}
+	return b
+}
+
+// without leaves a server out.
+func (b builds) without(server string) builds {
+	b.list = slices.DeleteFunc(b.list, func(s *pluginserver.Server) bool { return s.Name() == server })
 	return b
 }
 
@@ -58,9 +94,7 @@ func (b builds) Manifests() []entity.Manifest {
 	var all []entity.Manifest
 	for _, s := range b.list {
 		for _, m := range s.Manifests() {
-			if b.policies[m.Server].FailOpen {
-				m.FailMode = "open"
-			}
+			m.FailMode, m.FailModeFrom = failModeOf(b.policies[m.Server], &m)
 			all = append(all, m)
 		}
 	}
@@ -106,11 +140,19 @@ func (b builds) Configure(ctx context.Context, server string, id uint64, plugin 
 
 func (b builds) Release(server string, ids ...uint64) { b.server(server).Release(ids...) }
 
+// failModeOf is what the settings say about a plugin that fails, and where.
+func failModeOf(p generation.Policy, m *entity.Manifest) (mode, from string) {
+	if own := p.Plugins[m.Name].FailMode; own != "" {
+		return own, fmt.Sprintf("plugins.%s of plugin server %q", m.Name, m.Server)
+	}
+	return p.Server.FailMode, m.Origin()
+}
+
 // policyOf is what the settings say about the calls of one server.
 func policyOf(c *config.PluginServer) generation.Policy {
-	p := generation.Policy{FailOpen: c.FailMode == "open", FailStatus: c.FailStatus}
-	for i, phase := range pdk.Phases() {
-		p.Timeouts[i] = c.PhaseTimeout(phase.String())
+	p := generation.Policy{Server: c.CallPolicy, Plugins: make(map[string]entity.CallPolicy, len(c.Plugins))}
+	for name := range c.Plugins {
+		p.Plugins[name] = c.Plugins[name].CallPolicy
 	}
 	return p
 }
@@ -118,30 +160,13 @@ func policyOf(c *config.PluginServer) generation.Policy {
 // serverConfig translates the settings of one server.
 func serverConfig(c *config.PluginServer, drain time.Duration) (pluginserver.Config, error) {
 	out := pluginserver.Config{
-		Name: c.Name, Command: c.Command, Dir: c.WorkingDir, Env: c.Env, Address: c.Address, Carrier: c.Carrier,
+		Name: c.Name, Command: c.Command, Dir: c.WorkingDir, Env: c.Env, Addresses: c.Addresses, Carrier: c.Carrier,
 		Processes: c.Processes, StartTimeout: c.StartTimeout, DrainTimeout: drain, MaxInFlight: c.MaxInFlight,
 		MemoryLimit: c.MemoryLimit, OpenFiles: c.OpenFiles, User: c.User,
 	}
-	if c.TLSCert == "" && c.TLSCA == "" {
-		return out, nil
-	}
-	out.TLS = &tls.Config{MinVersion: tls.VersionTLS13}
+	out.Socket = pluginserver.Socket{Owner: c.SocketOwner, Group: c.SocketGroup, Mode: c.SocketMode}
 	if c.TLSCert != "" {
-		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
-		if err != nil {
-			return out, fmt.Errorf("plugin server %q: tls: %w", c.Name, err)
-		}
-		out.TLS.Certificates = []tls.Certificate{pair}
-	}
-	if c.TLSCA != "" {
-		pem, err := os.ReadFile(c.TLSCA)
-		if err != nil {
-			return out, fmt.Errorf("plugin server %q: tls: ca: %w", c.Name, err)
-		}
-		out.TLS.RootCAs = x509.NewCertPool()
-		if !out.TLS.RootCAs.AppendCertsFromPEM(pem) {
-			return out, fmt.Errorf("plugin server %q: tls: ca: %s holds no certificate in PEM form", c.Name, c.TLSCA)
-		}
+		out.TLS = &pluginserver.TLS{Cert: c.TLSCert, Key: c.TLSKey, CA: c.TLSCA, ServerName: c.TLSServerName}
 	}
 	return out, nil
 }

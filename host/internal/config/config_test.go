@@ -2,6 +2,7 @@ package config
 
 import (
 	"testing"
+	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 )
@@ -77,7 +78,7 @@ plugins:
 			t.Errorf("plugin %d is %q, want %q", i, scopes[i], want[i])
 		}
 	}
-	if p := set.Plugins[3]; p.Timeout != 250 || p.FailMode != "open" {
+	if p := set.Plugins[3]; p.Timeout != 250*time.Millisecond || p.FailMode != "open" {
 		t.Errorf("plugin %+v", p)
 	}
 	if p := set.Plugins[0]; p.Config["greeting"] != "hi" || p.At([]string{"greeting"}).Line != 11 || p.Path != "services[0].routes[0].plugins[0]" {

@@ -165,7 +165,7 @@ func dump(t *testing.T, set *entity.Set) string {
 			Timeout                             int
 			FailMode                            string
 			FailStatus                          int
-		}{p.ID, p.Name, p.InstanceName, p.Scope(), p.Path, p.Config, p.Protocols, p.Tags, p.Enabled, p.Timeout, p.FailMode, p.FailStatus})
+		}{p.ID, p.Name, p.InstanceName, p.Scope(), p.Path, p.Config, p.Protocols, p.Tags, p.Enabled, int(p.Timeout.Milliseconds()), p.FailMode, p.FailStatus})
 		if !p.Ordering.Empty() || p.Disables() || p.Inherit || p.Stack || p.Priority != nil || p.Condition != "" || len(p.Partials) > 0 {
 			line("  placement", struct {
 				Ordering       entity.Ordering

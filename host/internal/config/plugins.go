@@ -53,9 +53,7 @@ func (d *document) plugin(n *node, at *path, in parents) {
 		p.ConsumerGroup = in.group.e
 	}
 	d.pluginConfig(o, p)
-	p.Timeout = d.pluginTimeout(o)
-	p.FailMode = o.choice("fail_mode", "", "open", "closed")
-	p.FailStatus = o.integer("fail_status", 0, 400, 599)
+	p.CallPolicy = o.callPolicy()
 	p.AllowFailOpen = o.boolean("allow_fail_open", false)
 	d.placement(o, r)
 	o.unsupported("_config")
@@ -130,23 +128,6 @@ func placeOf(file string, n *node, at []string, key bool) entity.Pos {
 		n = next
 	}
 	return entity.Pos{File: file, Line: int(place.line), Col: int(place.col)}
-}
-
-// pluginTimeout reads the time that one phase call may take: milliseconds, or text such as 250ms; 0 when it is absent.
-func (d *document) pluginTimeout(o *object) int {
-	v := o.has("timeout")
-	if v == nil {
-		return 0
-	}
-	t, p := parseDuration(v, time.Millisecond)
-	if p == nil && (t < time.Millisecond || t > maxTimeout*time.Millisecond) {
-		p = &problem{expected: "a time from 1ms to 2147483646ms"}
-	}
-	if p != nil {
-		d.problem(o.at.key("timeout"), v, p)
-		return 0
-	}
-	return int(t.Milliseconds())
 }
 
 // parseDuration reads a number in the given unit, or text such as 250ms or 1m30s.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -195,7 +196,7 @@ func (r *resolver) scope(p *entity.Plugin, plugin *loaded) {
 func (r *resolver) failMode(p *entity.Plugin, plugin *loaded) {
 	mode, from := p.FailMode, ""
 	if mode == "" {
-		mode, from = plugin.FailMode, ", which is that of "+plugin.Origin()+","
+		mode, from = plugin.FailMode, ", which is that of "+cmp.Or(plugin.FailModeFrom, plugin.Origin())+","
 	}
 	if mode != "open" || !plugin.Authenticates || p.AllowFailOpen {
 		return

@@ -3,10 +3,6 @@ package config
 import (
 	"fmt"
 	"math"
-	"net"
-	"net/netip"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,17 +11,14 @@ import (
 
 // PluginServer is a process that hosts plugins: managed when it has a command, attached when it has an address.
 type PluginServer struct {
-	Name       string
-	Command    []string // program and arguments; a relative program path starts from WorkingDir
-	Address    string   // unix:///path or tcp://host:port
-	Carrier    string   // msgpack, grpc
-	Processes  int
-	Timeout    time.Duration            // of one phase call
-	Timeouts   map[string]time.Duration // by phase; the others have Timeout
-	FailMode   string                   // open, closed
-	FailStatus int
+	Name      string
+	Command   []string // program and arguments; a relative program path starts from WorkingDir
+	Addresses []string // unix:///path or tcp://host:port, one for each process
+	Carrier   string   // msgpack, grpc
+	Processes int
+	entity.CallPolicy
+	Plugins map[string]PluginPolicy // by name: what is said about single plugins
 
-	MaxInFlight  int
 	Env          map[string]string
 	User         string // name or number; "": the host's
 	StartTimeout time.Duration
@@ -33,7 +26,9 @@ type PluginServer struct {
 	MemoryLimit  uint64 // bytes of each process; 0: none
 	OpenFiles    uint64 // descriptors of each process; 0: the host's
 
-	TLSCert, TLSKey, TLSCA string // files, for an attached server on another machine
+	Attachment
+
+	Supervision
 
 	// For outrigger dev: what makes the server from its sources, run in WorkingDir, and files and directories of the sources.
 	Build, Watch []string
@@ -41,14 +36,6 @@ type PluginServer struct {
 	Canary *Canary // how a new build begins; nil: with all requests at once
 
 	Pos entity.Pos
-}
-
-// PhaseTimeout is the time of one call in the phase.
-func (s *PluginServer) PhaseTimeout(phase string) time.Duration {
-	if t, ok := s.Timeouts[phase]; ok {
-		return t
-	}
-	return s.Timeout
 }
 
 var phaseNames = []string{"rewrite", "access", "response", "header_filter", "body_filter", "log"}
@@ -93,21 +80,30 @@ func serverTime(name, absent, doc string, to func(*PluginServer) *time.Duration)
 
 // serverTable is every field of a plugin server.
 func serverTable() []serverField {
-	return []serverField{
+	return append([]serverField{
 		serverText("name", "string", "", "name of the server in messages; unique", func(s *PluginServer) *string { return &s.Name }, entityName),
 		field("command", "list or string", "", "program and arguments that the host starts; a string is split at spaces outside quotes",
 			readCommand(func(s *PluginServer) *[]string { return &s.Command })),
-		serverText("address", "string", "", "instead of command: where a server runs already, unix:///path or tcp://host:port",
-			func(s *PluginServer) *string { return &s.Address }, serverAddress),
+		field("address", "string or list", "", "instead of command: where a server runs already, unix:///path or tcp://host:port; several: its processes, of which each hosts the same plugins", readAddresses),
+		field("socket", "mapping: owner, group (name or number), mode (octal)", "", "what the unix sockets at address have to be like; another one is not used", readSocket),
 		serverText("carrier", "one of msgpack, grpc", "msgpack", "what phase calls travel over",
 			func(s *PluginServer) *string { return &s.Carrier }, oneOf("msgpack", "grpc")),
 		serverCount("processes", "1", "processes to start", 1, 256, func(s *PluginServer) *int { return &s.Processes }),
 		serverTime("timeout", "1s", "for one phase call", func(s *PluginServer) *time.Duration { return &s.Timeout }),
-		field("timeouts", "mapping of phase to time", "", "for the calls of single phases", readTimeouts),
+		field("timeouts", "mapping of phase to time", "", "for the calls of single phases",
+			func(r *settingReader, s *PluginServer, v *node, at *path) { s.Timeouts = r.phaseTimes(v, at) }),
 		serverText("fail_mode", "one of closed, open", "closed", "what a request gets when a handler fails: the fail_status, or as if there were no plugin",
 			func(s *PluginServer) *string { return &s.FailMode }, oneOf("closed", "open")),
-		serverCount("fail_status", "500", "status of the answer when a handler fails closed", 400, 599, func(s *PluginServer) *int { return &s.FailStatus }),
-		serverCount("max_in_flight", "4096", "calls at the same time; more fail at once", 1, 1<<20, func(s *PluginServer) *int { return &s.MaxInFlight }),
+		serverCount("fail_status", "", "status of the answer when a handler fails closed; without it 500, and 503 when there is no room for the call", 400, 599,
+			func(s *PluginServer) *int { return &s.FailStatus }),
+		serverText("fail_body", "string", "", "body of that answer; without it the error body of the gateway", func(s *PluginServer) *string { return &s.FailBody }, shortBody),
+		serverCount("max_in_flight", "4096", "calls at the same time", 1, mostInFlight, func(s *PluginServer) *int { return &s.MaxInFlight }),
+		serverCount("queue", "0", "calls beyond max_in_flight that wait for a place, at most until their deadline; more fail at once", 0, mostInFlight,
+			func(s *PluginServer) *int { return &s.Queue }),
+		field("error_budget", "mapping: ratio (0.5), calls (20), window (10s), open_for (5s), probes (3), handler_errors (true)", "",
+			"failures that open the breaker: with at least calls calls in the window, and ratio of them failed, calls are refused for open_for; then probes are tried",
+			func(r *settingReader, s *PluginServer, v *node, at *path) { s.ErrorBudget = r.errorBudget(v, at) }),
+		field("plugins", "mapping of plugin to mapping", "", "what differs for one plugin of the server: timeout, timeouts, fail_mode, fail_status, fail_body, max_in_flight, queue, error_budget", readPluginPolicies),
 		field("env", "mapping, or list of NAME=value", "", "variables added to the environment of the process", readServerEnv),
 		field("user", "string", "", "name or number of the user that the process runs as; empty: the host's",
 			func(r *settingReader, s *PluginServer, v *node, at *path) { s.User, _ = r.scalar(v, at, "a user") }),
@@ -119,8 +115,8 @@ func serverTable() []serverField {
 			readCommand(func(s *PluginServer) *[]string { return &s.Build })),
 		field("watch", "list of paths", "", "files and directories of the sources: `outrigger dev` follows them, and SIGHUP replaces the server when they changed; without it: those that command names, and for dev working_dir if it is set", readWatch),
 		canaryField(),
-		field("tls", "mapping: cert, key, ca (files)", "", "certificates for an address off this machine", readServerTLS),
-	}
+		field("tls", "mapping: cert, key, ca (files), server_name", "", "certificates for an address off this machine; files that change are used for new connections", readServerTLS),
+	}, supervisionFields()...)
 }
 
 // readPluginServers reads the list plugin_servers.
@@ -185,7 +181,7 @@ func (r *settingReader) pluginServer(n *node, at *path) (PluginServer, bool) {
 	case command != nil && addr != nil:
 		o.fail(at.key("address"), addr, Error{Code: CodeConflict, Found: "address beside command", Expected: "one of them"})
 	case addr != nil:
-		for _, key := range []string{"processes", "env", "user", "working_dir", "limits", "build", "watch", "canary"} {
+		for _, key := range []string{"processes", "crash_loop", "recycle", "env", "user", "working_dir", "limits", "build", "watch", "canary"} {
 			if v := n.get(key); v != nil {
 				o.fail(at.key(key), v, Error{
 					Code: CodeConflict, Found: quote(key) + " beside address", Expected: "it only with command: the host does not start this server",
@@ -194,28 +190,15 @@ func (r *settingReader) pluginServer(n *node, at *path) (PluginServer, bool) {
 			}
 		}
 		r.checkTLS(o, &s)
-	case n.get("tls") != nil:
-		o.fail(at.key("tls"), n.get("tls"), Error{Code: CodeConflict, Found: `"tls" beside command`, Expected: "it only with address", Fix: "remove it"})
+	default:
+		for _, key := range []string{"tls", "socket"} {
+			if v := n.get(key); v != nil {
+				o.fail(at.key(key), v, Error{Code: CodeConflict, Found: quote(key) + " beside command", Expected: "it only with address", Fix: "remove it"})
+			}
+		}
 	}
 	o.done()
 	return s, true
-}
-
-// checkTLS wants mutual TLS for a server on another machine.
-func (r *settingReader) checkTLS(o *object, s *PluginServer) {
-	rest, tcp := strings.CutPrefix(s.Address, "tcp://")
-	if !tcp {
-		return
-	}
-	host, _, _ := net.SplitHostPort(rest)
-	addr, err := netip.ParseAddr(host)
-	if host == "localhost" || err == nil && addr.IsLoopback() || s.TLSCert != "" {
-		return
-	}
-	o.fail(o.at.key("address"), o.n.get("address"), Error{
-		Code: CodeConflict, Found: quote(s.Address) + " without tls", Expected: "mutual TLS for an address off this machine",
-		Fix: "add tls with cert, key and ca",
-	})
 }
 
 // readCommand reads a program and its arguments.
@@ -301,56 +284,6 @@ func splitCommand(s string) (words []string, ok bool) {
 	return words, quoteChar == 0 && !escaped
 }
 
-// maxSocketPath is what the system allows for the path of a unix socket.
-const maxSocketPath = 107
-
-func serverAddress(s string) *problem {
-	const expected = "unix:///absolute/path or tcp://host:port"
-	scheme, rest, ok := strings.Cut(s, "://")
-	switch {
-	case ok && scheme == "unix":
-		if !filepath.IsAbs(rest) {
-			return &problem{expected: expected}
-		}
-		if len(rest) > maxSocketPath {
-			return &problem{expected: fmt.Sprintf("a socket path of at most %d bytes", maxSocketPath)}
-		}
-	case ok && scheme == "tcp":
-		if host, port, err := net.SplitHostPort(rest); err != nil || host == "" || !validPort(port) || port == "0" {
-			return &problem{expected: expected}
-		}
-	default:
-		p := &problem{expected: expected}
-		if filepath.IsAbs(s) {
-			p.fix = "write unix://" + s
-		} else if _, port, err := net.SplitHostPort(s); err == nil && validPort(port) {
-			p.fix = "write tcp://" + s
-		}
-		return p
-	}
-	return nil
-}
-
-func readTimeouts(r *settingReader, s *PluginServer, v *node, at *path) {
-	o := r.object(v, at, "timeouts")
-	if o == nil {
-		return
-	}
-	for _, phase := range phaseNames {
-		n := o.has(phase)
-		if n == nil {
-			continue
-		}
-		if t, ok := r.duration(n, at.key(phase), time.Millisecond, time.Millisecond); ok {
-			if s.Timeouts == nil {
-				s.Timeouts = map[string]time.Duration{}
-			}
-			s.Timeouts[phase] = t
-		}
-	}
-	o.done()
-}
-
 // readServerEnv reads variables. Their values may be secret and are not part of error texts.
 func readServerEnv(r *settingReader, s *PluginServer, v *node, at *path) {
 	s.Env = map[string]string{}
@@ -398,20 +331,6 @@ func readLimits(r *settingReader, s *PluginServer, v *node, at *path) {
 	if n := o.has("open_files"); n != nil {
 		if files, ok := r.number(n, at.key("open_files"), 16, 1<<30); ok {
 			s.OpenFiles = uint64(files)
-		}
-	}
-	o.done()
-}
-
-func readServerTLS(r *settingReader, s *PluginServer, v *node, at *path) {
-	o := r.object(v, at, "tls")
-	if o == nil {
-		return
-	}
-	files := []*string{&s.TLSCert, &s.TLSKey, &s.TLSCA}
-	for i, key := range []string{"cert", "key", "ca"} {
-		if *files[i] = r.path(o.text(key)); !slices.ContainsFunc(v.pairs, func(p pair) bool { return p.key == key }) {
-			o.missing(key, "the files cert, key and ca")
 		}
 	}
 	o.done()

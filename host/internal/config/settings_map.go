@@ -77,7 +77,7 @@ func (s *PluginServer) shown() map[string]any {
 		timeouts[phase] = t.String()
 	}
 	return map[string]any{
-		"name": s.Name, "address": s.Address, "carrier": s.Carrier, "processes": int64(s.Processes),
+		"name": s.Name, "address": list(s.Addresses, text), "carrier": s.Carrier, "processes": int64(s.Processes),
 		"timeout": s.Timeout.String(), "timeouts": timeouts, "start_timeout": s.StartTimeout.String(),
 		"fail_mode": s.FailMode, "fail_status": int64(cmp.Or(s.FailStatus, 500)), "max_in_flight": int64(s.MaxInFlight), "queue": int64(s.Queue),
 	}

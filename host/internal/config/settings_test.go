@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 )
 
 func writeFile(t *testing.T, name, text string) string {
@@ -93,7 +95,8 @@ func TestSettingsPluginServers(t *testing.T) {
 			Timeout: 250 * time.Millisecond, Timeouts: map[string]time.Duration{"log": 5 * time.Second}, FailMode: "open", FailStatus: 503, MaxInFlight: 9,
 		},
 		Env: map[string]string{"A": "1", "B": "x"}, User: "1000", StartTimeout: 3 * time.Second, MemoryLimit: 256 << 20, OpenFiles: 1024,
-		Pos: got.Pos,
+		Supervision: Supervision{HealthInterval: 5 * time.Second, Quarantine: "on"},
+		Pos:         got.Pos,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("server is\n%+v, want\n%+v", got, want)
@@ -101,7 +104,7 @@ func TestSettingsPluginServers(t *testing.T) {
 	if got.TimeoutOf("log") != 5*time.Second || got.TimeoutOf("access") != 250*time.Millisecond {
 		t.Errorf("times %v %v", got.TimeoutOf("log"), got.TimeoutOf("access"))
 	}
-	if py := s.PluginServers[1]; py.Address != "unix:///run/py.sock" || py.Timeout != time.Second || py.Carrier != "msgpack" || py.FailMode != "closed" {
+	if py := s.PluginServers[1]; !slices.Equal(py.Addresses, []string{"unix:///run/py.sock"}) || py.Timeout != time.Second || py.Carrier != "msgpack" || py.FailMode != "closed" {
 		t.Errorf("server %+v", py)
 	}
 	if js := s.PluginServers[2]; !slices.Equal(js.Command, []string{"node", "my server.js", "--x y"}) || js.Env["A"] != "b=c" ||
@@ -110,6 +113,28 @@ func TestSettingsPluginServers(t *testing.T) {
 	}
 	if js := s.PluginServers[3]; !slices.Equal(js.Build, []string{"go", "build"}) || !slices.Equal(js.Watch, []string{"src"}) {
 		t.Errorf("server %+v", js)
+	}
+}
+
+func TestPoliciesOfPlugins(t *testing.T) {
+	text := `[{name: go, command: x, queue: 3, fail_body: sorry, error_budget: {ratio: 1},
+  plugins: {auth: {timeout: 100, timeouts: {log: 2s}, fail_mode: closed, fail_status: 429, fail_body: "{}", max_in_flight: 4, queue: 2, error_budget: {ratio: 0.25, calls: 7, window: 1m, open_for: 2s, probes: 1, handler_errors: false}}}}]`
+	s, err := LoadSettings("", []string{"OUTRIGGER_PLUGIN_SERVERS=" + text}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := s.PluginServers[0]
+	if want := (entity.CallPolicy{
+		Timeout: time.Second, FailMode: "closed", FailBody: "sorry", MaxInFlight: 4096, Queue: 3,
+		ErrorBudget: entity.ErrorBudget{Ratio: 1, Calls: 20, Window: 10 * time.Second, OpenFor: 5 * time.Second, Probes: 3, HandlerErrors: true},
+	}); !reflect.DeepEqual(got.CallPolicy, want) {
+		t.Errorf("server is\n%+v, want\n%+v", got.CallPolicy, want)
+	}
+	if want := (entity.CallPolicy{
+		Timeout: 100 * time.Millisecond, Timeouts: map[string]time.Duration{"log": 2 * time.Second}, FailMode: "closed", FailStatus: 429, FailBody: "{}",
+		MaxInFlight: 4, Queue: 2, ErrorBudget: entity.ErrorBudget{Ratio: 0.25, Calls: 7, Window: time.Minute, OpenFor: 2 * time.Second, Probes: 1},
+	}); !reflect.DeepEqual(got.Plugins["auth"].CallPolicy, want) {
+		t.Errorf("plugin is\n%+v, want\n%+v", got.Plugins["auth"].CallPolicy, want)
 	}
 }
 

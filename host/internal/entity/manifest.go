@@ -12,6 +12,7 @@ type Manifest struct {
 	Needs         []string // request_body, response_body
 	Server        string   // plugin server that hosts it; "" for a built-in plugin
 	FailMode      string   // the server's fail mode, used by records without one; "" is closed
+	FailModeFrom  string   // where FailMode is set, for messages
 	Ref           string   // of a clone: the plugin whose code it is
 }
 

@@ -24,9 +24,7 @@ type Plugin struct {
 	Enabled   bool
 	Tags      []string
 
-	Timeout    int    // milliseconds per phase call; 0: the server's
-	FailMode   string // "", open, closed
-	FailStatus int    // 0: the server's, else 500
+	CallPolicy
 	// AllowFailOpen confirms fail_mode open on a plugin that authenticates.
 	AllowFailOpen bool
 

@@ -87,7 +87,7 @@ func alike(a, b *entity.Plugin) bool {
 	if a == b {
 		return true
 	}
-	return a.Condition == b.Condition && a.OnFalse == b.OnFalse && a.Timeout == b.Timeout && a.FailMode == b.FailMode && a.FailStatus == b.FailStatus &&
+	return a.Condition == b.Condition && a.OnFalse == b.OnFalse && reflect.DeepEqual(a.CallPolicy, b.CallPolicy) &&
 		reflect.DeepEqual(a.Effective(), b.Effective())
 }
 

@@ -38,7 +38,7 @@ type noServers struct{}
 func (noServers) Manifests() []entity.Manifest    { return nil }
 func (noServers) Pending() map[string]string      { return nil }
 func (noServers) Remote(string) plan.Remote       { return nil }
-func (noServers) Policy(string) generation.Policy { return generation.DefaultPolicy() }
+func (noServers) Policy(string) generation.Policy { return generation.Policy{} }
 func (noServers) Release(string, ...uint64)       {}
 func (noServers) Configure(context.Context, string, uint64, string, *entity.Plugin, []byte) error {
 	return nil

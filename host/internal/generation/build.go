@@ -11,31 +11,15 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/balancer"
+	"github.com/outrigger-gateway/outrigger/host/internal/budget"
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/plan"
 	"github.com/outrigger-gateway/outrigger/host/internal/router"
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/pdk/schema"
 )
-
-// Policy holds what a plugin server's settings say about its calls.
-type Policy struct {
-	Timeouts   [pdk.PhaseCount]time.Duration
-	FailOpen   bool
-	FailStatus int
-}
-
-// DefaultPolicy is one second per phase, closed, status 500.
-func DefaultPolicy() Policy {
-	p := Policy{FailStatus: 500}
-	for i := range p.Timeouts {
-		p.Timeouts[i] = time.Second
-	}
-	return p
-}
 
 // Servers is what a builder needs of the plugin servers. A name means the same build of the server for the whole life of a value: instances
 // are made there and released there, whatever is current meanwhile.
@@ -71,6 +55,7 @@ type made struct {
 	number atomic.Uint64
 	nextID atomic.Uint64
 
+	budgets     budget.Registry
 	closing     closing
 	closeFailed func(in *plan.Instance, err error) // see OnCloseError
 
@@ -296,17 +281,17 @@ func (b *Builder) instance(ctx context.Context, r *entity.Plugin, m *entity.Mani
 	}
 	b.mu.Unlock()
 
-	in := &shared{key: k, servers: b.servers, server: m.Server, refs: 1, Instance: b.newInstance(r, m)}
+	in := &shared{key: k, servers: b.servers, server: m.Server, refs: 1, Instance: b.newInstance(r, m, k)}
 	switch m.Server {
 	case "":
 		err = makeNative(in.Instance, b.native[m.Code()], cfg)
 	case placeholderServer:
 		in.Unavailable = fmt.Sprintf("no plugin server offers plugin %q yet; waiting for %s", r.Name, pendingText(b.servers.Pending()))
 	default:
-		in.Remote = k.remote
 		err = b.servers.Configure(ctx, m.Server, in.ID, m.Code(), r, cfg)
 	}
 	if err != nil {
+		b.releaseBudgets(in.Instance)
 		return nil, nil, err
 	}
 	own := in.Instance
@@ -327,14 +312,14 @@ func (b *Builder) Instance(id uint64) *plan.Instance {
 	return nil
 }
 
-func (b *Builder) newInstance(r *entity.Plugin, m *entity.Manifest) *plan.Instance {
-	policy := DefaultPolicy()
-	if m.Server != "" && m.Server != placeholderServer {
+func (b *Builder) newInstance(r *entity.Plugin, m *entity.Manifest, k instanceKey) *plan.Instance {
+	var policy Policy
+	if k.remote != nil {
 		policy = b.servers.Policy(m.Server)
 	}
 	in := &plan.Instance{
 		ID: b.nextID.Add(1), Record: r, Code: m.Ref, Priority: m.Priority, Authenticates: m.Authenticates,
-		Timeouts: policy.Timeouts, FailOpen: policy.FailOpen, FailStatus: policy.FailStatus, Closed: new(atomic.Bool),
+		Remote: k.remote, Closed: new(atomic.Bool),
 		Meters: new(atomic.Value),
 	}
 	if m.Server != placeholderServer {
@@ -346,19 +331,13 @@ func (b *Builder) newInstance(r *entity.Plugin, m *entity.Manifest) *plan.Instan
 	for _, n := range m.Needs {
 		in.Needs |= pdk.NeedByName(n)
 	}
-	if r.Timeout > 0 {
-		for i := range in.Timeouts {
-			in.Timeouts[i] = time.Duration(r.Timeout) * time.Millisecond
-		}
-	}
-	if r.FailMode != "" {
-		in.FailOpen = r.FailMode == "open"
-	}
+	plugin := policy.Plugins[m.Code()]
+	applyPolicy(in, &policy.Server, &plugin, &r.CallPolicy)
 	if m.Authenticates && !r.AllowFailOpen {
-		in.FailOpen = false // a server's fail_mode never opens an authentication plugin
+		in.FailOpen = false // what a server says never opens an authentication plugin
 	}
-	if r.FailStatus != 0 {
-		in.FailStatus = r.FailStatus
+	if in.Remote != nil {
+		b.useBudgets(in, m, policy)
 	}
 	return in
 }
@@ -403,6 +382,7 @@ func (b *Builder) drained(g *Generation) {
 		}
 		delete(b.instances, in.key)
 		delete(b.byID, in.ID)
+		b.releaseBudgets(in.Instance)
 		if in.Remote != nil {
 			if release[in.Remote] == nil {
 				release[in.Remote] = &leaving{servers: in.servers, server: in.server}
@@ -432,7 +412,7 @@ type leaving struct {
 // it: an instance keeps its state when it is put elsewhere in the order.
 func (b *Builder) key(r *entity.Plugin, m *entity.Manifest, cfg []byte) instanceKey {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s\x00%s\x00%s\x00%s\x00%s\x00%d\x00%s\x00%d\x00%t\x00", r.ID, r.Name, r.InstanceName, m.Version, m.Server, r.Timeout, r.FailMode, r.FailStatus, r.AllowFailOpen)
+	fmt.Fprintf(h, "%s\x00%s\x00%s\x00%s\x00%s\x00%#v\x00%t\x00", r.ID, r.Name, r.InstanceName, m.Version, m.Server, r.CallPolicy, r.AllowFailOpen)
 	fmt.Fprintf(h, "%s\x00%s\x00%s\x00%s\x00%t\x00", r.ScopeIDs(), m.Phases, m.Ref, m.Needs, m.Authenticates)
 	for _, from := range r.Merged {
 		fmt.Fprintf(h, "%s\x00", from.ID)

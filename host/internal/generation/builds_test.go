@@ -10,7 +10,7 @@ import (
 // A new build of a plugin server gets instances of its own, under ids that were never used; each is released on the build that has it.
 func TestBuildsOfServersShareNothing(t *testing.T) {
 	manifests := []entity.Manifest{manifest("a", false), manifest("b", false)}
-	old, fresh := &fakeServers{manifests: manifests, policy: DefaultPolicy()}, &fakeServers{manifests: manifests, policy: DefaultPolicy()}
+	old, fresh := &fakeServers{manifests: manifests}, &fakeServers{manifests: manifests}
 	b := newTestBuilder(t, old)
 	var h Holder
 	ids := func() map[uint64]*plan.Instance {
@@ -46,7 +46,7 @@ func TestBuildsOfServersShareNothing(t *testing.T) {
 	}
 
 	// One that never becomes current leaves nothing.
-	never := &fakeServers{manifests: manifests, policy: DefaultPolicy()}
+	never := &fakeServers{manifests: manifests}
 	g := mustBuild(t, b.With(never), "{name: a}")
 	if len(never.live) != 1 {
 		t.Fatalf("live %v", never.live)

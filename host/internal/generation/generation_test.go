@@ -67,9 +67,6 @@ func manifest(name string, authenticates bool) entity.Manifest {
 
 func newTestBuilder(t *testing.T, s *fakeServers, native ...pdk.Plugin) *Builder {
 	t.Helper()
-	if s.policy.FailStatus == 0 {
-		s.policy = DefaultPolicy()
-	}
 	b, err := NewBuilder(native, s)
 	if err != nil {
 		t.Fatal(err)
@@ -186,8 +183,7 @@ func TestUnknownPlugins(t *testing.T) {
 }
 
 func TestFailModes(t *testing.T) {
-	open := DefaultPolicy()
-	open.FailOpen = true
+	open := Policy{Server: entity.CallPolicy{FailMode: "open"}}
 	s := &fakeServers{manifests: []entity.Manifest{manifest("plain", false), manifest("auth", true)}, policy: open}
 	b := newTestBuilder(t, s)
 	for _, c := range []struct {
@@ -205,20 +201,6 @@ func TestFailModes(t *testing.T) {
 	}
 	if _, err := build(b, "{name: auth, fail_mode: open}"); err == nil || !strings.Contains(err.Error(), "allow_fail_open") {
 		t.Errorf("error %v, expected a refusal that names allow_fail_open", err)
-	}
-}
-
-func TestTimeouts(t *testing.T) {
-	p := DefaultPolicy()
-	p.Timeouts[pdk.PhaseLog.Index()] = 5 * time.Second
-	b := newTestBuilder(t, &fakeServers{manifests: []entity.Manifest{manifest("a", false)}, policy: p})
-	in := mustBuild(t, b, "{name: a}").Plans.ForRoute(nil, false).Steps()[0].Instance
-	if in.Timeouts[pdk.PhaseAccess.Index()] != time.Second || in.Timeouts[pdk.PhaseLog.Index()] != 5*time.Second {
-		t.Errorf("timeouts of the server: %v", in.Timeouts)
-	}
-	in = mustBuild(t, b, "{name: a, timeout: 250}").Plans.ForRoute(nil, false).Steps()[0].Instance
-	if in.Timeouts[pdk.PhaseLog.Index()] != 250*time.Millisecond {
-		t.Errorf("timeouts of the record: %v", in.Timeouts)
 	}
 }
 

@@ -53,7 +53,7 @@ func (s server) Pending() map[string]string {
 }
 
 func (server) Remote(string) plan.Remote       { return nil }
-func (server) Policy(string) generation.Policy { return generation.DefaultPolicy() }
+func (server) Policy(string) generation.Policy { return generation.Policy{} }
 func (server) Release(string, ...uint64)       {}
 
 func (server) Configure(context.Context, string, uint64, string, *entity.Plugin, []byte) error {
