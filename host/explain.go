@@ -12,7 +12,6 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/explain"
 	"github.com/outrigger-gateway/outrigger/host/internal/generation"
 	"github.com/outrigger-gateway/outrigger/host/internal/plan"
-	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver"
 )
 
 // Explain says what a gateway with this configuration would do with a request, without serving: like Check it starts the plugin servers and asks

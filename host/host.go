@@ -12,12 +12,14 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/admin"
 	"github.com/outrigger-gateway/outrigger/host/internal/blackbox"
+	"github.com/outrigger-gateway/outrigger/host/internal/canary"
 	"github.com/outrigger-gateway/outrigger/host/internal/config"
 	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
 	"github.com/outrigger-gateway/outrigger/host/internal/echo"
@@ -74,9 +76,17 @@ type Host struct {
 	addresses   []string
 	echoAddress string
 	adminListen string
+	sight       sight
 
 	// reloading is held from reading the entities until they are live, so that what was read last wins.
 	reloading sync.Mutex
+	// refreshing is held while what runs is made what the files say.
+	refreshing sync.Mutex
+	// canary takes a share of the requests; nil: there is none. It is guarded by reloading; canaryNow is the same for displays.
+	canary    *trial
+	canaryNow atomic.Pointer[trial]
+	observer  canary.Observer
+	canaries  sync.WaitGroup
 	// rebuild is signalled when a plugin server that nobody had seen before becomes ready.
 	rebuild chan struct{}
 	tasks   sync.WaitGroup
@@ -137,7 +147,13 @@ func (h *Host) Start(ctx context.Context) (err error) {
 		return err
 	}
 	h.warn(ctx)
+	if err := h.startSight(ctx); err != nil {
+		return err
+	}
 	h.startProxy()
+	if err := h.listenStatus(); err != nil {
+		return err
+	}
 	if err := h.listen(); err != nil {
 		return err
 	}
@@ -215,7 +231,8 @@ const closeTime = 10 * time.Second
 func (h *Host) Shutdown(ctx context.Context) error {
 	h.ending.Do(func() { close(h.stop) })
 	h.tasks.Wait()
-	h.reloading.Lock() // a reload under way ends first: nothing may become live behind the last generation
+	defer h.canaries.Wait() // who follows one waits for the lock
+	h.reloading.Lock()      // a reload under way ends first: nothing may become live behind the last generation
 	defer h.reloading.Unlock()
 	drain, cancel := context.WithTimeout(ctx, h.settings.DrainTimeout)
 	defer cancel()
@@ -228,13 +245,23 @@ func (h *Host) Shutdown(ctx context.Context) error {
 		errs = append(errs, wrap("waiting for requests in flight", h.http.Shutdown(drain)))
 		h.http = nil
 	}
+	if h.sight.status != nil { // not before the requests are answered: whoever asks hears that the gateway stops
+		errs = append(errs, wrap("stopping the status listener", h.sight.status.Shutdown(drain)))
+		h.sight.status = nil
+	}
 	if h.proxy != nil {
 		h.proxy.Close()
 		h.proxy = nil
 	}
+	if h.sight.tracer != nil {
+		errs = append(errs, wrap("sending the last spans", h.sight.tracer.Shutdown(drain)))
+	}
 	if h.blackBox != nil {
 		errs = append(errs, wrap("closing the black box", h.blackBox.Close(drain)))
 		h.blackBox = nil
+	}
+	if h.canary != nil {
+		h.endCanary(h.canary)
 	}
 	h.generations.Swap(nil)
 	if h.builder != nil {
@@ -283,6 +310,7 @@ func (h *Host) apply(ctx context.Context, set *entity.Set) error {
 	}
 	h.entities = set
 	h.generations.Swap(gen)
+	h.recompileCanary(ctx, set)
 	return nil
 }
 
@@ -307,7 +335,7 @@ func (h *Host) compile(ctx context.Context, set *entity.Set, servers generation.
 
 // startServers starts the plugin servers. One that does not come up is tried again in the background, and its routes answer by fail mode.
 func (h *Host) startServers(ctx context.Context) error {
-	s := &servers{policies: map[string]generation.Policy{}, logger: h.logger, replacing: map[string]*sync.Mutex{}}
+	s := &servers{policies: map[string]generation.Policy{}, logger: h.logger, made: map[string]*made{}}
 	var configs []pluginserver.Config
 	for i := range h.settings.PluginServers {
 		c := &h.settings.PluginServers[i]
@@ -317,7 +345,7 @@ func (h *Host) startServers(ctx context.Context) error {
 		}
 		configs = append(configs, cfg)
 		s.policies[c.Name] = policyOf(c)
-		s.replacing[c.Name] = new(sync.Mutex)
+		s.keep(c.Name, h.makeOf(c))
 	}
 	// The builder is there before the first server, which may log in the name of an instance at once.
 	var err error
@@ -393,10 +421,11 @@ func (h *Host) watchServers() {
 
 // interceptors stand around the calls of plugin servers, in this order: metrics, tracing, black box, canary, budgets, quarantine.
 func (h *Host) interceptors() []dispatch.Interceptor {
-	var list []dispatch.Interceptor
+	list := h.sight.interceptors()
 	if h.blackBox = h.newBlackBox(); h.blackBox != nil {
 		list = append(list, h.blackBox)
 	}
+	list = append(list, &h.observer)
 	return list
 }
 
@@ -409,14 +438,16 @@ func (h *Host) startProxy() {
 	gateway := h.gateway()
 	h.proxy = proxy.New(proxy.Options{
 		Generations: &h.generations, Gateway: gateway,
-		Dispatcher: &dispatch.Dispatcher{Node: h.node, Logger: h.logger, PluginLog: h.nativeLine, MaxInlineBody: wire.ChunkSize, Interceptors: h.interceptors()},
+		Dispatcher: &dispatch.Dispatcher{Node: h.node, Logger: h.logger, PluginLog: h.nativeLine, MaxInlineBody: wire.ChunkSize, Interceptors: h.interceptors(), Watchers: h.sight.watchers()},
 		Upstream:   h.upstream, Logger: h.logger, Version: Version,
 		TrustedIPs: s.TrustedIPs, RealIPHeader: s.RealIPHeader, RealIPRecursive: s.RealIPRecursive,
 		ServerTokens: s.Headers.ServerTokens, LatencyTokens: s.Headers.LatencyTokens, RequestIDHeader: s.Headers.RequestID,
 		UpstreamStatus: s.Headers.UpstreamStatus, HeadersUpstream: s.UpstreamRequestID, DebugHeader: s.AllowDebugHeader, PluginDebugHeader: s.PluginDebugHeader,
 		ErrorDefaultType: s.ErrorDefaultType, MaxBody: s.MaxBody, MaxRequestBody: s.ClientMaxBodySize,
+		ServerTiming: s.ServerTiming, Observer: h.sight.metrics.Requests, Tracer: h.sight.tracer,
 		LogQueue: s.LogQueueSize, LogWorkers: 4,
 	})
+	h.sight.source.Store(&source{h.servers.all, h.proxy})
 	gateway.Statistics = h.proxy.Statistics
 	h.http = proxy.NewServer(h.proxy, proxy.ServerOptions{
 		MaxHeaderBytes: s.MaxHeaderSize, ReadTimeout: max(s.ClientBodyTimeout, s.ClientHeaderTimeout, s.KeepaliveTimeout), WriteTimeout: s.SendTimeout,
@@ -463,7 +494,7 @@ func (h *Host) listenAdmin() error {
 	}
 	h.adminListen = ln.Addr().String()
 	h.logger.Log(context.Background(), telemetry.LevelNotice, "the Admin listener is open", "address", h.adminListen)
-	h.admin = admin.New(operator{h, h.servers.all}, h.logger)
+	h.admin = admin.New(operator{h, h.servers}, h.logger)
 	h.admin.Serve(ln)
 	return nil
 }

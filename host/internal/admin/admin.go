@@ -14,68 +14,59 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/explain"
-	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver"
 	"github.com/outrigger-gateway/outrigger/host/internal/serving"
 )
 
-// Gateway is what the server asks.
+// Gateway is what the Admin listener asks.
 type Gateway interface {
+	Watched
+	Replacer
 	// Explain answers from the current generation. A mistake in the query is an *explain.QueryError.
 	Explain(q explain.Query) (*explain.Report, error)
-	Status() Status
 }
 
-// Status is a gateway as an operator sees it.
-type Status struct {
-	Version       string                `json:"version"`
-	NodeID        string                `json:"node_id"`
-	Generation    Generation            `json:"generation"`
-	PluginServers []pluginserver.Status `json:"plugin_servers"`
-}
-
-// Generation is the configuration that is live.
-type Generation struct {
-	Number    uint64 `json:"number"`
-	Hash      string `json:"hash"` // of the entities, 32 hex digits
-	Services  int    `json:"services"`
-	Routes    int    `json:"routes"`
-	Consumers int    `json:"consumers"`
-	Plugins   int    `json:"plugins"`
-	Waiting   bool   `json:"waiting"` // for a plugin server that was never up
-}
-
-// Server is the Admin listener.
+// Server is the Admin listener, or the status listener.
 type Server struct {
-	gateway   Gateway
+	name      string  // for messages: admin, status
+	gateway   Gateway // nil: the status listener
 	logger    *slog.Logger
 	http      fasthttp.Server
 	listeners serving.Listeners
 	routes    []Route
 }
 
-// New makes a server; Serve starts it.
+// New makes the server of the Admin listener; Serve starts it.
 func New(g Gateway, logger *slog.Logger) *Server {
-	s := &Server{gateway: g, logger: logger}
-	s.http = fasthttp.Server{
-		Handler: s.handle, NoDefaultServerHeader: true, CloseOnShutdown: true, ReadTimeout: time.Minute, WriteTimeout: time.Minute,
-		ReadBufferSize: 32 << 10, MaxRequestBodySize: 64 << 10, Logger: quiet{logger},
-	}
+	s := newServer("admin", logger)
+	s.gateway = g
 	s.routes = s.adminRoutes()
 	return s
 }
 
+func newServer(name string, logger *slog.Logger) *Server {
+	s := &Server{name: name, logger: logger}
+	s.http = fasthttp.Server{
+		Handler: s.handle, NoDefaultServerHeader: true, CloseOnShutdown: true, ReadTimeout: time.Minute, WriteTimeout: time.Minute,
+		ReadBufferSize: 32 << 10, MaxRequestBodySize: 64 << 10, Logger: quiet{name, logger},
+	}
+	return s
+}
+
 // quiet takes fasthttp's own lines, which are about single connections, to level debug.
-type quiet struct{ logger *slog.Logger }
+type quiet struct {
+	name   string
+	logger *slog.Logger
+}
 
 func (q quiet) Printf(format string, args ...any) {
-	q.logger.Debug("admin", "message", fmt.Sprintf(format, args...))
+	q.logger.Debug(q.name, "message", fmt.Sprintf(format, args...))
 }
 
 // Serve answers connections from ln until Shutdown. It returns at once.
 func (s *Server) Serve(ln net.Listener) {
 	s.listeners.Serve(ln, func() {
 		if err := s.http.Serve(ln); err != nil && !errors.Is(err, net.ErrClosed) {
-			s.logger.Error("admin listener failed", "address", ln.Addr().String(), "error", err.Error())
+			s.logger.Error(s.name+" listener failed", "address", ln.Addr().String(), "error", err.Error())
 		}
 	})
 }
@@ -89,14 +80,13 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) { s.write(ctx, s.answer(ctx)) 
 
 // adminRoutes is everything that the Admin listener answers.
 func (s *Server) adminRoutes() []Route {
-	return []Route{
-		{http.MethodGet, "/explain", s.explain},
-		{http.MethodGet, "/status", s.status},
-	}
+	return append(watchRoutes(s.gateway),
+		Route{http.MethodGet, "/explain", s.explain},
+		Route{http.MethodPost, "/plugin-servers/{name}/replace", s.replace},
+		Route{http.MethodPost, "/plugin-servers/{name}/promote", s.decide(true)},
+		Route{http.MethodPost, "/plugin-servers/{name}/rollback", s.decide(false)},
+	)
 }
-
-// status answers /status.
-func (s *Server) status(*Request) Answer { return Answer{Body: s.gateway.Status()} }
 
 // explain answers /explain?method=&url=&header=&sni=&client_ip=&consumer=&group=&credential=. header and group may be given several times.
 func (s *Server) explain(r *Request) Answer {

@@ -23,8 +23,11 @@ import (
 
 // fakeGateway answers with what it was asked.
 type fakeGateway struct {
+	Replacer
 	asked explain.Query
 	err   error
+
+	unready []Reason
 }
 
 func (g *fakeGateway) Explain(q explain.Query) (*explain.Report, error) {
@@ -34,6 +37,12 @@ func (g *fakeGateway) Explain(q explain.Query) (*explain.Report, error) {
 
 func (g *fakeGateway) Status() Status {
 	return Status{Version: "1", Generation: Generation{Number: 7}, PluginServers: []pluginserver.Status{{State: pluginserver.State{Server: "py", State: "down"}}}}
+}
+
+func (g *fakeGateway) Unready() []Reason { return g.unready }
+
+func (g *fakeGateway) Metrics() ([]byte, string, error) {
+	return []byte("up 1\n"), "text/plain; version=0.0.4; charset=utf-8", g.err
 }
 
 // served starts an Admin server on a listener of the test, and a client for it.
@@ -108,7 +117,7 @@ func TestAdminErrors(t *testing.T) {
 		status               int
 		want                 map[string]any
 	}{
-		{"path", "GET", "/routes", nil, 404, map[string]any{"message": "there is nothing at /routes; expected /explain or /status"}},
+		{"path", "GET", "/routes", nil, 404, map[string]any{"message": "there is nothing at /routes; expected /status, /status/ready, /ready, /metrics, /explain, /plugin-servers/{name}/replace, /plugin-servers/{name}/promote or /plugin-servers/{name}/rollback"}},
 		{"method", "POST", "/status", nil, 405, map[string]any{"message": "found method POST, expected GET"}},
 		{"parameter", "GET", "/explain?path=/", nil, 400, map[string]any{
 			"message": "unknown parameter", "field": "path", "found": "path", "expected": "method, url, header, sni, client_ip, consumer, group or credential",
@@ -116,6 +125,7 @@ func TestAdminErrors(t *testing.T) {
 		{"query", "GET", "/explain?consumer=an", &explain.QueryError{Field: "consumer", Found: "an", Expected: "a consumer"}, 400, map[string]any{
 			"message": `consumer: found "an", expected a consumer`, "field": "consumer", "found": "an", "expected": "a consumer",
 		}},
+		{"metrics", "GET", "/metrics", errors.New("broken"), 500, map[string]any{"message": "broken"}},
 		{"gateway", "GET", "/explain", errors.New("no configuration is live"), 503, map[string]any{"message": "no configuration is live"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

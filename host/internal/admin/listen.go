@@ -10,13 +10,18 @@ import (
 	"syscall"
 )
 
-// Listen opens an Admin address: host:port, or unix:///path of a socket that only this user can reach. An address that others can reach is
-// logged as a warning: whoever reaches it may read how the gateway is configured.
-func Listen(address string, logger *slog.Logger) (net.Listener, error) {
+// ListenStatus opens an address for those who watch the gateway: host:port, or unix:///path of a socket that only this user can reach.
+func ListenStatus(address string) (net.Listener, error) {
 	if path, unix := strings.CutPrefix(address, "unix://"); unix {
 		return listenUnix(path)
 	}
-	ln, err := net.Listen("tcp", address)
+	return net.Listen("tcp", address)
+}
+
+// Listen opens an Admin address, in the same words. One that others can reach is logged as a warning: whoever reaches it may read how the gateway
+// is configured, and change it.
+func Listen(address string, logger *slog.Logger) (net.Listener, error) {
+	ln, err := ListenStatus(address)
 	if err != nil {
 		return nil, err
 	}

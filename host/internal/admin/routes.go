@@ -161,7 +161,7 @@ func (s *Server) write(ctx *fasthttp.RequestCtx, a Answer) {
 		var err error
 		if text, err = json.MarshalIndent(a.Body, "", "  "); err != nil {
 			a.Status, text = http.StatusInternalServerError, []byte(`{"message": "the answer cannot be written as JSON"}`)
-			s.logger.Error("admin: encoding an answer", "error", err.Error())
+			s.logger.Error(s.name+": encoding an answer", "error", err.Error())
 		}
 		text = append(text, '\n')
 	}

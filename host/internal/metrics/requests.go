@@ -34,14 +34,16 @@ func newRequests() *Requests {
 	return r
 }
 
-// Done counts one request. Upstream is 0 when there was no service to ask, or it did not answer.
+// Done counts one request. Upstream is 0 when there was no service to ask, or it did not answer; took is for a request that could not be parsed.
 func (r *Requests) Done(status int, took, upstream time.Duration) {
 	class := status / 100
 	if class < 1 || class > 5 {
 		class = 0
 	}
 	r.classes[class].Inc()
-	r.duration.Observe(took.Seconds())
+	if took > 0 {
+		r.duration.Observe(took.Seconds())
+	}
 	if upstream > 0 {
 		r.upstream.Observe(upstream.Seconds())
 	}

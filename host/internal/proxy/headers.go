@@ -31,6 +31,12 @@ func (r *request) writeUpstream(out *fasthttp.Request) {
 	r.setHost(h)
 	r.copyRequestHeaders(h)
 	r.setForwarded(h)
+	if r.trace != nil {
+		h.Add("traceparent", r.outgoing.Parent)
+		if r.outgoing.State != "" {
+			h.Add("tracestate", r.outgoing.State)
+		}
+	}
 	h.Add("Connection", "keep-alive")
 	if r.proxy.opts.HeadersUpstream {
 		h.AddBytesV("X-Kong-Request-Id", r.id[:])
@@ -62,13 +68,13 @@ func (r *request) copyRequestHeaders(h *fasthttp.RequestHeader) {
 	nominated := r.scratch // empty for most requests
 	if r.ex.Dirty&exchange.DirtyRequestHeaders != 0 {
 		for _, f := range r.ex.Facts.Request.Headers {
-			if passUpstream([]byte(f.Name), nominated) {
+			if passUpstream([]byte(f.Name), nominated) && !r.traceHeader([]byte(f.Name)) {
 				h.Add(f.Name, f.Value)
 			}
 		}
 	} else {
 		for _, l := range r.lines {
-			if passUpstream(l.name, nominated) && !identity(l.name) {
+			if passUpstream(l.name, nominated) && !identity(l.name) && !r.traceHeader(l.name) {
 				h.AddBytesKV(l.name, l.value)
 			}
 		}
@@ -321,6 +327,9 @@ func (r *request) writeHeaders() {
 	}
 	if o.RequestIDHeader {
 		h.SetBytesV("X-Kong-Request-Id", r.id[:])
+	}
+	if r.ex.Timed {
+		r.serverTiming(h)
 	}
 	if o.DebugHeader && r.ex.Route != nil && r.header("kong-debug") == "1" {
 		r.debugHeaders(h)

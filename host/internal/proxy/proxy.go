@@ -16,6 +16,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
 	"github.com/outrigger-gateway/outrigger/host/internal/generation"
+	"github.com/outrigger-gateway/outrigger/host/internal/tracing"
 	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
 	"github.com/outrigger-gateway/outrigger/pdk"
 )
@@ -47,6 +48,12 @@ type Options struct {
 	ErrorDefaultType string // of errors without Accept; text/plain
 	MaxBody          int    // largest body that is kept in memory for a plugin
 	MaxRequestBody   int64  // client_max_body_size; 0: no limit
+
+	// ServerTiming says who gets the header Server-Timing: "on" all, "debug" those who ask for it while DebugHeader allows it. The dispatcher needs
+	// Timings among its interceptors and watchers then.
+	ServerTiming string
+	Observer     Observer        // nil: none
+	Tracer       *tracing.Tracer // nil: nothing is traced
 
 	LogQueue   int // exchanges waiting for their log phase; more are dropped and counted
 	LogWorkers int
@@ -116,12 +123,15 @@ func (r *request) forward() {
 		r.upstreamFailed(&upstream.Error{Kind: upstream.KindNoTarget, Err: errors.New("the upstream has no target of a weight above 0")})
 		return
 	}
+	r.timedBefore = len(r.ex.Timings)
+	r.traceUpstream()
 	out := fasthttp.AcquireRequest()
 	r.writeUpstream(out)
 	r.dest.out = out
 	r.upstreamStart = time.Now()
 	err := r.proxy.opts.Upstream.RoundTrip(r, out, &r.ctx.Response, r.dest.retries)
 	r.upstreamEnd = time.Now()
+	r.tracedUpstream(err)
 	r.dest.out = nil
 	fasthttp.ReleaseRequest(out)
 	r.ex.Latencies.Kong = r.upstreamStart.Sub(r.start).Milliseconds()

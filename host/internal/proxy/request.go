@@ -16,6 +16,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
 	"github.com/outrigger-gateway/outrigger/host/internal/generation"
 	"github.com/outrigger-gateway/outrigger/host/internal/router"
+	"github.com/outrigger-gateway/outrigger/host/internal/tracing"
 	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/pdk/local"
@@ -30,6 +31,10 @@ type request struct {
 	ex    exchange.Exchange
 
 	start, upstreamStart, upstreamEnd time.Time
+
+	trace       *tracing.Request // nil: nothing is traced
+	outgoing    tracing.Outgoing
+	timedBefore int // plugin calls before the upstream was asked
 
 	id       [32]byte
 	lines    []headerLine // of the head as received; views of the request
@@ -70,6 +75,10 @@ func acquire(p *Proxy, ctx *fasthttp.RequestCtx, gen *generation.Generation) *re
 	r.ex.Latencies.Proxy = -1
 	r.ex.Facts.StartTime = r.start.UnixMilli()
 	r.readHead()
+	if p.opts.Tracer != nil {
+		r.beginTrace()
+	}
+	r.ex.Timed = r.timed()
 	r.ex.Plan = gen.Plans.ForRoute(nil, r.secure())
 	if ctx.Request.IsBodyStream() {
 		if n := ctx.Request.Header.ContentLength(); n != 0 {
@@ -329,6 +338,7 @@ func (r *request) finish() {
 	} else {
 		r.ex.Latencies.Kong = r.ex.Latencies.Request
 	}
+	r.observed(now)
 	if r.ex.Handles(pdk.PhaseLog) {
 		if !r.upstreamStart.IsZero() {
 			r.ex.Upstream.Path = string(r.appendURI(r.scratch[:0]))

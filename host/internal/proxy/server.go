@@ -113,6 +113,9 @@ func (p *Proxy) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	if p.opts.RequestIDHeader {
 		ctx.Response.Header.SetBytesV("X-Kong-Request-Id", id[:])
 	}
+	if p.opts.Observer != nil {
+		p.opts.Observer.Done(status, 0, 0)
+	}
 	p.opts.Logger.Info("bad request", "client_ip", ctx.RemoteIP().String(), "status", status, "request_id", string(id[:]), "error", err.Error())
 }
 

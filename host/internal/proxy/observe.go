@@ -1,0 +1,118 @@
+package proxy
+
+import (
+	"strings"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/bytesx"
+	"github.com/outrigger-gateway/outrigger/host/internal/tracing"
+)
+
+// Observer is told of every request once it is answered. It is called by many requests at once.
+type Observer interface {
+	// Done: took is the time from the head of the request until its answer was written, upstream the one until the head of the service's response
+	// was there. Upstream is 0 without such a response; both are for requests that could not be parsed.
+	Done(status int, took, upstream time.Duration)
+}
+
+// Sights are what the metrics show of the proxy, beside what an Observer is told.
+type Sights struct {
+	LogsDropped uint64
+	LogsQueued  int
+}
+
+// Sights are the figures now.
+func (p *Proxy) Sights() Sights {
+	return Sights{LogsDropped: p.logs.dropped.Load(), LogsQueued: len(p.logs.queue)}
+}
+
+// beginTrace starts the span of the request. Two lines of traceparent are none (W3C Trace Context section 3.2.2.5).
+func (r *request) beginTrace() {
+	headers := headerView{r}
+	parent, _ := headers.HeaderValue("traceparent", 0)
+	if _, again := headers.HeaderValue("traceparent", 1); again {
+		parent = ""
+	}
+	var state string
+	if parent != "" {
+		var lines []string
+		for i := 0; ; i++ {
+			line, ok := headers.HeaderValue("tracestate", i)
+			if !ok {
+				break
+			}
+			lines = append(lines, line)
+		}
+		state = strings.Join(lines, ",")
+	}
+	r.trace = r.proxy.opts.Tracer.Begin(&tracing.Incoming{
+		Start: r.start, RequestID: string(r.id[:]), Method: strings.Clone(r.method()), Traceparent: strings.Clone(parent), Tracestate: strings.Clone(state),
+		Path: strings.Clone(r.path), Scheme: r.scheme(), ClientAddr: r.ctx.RemoteIP().String(),
+	})
+	r.ex.Trace = r.trace
+}
+
+// traceUpstream starts the span of the request to the service.
+func (r *request) traceUpstream() {
+	if r.trace != nil {
+		r.outgoing = r.trace.Upstream(time.Now())
+	}
+}
+
+// tracedUpstream ends it.
+func (r *request) tracedUpstream(err error) {
+	if r.trace == nil {
+		return
+	}
+	status := 0
+	if err == nil {
+		status = r.ctx.Response.StatusCode()
+	}
+	r.outgoing.End(r.upstreamEnd, string(r.dest.appendHost(nil)), len(r.ex.Tries), status, err)
+}
+
+// traceHeader reports whether a header of the client is replaced because the gateway traces.
+func (r *request) traceHeader(name []byte) bool {
+	if r.trace == nil {
+		return false
+	}
+	return len(name) == len("traceparent") && fold(name, "traceparent") || len(name) == len("tracestate") && fold(name, "tracestate")
+}
+
+// observed tells who watches that the request is over.
+func (r *request) observed(now time.Time) {
+	o := &r.proxy.opts
+	if o.Observer == nil && r.trace == nil {
+		return
+	}
+	status := r.ctx.Response.StatusCode()
+	if o.Observer != nil {
+		var upstream time.Duration
+		if r.ex.Facts.HasServiceResponse {
+			upstream = r.upstreamEnd.Sub(r.upstreamStart)
+		}
+		o.Observer.Done(status, now.Sub(r.start), upstream)
+	}
+	if r.trace == nil {
+		return
+	}
+	ended := tracing.Ended{Status: status}
+	if route := r.ex.Route; route != nil {
+		ended.Route, ended.RouteID = route.Name, route.ID
+	}
+	if service := r.ex.Service; service != nil {
+		ended.Service = service.Name
+	}
+	r.trace.End(now, ended)
+}
+
+// timed reports whether the answer is to have Server-Timing.
+func (r *request) timed() bool {
+	switch r.proxy.opts.ServerTiming {
+	case "on":
+		return true
+	case "debug":
+		return r.proxy.opts.DebugHeader && bytesx.View(r.ctx.Request.Header.Peek("Kong-Debug")) == "1"
+	}
+	return false
+}

@@ -1,0 +1,126 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/admin"
+	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
+	"github.com/outrigger-gateway/outrigger/host/internal/metrics"
+	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver"
+	"github.com/outrigger-gateway/outrigger/host/internal/proxy"
+	"github.com/outrigger-gateway/outrigger/host/internal/telemetry"
+	"github.com/outrigger-gateway/outrigger/host/internal/tracing"
+)
+
+// sight is how a gateway is watched.
+type sight struct {
+	metrics *metrics.Metrics
+	tracer  *tracing.Tracer // nil: nothing is traced
+	timed   bool            // some answers have Server-Timing
+	// source is what a scrape reads; nil before requests are served.
+	source atomic.Pointer[source]
+
+	status        *admin.Server // nil: status_listen is off
+	statusAddress string
+}
+
+type source struct {
+	servers *pluginserver.Servers
+	proxy   *proxy.Proxy
+}
+
+// startSight makes what counts and traces, before anything happens that they are to see.
+func (h *Host) startSight(ctx context.Context) error {
+	h.sight.metrics = metrics.New(Version, h.figures)
+	h.sight.timed = h.settings.ServerTiming != "off"
+	if h.settings.TracingEndpoint == "" {
+		return nil
+	}
+	var err error
+	h.sight.tracer, err = tracing.New(ctx, tracing.Options{
+		Endpoint: h.settings.TracingEndpoint, Rate: h.settings.TracingSamplingRate, Version: Version, Node: h.node.ID, Logger: h.logger,
+	})
+	return err
+}
+
+// interceptors of plugin calls that only watch.
+func (s *sight) interceptors() []dispatch.Interceptor {
+	return append([]dispatch.Interceptor{s.metrics.Calls}, s.watchers()...)
+}
+
+// watchers are those of native calls; none when nothing wants to know about them.
+func (s *sight) watchers() []dispatch.Interceptor {
+	var list []dispatch.Interceptor
+	if s.tracer != nil {
+		list = append(list, s.tracer.Calls())
+	}
+	if s.timed {
+		list = append(list, proxy.Timings{})
+	}
+	return list
+}
+
+// figures are what a scrape reads.
+func (h *Host) figures() metrics.Status {
+	s := h.sight.source.Load()
+	if s == nil {
+		return metrics.Status{}
+	}
+	seen, statistics := s.proxy.Sights(), s.proxy.Statistics()
+	out := metrics.Status{
+		Servers: s.servers.Status(), LogsDropped: seen.LogsDropped, LogsQueued: seen.LogsQueued,
+		Connections: metrics.Connections{Accepted: statistics.Accepted, Reading: statistics.Reading, Writing: statistics.Writing, Waiting: statistics.Waiting},
+	}
+	if gen := h.generations.Current(); gen != nil {
+		out.Generation, out.Hash, out.Waiting = gen.Number, gen.Set.Hash, gen.Waiting()
+	}
+	if t := h.sight.tracer; t != nil {
+		out.Tracing, out.SpansDropped = true, t.Dropped()
+	}
+	return out
+}
+
+// listenStatus opens the status listener.
+func (h *Host) listenStatus() error {
+	if h.settings.StatusListen == "" {
+		return nil
+	}
+	ln, err := admin.ListenStatus(h.settings.StatusListen)
+	if err != nil {
+		return fmt.Errorf("status_listen: %w", err)
+	}
+	h.sight.statusAddress = ln.Addr().String()
+	h.logger.Log(context.Background(), telemetry.LevelNotice, "the status listener is open", "address", h.sight.statusAddress)
+	h.sight.status = admin.NewStatus(operator{h, h.servers}, h.logger)
+	h.sight.status.Serve(ln)
+	return nil
+}
+
+// StatusAddress is where the status listener is, host:port or the path of a socket; empty when it is off.
+func (h *Host) StatusAddress() string { return h.sight.statusAddress }
+
+// Unready implements admin.Watched.
+func (o operator) Unready() []admin.Reason {
+	if o.stopping() {
+		return []admin.Reason{{State: "stopping", Reason: errStopping.Error()}}
+	}
+	var list []admin.Reason
+	gen := o.generations.Current()
+	if gen == nil {
+		list = append(list, admin.Reason{State: "starting", Reason: "no configuration is live"})
+	}
+	for _, s := range o.servers.all.Ready() {
+		if !s.Ready {
+			list = append(list, admin.Reason{Server: s.Server, State: s.State, Reason: s.Reason})
+		}
+	}
+	if len(list) == 0 && gen.Waiting() {
+		list = append(list, admin.Reason{State: "starting", Reason: "the configuration that is live lacks the plugins of a server that has just come up"})
+	}
+	return list
+}
+
+// Metrics implements admin.Watched.
+func (o operator) Metrics() (text []byte, contentType string, err error) { return o.sight.metrics.Text() }
