@@ -1,6 +1,7 @@
 package pluginserver
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -33,6 +34,9 @@ import (
 //	silent             never print the handshake
 //	junk               print lines before and after the handshake
 //	flood              print 1 MiB on standard output after the handshake, one line over 64 KiB
+//	exit_while=FILE    as exit=6 while FILE exists
+//	refuse_while=FILE  Configure is refused while FILE exists
+//	hog=BYTES          hold so much memory
 //	exit=CODE          say why on standard error and exit before the handshake
 //	crash_after=N      exit in the Nth call
 //	die_in_configure   exit in Configure
@@ -55,6 +59,7 @@ type fake struct {
 	token  []byte
 	data   net.Listener
 	stop   func()
+	hog    []byte
 
 	calls     atomic.Int64
 	mu        sync.Mutex
@@ -85,6 +90,12 @@ func (f *fake) main() error {
 		}
 		fmt.Fprintln(out, os.Getpid())
 		out.Close()
+	}
+	if f.on("exit_while") && exists(f.orders["exit_while"]) {
+		os.Exit(6)
+	}
+	if n, err := strconv.Atoi(f.orders["hog"]); err == nil {
+		f.hog = bytes.Repeat([]byte{1}, n)
 	}
 	if f.on("exit") {
 		fmt.Fprintln(os.Stderr, "ImportError: no module named orders")
@@ -215,7 +226,7 @@ func (f *fake) Configure(ctx context.Context, r *pluginv1.ConfigureRequest) (*pl
 	case f.on("hang_in_configure") && r.InstanceName == "hang":
 		<-ctx.Done()
 		return nil, ctx.Err()
-	case strings.Contains(string(r.Config), "bad"):
+	case f.on("refuse_while") && exists(f.orders["refuse_while"]), strings.Contains(string(r.Config), "bad"):
 		return &pluginv1.ConfigureResponse{Errors: []*pluginv1.FieldError{{Path: "limits.0", Message: "found bad, expected good"}}}, nil
 	}
 	f.mu.Lock()

@@ -244,7 +244,7 @@ func (l *life) run(soft, hard context.Context) (next *life, err error) {
 				continue
 			}
 			if err != nil {
-				return ended(err)
+				return ended(l.truth(err))
 			}
 			if l.missingLanes() > 0 { // one ended while others were opened
 				reopen = time.After(l.waits.wait(l.laneLived()))
@@ -285,6 +285,17 @@ func (l *life) run(soft, hard context.Context) (next *life, err error) {
 			s.logger.Warn("a health check failed", "pid", l.pid, "failed", failed, "of", failedChecks, "error", err)
 		}
 	}
+}
+
+func (l *life) truth(err error) error {
+	if l.link.gone != nil {
+		select {
+		case <-l.ctx.Done():
+			return context.Cause(l.ctx)
+		case <-time.After(2 * drainOutput):
+		}
+	}
+	return err
 }
 
 // dropLane takes a dead lane out of use.

@@ -1,0 +1,150 @@
+package pluginserver
+
+import (
+	"errors"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/transport"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// Lanes of a process in doubt take calls only when there are no others.
+func TestDoubtfulLanesAreAvoided(t *testing.T) {
+	for name, doubt := range map[string]func(p *pulse){
+		"sick":   func(p *pulse) { p.checked(errHung) },
+		"silent": func(p *pulse) { p.silent.Store(silentCalls) },
+	} {
+		for _, exclusive := range []bool{false, true} {
+			set := setOf(exclusive, &stubLane{}, &stubLane{load: 50})
+			doubt(set.lanes[0].pulse)
+			choose := set.pick
+			if exclusive {
+				choose = set.claim
+			}
+			for range 4 {
+				if l := choose(); l != set.lanes[1] {
+					t.Errorf("%s, exclusive %t: the lane in doubt was chosen", name, exclusive)
+				}
+				set.lanes[1].busy.Store(false)
+			}
+			doubt(set.lanes[1].pulse)
+			if l := choose(); l == nil {
+				t.Errorf("%s, exclusive %t: no lane, although doubtful ones live", name, exclusive)
+			}
+			set.lanes[0].pulse.checked(nil)
+			if l := choose(); l != set.lanes[0] {
+				t.Errorf("%s, exclusive %t: a process that is well again gets no calls", name, exclusive)
+			}
+		}
+	}
+}
+
+// What calls say about their process.
+func TestPulse(t *testing.T) {
+	late, closed := &transport.Error{Kind: transport.Timeout}, &transport.Error{Kind: transport.Closed, Msg: "gone"}
+	p := newPulse()
+	p.most, p.life = 7, 42
+	for range silentCalls - 1 {
+		_ = p.note(late, true)
+	}
+	if p.doubtful() || len(p.look) > 0 {
+		t.Error("in doubt too early")
+	}
+	_ = p.note(nil, true)
+	_ = p.note(late, true)
+	if p.doubtful() {
+		t.Error("in doubt although a call was answered")
+	}
+	if len(p.look) > 0 {
+		t.Error("worn too early")
+	}
+	var e *transport.Error
+	if err := p.note(closed, true); !errors.As(err, &e) || e.Life != 42 || e.Msg != "gone" || closed.Life != 0 {
+		t.Errorf("a call that its process took along: %+v", err)
+	}
+	if len(p.look) != 1 {
+		t.Error("nobody looks at a process that has taken its calls")
+	}
+	if err := p.note(closed, false); err != error(closed) {
+		t.Errorf("a call that was never sent: %+v", err)
+	}
+}
+
+// A stopped process, one of two, soon gets no calls, and is killed and replaced because of its health.
+func TestStoppedProcessIsAvoided(t *testing.T) {
+	w := newWorld(t)
+	w.opts.HealthInterval = time.Second
+	cfg := fakeServer("s")
+	cfg.Processes = 2
+	w.mustStart(cfg)
+	w.mustConfigure("s", 1)
+	pid := w.pids("s")[0]
+	kill(t, pid, syscall.SIGSTOP)
+	short := func() error {
+		var out wire.Outcome
+		return w.Server("s").Call(&wire.Call{Instance: 1, Phase: 2, TimeoutMS: 50, Facts: &wire.Facts{Request: wire.Request{Path: "/"}}}, time.Now().Add(50*time.Millisecond), noAsks{}, &out)
+	}
+	eventually(t, "it is in doubt", func() bool {
+		_ = short()
+		h := w.Server("s").Status().Processes[0].Health
+		return h == "silent" || h == "failing"
+	})
+	before := w.Server("s").Status().Processes[0]
+	for range 20 {
+		w.answers("s", 1)
+	}
+	after := w.Server("s").Status().Processes[0]
+	if after.PID == before.PID && after.Calls != before.Calls {
+		t.Errorf("%d calls went to a stopped process", after.Calls-before.Calls)
+	}
+	eventually(t, "it is gone", func() bool { return gone(pid) })
+	eventually(t, "two again", func() bool { return len(w.pids("s")) == 2 })
+	if w.Server("s").Status().Degraded {
+		t.Error("degraded with all processes")
+	}
+}
+
+// A server has its own interval between health checks.
+func TestHealthIntervalOfAServer(t *testing.T) {
+	w := newWorld(t)
+	w.opts.HealthInterval = time.Hour
+	sick := filepath.Join(t.TempDir(), "sick")
+	cfg := fakeServer("s", "sick="+sick)
+	cfg.HealthInterval = 50 * time.Millisecond
+	w.mustStart(cfg)
+	pid := w.pids("s")[0]
+	write(t, sick)
+	eventually(t, "the sick process is gone", func() bool { return gone(pid) })
+}
+
+// Who dies under its calls is told with the life that the calls name; a process that the host ends is no death.
+func TestDeathsAreTold(t *testing.T) {
+	carriers(t, func(t *testing.T, carrier string) {
+		w := newWorld(t)
+		var mu sync.Mutex
+		died := map[uint64]int{}
+		w.opts.OnDeath = func(life uint64) { mu.Lock(); died[life]++; mu.Unlock() }
+		cfg := fakeServer("s")
+		cfg.Carrier, cfg.Quarantine = carrier, true
+		w.mustStart(cfg)
+		w.mustConfigure("s", 1)
+		lives := map[uint64]bool{}
+		for range 2 {
+			var e *transport.Error
+			if _, _, err := w.call("s", 1, "/crash"); !errors.As(err, &e) || e.Kind != transport.Closed || e.Life == 0 {
+				t.Fatalf("a call that killed its process: %+v, want Closed with the life", err)
+			}
+			lives[e.Life] = true
+			eventually(t, "the death is told", func() bool { mu.Lock(); defer mu.Unlock(); return died[e.Life] == 1 })
+			eventually(t, "a new process", func() bool { _, _, err := w.call("s", 1, "/"); return err == nil })
+		}
+		w.shutdown()
+		if len(lives) != 2 || len(died) != 2 {
+			t.Errorf("lives %v, deaths told %v; want two, and none for the shutdown", lives, died)
+		}
+	})
+}

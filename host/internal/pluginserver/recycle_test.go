@@ -1,0 +1,247 @@
+package pluginserver
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/transport"
+)
+
+// traffic calls instances from several goroutines until it is stopped. What is not an answer with the instance's own configuration goes to wrong.
+type traffic struct {
+	calls atomic.Int64
+	stop  func()
+}
+
+func (w *world) traffic(server string, wrong func(err error), ids ...uint64) *traffic {
+	f := &traffic{}
+	end := make(chan struct{})
+	var flow sync.WaitGroup
+	for _, id := range ids {
+		for range 3 {
+			flow.Go(func() {
+				for {
+					select {
+					case <-end:
+						return
+					default:
+					}
+					_, config, err := w.call(server, id, "/")
+					if err == nil && config != configOf(id) {
+						err = fmt.Errorf("instance %d got the configuration %s", id, config)
+					}
+					if err != nil {
+						wrong(err)
+						time.Sleep(time.Millisecond) // not a wait for anything: leaves the machine to the others
+					}
+					f.calls.Add(1)
+				}
+			})
+		}
+	}
+	f.stop = sync.OnceFunc(func() { close(end); flow.Wait() })
+	w.t.Cleanup(f.stop)
+	return f
+}
+
+// A process that has taken its calls is replaced, over both carriers and by lanes of either kind, and no call fails.
+func TestRecyclingAfterCalls(t *testing.T) {
+	for _, orders := range []string{"lanes=1", "lanes=3", "lanes=2,exclusive"} {
+		for _, processes := range []int{1, 2} {
+			t.Run(fmt.Sprintf("%s, %d processes", orders, processes), func(t *testing.T) {
+				carriers(t, func(t *testing.T, carrier string) {
+					w := newWorld(t)
+					cfg := fakeServer("s", orders)
+					cfg.Carrier, cfg.Processes, cfg.Recycle.Calls = carrier, processes, 200
+					w.mustStart(cfg)
+					w.mustConfigure("s", 1, 2)
+					first := w.pids("s")
+					f := w.traffic("s", func(err error) { t.Errorf("a call failed: %v", err) }, 1, 2)
+					eventually(t, "every process is replaced twice", func() bool {
+						for _, p := range w.Server("s").Status().Processes {
+							if p.Recycled < 2 {
+								return false
+							}
+						}
+						return true
+					})
+					w.mustConfigure("s", 3)
+					f.stop()
+					w.answers("s", 1, 2, 3)
+					for _, pid := range first {
+						eventually(t, "the first process ended", func() bool { return gone(pid) })
+					}
+					st := w.Server("s").Status()
+					if st.Recycled < 2*processes || st.Processes[0].Restarts != 0 || len(w.pids("s")) != processes {
+						t.Errorf("status %+v", st)
+					}
+					for _, l := range w.log.find("msg", "a process is replaced") {
+						if !strings.HasPrefix(l["reason"].(string), "it has taken ") {
+							t.Errorf("the log says %v", l)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// What is over its memory from the start is replaced too, but not without a pause.
+func TestRecyclingForMemoryAndAge(t *testing.T) {
+	for name, c := range map[string]struct {
+		orders  string
+		recycle Recycle
+		reason  string
+	}{
+		"memory": {"hog=50000000", Recycle{Memory: 50_000_000}, "of memory, more than 50000000"},
+		"age":    {"lanes=1", Recycle{Age: 300 * time.Millisecond}, "it has run for"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.opts.HealthInterval = 100 * time.Millisecond
+			cfg := fakeServer("s", c.orders)
+			cfg.Recycle = c.recycle
+			w.mustStart(cfg)
+			w.mustConfigure("s", 1)
+			f := w.traffic("s", func(err error) { t.Errorf("a call failed: %v", err) }, 1)
+			eventually(t, "replaced twice", func() bool { return w.Server("s").Status().Recycled >= 2 })
+			f.stop()
+			w.answers("s", 1)
+			if l := w.log.find("msg", "a process is replaced"); !strings.Contains(l[0]["reason"].(string), c.reason) {
+				t.Errorf("the log says %v, want %q", l[0], c.reason)
+			}
+		})
+	}
+}
+
+// A successor that does not come up, or that does not take an instance, takes no call: the worn process stays.
+func TestRecyclingKeepsWhatWorks(t *testing.T) {
+	for _, order := range []string{"exit_while", "refuse_while"} {
+		t.Run(order, func(t *testing.T) {
+			w := newWorld(t)
+			w.opts.HealthInterval = 100 * time.Millisecond
+			file := filepath.Join(t.TempDir(), "bad")
+			cfg := fakeServer("s", order+"="+file)
+			cfg.Recycle.Calls = 20
+			w.mustStart(cfg)
+			w.mustConfigure("s", 1)
+			pid := w.pids("s")[0]
+			write(t, file)
+			f := w.traffic("s", func(err error) { t.Errorf("a call failed: %v", err) }, 1)
+			const said = "a process stays although it is to be replaced: its successor does not start"
+			eventually(t, "two successors failed", func() bool { return len(w.log.find("msg", said)) >= 2 })
+			if p := w.pids("s"); len(p) != 1 || p[0] != pid {
+				t.Errorf("processes %v, want still %d", p, pid)
+			}
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "a successor took over", func() bool { return w.Server("s").Status().Recycled > 0 })
+			f.stop()
+			w.answers("s", 1)
+		})
+	}
+}
+
+// A call that runs when its process is replaced ends there.
+func TestRecyclingWaitsForCalls(t *testing.T) {
+	w := newWorld(t)
+	cfg := fakeServer("s")
+	cfg.Recycle.Calls = 10
+	w.mustStart(cfg)
+	w.mustConfigure("s", 1)
+	pid := w.pids("s")[0]
+	file := filepath.Join(t.TempDir(), "go on")
+	type answer struct {
+		pid int
+		err error
+	}
+	slow := make(chan answer, 1)
+	go func() {
+		pid, _, err := w.call("s", 1, "/wait/"+file)
+		slow <- answer{pid, err}
+	}()
+	eventually(t, "the slow call runs", func() bool { return w.Server("s").Status().InFlight == 1 })
+	for range 10 {
+		w.answers("s", 1)
+	}
+	eventually(t, "the successor takes calls", func() bool { p := w.pids("s"); return len(p) == 1 && p[0] != pid })
+	if gone(pid) {
+		t.Error("the old process ended before its call")
+	}
+	write(t, file)
+	if a := <-slow; a.err != nil || a.pid != pid {
+		t.Errorf("the slow call was answered by %d, %v; want %d", a.pid, a.err, pid)
+	}
+	eventually(t, "the old process ended", func() bool { return gone(pid) })
+}
+
+// One of three processes is killed under load: the others serve, and the server says that it is degraded.
+func TestOneOfThreeIsKilled(t *testing.T) {
+	carriers(t, func(t *testing.T, carrier string) {
+		w := newWorld(t)
+		w.opts.Backoff = Backoff{Min: 300 * time.Millisecond}
+		cfg := fakeServer("s")
+		cfg.Carrier, cfg.Processes = carrier, 3
+		w.mustStart(cfg)
+		ids := []uint64{3, 5, 7}
+		w.mustConfigure("s", ids...)
+		pid := w.pids("s")[1]
+		f := w.traffic("s", func(err error) {
+			var closed *transport.Error
+			if !errors.As(err, &closed) || closed.Kind != transport.Closed {
+				t.Errorf("a call failed with %v, want an answer, or Closed for those in flight on the process", err)
+			}
+		}, ids...)
+		eventually(t, "load", func() bool { return f.calls.Load() > 100 })
+		kill(t, pid, syscall.SIGKILL)
+		eventually(t, "degraded", func() bool {
+			st := w.Server("s").Status()
+			return st.Ready && st.Degraded && st.State.State == StateReady && st.Processes[1].State == StateDown && st.Processes[1].Reason != ""
+		})
+		before := f.calls.Load()
+		eventually(t, "the others serve", func() bool { return f.calls.Load() > before+100 })
+		eventually(t, "three again", func() bool { p := w.pids("s"); return len(p) == 3 && !slices.Contains(p, pid) })
+		f.stop()
+		for range 3 { // every process has all instances, under their ids
+			w.answers("s", ids...)
+		}
+		if st := w.Server("s").Status(); st.Degraded || st.Processes[1].Restarts != 1 {
+			t.Errorf("status %+v", st)
+		}
+	})
+}
+
+// Every managed process is measured.
+func TestUsage(t *testing.T) {
+	w := newWorld(t)
+	w.opts.HealthInterval = 50 * time.Millisecond
+	cfg := fakeServer("s", "hog=30000000", "child")
+	w.mustStart(cfg)
+	w.mustConfigure("s", 1)
+	w.answers("s", 1)
+	var p ProcessStatus
+	eventually(t, "a measurement", func() bool {
+		p = w.Server("s").Status().Processes[0]
+		return p.RSSBytes > 30_000_000 && p.OpenFiles > 3
+	})
+	if p.Calls != 1 || p.Health != "ok" {
+		t.Errorf("status %+v", p)
+	}
+	alone := residentOf(int(p.PID), 1)
+	if all := residentOf(int(p.PID), maxDescendants); alone < 30_000_000 || len(childrenOf(fmt.Sprint("/proc/", p.PID))) > 0 && all <= alone {
+		t.Errorf("%d bytes with its child, %d alone", all, alone)
+	}
+	if u := usageOf(1 << 30); u != (usage{}) {
+		t.Errorf("no process uses %+v", u)
+	}
+}
