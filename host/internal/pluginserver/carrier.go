@@ -25,8 +25,14 @@ func dialLane(ctx context.Context, l *life, carrier string, route Route, o trans
 	}
 	plane := l.desc.plane
 	var conf *tls.Config
-	if plane.network == "tcp" && l.link.tls != nil {
-		conf = clientTLS(l.link.tls, l.link.addr)
+	switch {
+	case plane.network == "tcp" && l.link.tls != nil:
+		conf = l.link.tls.config(l.link.addr)
+	case plane.network == "unix" && l.link.socket != nil && route == nil:
+		if err := l.link.socket.check(plane.addr); err != nil {
+			return nil, err
+		}
+		o.Check = l.link.socket.checkPeer
 	}
 	network, address := plane.network, plane.addr
 	if route != nil {

@@ -1,7 +1,6 @@
 package pluginserver
 
 import (
-	"crypto/tls"
 	"errors"
 	"log/slog"
 	"os"
@@ -21,15 +20,15 @@ func TestConfigErrors(t *testing.T) {
 	}{
 		"no name":        {Config{Command: cmd}, "name is required"},
 		"neither":        {Config{Name: "a"}, `plugin server "a": command: exactly one of command and address`},
-		"both":           {Config{Name: "a", Command: cmd, Address: "unix:///x"}, "exactly one of command and address"},
+		"both":           {Config{Name: "a", Command: cmd, Addresses: []string{"unix:///x"}}, "exactly one of command and address"},
 		"carrier":        {Config{Name: "a", Command: cmd, Carrier: "http"}, `found "http", expected "msgpack" or "grpc"`},
 		"processes":      {Config{Name: "a", Command: cmd, Processes: -1}, "found -1, expected at least 1"},
-		"two attached":   {Config{Name: "a", Address: "unix:///x", Processes: 2}, "an attached server is one process"},
-		"relative":       {Config{Name: "a", Address: "unix://x.sock"}, "expected an absolute path"},
-		"long":           {Config{Name: "a", Address: "unix:///" + strings.Repeat("x", 107)}, "has 108 bytes, the system allows 107"},
-		"scheme":         {Config{Name: "a", Address: "http://x"}, "expected unix:///path or tcp://host:port"},
-		"no port":        {Config{Name: "a", Address: "tcp://x"}, "expected tcp://host:port"},
-		"off loopback":   {Config{Name: "a", Address: "tcp://10.0.0.1:80"}, "TCP off loopback needs TLS"},
+		"two attached":   {Config{Name: "a", Addresses: []string{"unix:///x"}, Processes: 2}, "has a process for each address"},
+		"relative":       {Config{Name: "a", Addresses: []string{"unix://x.sock"}}, "expected an absolute path"},
+		"long":           {Config{Name: "a", Addresses: []string{"unix:///" + strings.Repeat("x", 107)}}, "has 108 bytes, the system allows 107"},
+		"scheme":         {Config{Name: "a", Addresses: []string{"http://x"}}, "expected unix:///path or tcp://host:port"},
+		"no port":        {Config{Name: "a", Addresses: []string{"tcp://x"}}, "expected tcp://host:port"},
+		"off loopback":   {Config{Name: "a", Addresses: []string{"tcp://10.0.0.1:80"}}, "TCP off loopback needs TLS"},
 		"unknown user":   {Config{Name: "a", Command: cmd, User: "no-such-user"}, `there is no user "no-such-user"`},
 		"name of env":    {Config{Name: "a", Command: cmd, Env: map[string]string{"A=B": ""}}, `found the name "A=B"`},
 		"value of env":   {Config{Name: "a", Command: cmd, Env: map[string]string{"A": "\x00"}}, "the value of A holds a zero byte"},
@@ -44,13 +43,13 @@ func TestConfigErrors(t *testing.T) {
 			}
 		})
 	}
-	_, err := Start(t.Context(), []Config{{Name: "a", Command: cmd}, {Name: "a", Address: "unix:///x"}}, Options{})
+	_, err := Start(t.Context(), []Config{{Name: "a", Command: cmd}, {Name: "a", Addresses: []string{"unix:///x"}}}, Options{})
 	if err == nil || !strings.Contains(err.Error(), `two plugin servers are named "a"`) {
 		t.Errorf("error %v", err)
 	}
 	for _, ok := range []Config{
-		{Name: "a", Address: "tcp://127.0.0.1:1"}, {Name: "a", Address: "tcp://[::1]:1"}, {Name: "a", Address: "tcp://localhost:1"},
-		{Name: "a", Address: "tcp://10.0.0.1:1", TLS: &tls.Config{}},
+		{Name: "a", Addresses: []string{"tcp://127.0.0.1:1"}}, {Name: "a", Addresses: []string{"tcp://[::1]:1"}}, {Name: "a", Addresses: []string{"tcp://localhost:1"}},
+		{Name: "a", Addresses: []string{"tcp://10.0.0.1:1"}, TLS: &TLS{}},
 	} {
 		if _, err := ok.withDefaults(); err != nil {
 			t.Error(err)
@@ -225,7 +224,7 @@ func TestEachLine(t *testing.T) {
 }
 
 func TestDefaultLoggerIsQuiet(t *testing.T) {
-	ss, err := prepare([]Config{{Name: "a", Address: "unix:///x"}}, Options{}, nil)
+	ss, err := prepare([]Config{{Name: "a", Addresses: []string{"unix:///x"}}}, Options{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

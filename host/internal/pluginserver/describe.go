@@ -30,6 +30,7 @@ type description struct {
 	lanes     int  // at least 1
 	overlap   bool // calls on one lane may overlap
 	pid       uint32
+	version   uint16 // of the data plane, that both speak
 	sdk       string // such as "go 0.1.0"
 	// identity changes when another process answers at the same address.
 	identity string
@@ -43,15 +44,19 @@ type plane struct {
 
 // describe asks the server what it hosts.
 func describe(ctx context.Context, client pluginv1.PluginServerClient, cfg *Config, control address, gatewayVersion string) (*description, error) {
-	r, err := client.Describe(ctx, &pluginv1.DescribeRequest{ProtocolVersion: wire.Version, GatewayVersion: gatewayVersion})
+	r, err := client.Describe(ctx, &pluginv1.DescribeRequest{
+		ProtocolVersion: wire.Version, MinProtocolVersion: wire.MinVersion, GatewayVersion: gatewayVersion,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("ask what the server hosts (Describe): %w", rpcError(ctx, err))
 	}
-	if r.ProtocolVersion != wire.Version {
-		return nil, fmt.Errorf("the server speaks protocol version %d, expected %d: use an SDK that matches this gateway", r.ProtocolVersion, wire.Version)
+	version, err := agreedVersion(r, gatewayVersion)
+	if err != nil {
+		return nil, err
 	}
 	d := &description{
-		lanes: min(max(int(r.Lanes), 1), maxLanes), overlap: r.Overlapping, pid: r.Pid,
+		version: version,
+		lanes:   min(max(int(r.Lanes), 1), maxLanes), overlap: r.Overlapping, pid: r.Pid,
 		sdk: strings.TrimSpace(r.SdkLanguage + " " + r.SdkVersion),
 	}
 	if d.manifests, err = manifests(r.Plugins, cfg.Name); err != nil {
@@ -62,6 +67,33 @@ func describe(ctx context.Context, client pluginv1.PluginServerClient, cfg *Conf
 	}
 	d.identity = fmt.Sprintf("%d %q %q %x", d.pid, d.plane.network, d.plane.addr, d.plane.token)
 	return d, nil
+}
+
+// agreedVersion is the version of the data plane that the server has chosen.
+func agreedVersion(r *pluginv1.DescribeResponse, gatewayVersion string) (uint16, error) {
+	if r.ProtocolVersion >= wire.MinVersion && r.ProtocolVersion <= wire.Version {
+		return uint16(r.ProtocolVersion), nil
+	}
+	oldest, newest := max(r.MinProtocolVersion, 1), r.MaxProtocolVersion
+	if newest == 0 {
+		oldest, newest = r.ProtocolVersion, r.ProtocolVersion
+	}
+	fix := fmt.Sprintf("use an SDK that speaks version %d, or a gateway that speaks version %d", wire.Version, newest)
+	switch {
+	case oldest > wire.Version:
+		fix = fmt.Sprintf("update the gateway to one that speaks version %d, or use an older SDK", oldest)
+	case newest < wire.MinVersion:
+		fix = fmt.Sprintf("update the SDK of the server to one that speaks version %d", wire.MinVersion)
+	}
+	return 0, fmt.Errorf("no common protocol version: the server (%s) speaks %s, this gateway (%s) %s: %s",
+		strings.TrimSpace(r.SdkLanguage+" SDK "+r.SdkVersion), versions(oldest, newest), gatewayVersion, versions(wire.MinVersion, wire.Version), fix)
+}
+
+func versions(oldest, newest uint32) string {
+	if oldest == newest {
+		return fmt.Sprint("version ", newest)
+	}
+	return fmt.Sprintf("versions %d to %d", oldest, newest)
 }
 
 // manifests checks what the server says about its plugins.

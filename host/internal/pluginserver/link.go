@@ -2,7 +2,6 @@ package pluginserver
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -28,11 +27,12 @@ const termGrace = 2 * time.Second
 
 // link is an open control connection to one plugin server process.
 type link struct {
-	conn *grpc.ClientConn
-	pid  int             // managed only
-	gone <-chan struct{} // managed: closed when the process has ended; attached: nil
-	addr address         // attached: of the control plane
-	tls  *tls.Config     // attached: for the data plane too
+	conn   *grpc.ClientConn
+	pid    int             // managed only
+	gone   <-chan struct{} // managed: closed when the process has ended; attached: nil
+	addr   address         // attached: of the control plane
+	tls    *tlsClient      // attached: for the data plane too; nil: none
+	socket *socketRules    // attached: for the data plane too; managed: nil
 
 	memory func() uint64 // managed: bytes that its cgroup uses; 0: not known
 	// ending says why gone was closed.

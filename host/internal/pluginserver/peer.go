@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 )
 
 // States of a server and of its processes.
@@ -15,6 +17,10 @@ const (
 	// StateCrashLoop: it died too often. Nothing is started until the hold is over; then one start is the probe.
 	StateCrashLoop = "crash_loop"
 	StateStopping  = "stopping"
+	// StateEjected: an address of an attached server that is connected and left out, because its calls fail while others answer.
+	StateEjected = "ejected"
+	// StateDraining: an attached server that says it goes away. It gets no calls, those that run end.
+	StateDraining = "draining"
 )
 
 // peer is one process of a server, or the connection to an attached one, through all its lives.
@@ -33,16 +39,19 @@ type peer struct {
 	firstDone bool // owned by run
 
 	// Guarded by the server's mu.
-	life     *life // takes calls, or did; nil while there is none
-	next     *life // gets its instances, and then takes the place of life
-	lanes    []*lane
-	state    string
-	cause    error     // why it is not ready; nil when it is, or is not known yet
-	since    time.Time // of state
-	attempt  time.Time // when it is started next; zero: now, or it runs
-	starts   int
-	restarts int // starts after the first that were no replacement of a worn process
-	recycled int
+	life      *life // takes calls, or did; nil while there is none
+	next      *life // gets its instances, and then takes the place of life
+	lanes     []*lane
+	state     string
+	cause     error     // why it is not ready; nil when it is, or is not known yet
+	since     time.Time // of state
+	attempt   time.Time // when it is started next; zero: now, or it runs
+	starts    int
+	restarts  int // starts after the first that were no replacement of a worn process
+	recycled  int
+	out       string            // StateEjected or StateDraining: it is connected and gets no calls; empty: in service
+	hosts     []entity.Manifest // of an attached server that has answered; nil: it is not there
+	ejections waits             // between an ejection and the return
 }
 
 // run keeps the peer alive until soft ends; hard ends it at once.
@@ -121,7 +130,7 @@ func (p *peer) live(soft, hard context.Context) (time.Duration, error) {
 	l, err := p.begin(soft)
 	if err != nil {
 		p.down(err)
-		if s.cfg.Managed() { // what does not start at all seldom starts a second later
+		if s.cfg.Managed() || s.isReady() { // what does not start at all seldom starts a second later, and one address that answers is enough to begin
 			p.settle()
 		}
 		return 0, err
@@ -130,6 +139,9 @@ func (p *peer) live(soft, hard context.Context) (time.Duration, error) {
 		s.logger.Info("plugin server is ready", "process", p.number, "pid", l.pid, "sdk", l.desc.sdk, "carrier", s.cfg.Carrier, "lanes", l.desc.lanes)
 		s.tell()
 		p.settle()
+		if !s.cfg.Managed() {
+			go l.attend()
+		}
 		next, err := l.run(soft, hard)
 		if next == nil {
 			l.close()
@@ -167,6 +179,7 @@ func (p *peer) down(err error) {
 	s := p.server
 	s.mu.Lock()
 	p.cause = err
+	p.out, p.hosts = "", nil
 	p.setState(StateDown)
 	s.rebuild()
 	s.mu.Unlock()
@@ -176,6 +189,10 @@ func (p *peer) down(err error) {
 // setLanes changes the lanes that take calls; the server's mu is held.
 func (p *peer) setLanes(lanes []*lane) {
 	p.lanes = lanes
+	if p.out != "" {
+		p.server.rebuild()
+		return
+	}
 	if len(lanes) > 0 {
 		p.cause = nil
 		p.attempt = time.Time{}

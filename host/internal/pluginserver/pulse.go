@@ -17,9 +17,11 @@ type pulse struct {
 	silent atomic.Int32  // calls in a row that timed out
 	sick   atomic.Bool   // the last health check failed
 	look   chan struct{} // cap 1: something may be wrong, or the process is worn
+	failed atomic.Int32  // calls in a row that timed out or whose lane ended
+	worse  chan struct{} // cap 1: many of them
 }
 
-func newPulse() *pulse { return &pulse{look: make(chan struct{}, 1)} }
+func newPulse() *pulse { return &pulse{look: make(chan struct{}, 1), worse: make(chan struct{}, 1)} }
 
 // doubtful says whether calls are better sent to another process.
 func (p *pulse) doubtful() bool { return p.sick.Load() || p.silent.Load() >= silentCalls }
@@ -44,9 +46,15 @@ func (p *pulse) note(err error, sent bool) error {
 		if p.silent.Load() != 0 {
 			p.silent.Store(0)
 		}
+		if p.failed.Load() != 0 {
+			p.failed.Store(0)
+		}
 		return nil
 	}
 	e, ok := err.(*transport.Error)
+	if ok && (e.Kind == transport.Timeout || e.Kind == transport.Closed && sent) && p.failed.Add(1) >= outlierCalls {
+		wake(p.worse)
+	}
 	switch {
 	case !ok:
 	case e.Kind == transport.Timeout:

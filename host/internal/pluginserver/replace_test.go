@@ -124,7 +124,7 @@ func TestRefusedReplacement(t *testing.T) {
 		"exits":              {fakeServer("s", "exit=3"), "ImportError: no module named orders"},
 		"hosts what another": {fakeServer("s", "plugin=other"), `plugin "other" is hosted by two plugin servers, "other" and "s"`},
 		"wrong":              {Config{Name: "s", Command: []string{"/no/such/program"}}, "/no/such/program"},
-		"attached":           {Config{Name: "s", Address: "unix:///run/x"}, "is attached"},
+		"attached":           {Config{Name: "s", Addresses: []string{"unix:///run/x"}}, "is attached"},
 		"unknown":            {fakeServer("t"), `there is no plugin server "t"`},
 		"impossible":         {Config{Name: "s", Command: []string{"x"}, Carrier: "pigeon"}, "pigeon"},
 	} {
@@ -345,7 +345,7 @@ func TestServersComeAndGo(t *testing.T) {
 		"again":        {fakeServer("a"), "already"},
 		"exits":        {fakeServer("c", "exit=3"), "ImportError: no module named orders"},
 		"a taken name": {fakeServer("c"), `plugin "echo" is hosted by two plugin servers, "b" and "c"`},
-		"nobody there": {Config{Name: "c", Address: "unix://" + filepath.Join(shortDir(t), "none")}, "does not start"},
+		"nobody there": {Config{Name: "c", Addresses: []string{"unix://" + filepath.Join(shortDir(t), "none")}}, "does not start"},
 		"wrong":        {Config{Name: "c"}, "exactly one of command and address"},
 	} {
 		if err := w.Add(t.Context(), c.cfg); err == nil || !strings.Contains(err.Error(), c.want) {

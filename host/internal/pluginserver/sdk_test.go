@@ -52,7 +52,7 @@ func TestServerOfTheGoSDK(t *testing.T) {
 				if !managed {
 					path := filepath.Join(shortDir(t), "sdk.sock")
 					spawnWith(t, env, "--listen", "unix://"+path)
-					cfg.Command, cfg.Address = nil, "unix://"+path
+					cfg.Command, cfg.Addresses = nil, []string{"unix://" + path}
 				}
 				w.mustStart(cfg)
 				if m := w.Manifests(); len(m) != 1 || m[0].Name != "greeter" || m[0].Phases[0] != "access" || !strings.Contains(string(m[0].Schema), "greeting") {
