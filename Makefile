@@ -126,6 +126,19 @@ fresh: python js ## fails when make generate would change something; what it cha
 bench: build python js ## the cost of plugins: table in bench/results/
 	bench/run.sh
 
+.PHONY: chaos
+chaos: chaos-programs ## faults under load, in three languages over both carriers: about five minutes, a table in build/chaos/
+	$(BIN)/chaos $(CHAOS_ARGS)
+
+.PHONY: soak
+soak: chaos-programs ## SOAK=1h of load with a random fault every second; SEED=n repeats one
+	$(BIN)/chaos --soak $(or $(SOAK),1h) --seed $(or $(SEED),0) $(CHAOS_ARGS)
+
+.PHONY: chaos-programs
+chaos-programs: build python js
+	go build -trimpath -o $(BIN)/chaos ./bench/chaos
+	go build -trimpath -o $(BIN)/chaos-go ./bench/chaos/plugins/go
+
 .PHONY: ci
 ci: test ## what .ci/run runs
 
