@@ -44,7 +44,7 @@ func newTest(t *testing.T, change func(*Options)) (*Recorder, string, *logged) {
 	dir, log := filepath.Join(t.TempDir(), "box"), &logged{}
 	o := Options{
 		Dir: dir, MaxBytes: 64 << 20, Gateway: "1.2.3", Node: "n", Logger: slog.New(slog.NewTextHandler(log, nil)),
-		Origin:      func(*plan.Instance) Origin { return Origin{"py", "msgpack", "python 0.1.0", "0.2.0"} },
+		Origin:      origin,
 		SecretNames: func() []string { return []string{"x-shop"} },
 	}
 	if change != nil {
@@ -54,6 +54,8 @@ func newTest(t *testing.T, change func(*Options)) (*Recorder, string, *logged) {
 	t.Cleanup(func() { finish(t, r) })
 	return r, dir, log
 }
+
+func origin(*plan.Instance) Origin { return Origin{"py", "msgpack", "python 0.1.0", "0.2.0"} }
 
 // finish waits until everything is written.
 func finish(t *testing.T, r *Recorder) {
