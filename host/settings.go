@@ -15,6 +15,9 @@ type Setting = config.Setting
 // Settings lists every setting with its flag, variable, type, default and meaning.
 func Settings() []Setting { return config.SettingDocs() }
 
+// AdminSetting is where the settings say that the Admin listener is: host:port or unix:///path; empty for none.
+func (h *Host) AdminSetting() string { return h.settings.AdminListen }
+
 // PaceCollector collects garbage less often than Go does by default, unless GOGC says otherwise: the live heap of a gateway is small, and
 // some megabytes more are worth the processor time. For the main function of a program that is a gateway.
 func PaceCollector() {

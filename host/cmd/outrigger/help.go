@@ -15,14 +15,16 @@ Usage:
   outrigger check   [--settings outrigger.yaml] [--config gateway.yaml]
   outrigger explain [--settings outrigger.yaml] [--config gateway.yaml] [--url http://host/path] [--consumer NAME] ...
   outrigger lint    [--settings outrigger.yaml] [--config gateway.yaml] [--strict]
+  outrigger replace NAME [--admin ADDRESS] [--canary SHARE] [-- PROGRAM ARGUMENT...]
   outrigger replay  FILE -- COMMAND ARGS...
   outrigger plugin  new NAME --lang go|python|js|ts
   outrigger plugin  test [DIR]
   outrigger version
-  outrigger help    [settings | explain | lint | replay | plugin]
+  outrigger help    [settings | explain | lint | replace | replay | plugin]
 
-run starts the gateway and prints one line with its addresses when it accepts requests. SIGHUP reads the entities again: when
-anything is wrong with them, the old ones keep serving. SIGINT and SIGTERM finish the requests in flight and end with exit code 0.
+run starts the gateway and prints one line with its addresses when it accepts requests. SIGHUP reads the entities and the plugin servers of
+the settings again: plugin servers whose settings or program changed are replaced without losing a request; when anything is wrong, what runs goes
+on. SIGINT and SIGTERM finish the requests in flight and end with exit code 0.
 
 dev runs the gateway for the author of the plugins in DIR (made by outrigger plugin new; this directory if none is named), or of the plugin
 servers in the settings. When a source changes, the plugin server is built and started beside the old one, and takes over once it is healthy and
@@ -34,6 +36,8 @@ plugin servers and asks them. Exit code 1 and one line per error when something 
 explain says which route a request gets and which plugins run for it, in which order and why: see outrigger help explain.
 
 lint finds what a valid configuration most likely does not mean, such as routes that nothing reaches: see outrigger help lint.
+
+replace puts a new build of a plugin server in the place of the old one of a running gateway: see outrigger help replace.
 
 replay sends a failing call that the black box has recorded (setting black_box) to a plugin server again: see outrigger help replay.
 
@@ -57,6 +61,9 @@ func help(args []string, out, errOut io.Writer) int {
 	case args[0] == "lint":
 		fmt.Fprint(out, lintUsage)
 		return exitOK
+	case args[0] == "replace":
+		fmt.Fprint(out, replaceUsage)
+		return exitOK
 	case args[0] == "replay":
 		fmt.Fprint(out, replayUsage)
 		return exitOK
@@ -64,7 +71,7 @@ func help(args []string, out, errOut io.Writer) int {
 		fmt.Fprint(out, pluginUsage)
 		return exitOK
 	}
-	fmt.Fprintf(errOut, "outrigger help: unknown topic %q; expected settings, explain, lint, replay, plugin, or nothing\n", args[0])
+	fmt.Fprintf(errOut, "outrigger help: unknown topic %q; expected settings, explain, lint, replace, replay, plugin, or nothing\n", args[0])
 	return exitUsage
 }
 

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/outrigger-gateway/outrigger/host"
 	"github.com/outrigger-gateway/outrigger/plugins"
@@ -53,6 +52,8 @@ func run(args []string, out, errOut io.Writer) int {
 		return explainCommand(args, out, errOut)
 	case "lint":
 		return lint(args, out, errOut)
+	case "replace":
+		return replaceCommand(args, out, errOut)
 	case "replay":
 		return replayCommand(args, out, errOut)
 	case "plugin":
@@ -63,7 +64,7 @@ func run(args []string, out, errOut io.Writer) int {
 	case "help", "--help", "-h":
 		return help(args, out, errOut)
 	}
-	fmt.Fprintf(errOut, "outrigger: unknown command %q; expected run, dev, check, explain, lint, replay, plugin, version or help\n", command)
+	fmt.Fprintf(errOut, "outrigger: unknown command %q; expected run, dev, check, explain, lint, replace, replay, plugin, version or help\n", command)
 	return exitUsage
 }
 
@@ -110,7 +111,7 @@ type gateway interface {
 	Addresses() []string
 	Hints() []string
 	Logger() *slog.Logger
-	Reload(ctx context.Context) error
+	Refresh(ctx context.Context) error
 	Shutdown(ctx context.Context) error
 }
 
@@ -179,9 +180,7 @@ func stop(h gateway, signals <-chan os.Signal, errOut io.Writer) int {
 }
 
 func reload(h gateway) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if err := h.Reload(ctx); err != nil {
+	if err := h.Refresh(context.Background()); err != nil {
 		for line := range strings.Lines(err.Error()) {
 			h.Logger().Error("reload refused, the old configuration stays", "error", strings.TrimSpace(line))
 		}

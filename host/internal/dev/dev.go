@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/outrigger-gateway/outrigger/host"
 	"github.com/outrigger-gateway/outrigger/host/internal/authoring"
@@ -201,6 +202,13 @@ func (s *Session) Reload(ctx context.Context) error {
 		s.out.print("%s: the new configuration is live", filepath.Base(s.config))
 	}
 	return err
+}
+
+// Refresh is Reload: settings are read at the start only.
+func (s *Session) Refresh(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	return s.Reload(ctx)
 }
 
 // Hints are lines for the beginning: what is watched, and what to try.
