@@ -29,6 +29,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/plugincache"
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver"
 	"github.com/outrigger-gateway/outrigger/host/internal/proxy"
+	"github.com/outrigger-gateway/outrigger/host/internal/quarantine"
 	"github.com/outrigger-gateway/outrigger/host/internal/telemetry"
 	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
 	"github.com/outrigger-gateway/outrigger/host/internal/vault"
@@ -72,6 +73,7 @@ type Host struct {
 	vault       *vault.Resolver
 	cache       *plugincache.Store
 	blackBox    *blackbox.Recorder // nil: off
+	quarantine  *quarantine.Table
 
 	addresses   []string
 	echoAddress string
@@ -123,6 +125,7 @@ func New(o Options) (*Host, error) {
 		ClusterID: settings.ClusterID, Version: Version, TelemetryLogs: settings.TelemetryLogs,
 	}
 	h.vault = vault.New(o.Env)
+	h.quarantine = newQuarantine(h.logger)
 	return h, nil
 }
 
@@ -357,7 +360,7 @@ func (h *Host) startServers(ctx context.Context) error {
 	})
 	all, err := pluginserver.Start(ctx, configs, pluginserver.Options{
 		RunDir: h.settings.RunDir, Hello: h.hello(), Logger: h.logger, Reaper: h.opts.Reaper,
-		OnPluginLog: h.serverLine, OnState: h.serverState,
+		OnPluginLog: h.serverLine, OnState: h.serverState, OnDeath: h.quarantine.Died,
 	})
 	if all == nil {
 		return err
@@ -425,7 +428,7 @@ func (h *Host) interceptors() []dispatch.Interceptor {
 	if h.blackBox = h.newBlackBox(); h.blackBox != nil {
 		list = append(list, h.blackBox)
 	}
-	list = append(list, &h.observer)
+	list = append(list, &h.observer, h.quarantine)
 	return list
 }
 

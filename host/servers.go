@@ -168,5 +168,6 @@ func serverConfig(c *config.PluginServer, drain time.Duration) (pluginserver.Con
 	if c.TLSCert != "" {
 		out.TLS = &pluginserver.TLS{Cert: c.TLSCert, Key: c.TLSKey, CA: c.TLSCA, ServerName: c.TLSServerName}
 	}
+	supervise(&c.Supervision, &out)
 	return out, nil
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver"
+	"github.com/outrigger-gateway/outrigger/host/internal/quarantine"
 )
 
 // Watched is what those ask who watch a gateway.
@@ -23,6 +24,7 @@ type Status struct {
 	Ready         bool                  `json:"ready"`
 	Generation    Generation            `json:"generation"`
 	PluginServers []pluginserver.Status `json:"plugin_servers"`
+	Quarantine    quarantine.Status     `json:"quarantine"` // requests that killed a plugin server
 }
 
 // Generation is the configuration that is live.
