@@ -28,6 +28,8 @@ var built struct {
 	// goExamples and goTests are the plugin servers of examples/go and of examples/internal/testplugins/go; native and nativeRace are a gateway
 	// with hello-go and the native plugins of package trail built in, without and with the race detector.
 	goExamples, goTests, native, nativeRace string
+	// goRecorded is the plugin server of examples/internal/recorded/go.
+	goRecorded string
 }
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
@@ -75,10 +77,14 @@ func setUp() error {
 	bin, race := filepath.Join(built.temp, "bin"), filepath.Join(built.temp, "race")
 	built.plain, built.goExamples, built.native = filepath.Join(bin, "outrigger"), filepath.Join(bin, "go"), filepath.Join(bin, "nativehello")
 	built.host, built.goTests, built.nativeRace = filepath.Join(race, "outrigger"), filepath.Join(race, "go"), filepath.Join(race, "nativehello")
+	built.goRecorded = filepath.Join(built.temp, "recorded", "go")
 	// The flags are those of make build and of go test -race: most of the work is done already.
 	err = build(bin, "-trimpath", "-ldflags=-s -w", "./host/cmd/outrigger", "./examples/go", "./examples/internal/nativehello")
 	if err == nil {
 		err = build(race, "-race", "./host/cmd/outrigger", "./examples/internal/testplugins/go", "./examples/internal/nativehello")
+	}
+	if err == nil {
+		err = build(filepath.Dir(built.goRecorded), "-race", "./examples/internal/recorded/go")
 	}
 	return err
 }

@@ -217,7 +217,7 @@ func (l *restoring) body(place string, b *Body) ([]byte, bool) {
 	if bytes, ok := b.Bytes(); ok {
 		return bytes, true
 	}
-	if size := l.number(place+".size", b.Size, maxFile); l.err == nil {
+	if size := l.number(place+".size", b.Size, wire.MaxFrame); l.err == nil {
 		l.missing = append(l.missing, place)
 		return make([]byte, size), true
 	}

@@ -43,6 +43,19 @@ func TestTextsSurvive(t *testing.T) {
 	}
 }
 
+func TestLinesSurvive(t *testing.T) {
+	for _, l := range []Line{{"a", "b"}, {"", ""}, {"a", ": b: "}, {"a: b", "c"}, {"a:", "c"}, {"a", "\xff"}, {"\xff", "[]"}} {
+		text, err := json.Marshal(l)
+		var back Line
+		if err == nil {
+			err = json.Unmarshal(text, &back)
+		}
+		if err != nil || back != l {
+			t.Errorf("%q became %s and %q, %v", l, text, back, err)
+		}
+	}
+}
+
 const smallest = `{"outrigger_recording": 1, "plugin": {"name": "p"}, "config": {}, "call": {"phase": "access"}}`
 
 func TestBadFiles(t *testing.T) {
@@ -59,6 +72,7 @@ func TestBadFiles(t *testing.T) {
 		{strings.Replace(smallest, `"access"`, `"access", "request": {"port": 70000}`, 1), "call.request.port: found 70000, expected 0 to 65535"},
 		{strings.Replace(smallest, `"access"`, `"access", "route": 7`, 1), "call.route: found 7, expected an object"},
 		{strings.Replace(smallest, `"access"`, `"access", "chunk": {"size": -1}`, 1), "call.chunk.size: found -1"},
+		{strings.Replace(smallest, `"access"`, `"access", "request": {"headers": ["host"]}`, 1), `found the header line "host", expected "name: value"`},
 		{strings.Replace(smallest, `"access"`, `"access", "ctx_shared": {"a": {"$bytes": 1}}`, 1), "expected $bytes"},
 		{strings.Replace(smallest, `"access"`, `"access", "ctx_shared": {"a": `+strings.Repeat("[", 100)+strings.Repeat("]", 100)+"}", 1), "nested deeper"},
 	} {

@@ -99,7 +99,7 @@ type Call struct {
 	ResponseBody *Body `json:"response_body,omitempty"`
 }
 
-// Line is the name and the value of a header.
+// Line is the name and the value of a header. In the file it is "name: value", or a list of the two when the name has a colon.
 type Line [2]Text
 
 // Request is the request line and the headers.

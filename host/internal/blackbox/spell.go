@@ -41,6 +41,31 @@ func (t *Text) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*string)(t))
 }
 
+// MarshalJSON implements json.Marshaler.
+func (l Line) MarshalJSON() ([]byte, error) {
+	if strings.Contains(string(l[0]), ":") {
+		return plain([2]Text(l))
+	}
+	return (l[0] + ": " + l[1]).MarshalJSON()
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *Line) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '[' {
+		return json.Unmarshal(b, (*[2]Text)(l))
+	}
+	var text Text
+	if err := json.Unmarshal(b, &text); err != nil {
+		return err
+	}
+	name, value, ok := strings.Cut(string(text), ": ")
+	if !ok {
+		return fmt.Errorf("found the header line %q, expected \"name: value\"", text)
+	}
+	*l = Line{Text(name), Text(value)}
+	return nil
+}
+
 // plain is v as JSON with <, > and & as they are.
 func plain(v any) ([]byte, error) {
 	var b bytes.Buffer
