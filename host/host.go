@@ -19,6 +19,7 @@ import (
 
 	"github.com/outrigger-gateway/outrigger/host/internal/admin"
 	"github.com/outrigger-gateway/outrigger/host/internal/blackbox"
+	"github.com/outrigger-gateway/outrigger/host/internal/budget"
 	"github.com/outrigger-gateway/outrigger/host/internal/canary"
 	"github.com/outrigger-gateway/outrigger/host/internal/config"
 	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
@@ -75,6 +76,8 @@ type Host struct {
 	blackBox    *blackbox.Recorder // nil: off
 	quarantine  *quarantine.Table
 
+	bodies *budget.Bytes // that all requests keep in memory
+
 	addresses   []string
 	echoAddress string
 	adminListen string
@@ -114,6 +117,7 @@ func New(o Options) (*Host, error) {
 		logger:  telemetry.NewLogger(log, settings.LogFormat, telemetry.Level(settings.LogLevelNumber())),
 		rebuild: make(chan struct{}, 1),
 		stop:    make(chan struct{}),
+		bodies:  budget.NewBytes(settings.MaxBodiesInMemory),
 	}
 	hostname, err := os.Hostname()
 	if err != nil {
@@ -360,7 +364,7 @@ func (h *Host) startServers(ctx context.Context) error {
 	})
 	all, err := pluginserver.Start(ctx, configs, pluginserver.Options{
 		RunDir: h.settings.RunDir, Hello: h.hello(), Logger: h.logger, Reaper: h.opts.Reaper,
-		OnPluginLog: h.serverLine, OnState: h.serverState, OnDeath: h.quarantine.Died,
+		OnPluginLog: h.serverLine, OnState: h.serverState, OnDeath: h.quarantine.Died, Budgets: h.builder.Budgets().Status, Bodies: h.bodies,
 	})
 	if all == nil {
 		return err
@@ -428,7 +432,7 @@ func (h *Host) interceptors() []dispatch.Interceptor {
 	if h.blackBox = h.newBlackBox(); h.blackBox != nil {
 		list = append(list, h.blackBox)
 	}
-	list = append(list, &h.observer, h.quarantine)
+	list = append(list, &h.observer, dispatch.Budgets{}, h.quarantine)
 	return list
 }
 
@@ -446,7 +450,7 @@ func (h *Host) startProxy() {
 		TrustedIPs: s.TrustedIPs, RealIPHeader: s.RealIPHeader, RealIPRecursive: s.RealIPRecursive,
 		ServerTokens: s.Headers.ServerTokens, LatencyTokens: s.Headers.LatencyTokens, RequestIDHeader: s.Headers.RequestID,
 		UpstreamStatus: s.Headers.UpstreamStatus, HeadersUpstream: s.UpstreamRequestID, DebugHeader: s.AllowDebugHeader, PluginDebugHeader: s.PluginDebugHeader,
-		ErrorDefaultType: s.ErrorDefaultType, MaxBody: s.MaxBody, MaxRequestBody: s.ClientMaxBodySize,
+		ErrorDefaultType: s.ErrorDefaultType, MaxBody: s.MaxBody, Bodies: h.bodies, MaxRequestBody: s.ClientMaxBodySize,
 		ServerTiming: s.ServerTiming, Observer: h.sight.metrics.Requests, Tracer: h.sight.tracer,
 		LogQueue: s.LogQueueSize, LogWorkers: 4,
 	})

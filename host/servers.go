@@ -161,8 +161,10 @@ func policyOf(c *config.PluginServer) generation.Policy {
 func serverConfig(c *config.PluginServer, drain time.Duration) (pluginserver.Config, error) {
 	out := pluginserver.Config{
 		Name: c.Name, Command: c.Command, Dir: c.WorkingDir, Env: c.Env, Addresses: c.Addresses, Carrier: c.Carrier,
-		Processes: c.Processes, StartTimeout: c.StartTimeout, DrainTimeout: drain, MaxInFlight: c.MaxInFlight,
-		MemoryLimit: c.MemoryLimit, OpenFiles: c.OpenFiles, User: c.User,
+		Processes: c.Processes, StartTimeout: c.StartTimeout, DrainTimeout: drain, MaxInFlight: c.MaxInFlight, Queue: c.Queue,
+		User:        c.User,
+		MemoryLimit: c.MemoryLimit, OpenFiles: c.OpenFiles, ProcessLimit: c.ProcessLimit, FileSize: c.FileSize, CPU: c.CPU,
+		Isolation: isolationOf(&c.Isolation),
 	}
 	out.Socket = pluginserver.Socket{Owner: c.SocketOwner, Group: c.SocketGroup, Mode: c.SocketMode}
 	if c.TLSCert != "" {
@@ -170,4 +172,13 @@ func serverConfig(c *config.PluginServer, drain time.Duration) (pluginserver.Con
 	}
 	supervise(&c.Supervision, &out)
 	return out, nil
+}
+
+// isolationOf translates how a server is kept apart.
+func isolationOf(i *config.Isolation) pluginserver.Isolation {
+	out := pluginserver.Isolation{Cgroup: i.Cgroup, Seccomp: i.Seccomp, NewPrivileges: i.NoNewPrivileges == "off"}
+	if l := i.Landlock; l != nil {
+		out.Landlock = &pluginserver.Landlock{Read: l.Read, Write: l.Write, Mode: l.Mode}
+	}
+	return out
 }

@@ -175,7 +175,7 @@ func TestChain(t *testing.T) {
 	if s, _, _ := server.Breaker.State(); s != StateClosed {
 		t.Error("errors of handlers opened a breaker that does not count them")
 	}
-	if list := r.Status("s"); len(list) != 3 || list[0].Level != "server" || list[1].Breaker != "open" || list[1].Opened != 1 || list[2].Refused != 1 || list[2].MaxInFlight != 1 {
+	if list := r.Status(nil, "s"); len(list) != 3 || list[0].Level != "server" || list[1].Breaker != "open" || list[1].Opened != 1 || list[2].Refused != 1 || list[2].MaxInFlight != 1 {
 		t.Errorf("status %+v", list)
 	}
 	// A probe that a limiter stops gives its place in the breaker back.

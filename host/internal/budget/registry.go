@@ -120,12 +120,12 @@ func (b *Budget) Status() Status {
 	return s
 }
 
-// Status lists the budgets of one plugin server, those of the server first.
-func (r *Registry) Status(server string) []Status {
+// Status lists the budgets of one build of a plugin server, those of the whole server first.
+func (r *Registry) Status(build any, server string) []Status {
 	r.mu.Lock()
 	var list []Status
 	for _, b := range r.all {
-		if b.Scope.Server == server {
+		if b.Scope.Server == server && b.Scope.Build == build {
 			list = append(list, b.Status())
 		}
 	}

@@ -46,6 +46,7 @@ type Settings struct {
 	KeepaliveTimeout    time.Duration
 	MaxHeaderSize       int   // bytes of the head of a request
 	MaxBody             int   // bytes of a body that is kept in memory for plugins
+	MaxBodiesInMemory   int64 // bytes of all bodies
 	MaxShared           int   // bytes of ctx.shared of one request
 	LogQueueSize        int   // requests that wait for their log phase
 	PluginCacheSize     int64 // bytes of what plugins keep in the cache namespace

@@ -49,6 +49,7 @@ func (s *Settings) Map() map[string]any {
 		"keepalive_timeout":     s.KeepaliveTimeout.String(),
 		"max_header_size":       int64(s.MaxHeaderSize),
 		"max_body":              int64(s.MaxBody),
+		"max_bodies_in_memory":  s.MaxBodiesInMemory,
 		"max_shared":            int64(s.MaxShared),
 		"log_queue_size":        int64(s.LogQueueSize),
 		"plugin_cache_size":     s.PluginCacheSize,

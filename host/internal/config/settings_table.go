@@ -124,6 +124,8 @@ func settingTable() []setting {
 			func(s *Settings, n int64) { s.MaxHeaderSize = int(n) }),
 		sizeSetting("max_body", "8m", "largest body that is kept in memory because a plugin reads it", 1<<10, 1<<30,
 			func(s *Settings, n int64) { s.MaxBody = int(n) }),
+		sizeSetting("max_bodies_in_memory", "256m", "largest sum of the bodies that all requests keep in memory because plugins read or make them; a request that wants more is answered 503", 1<<20, math.MaxInt64,
+			func(s *Settings, n int64) { s.MaxBodiesInMemory = n }),
 		sizeSetting("max_shared", "64k", "largest sum of the keys and values in ctx.shared of one request", 1<<10, 16<<20,
 			func(s *Settings, n int64) { s.MaxShared = int(n) }),
 		countSetting("log_queue_size", "4096", "requests that may wait for their log phase; the log phase of more is dropped and counted", 1, 1<<20,

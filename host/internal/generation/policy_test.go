@@ -104,7 +104,7 @@ func TestBudgetsOfAllLevels(t *testing.T) {
 	}
 	second.Discard()
 	third.Discard()
-	if left := b.Budgets().Status("py"); len(left) != 0 {
+	if left := b.Budgets().Status(s.Remote("py"), "py"); len(left) != 0 {
 		t.Errorf("budgets that nobody uses: %+v", left)
 	}
 }

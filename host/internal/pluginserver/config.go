@@ -19,16 +19,17 @@
 package pluginserver
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/budget"
 	"github.com/outrigger-gateway/outrigger/host/internal/transport"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
@@ -46,19 +47,21 @@ const (
 	DefaultMaxInFlight  = 4096
 )
 
-// Config describes one plugin server. Exactly one of Command and Address is set.
+// Config describes one plugin server. Exactly one of Command and Addresses is set.
 type Config struct {
 	Name    string
 	Command []string // managed: program and arguments; a relative program path is relative to Dir
 	Dir     string   // managed: working directory; empty: the host's
 	Env     map[string]string
-	Address string // attached: unix:///path or tcp://host:port
+	// Addresses are where an attached server runs: unix:///path or tcp://host:port, one for each of its processes. All host the same plugins.
+	Addresses []string
 
 	Carrier      string        // msgpack (default), grpc
 	Processes    int           // managed: number of processes; 0 means 1
 	StartTimeout time.Duration // from start, or connect, to ready; also bounds one Configure. 0 means 10 s
 	DrainTimeout time.Duration // for calls in flight at shutdown; 0 means 10 s
-	MaxInFlight  int           // calls in flight over all processes; more are refused at once. 0 means 4096
+	MaxInFlight  int           // calls in flight over all processes. 0 means 4096
+	Queue        int           // calls beyond it that wait; more are refused at once
 
 	MemoryLimit uint64 // managed: bytes of private writable memory of each process (RLIMIT_DATA), and of all that its cgroup uses; 0: none
 	OpenFiles   uint64 // managed: file descriptors of each process (RLIMIT_NOFILE); 0: the host's
@@ -74,7 +77,8 @@ type Config struct {
 	Recycle        Recycle       // managed
 	Quarantine     bool          // calls are told of the life that they died with, and OnDeath of its end
 
-	TLS *tls.Config // attached over TCP; required off loopback
+	TLS    *TLS   // attached over TCP; required off loopback
+	Socket Socket // attached over a unix socket: what it has to be like
 }
 
 // Managed says whether the host starts the server itself.
@@ -89,6 +93,10 @@ type Options struct {
 	Logger *slog.Logger
 	// OnPluginLog gets what handlers log; it is called from lane readers and must not block. Nil: dropped.
 	OnPluginLog func(server string, rec transport.LogRecord)
+	// Budgets lists what the host keeps of limits of a build of a server, its plugins and their records; nil: nothing.
+	Budgets func(build any, server string) []budget.Status
+	// Bodies bounds the bodies of outcomes while they arrive, over all servers; nil: no bound but that of each call.
+	Bodies *budget.Bytes
 	// OnState is told when a server becomes ready and when it stops being ready. It is called without locks, in order per
 	// server, and must not block. Nil: nobody is told.
 	OnState func(State)
@@ -100,6 +108,9 @@ type Options struct {
 
 	// Backoff bounds the waits between attempts; zero fields take the defaults of Backoff.
 	Backoff Backoff
+	// Ejection bounds the times for which an address that does not answer is left out; zero fields take defaults: 5 s to 5 min, back to the
+	// first after ten minutes of service.
+	Ejection Backoff
 	// HealthInterval is the time between health checks, and how long one may take; 0 means 5 s. Three failures in a row end a
 	// managed process, or the connection to an attached server.
 	HealthInterval time.Duration
@@ -129,7 +140,7 @@ func (c Config) withDefaults() (Config, error) {
 	switch {
 	case c.Name == "":
 		return c, errors.New("plugin server without a name: name is required")
-	case c.Managed() == (c.Address != ""):
+	case c.Managed() == (len(c.Addresses) > 0):
 		return bad("command", "exactly one of command and address is required")
 	case c.Carrier != CarrierMsgpack && c.Carrier != CarrierGRPC:
 		return bad("carrier", "found %q, expected %q or %q", c.Carrier, CarrierMsgpack, CarrierGRPC)
@@ -139,6 +150,8 @@ func (c Config) withDefaults() (Config, error) {
 		return bad("timeouts", "found %v and %v, expected positive durations", c.StartTimeout, c.DrainTimeout)
 	case c.MaxInFlight < 0:
 		return bad("max_in_flight", "found %d, expected at least 1", c.MaxInFlight)
+	case c.Queue < 0:
+		return bad("queue", "found %d, expected at least 0", c.Queue)
 	}
 	if c.Managed() {
 		if c.Command[0] == "" {
@@ -147,19 +160,23 @@ func (c Config) withDefaults() (Config, error) {
 		return c, nil
 	}
 	if c.Processes != 1 {
-		return bad("processes", "found %d, but an attached server is one process", c.Processes)
+		return bad("processes", "found %d, but an attached server has a process for each address", c.Processes)
 	}
-	addr, err := parseAddress(c.Address)
-	if err != nil {
-		return bad("address", "%v", err)
-	}
-	if addr.network == "tcp" && c.TLS == nil && !addr.loopback() {
-		return bad("address", "%q is not on this machine: TCP off loopback needs TLS", c.Address)
+	for i, text := range c.Addresses {
+		addr, err := parseAddress(text)
+		switch {
+		case err != nil:
+			return bad("address", "%v", err)
+		case addr.network == "tcp" && c.TLS == nil && !addr.loopback():
+			return bad("address", "%q is not on this machine: TCP off loopback needs TLS", text)
+		case slices.Contains(c.Addresses[:i], text):
+			return bad("address", "%q is there twice", text)
+		}
 	}
 	return c, nil
 }
 
-// address is a parsed Config.Address.
+// address is one of Config.Addresses, parsed.
 type address struct {
 	network string // unix, tcp
 	addr    string // path, host:port

@@ -2,9 +2,11 @@ package pluginserver
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/budget"
 	"github.com/outrigger-gateway/outrigger/host/internal/transport"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
@@ -139,18 +141,23 @@ func overdue(l *lane, now time.Time) bool {
 
 // Call runs one call on a lane of the server and fills out. c and out are the caller's again when it returns.
 //
-// It does not wait for a server that is not ready: *NotReadyError. More calls than max_in_flight: *transport.Error Overloaded. The
-// other errors are those of transport.Lane; a handler that failed is no error but out.Err.
+// It does not wait for a server that is not ready: *NotReadyError. More calls than max_in_flight wait in the queue, at most until the deadline;
+// more than the queue takes: *transport.Error Overloaded. The other errors are those of transport.Lane; a handler that failed is no error but
+// out.Err.
 func (s *Server) Call(c *wire.Call, deadline time.Time, asker transport.Asker, out *wire.Outcome) error {
 	if s.lanes.Load() == nil {
 		return s.notReady.Load()
 	}
-	if n := s.inFlight.Add(1); n > int64(s.cfg.MaxInFlight) {
-		s.leave()
-		s.shed.Add(1)
+	if err := s.room.Enter(deadline); err != nil {
+		if errors.Is(err, budget.ErrWaited) {
+			return s.waited
+		}
 		return s.overloaded
 	}
 	defer s.leave()
+	if s.cfg.Queue > 0 { // the handler is told what is left of its time
+		c.TimeoutMS = uint32(max(time.Until(deadline), time.Millisecond) / time.Millisecond)
+	}
 	for {
 		set := s.lanes.Load()
 		if set == nil {
@@ -167,7 +174,7 @@ func (s *Server) Call(c *wire.Call, deadline time.Time, asker transport.Asker, o
 
 // leave ends a call's stay and wakes a drain that waits for the last one.
 func (s *Server) leave() {
-	if s.inFlight.Add(-1) == 0 && s.draining.Load() {
+	if s.room.Leave() == 0 && s.draining.Load() {
 		wake(s.idle)
 	}
 }

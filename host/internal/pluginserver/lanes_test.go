@@ -130,7 +130,7 @@ func TestCallsInFlightAreBounded(t *testing.T) {
 		t.Errorf("shed %d, in flight %d; want 1, 2", st.Shed, st.InFlight)
 	}
 	stub.let <- struct{}{}
-	eventually(t, "room", func() bool { return s.inFlight.Load() == 1 })
+	eventually(t, "room", func() bool { return s.room.Usage().InFlight == 1 })
 	running.Go(func() {
 		if err := callNow(s, patience); err != nil {
 			t.Error(err)
@@ -139,7 +139,7 @@ func TestCallsInFlightAreBounded(t *testing.T) {
 	<-stub.started
 	close(stub.let)
 	running.Wait()
-	if n := s.inFlight.Load(); n != 0 {
+	if n := s.room.Usage().InFlight; n != 0 {
 		t.Errorf("%d calls in flight at the end", n)
 	}
 }
@@ -157,7 +157,7 @@ func TestExclusiveLanesTakeOneCall(t *testing.T) {
 	}
 	<-stubs[0].started
 	<-stubs[1].started
-	eventually(t, "the others wait", func() bool { return s.inFlight.Load() == 6 })
+	eventually(t, "the others wait", func() bool { return s.room.Usage().InFlight == 6 })
 	wantKind(t, callNow(s, time.Millisecond), transport.Timeout)
 	if len(stubs[0].started)+len(stubs[1].started) > 0 {
 		t.Error("a lane got two calls")
@@ -175,7 +175,7 @@ func TestExclusiveLanesTakeOneCall(t *testing.T) {
 	for range cap(ends) {
 		go func() { ends <- callNow(s, patience) }()
 	}
-	eventually(t, "they wait", func() bool { return s.inFlight.Load() == 4 })
+	eventually(t, "they wait", func() bool { return s.room.Usage().InFlight == 4 })
 	s.mu.Lock()
 	s.peers[0].setLanes(nil)
 	s.mu.Unlock()

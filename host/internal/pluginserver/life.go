@@ -118,8 +118,16 @@ func (l *life) raise(start context.Context) error {
 	if l.pid == 0 {
 		l.pid = l.desc.pid
 	}
+	if err := l.agree(); err != nil {
+		return err
+	}
 	if err := s.learn(l.desc.manifests); err != nil {
 		return err
+	}
+	if !s.cfg.Managed() {
+		if err := l.serving(start); err != nil {
+			return err
+		}
 	}
 	lanes, err := l.openLanes(start, l.desc.lanes)
 	if err != nil {
@@ -135,7 +143,9 @@ func (l *life) raise(start context.Context) error {
 func (l *life) openLanes(ctx context.Context, n int) (lanes []*lane, err error) {
 	s := l.peer.server
 	for len(lanes) < n {
-		o := transport.Options{Hello: s.opts.Hello, Token: l.desc.plane.token, MaxInFlight: s.cfg.MaxInFlight, OnLog: s.onLog}
+		hello := s.opts.Hello
+		hello.Version = l.desc.version
+		o := transport.Options{Hello: hello, Token: l.desc.plane.token, MaxInFlight: s.cfg.MaxInFlight, OnLog: s.onLog, Bodies: s.opts.Bodies}
 		t, err := s.openLane(ctx, l, o)
 		if err != nil {
 			closeLanes(lanes, "closed", "another lane cannot be opened")
@@ -287,6 +297,7 @@ func (l *life) run(soft, hard context.Context) (next *life, err error) {
 	}
 }
 
+// truth is why a life ends whose lanes cannot be opened again: a process that has ended says more than the connection that it left.
 func (l *life) truth(err error) error {
 	if l.link.gone != nil {
 		select {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/budget"
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/transport"
 )
@@ -32,14 +33,15 @@ type Server struct {
 	lanes      atomic.Pointer[laneSet]       // nil: no lane takes calls
 	notReady   atomic.Pointer[NotReadyError] // set before lanes becomes nil
 	overloaded *transport.Error
-	inFlight   atomic.Int64
-	shed       atomic.Uint64 // calls refused by max_in_flight
+	room       *budget.Limiter  // max_in_flight and queue
+	waited     *transport.Error // refused after a wait in the queue
 	draining   atomic.Bool
 	idle       chan struct{} // cap 1: the last call left while draining
 	freed      chan struct{} // cap 1: an exclusive lane became free, or the lanes changed
 
 	background sync.WaitGroup // what later started
-	recycling  chan struct{}  // cap 1: holds a token while a process is being replaced
+
+	recycling chan struct{} // cap 1: holds a token while a process is being replaced
 
 	mu        sync.Mutex
 	peers     []*peer
@@ -79,6 +81,8 @@ func newServer(cfg Config, ss *Servers, open laneOpener) *Server {
 		freed:      make(chan struct{}, 1),
 		recycling:  make(chan struct{}, 1),
 		instances:  map[uint64]*Instance{},
+		room:       budget.NewLimiter(cfg.MaxInFlight, cfg.Queue),
+		waited:     &transport.Error{Kind: transport.Overloaded, Msg: fmt.Sprintf("plugin server %q has %d calls in flight, its max_in_flight, and none ended before the deadline", cfg.Name, cfg.MaxInFlight)},
 		overloaded: &transport.Error{Kind: transport.Overloaded, Msg: fmt.Sprintf("plugin server %q has %d calls in flight, its max_in_flight", cfg.Name, cfg.MaxInFlight)},
 	}
 	s.soft, s.endSoft = context.WithCancel(context.Background())
@@ -95,7 +99,8 @@ func (s *Server) addPeer(o opener) {
 	s.peers = append(s.peers, &peer{
 		server: s, number: len(s.peers), opener: o,
 		breaker: breaker{CrashLoop: s.crashLoop(), waits: waits{Backoff: s.backoff}}, spaced: waits{Backoff: s.backoff},
-		done: make(chan struct{}), first: make(chan struct{}), state: StateStarting, since: time.Now(),
+		ejections: waits{Backoff: s.opts.Ejection.ejection()},
+		done:      make(chan struct{}), first: make(chan struct{}), state: StateStarting, since: time.Now(),
 	})
 }
 
@@ -116,7 +121,7 @@ func (s *Server) healthInterval() time.Duration {
 func (s *Server) takingCalls() []*life {
 	var lives []*life
 	for _, p := range s.peers {
-		if p.life != nil && len(p.lanes) > 0 {
+		if p.life != nil && len(p.lanes) > 0 && p.out != StateDraining {
 			lives = append(lives, p.life)
 		}
 	}
@@ -127,9 +132,7 @@ func (s *Server) takingCalls() []*life {
 func (s *Server) rebuild() {
 	set := &laneSet{}
 	if !s.stopping {
-		for _, p := range s.peers {
-			set.lanes = append(set.lanes, p.lanes...)
-		}
+		set.lanes = s.inService()
 	}
 	set.exclusive = slices.ContainsFunc(set.lanes, func(l *lane) bool { return l.exclusive })
 	if len(set.lanes) > 0 {
@@ -203,6 +206,12 @@ func (s *Server) start() {
 	}
 }
 
+func (s *Server) isReady() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ready
+}
+
 func (s *Server) whatRole() role {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -222,7 +231,7 @@ func (s *Server) end(ctx context.Context) {
 	s.draining.Store(true)
 	timer := time.NewTimer(s.cfg.DrainTimeout)
 	defer timer.Stop()
-	for waiting := true; waiting && s.inFlight.Load() > 0; {
+	for waiting := true; waiting && s.room.Usage().InFlight > 0; {
 		select {
 		case <-s.idle:
 		case <-timer.C:

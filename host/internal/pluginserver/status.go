@@ -4,13 +4,15 @@ import (
 	"cmp"
 	"strings"
 	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/budget"
 )
 
 // State says whether a server takes calls.
 type State struct {
 	Server string `json:"server"`
 	Ready  bool   `json:"ready"`
-	State  string `json:"state"`            // starting, ready, down, crash_loop, stopping
+	State  string `json:"state"`            // starting, ready, down, crash_loop, draining, stopping
 	Reason string `json:"reason,omitempty"` // why it is not ready
 	Err    error  `json:"-"`                // the reason as an error
 	// Degraded: it is ready, but not with all its processes.
@@ -22,13 +24,15 @@ type State struct {
 // Status is a server as an operator sees it.
 type Status struct {
 	State
-	Managed   bool            `json:"managed"`
-	Address   string          `json:"address,omitempty"` // attached
-	Carrier   string          `json:"carrier"`
-	Plugins   []string        `json:"plugins"`
-	Instances int             `json:"instances"`
-	InFlight  int64           `json:"in_flight"`
-	Shed      uint64          `json:"shed"` // calls refused because of max_in_flight
+	Managed   bool     `json:"managed"`
+	Address   string   `json:"address,omitempty"` // attached; several are separated by spaces
+	Carrier   string   `json:"carrier"`
+	Plugins   []string `json:"plugins"`
+	Instances int      `json:"instances"`
+	InFlight  int64    `json:"in_flight"`
+	Shed      uint64   `json:"shed"` // calls refused because of max_in_flight
+	// Budgets are the limits of the server, of its plugins and of their records, as far as any are set.
+	Budgets   []budget.Status `json:"budgets"`
 	Processes []ProcessStatus `json:"processes"`
 	Recycled  int             `json:"recycled"` // processes replaced because of what `recycle` says
 	// Retired is how many older builds still serve requests that began with them.
@@ -45,6 +49,7 @@ type Status struct {
 type ProcessStatus struct {
 	Number      int       `json:"number"` // of the process within its server, from 0; its successors have the same
 	PID         uint32    `json:"pid,omitempty"`
+	Address     string    `json:"address,omitempty"` // attached
 	State       string    `json:"state"`
 	Reason      string    `json:"reason,omitempty"`
 	Since       time.Time `json:"since"`
@@ -75,6 +80,12 @@ func (s *Server) state() string {
 		switch p.state {
 		case StateReady:
 			return StateReady
+		case StateEjected:
+			if len(p.lanes) > 0 { // better than nothing
+				return StateReady
+			}
+		case StateDraining:
+			state = StateDraining
 		case StateCrashLoop:
 			state = StateCrashLoop
 		case StateDown:
@@ -130,9 +141,10 @@ func (s *Server) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := Status{
-		State: s.current(), Managed: s.cfg.Managed(), Address: s.cfg.Address, Carrier: s.cfg.Carrier,
-		Plugins: []string{}, Instances: len(s.instances), InFlight: s.inFlight.Load(), Shed: s.shed.Load(), Build: s.number,
+		State: s.current(), Managed: s.cfg.Managed(), Address: strings.Join(s.cfg.Addresses, " "), Carrier: s.cfg.Carrier,
+		Plugins: []string{}, Instances: len(s.instances), Budgets: []budget.Status{s.budget()}, Build: s.number,
 	}
+	st.InFlight, st.Shed = int64(st.Budgets[0].InFlight), st.Budgets[0].Refused
 	for _, m := range s.manifests {
 		st.Plugins = append(st.Plugins, m.Name)
 	}
@@ -147,7 +159,7 @@ func (s *Server) Status() Status {
 // status of one process; the server's mu is held.
 func (p *peer) status() ProcessStatus {
 	ps := ProcessStatus{
-		Number: p.number, State: p.state, Since: p.since, NextAttempt: p.attempt, Lanes: len(p.lanes),
+		Number: p.number, Address: p.address(), State: p.state, Since: p.since, NextAttempt: p.attempt, Lanes: len(p.lanes),
 		Starts: p.starts, Restarts: p.restarts, Recycled: p.recycled,
 	}
 	if i := p.server.iso; i != nil {
@@ -179,6 +191,26 @@ func (p *peer) status() ProcessStatus {
 	return ps
 }
 
+// budget is the status of the limiter of the server.
+func (s *Server) budget() budget.Status {
+	u := s.room.Usage()
+	return budget.Status{Level: "server", Server: s.cfg.Name, MaxInFlight: s.cfg.MaxInFlight, Queue: s.cfg.Queue, InFlight: u.InFlight, Waiting: u.Waiting, Refused: u.Refused}
+}
+
+// withBudgets puts the limiter of a server and the budgets that the host keeps for it together. The breaker of the server joins its limiter.
+func withBudgets(server budget.Status, others []budget.Status) []budget.Status {
+	list := []budget.Status{server}
+	for _, b := range others {
+		if b.Level == "server" {
+			list[0].Breaker, list[0].Opened = b.Breaker, list[0].Opened+b.Opened
+			list[0].Refused += b.Refused
+		} else {
+			list = append(list, b)
+		}
+	}
+	return list
+}
+
 // Ready gives the state of every server, by name.
 func (ss *Servers) Ready() []State {
 	servers := ss.Current()
@@ -195,6 +227,9 @@ func (ss *Servers) Status() []Status {
 	list := make([]Status, len(servers))
 	for i, s := range servers {
 		list[i] = s.Status()
+		if ss.opts.Budgets != nil {
+			list[i].Budgets = withBudgets(list[i].Budgets[0], ss.opts.Budgets(s, s.cfg.Name))
+		}
 		list[i].Retired = ss.retiredOf(s.cfg.Name)
 	}
 	return list

@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
+	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
 	"github.com/outrigger-gateway/outrigger/host/internal/plan"
 	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
 	"github.com/outrigger-gateway/outrigger/pdk"
@@ -182,10 +183,21 @@ func (r *request) bufferFailed(err error) {
 	if errors.As(err, &we) && we.Code == wire.CodeBadData {
 		status = http.StatusInternalServerError
 	}
-	r.proxy.opts.Logger.Error("response body cannot be buffered", "request_id", string(r.id[:]), "error", err.Error())
-	r.failHere(status)
+	if we != nil && we.Code == exchange.CodeNoMemory {
+		r.busy(err)
+	} else {
+		r.proxy.opts.Logger.Error("response body cannot be buffered", "request_id", string(r.id[:]), "error", err.Error())
+		r.failHere(status)
+	}
 	r.answer()
 	r.writeHeaders()
+}
+
+// busy answers for a body that there is no memory for.
+func (r *request) busy(err error) {
+	r.proxy.opts.Logger.Warn("no memory for a body", "request_id", string(r.id[:]), "error", err.Error())
+	r.failHere(http.StatusServiceUnavailable)
+	r.ex.Answer.Headers = append(r.ex.Answer.Headers, wire.Header{Name: "Retry-After", Value: "1"})
 }
 
 // filterMemory filters a body that is in memory. In one piece when it was buffered for the filters, in pieces of at most 32 KiB otherwise.
@@ -199,6 +211,9 @@ func (r *request) filterMemory(chain []*plan.Step) {
 			n = min(n, wire.ChunkSize)
 		}
 		piece, err := r.proxy.opts.Dispatcher.FilterBody(&r.ex, chain, body[:n:n], n == len(body))
+		if err == nil {
+			err = r.ex.Hold(len(piece))
+		}
 		if err != nil {
 			// Nothing has been sent yet, but a header may describe the body that could not be made: close instead of a guess.
 			r.ctx.SetConnectionClose()
@@ -206,7 +221,7 @@ func (r *request) filterMemory(chain []*plan.Step) {
 			if errors.As(err, &failed) {
 				failed.Fail(&r.ex)
 			} else {
-				r.ex.Fail(http.StatusInternalServerError, "")
+				r.busy(err)
 			}
 			r.answer()
 			r.writeHeaders()
@@ -265,6 +280,7 @@ type filteredBody struct {
 	chain []*plan.Step
 	buf   [wire.ChunkSize]byte
 	out   []byte
+	held  int // for out
 	err   error
 }
 
@@ -284,6 +300,11 @@ func (f *filteredBody) Read(p []byte) (int, error) {
 		out, ferr := f.r.proxy.opts.Dispatcher.FilterBody(&f.r.ex, f.chain, f.buf[:n], err == io.EOF)
 		if ferr != nil {
 			f.err = ferr
+			continue
+		}
+		f.r.ex.Drop(f.held)
+		if f.held = len(out); f.r.ex.Hold(f.held) != nil {
+			f.held, f.err = 0, exchange.ErrNoMemory
 			continue
 		}
 		f.out, f.err = out, err

@@ -32,6 +32,7 @@ func newLogQueue(d *dispatch.Dispatcher, logger *slog.Logger, size, workers int)
 		q.workers.Go(func() {
 			for l := range q.queue {
 				d.RunLog(l.ex, l.ex.Chain(pdk.PhaseLog))
+				l.ex.DropAll()
 				l.gen.Release()
 			}
 		})
@@ -48,14 +49,18 @@ func (q *logQueue) push(ex *exchange.Exchange, gen *generation.Generation) {
 		gen.Release()
 		return
 	}
-	select {
-	case q.queue <- logged{ex, gen}:
-	default:
-		if n := q.dropped.Add(1); n&(n-1) == 0 { // the first, second, fourth, … so that a flood does not become a flood of lines
-			q.logger.Warn("log queue is full: log phases were dropped", "dropped", n)
+	if ex.HoldLog() == nil {
+		select {
+		case q.queue <- logged{ex, gen}:
+			return
+		default:
+			ex.DropAll()
 		}
-		gen.Release()
 	}
+	if n := q.dropped.Add(1); n&(n-1) == 0 { // the first, second, fourth, … so that a flood does not become a flood of lines
+		q.logger.Warn("log queue is full: log phases were dropped", "dropped", n)
+	}
+	gen.Release()
 }
 
 // close runs what is queued and ends. What is pushed later is dropped.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/budget"
 	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
 	"github.com/outrigger-gateway/outrigger/host/internal/generation"
@@ -47,7 +48,9 @@ type Options struct {
 
 	ErrorDefaultType string // of errors without Accept; text/plain
 	MaxBody          int    // largest body that is kept in memory for a plugin
-	MaxRequestBody   int64  // client_max_body_size; 0: no limit
+	// Bodies bounds the bodies that all requests keep in memory; nil: only each one is bounded.
+	Bodies         *budget.Bytes
+	MaxRequestBody int64 // client_max_body_size; 0: no limit
 
 	// ServerTiming says who gets the header Server-Timing: "on" all, "debug" those who ask for it while DebugHeader allows it. The dispatcher needs
 	// Timings among its interceptors and watchers then.

@@ -3,7 +3,6 @@ package proxy
 import (
 	"bufio"
 	"bytes"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -49,6 +48,7 @@ type request struct {
 	clientBody   clientBody
 	body         []byte // the request body in memory
 	hasBody      bool
+	prefixHeld   int    // memory for the body as far as it was read
 	responseBody []byte // the upstream's body in memory
 	bufferedBody bool
 
@@ -71,7 +71,7 @@ func acquire(p *Proxy, ctx *fasthttp.RequestCtx, gen *generation.Generation) *re
 	r.path = normalPath(bytesx.View(r.target.path))
 	r.host, r.hostPort = hostOf(&r.target, ctx)
 	r.peer = p.peerOf(ctx)
-	r.ex.Live, r.ex.Dir, r.ex.Gateway = r, gen, p.opts.Gateway
+	r.ex.Live, r.ex.Dir, r.ex.Gateway, r.ex.Bodies = r, gen, p.opts.Gateway, p.opts.Bodies
 	r.ex.Latencies.Proxy = -1
 	r.ex.Facts.StartTime = r.start.UnixMilli()
 	r.readHead()
@@ -269,13 +269,18 @@ func (r *request) RequestBody() ([]byte, error) {
 	if r.clientBody.size > limit {
 		return nil, tooLarge("request body", r.clientBody.size, limit)
 	}
-	b, err := io.ReadAll(io.LimitReader(&r.clientBody, int64(limit)+1))
+	r.ex.Drop(r.prefixHeld) // of an earlier try
+	b, err := r.readHeld(&r.clientBody, r.clientBody.size, limit)
+	r.prefixHeld = cap(b)
 	if err != nil {
-		r.clientBody.prefix = b // whoever goes on gets the same bytes and the same error
+		r.clientBody.prefix = append(b, r.clientBody.prefix...) // whoever goes on gets the same bytes and the same error
+		if we, known := err.(*wire.Error); known {
+			return nil, we
+		}
 		return nil, &wire.Error{Code: wire.CodeHostError, Message: "reading the request body: " + err.Error()}
 	}
 	if len(b) > limit {
-		r.clientBody.prefix = b
+		r.clientBody.prefix = append(b, r.clientBody.prefix...)
 		return nil, tooLarge("request body", len(b), limit)
 	}
 	r.body, r.hasBody, r.clientBody.r = b, true, nil
@@ -293,6 +298,9 @@ func (r *request) ResponseBody() ([]byte, error) {
 		if n := len(resp.Body()); n > limit {
 			return nil, tooLarge("response body", n, limit)
 		}
+		if err := r.ex.Hold(len(resp.Body())); err != nil {
+			return nil, err
+		}
 		r.responseBody, r.bufferedBody = bytes.Clone(resp.Body()), true
 		return r.responseBody, nil
 	}
@@ -300,7 +308,11 @@ func (r *request) ResponseBody() ([]byte, error) {
 		return nil, tooLarge("response body", n, limit)
 	}
 	stream := resp.BodyStream().(*upstream.Body)
-	b, err := io.ReadAll(io.LimitReader(stream, int64(limit)+1))
+	b, err := r.readHeld(stream, resp.Header.ContentLength(), limit)
+	if we, full := err.(*wire.Error); full {
+		stream.ReadCloser = &prefixedStream{prefix: b, rest: stream.ReadCloser}
+		return nil, we
+	}
 	if err != nil {
 		return nil, &wire.Error{Code: wire.CodeHostError, Message: "reading the response body: " + err.Error()}
 	}

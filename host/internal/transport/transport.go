@@ -6,8 +6,10 @@ package transport
 
 import (
 	"errors"
+	"net"
 	"time"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/budget"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
@@ -39,6 +41,9 @@ type Options struct {
 	Token       []byte // from Describe
 	MaxInFlight int    // calls in flight; more get Overloaded; 0: no bound
 	OnLog       func(rec LogRecord)
+	Bodies      *budget.Bytes // bounds the bodies of outcomes while they arrive, over all lanes; nil: only each call is bounded
+	// Check looks at a new connection of its own before anything is said on it; an error ends it. Nil: nobody does.
+	Check func(conn net.Conn) error
 }
 
 // LogRecord is one line that a handler logged.

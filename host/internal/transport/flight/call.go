@@ -33,6 +33,7 @@ type Call[O, A any] struct {
 	asks       []question[A]
 	askBytes   int // of asks
 	gather     wire.Gather
+	held       int // of the bound on all bodies, for gather
 }
 
 // question is an ask that waits, with its size.
@@ -160,6 +161,11 @@ func (t *Table[O, A]) Chunk(id uint32, piece []byte) error {
 	if c == nil {
 		return err
 	}
+	if !t.bodies.Take(len(piece)) {
+		t.finish(c, &transport.Error{Kind: transport.Overloaded, Msg: "the bodies in memory have reached max_bodies_in_memory"})
+		return nil
+	}
+	c.held += len(piece)
 	if !c.gather.Add(piece, t.maxBody) {
 		t.finish(c, &transport.Error{Kind: transport.TooLarge, Msg: fmt.Sprintf("the server sent bodies of more than %d bytes", t.maxBody)})
 	}

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/budget"
 	"github.com/outrigger-gateway/outrigger/host/internal/transport"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
@@ -30,6 +31,7 @@ const (
 type Table[O, A any] struct {
 	maxCalls int // 0: no bound but lastTable
 	maxBody  int
+	bodies   *budget.Bytes
 	base     time.Time
 	done     chan struct{}
 	pool     sync.Pool
@@ -46,10 +48,11 @@ type Table[O, A any] struct {
 	dead       *transport.Error
 }
 
-// NewTable makes the table of a lane that allows maxCalls calls (0: no bound) and gathers maxBody bytes (0: DefaultMaxBody) per call.
-func NewTable[O, A any](maxCalls int, maxBody uint64) *Table[O, A] {
+// NewTable makes the table of a lane that allows maxCalls calls (0: no bound) and gathers maxBody bytes (0: DefaultMaxBody) per call, of all calls
+// together no more than bodies allows.
+func NewTable[O, A any](maxCalls int, maxBody uint64, bodies *budget.Bytes) *Table[O, A] {
 	t := &Table[O, A]{
-		maxCalls: maxCalls, maxBody: int(min(maxBody, 1<<40)), base: time.Now(), done: make(chan struct{}),
+		maxCalls: maxCalls, maxBody: int(min(maxBody, 1<<40)), bodies: bodies, base: time.Now(), done: make(chan struct{}),
 		calls: make([]*Call[O, A], firstTable), next: 1, armed: never,
 	}
 	if t.maxCalls <= 0 || t.maxCalls > lastTable/2 {
@@ -165,6 +168,7 @@ func (t *Table[O, A]) End(call *Call[O, A]) {
 		t.leave(call)
 		t.mu.Unlock()
 	}
+	t.bodies.Give(call.held)
 	select { // a signal that nobody took
 	case <-call.ready:
 	default:

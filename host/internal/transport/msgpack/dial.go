@@ -39,6 +39,12 @@ func Dial(ctx context.Context, network, address string, tlsConf *tls.Config, o t
 		}
 		return nil, &transport.Error{Kind: kind, Msg: "opening a lane to the " + peer, Err: err}
 	}
+	if o.Check != nil {
+		if err := o.Check(conn); err != nil {
+			_ = conn.Close()
+			return nil, &transport.Error{Kind: transport.Closed, Msg: "opening a lane to the " + peer, Err: err}
+		}
+	}
 	// The context is gone, or its deadline passed: whatever the connection waits for ends.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	l, r, err := handshake(ctx, conn, tlsConf, o)
@@ -91,7 +97,7 @@ func handshake(ctx context.Context, conn net.Conn, tlsConf *tls.Config, o transp
 	}
 	l := &lane{
 		conn: conn, hello: hello, logs: flight.NewLogs(o.OnLog),
-		table: flight.NewTable[[]byte, []byte](o.MaxInFlight, o.Hello.MaxBody),
+		table: flight.NewTable[[]byte, []byte](o.MaxInFlight, o.Hello.MaxBody, o.Bodies),
 	}
 	l.w = newWriter(conn, func(err error) {
 		l.fail(&transport.Error{Kind: transport.Closed, Msg: "writing to the " + l.peer, Err: err}, nil)
