@@ -24,6 +24,7 @@ type fault struct {
 	limit        time.Duration                             // from lift to right answers; 0: recoveryLimit
 	needs        func() error                              // why it cannot run here; nil: it always can
 	fullLog      bool                                      // on a stage whose log goes to a full disk
+	unseen       bool                                      // no answer need show it
 	gatewayDies  bool                                      // connections may fail while it is on
 	alone        bool                                      // not part of the soak
 }
@@ -39,12 +40,14 @@ func faults() []fault {
 		{name: "SIGSTOP for ever", strike: signalAll(syscall.SIGSTOP)},
 	}
 	for _, phase := range []string{"rewrite", "access", "response", "header_filter", "body_filter", "log"} {
-		list = append(list, fault{name: "hang in " + phase, orders: always("hang " + phase + " 3000"), every: 3, hold: 3 * time.Second})
+		list = append(list, fault{
+			name: "hang in " + phase, orders: always("hang " + phase + " 3000"), every: 3, hold: 3 * time.Second, unseen: phase == "log",
+		})
 	}
 	return append(list,
 		fault{name: "garbage frames", orders: garbage, every: 15, hold: 3 * time.Second},
 		fault{name: "giant frames", orders: giant, every: 15, hold: 3 * time.Second},
-		fault{name: "slow-loris frames", orders: loris, every: 45, hold: 3 * time.Second},
+		fault{name: "slow-loris frames", orders: loris, every: 50, hold: 3 * time.Second},
 		fault{name: "memory hog", orders: always("hog access 2000 1000"), every: 25, hold: 3 * time.Second},
 		fault{name: "fork bomb", orders: always("bomb access 10"), every: 25, hold: 2 * time.Second, lift: killServer},
 		fault{name: "no descriptors left", orders: descriptors, every: 10, hold: 3 * time.Second},

@@ -21,6 +21,19 @@ type kind struct {
 	response chainStep
 }
 
+// reaches says whether handlers of the phase run for such requests. What is denied in access has no upstream, and so no response phase.
+func (k *kind) reaches(phase string) bool {
+	switch phase {
+	case "rewrite":
+		return true
+	case "response":
+		return k.response.present()
+	case "body_filter":
+		return k.bodies.present() && !k.deny
+	}
+	return k.gate.present()
+}
+
 // chainStep is an instance of a plugin in the chain of a route. Without a name there is none.
 type chainStep struct {
 	instance string

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,10 +19,23 @@ type result struct {
 	reason     string // of a wrong one, with the request and the answer
 }
 
-// order makes every so many requests carry an order to the plugin server, the texts in turn.
+// order makes one of so many requests carry an order to the plugin server, the texts in turn: the first one that comes to the phase of the order.
 type order struct {
 	texts []string
 	every int
+
+	due, given int // requests since the last one with an order; orders so far. Owned by run
+}
+
+// of is what the next request carries.
+func (o *order) of(k *kind) string {
+	text := o.texts[o.given%len(o.texts)]
+	if o.due++; o.due < o.every || !k.reaches(strings.Fields(text)[1]) {
+		return ""
+	}
+	o.due = 0
+	o.given++
+	return text
 }
 
 // load sends requests to one gateway at a constant rate, whether they are answered or not.
@@ -57,8 +71,8 @@ func (l *load) run(ctx context.Context) {
 			continue
 		}
 		r := request{kind: &kinds[n%len(kinds)], nonce: fmt.Sprintf("%s-%d", l.name, n)}
-		if o := l.order.Load(); o != nil && n%o.every == 0 {
-			r.order = o.texts[n/o.every%len(o.texts)]
+		if o := l.order.Load(); o != nil {
+			r.order = o.of(r.kind)
 		}
 		l.inFlight.Add(1)
 		all.Go(func() {

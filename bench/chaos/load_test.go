@@ -70,6 +70,25 @@ func TestLoadCountsWrongAnswers(t *testing.T) {
 	}
 }
 
+// Orders go to requests that come to their phase, and each text has its turn.
+func TestOrders(t *testing.T) {
+	o := &order{texts: []string{"first response", "second access"}, every: 4}
+	var carried []string
+	for n := range 6 * len(kinds) {
+		k := &kinds[n%len(kinds)]
+		switch text := o.of(k); {
+		case text == "":
+		case strings.HasPrefix(text, "first") && !k.response.present(), strings.HasPrefix(text, "second") && !k.gate.present():
+			t.Errorf("%s carries the order %q", k.name, text)
+		default:
+			carried = append(carried, text)
+		}
+	}
+	if len(carried) < 6 || carried[0] == carried[1] || carried[0] != carried[2] {
+		t.Errorf("%d requests carried the orders %q", 6*len(kinds), carried)
+	}
+}
+
 // A connection that is closed instead of an answer, and an answer that does not come to its end, are wrong; nothing is sent again.
 func TestLoadCountsResets(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -87,7 +87,7 @@ func (s *stage) configure() error {
 		"name": s.language, "carrier": s.carrier, "working_dir": s.repo,
 		"command": append([]string{"bench/chaos/launch.sh"}, commands[s.language]...),
 		"env":     map[string]string{"CHAOS_DIR": s.dir, markVariable: s.mark},
-		"timeout": "500ms", "limits": map[string]any{"memory": "768m", "open_files": 256},
+		"timeout": "500ms", "health_interval": "1s", "crash_loop": map[string]any{"deaths": 4, "within": "5s", "hold": "2s"}, "limits": map[string]any{"memory": "768m", "open_files": 256},
 	}
 	settings := map[string]any{
 		"proxy_listen": "127.0.0.1:0", "admin_listen": "unix://" + s.socket(), "run_dir": s.runDir(),

@@ -185,5 +185,8 @@ func runRow(ctx context.Context, s *stage, f *fault) row {
 	r.After, r.Leaks, err = settle(ctx, s, r.Before, len(processes))
 	fail(err)
 	r.count(s.load.take(), b)
+	if r.Policy == 0 && r.Starts == 0 && !f.unseen {
+		fail(errors.New("nothing shows that the fault came over it"))
+	}
 	return r
 }
