@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"math"
 	"strings"
 	"time"
 
@@ -23,8 +22,9 @@ type PluginServer struct {
 	User         string // name or number; "": the host's
 	StartTimeout time.Duration
 	WorkingDir   string // "": the host's
-	MemoryLimit  uint64 // bytes of each process; 0: none
-	OpenFiles    uint64 // descriptors of each process; 0: the host's
+
+	Limits
+	Isolation Isolation
 
 	Attachment
 
@@ -110,13 +110,12 @@ func serverTable() []serverField {
 		serverTime("start_timeout", "10s", "from start to ready", func(s *PluginServer) *time.Duration { return &s.StartTimeout }),
 		serverFile("working_dir", "working directory of the process; without one: the directory of the settings file",
 			func(s *PluginServer) *string { return &s.WorkingDir }),
-		field("limits", "mapping: memory (size), open_files (number)", "", "limits of each process", readLimits),
 		field("build", "list or string", "", "command that `outrigger dev` runs in working_dir before it starts the server, and after each change",
 			readCommand(func(s *PluginServer) *[]string { return &s.Build })),
 		field("watch", "list of paths", "", "files and directories of the sources: `outrigger dev` follows them, and SIGHUP replaces the server when they changed; without it: those that command names, and for dev working_dir if it is set", readWatch),
 		canaryField(),
 		field("tls", "mapping: cert, key, ca (files), server_name", "", "certificates for an address off this machine; files that change are used for new connections", readServerTLS),
-	}, supervisionFields()...)
+	}, append(isolationFields(), supervisionFields()...)...)
 }
 
 // readPluginServers reads the list plugin_servers.
@@ -181,7 +180,7 @@ func (r *settingReader) pluginServer(n *node, at *path) (PluginServer, bool) {
 	case command != nil && addr != nil:
 		o.fail(at.key("address"), addr, Error{Code: CodeConflict, Found: "address beside command", Expected: "one of them"})
 	case addr != nil:
-		for _, key := range []string{"processes", "crash_loop", "recycle", "env", "user", "working_dir", "limits", "build", "watch", "canary"} {
+		for _, key := range []string{"processes", "crash_loop", "recycle", "env", "user", "working_dir", "limits", "isolation", "build", "watch", "canary"} {
 			if v := n.get(key); v != nil {
 				o.fail(at.key(key), v, Error{
 					Code: CodeConflict, Found: quote(key) + " beside address", Expected: "it only with command: the host does not start this server",
@@ -316,22 +315,4 @@ func readServerEnv(r *settingReader, s *PluginServer, v *node, at *path) {
 	default:
 		r.fail(at, v, Error{Code: CodeWrongType, Found: v.kind.String(), Expected: "a mapping of names to values, or a list of NAME=value"})
 	}
-}
-
-func readLimits(r *settingReader, s *PluginServer, v *node, at *path) {
-	o := r.object(v, at, "limits")
-	if o == nil {
-		return
-	}
-	if n := o.has("memory"); n != nil {
-		if bytes, ok := r.size(n, at.key("memory"), 1<<20, math.MaxInt64); ok {
-			s.MemoryLimit = uint64(bytes)
-		}
-	}
-	if n := o.has("open_files"); n != nil {
-		if files, ok := r.number(n, at.key("open_files"), 16, 1<<30); ok {
-			s.OpenFiles = uint64(files)
-		}
-	}
-	o.done()
 }

@@ -94,7 +94,7 @@ func TestSettingsPluginServers(t *testing.T) {
 		CallPolicy: entity.CallPolicy{
 			Timeout: 250 * time.Millisecond, Timeouts: map[string]time.Duration{"log": 5 * time.Second}, FailMode: "open", FailStatus: 503, MaxInFlight: 9,
 		},
-		Env: map[string]string{"A": "1", "B": "x"}, User: "1000", StartTimeout: 3 * time.Second, MemoryLimit: 256 << 20, OpenFiles: 1024,
+		Env: map[string]string{"A": "1", "B": "x"}, User: "1000", StartTimeout: 3 * time.Second, Limits: Limits{MemoryLimit: 256 << 20, OpenFiles: 1024},
 		Supervision: Supervision{HealthInterval: 5 * time.Second, Quarantine: "on"},
 		Pos:         got.Pos,
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,10 +18,13 @@ const hostKey = "FAKE_HOST"
 
 // hostMain starts two servers, prints their pids and waits to be killed.
 func hostMain() {
-	ss, err := Start(context.Background(), []Config{
-		fakeServer("meek", "child", "plugin=meek"),
-		fakeServer("stubborn", "child", "ignore_lifeline", "ignore_term", "plugin=stubborn"),
-	}, Options{RunDir: os.Getenv(hostKey)})
+	meek := fakeServer("meek", "child", "plugin=meek")
+	stubborn := fakeServer("stubborn", "child", "ignore_lifeline", "ignore_term", "plugin=stubborn")
+	stubborn.Isolation.Cgroup = IsolationOff
+	for _, s := range []Config{meek, stubborn} {
+		s.Env[misdeedKey] = "daemon=" + daemonOf(os.Getenv(hostKey), s.Name)
+	}
+	ss, err := Start(context.Background(), []Config{meek, stubborn}, Options{RunDir: os.Getenv(hostKey)})
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)
@@ -34,12 +38,17 @@ func hostMain() {
 	select {}
 }
 
-// Lesson 13: a host that is killed leaves no process, no socket and no directory.
+// daemonOf is the file with the pid of the daemon that a server has started.
+func daemonOf(dir, server string) string { return filepath.Join(dir, "daemon-"+server) }
+
+// Lesson 13: a host that is killed leaves no process, no socket and no directory: neither of its servers nor of daemons that they have
+// started.
 func TestKilledHostLeavesNothing(t *testing.T) {
 	for _, stop := range []bool{false, true} {
 		t.Run(fmt.Sprintf("servers stopped=%v", stop), func(t *testing.T) {
 			host := exec.Command(os.Args[0])
-			host.Env = append(os.Environ(), hostKey+"="+shortDir(t))
+			parent := shortDir(t)
+			host.Env = append(os.Environ(), hostKey+"="+parent)
 			host.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 			host.Stderr = os.Stderr
 			out, err := host.StdoutPipe()
@@ -79,9 +88,20 @@ func TestKilledHostLeavesNothing(t *testing.T) {
 			// As a Ctrl-C and a service manager do: the reaper outlives both.
 			kill(t, reaperPID, syscall.SIGINT)
 			kill(t, reaperPID, syscall.SIGTERM)
+			daemons := []int{number(t, daemonOf(parent, "meek")), number(t, daemonOf(parent, "stubborn"))}
+			for _, pid := range daemons {
+				if ended(pid) {
+					t.Fatalf("daemon %d does not run", pid)
+				}
+			}
 			begin := time.Now()
 			kill(t, -host.Process.Pid, syscall.SIGKILL)
 			all := func() bool {
+				for _, pid := range daemons {
+					if !ended(pid) {
+						return false
+					}
+				}
 				for _, pid := range pids {
 					if !groupGone(pid) {
 						return false

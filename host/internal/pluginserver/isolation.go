@@ -26,16 +26,16 @@ const (
 
 // Isolation says how a managed server is kept apart from the machine.
 type Isolation struct {
-	Cgroup        string // auto (default), off, required
-	Seccomp       string // default (default), off, required
-	Landlock      Landlock
-	NewPrivileges bool // set-uid programs work; excludes seccomp and landlock
+	Cgroup        string    // auto (default), off, required
+	Seccomp       string    // default (default), off, required
+	Landlock      *Landlock // nil: every path
+	NewPrivileges bool      // set-uid programs work; excludes seccomp and landlock
 }
 
-// Landlock restricts the paths that a server may use. Without paths there is no restriction.
+// Landlock restricts the paths that a server may use.
 type Landlock struct {
-	Read  []string // may be read and executed; empty: everything
-	Write []string // may be changed too; empty: nothing, when Read has paths
+	Read  []string // may be read and executed, beside the system's; nil: everything
+	Write []string // may be changed too, beside the run directory
 	Mode  string   // auto (default), required
 }
 
@@ -131,8 +131,8 @@ func (i *isolation) privileges(cfg *Config) {
 }
 
 func (i *isolation) paths(cfg *Config) {
-	l := &cfg.Isolation.Landlock
-	if len(l.Read)+len(l.Write) == 0 {
+	l := cfg.Isolation.Landlock
+	if l == nil {
 		i.note("landlock", MeasureOff, "no paths are configured")
 		return
 	}
@@ -142,8 +142,8 @@ func (i *isolation) paths(cfg *Config) {
 	}
 	i.landlock = true
 	read := "everything"
-	if len(l.Read) > 0 {
-		read = strings.Join(l.Read, ", ")
+	if l.Read != nil {
+		read = strings.Join(append([]string{"the system"}, l.Read...), ", ")
 	}
 	i.note("landlock", MeasureOn, "read: %s; write: %s", read, strings.Join(append([]string{"its run directory"}, l.Write...), ", "))
 }
@@ -243,9 +243,9 @@ func (i *isolation) pathsOf(cfg *Config, program, runDir string) *launcher.Paths
 	if !i.landlock {
 		return nil
 	}
-	l := &cfg.Isolation.Landlock
+	l := cfg.Isolation.Landlock
 	p := &launcher.Paths{Write: append([]string{runDir}, l.Write...)}
-	if len(l.Read) > 0 {
+	if l.Read != nil {
 		if !filepath.IsAbs(program) {
 			program = filepath.Join(cfg.Dir, program)
 		}

@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 	case len(os.Args) > 1 && os.Args[1] == launcher.Arg:
 		launcher.Main()
 	case os.Getenv(fakeKey) != "":
+		misbehave()
 		fakeMain()
 	case os.Getenv(hostKey) != "":
 		hostMain()

@@ -30,6 +30,7 @@ type Servers struct {
 	reaper  *reaper.Reaper // nil without managed servers
 	tree    *cgroup.Tree   // nil: no cgroups, and noTree says why
 	noTree  error
+	grouped atomic.Bool // a server is to have cgroups
 	open    laneOpener
 	hard    context.Context
 	endHard context.CancelFunc
@@ -127,10 +128,8 @@ func (ss *Servers) build(cfg Config) (*Server, *account, error) {
 		return nil, nil, err
 	}
 	if !cfg.Managed() {
-		s := newServer(cfg, ss, ss.open)
-		addr, _ := parseAddress(cfg.Address) // checked with the configuration
-		s.addPeer(&attached{cfg: &s.cfg, addr: addr})
-		return s, nil, nil
+		s, err := ss.attach(cfg)
+		return s, nil, err
 	}
 	a, err := lookupAccount(cfg.User)
 	if err == nil {
@@ -138,6 +137,9 @@ func (ss *Servers) build(cfg Config) (*Server, *account, error) {
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("plugin server %q: %w", cfg.Name, err)
+	}
+	if cfg.Isolation.Cgroup != IsolationOff {
+		ss.grouped.Store(true)
 	}
 	s := newServer(cfg, ss, ss.open)
 	for range cfg.Processes {
@@ -150,9 +152,7 @@ func (ss *Servers) build(cfg Config) (*Server, *account, error) {
 // accounts are the host's. ss.mu is held, or nobody else has ss yet.
 func (ss *Servers) openRunDir(accounts ...*account) error {
 	if ss.runDir == "" {
-		if ss.tree, ss.noTree = cgroup.Open(); ss.noTree != nil { // before the reaper: the host may have to move into a group of its own
-			ss.tree = nil
-		}
+		ss.openCgroups() // before the reaper: the host may have to move into a group of its own
 		if err := ss.makeRunDir(); err != nil {
 			return err
 		}
@@ -181,6 +181,17 @@ func (ss *Servers) makeRunDir() error {
 		ss.reaper.Cgroup(ss.tree.Path())
 	}
 	return nil
+}
+
+// openCgroups makes the place of the cgroups, if a server is to have one.
+func (ss *Servers) openCgroups() {
+	if !ss.grouped.Load() {
+		ss.noTree = errors.New("no plugin server was to have one when the gateway began to start them; restart it")
+	} else if tree, err := cgroup.Open(); err != nil {
+		ss.noTree = err
+	} else {
+		ss.tree = tree
+	}
 }
 
 // cgroups is where the groups of processes are made, or why there are none.
