@@ -200,6 +200,8 @@ type Backend interface {
 
 	TracingStartSpan(name string, attributes map[string]any) *Span
 	TracingActiveSpan() *Span
+	TracingGetTraceparent() (string, bool)
+	TracingGetTracestate() (string, bool)
 
 	VaultIsReference(text string) bool
 	VaultParseReference(text string) (Reference, error)

@@ -181,6 +181,8 @@ const (
 	FnTelemetryLog
 	FnTracingStartSpan
 	FnTracingActiveSpan
+	FnTracingGetTraceparent
+	FnTracingGetTracestate
 	FnVaultIsReference
 	FnVaultParseReference
 	FnVaultGet
@@ -310,6 +312,8 @@ var Functions = [FunctionCount]Function{
 	FnTelemetryLog:                                {Name: "telemetry.log", Class: ClassWrite, Phases: everyPhase, Op: OpTelemetryLog},
 	FnTracingStartSpan:                            {Name: "tracing.start_span", Class: ClassNotice, Phases: everyPhase, Op: OpTracingStartSpan},
 	FnTracingActiveSpan:                           {Name: "tracing.active_span", Class: ClassRead, Phases: everyPhase},
+	FnTracingGetTraceparent:                       {Name: "tracing.get_traceparent", Class: ClassRead, Phases: everyPhase},
+	FnTracingGetTracestate:                        {Name: "tracing.get_tracestate", Class: ClassRead, Phases: everyPhase},
 	FnVaultIsReference:                            {Name: "vault.is_reference", Class: ClassRead, Phases: everyPhase},
 	FnVaultParseReference:                         {Name: "vault.parse_reference", Class: ClassRead, Phases: everyPhase},
 	FnVaultGet:                                    {Name: "vault.get", Class: ClassAsk, Phases: everyPhase, Ask: AskVaultGet},

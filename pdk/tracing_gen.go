@@ -28,3 +28,22 @@ func (n Tracing) StartSpan(name string, attributes map[string]any) *Span {
 func (n Tracing) ActiveSpan() *Span {
 	return n.pdk.backend.TracingActiveSpan()
 }
+
+// GetTraceparent returns the trace context of this plugin call. Give it to another tracing library, and the
+// spans that it makes are children of the call; the last bit of the flags says whether anybody keeps them.
+//
+//   - result: as in the header of the W3C, 00-<trace>-<span>-<flags>; false when the gateway does not trace
+//
+// Class read, answered from the facts of the call. Phases: all.
+func (n Tracing) GetTraceparent() (string, bool) {
+	return n.pdk.backend.TracingGetTraceparent()
+}
+
+// GetTracestate returns what tracing systems told each other beside Tracing.GetTraceparent.
+//
+//   - result: as in the header of the W3C; false when the gateway does not trace or there is none
+//
+// Class read, answered from the facts of the call. Phases: all.
+func (n Tracing) GetTracestate() (string, bool) {
+	return n.pdk.backend.TracingGetTracestate()
+}

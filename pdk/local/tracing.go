@@ -71,6 +71,26 @@ func (h *handle) TracingActiveSpan() *pdk.Span {
 	return nil
 }
 
+// TracingGetTraceparent implements pdk.Backend.
+func (h *handle) TracingGetTraceparent() (string, bool) {
+	s := h.read(pdk.FnTracingGetTraceparent)
+	if s == nil {
+		return "", false
+	}
+	defer s.mu.Unlock()
+	return s.facts.Trace.Parent, s.facts.Trace.Parent != ""
+}
+
+// TracingGetTracestate implements pdk.Backend.
+func (h *handle) TracingGetTracestate() (string, bool) {
+	s := h.read(pdk.FnTracingGetTracestate)
+	if s == nil {
+		return "", false
+	}
+	defer s.mu.Unlock()
+	return s.facts.Trace.State, s.facts.Trace.State != ""
+}
+
 // endSpans finishes the spans and puts their operations behind the others, before an exit. The session is locked.
 func (s *Session) endSpans() {
 	if len(s.spans) == 0 {

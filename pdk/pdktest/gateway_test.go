@@ -245,3 +245,19 @@ func TestReferencesInAConfiguration(t *testing.T) {
 		t.Errorf("the plugin sees %q", got)
 	}
 }
+
+// The trace context of a call is the one that the request brings.
+func TestTraceContext(t *testing.T) {
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	x := pdktest.New(pdktest.Request{Header: http.Header{"Traceparent": {parent}}})
+	var found, state string
+	use(t, x, plugin("p", 1, pdk.Handlers{Access: func(k *pdk.PDK) error {
+		found, _ = k.Tracing.GetTraceparent()
+		state, _ = k.Tracing.GetTracestate()
+		return nil
+	}}))
+	x.Run()
+	if found != parent || state != "" {
+		t.Errorf("found %q and %q", found, state)
+	}
+}

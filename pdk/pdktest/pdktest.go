@@ -171,6 +171,7 @@ func New(req Request) *Exchange {
 	for _, g := range req.Groups {
 		f.Groups = append(f.Groups, wire.Group{ID: g.ID, Name: g.Name})
 	}
+	f.Trace = traceOf(f.Request.Headers)
 	x.tls(&req)
 	for key, value := range req.Shared {
 		raw, err := wire.AppendValue(nil, value)
@@ -201,6 +202,20 @@ func portOf(u *url.URL) int {
 }
 
 // lines lays headers out in order of name.
+// traceOf is the trace context that a request brings, as the one of the call.
+func traceOf(hs []wire.Header) wire.Trace {
+	var t wire.Trace
+	for _, h := range hs {
+		switch {
+		case strings.EqualFold(h.Name, "traceparent"):
+			t.Parent = h.Value
+		case strings.EqualFold(h.Name, "tracestate"):
+			t.State = h.Value
+		}
+	}
+	return t
+}
+
 func lines(h http.Header) []wire.Header {
 	names := make([]string, 0, len(h))
 	for name := range h {

@@ -64,6 +64,7 @@ func fullCall() *wire.Call {
 			},
 			TLS:         wire.TLS{Set: true, Version: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256", ClientVerify: "FAILED:certificate has expired", HasCertificate: true},
 			Groups:      []wire.Group{{ID: "55555555-5555-4555-8555-555555555555", Name: "gold"}, {ID: "66666666-6666-4666-8666-666666666666"}},
+			Trace:       wire.Trace{Parent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", State: "rojo=00f067aa0ba902b7"},
 			HasResponse: true, Response: wire.Response{Status: 201, Headers: headers, Source: wire.SourceExit},
 			HasServiceResponse: true, ServiceResponse: wire.Response{Status: 200, Headers: headers[:1]},
 		},

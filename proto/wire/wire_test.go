@@ -374,7 +374,7 @@ func TestAnotherReaderUnderstandsUs(t *testing.T) {
 	if err := msgpack.Unmarshal(body, &call); err != nil {
 		t.Fatal(err)
 	}
-	if len(call) != 23 || call[3] != "ffeeddccbbaa99887766554433221100" {
+	if len(call) != 24 || call[3] != "ffeeddccbbaa99887766554433221100" {
 		t.Errorf("call: got %v", call)
 	}
 	var outcome []any

@@ -59,6 +59,7 @@ export function facts(over: PartialFacts = {}): CallFacts {
     plugin: [],
     tls: null,
     groups: [],
+    trace: null,
     ...rest,
     request: {
       method: "GET",

@@ -179,6 +179,7 @@ function factsOf(vector: Vector): PartialFacts {
     const { version, cipher, client_verify, has_certificate } = facts.tls as Json;
     over.tls = { version, cipher, clientVerify: client_verify, hasCertificate: has_certificate };
   }
+  if ("trace" in facts) over.trace = facts.trace;
   if ("groups" in facts) over.groups = facts.groups;
   if ("chunk" in facts) over.chunk = raw(facts.chunk);
   if ("request_body" in facts) over.requestBody = raw(facts.request_body);

@@ -188,3 +188,14 @@ test("phases can be run one by one, and consumers be looked up", async () => {
   assert.deepEqual(found, [{ id: "1", username: "bob" }, { id: "9" }, Uint8Array.of(98)]);
   await kit.close();
 });
+
+test("the trace context of a call is the one that the request brings", async () => {
+  const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+  const seen: unknown[] = [];
+  const look = in_("access", (kong) => {
+    seen.push(kong.tracing.getTraceparent(), kong.tracing.getTracestate());
+  });
+  const kit = await testPlugin(plugin(look));
+  await kit.run({ headers: { Traceparent: parent } });
+  assert.deepEqual(seen, [parent, null]);
+});

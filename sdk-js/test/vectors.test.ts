@@ -113,6 +113,7 @@ function callTree(view: CallView, places: ReadonlyMap<number, Buffer> | null): R
   view.item(Field.tls, 0)?.text();
   view.reader(Field.plugin)?.map();
   view.reader(Field.groups)?.array();
+  view.item(Field.trace, 0)?.text();
   seen.clientPort = view.item(Field.client, 1)?.uint() ?? null;
   seen.chunked = places === null ? 0 : [...places.values()].reduce((n, bytes) => n + bytes.length, 0);
   return seen;

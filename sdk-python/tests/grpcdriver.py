@@ -121,7 +121,7 @@ def blob(value: bytes) -> pb.Blob:
 def call_message(fields: list[Any]) -> pb.Call:
     (
         instance, phase, timeout, request_id, start, request, client, forwarded, route, service, consumer, credential, captures, shared,
-        response, service_response, chunk, last, request_body, response_body, plugin, tls, groups,
+        response, service_response, chunk, last, request_body, response_body, plugin, tls, groups, *trace,
     ) = fields  # fmt: skip
     call = pb.Call(instance=instance, phase=phase, timeout_ms=timeout, request_id=request_id, start_time=start, last=last)
     method, scheme, host, port, version, target, path, headers, *rest = request
@@ -158,6 +158,8 @@ def call_message(fields: list[Any]) -> pb.Call:
         call.tls.CopyFrom(pb.TLS(version=tls[0], cipher=tls[1], client_verify=tls[2], has_certificate=tls[3]))
     for identity, name in groups or []:
         call.groups.add(id=identity, name=name)
+    if trace and trace[0] is not None:
+        call.trace.CopyFrom(pb.Trace(parent=trace[0][0], state=trace[0][1]))
     if response is not None:
         call.response.CopyFrom(pb.Response(status=response[0], headers=headers_of(response[1]), source=response[2]))
     if service_response is not None:

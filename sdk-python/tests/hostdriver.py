@@ -66,7 +66,7 @@ def call_fields(
         flat += [name, value]
     names = [
         "client", "forwarded", "route", "service", "consumer", "credential", "captures", "shared", "response", "service_response",
-        "chunk", "last", "request_body", "response_body", "plugin", "tls", "groups",
+        "chunk", "last", "request_body", "response_body", "plugin", "tls", "groups", "trace",
     ]  # fmt: skip
     later: dict[str, Any] = dict.fromkeys(names)
     later["client"] = ["10.0.0.9", 40000, None, None, False]

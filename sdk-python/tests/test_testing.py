@@ -171,6 +171,12 @@ class TestFacts:
         assert result.client_verify == "FAILED:late"
         assert result.entry["request"]["tls"]["client_verify"] == "FAILED:late"
 
+    def test_trace_context(self) -> None:
+        parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        headers = {"Traceparent": parent, "tracestate": "a=1"}
+        assert asked(lambda k: [k.tracing.get_traceparent(), k.tracing.get_tracestate()], headers=headers) == [parent, "a=1"]
+        assert asked(lambda k: k.tracing.get_traceparent()) is None
+
     def test_captures(self) -> None:
         captures = Captures(("a",), {"name": "a"})
         assert asked(lambda k: k.request.get_uri_captures(), captures=captures) == captures

@@ -116,6 +116,7 @@ def all_facts(call: Call) -> list[Any]:
         call.array(shell.captures, "captures"), values.decode_value(shell.shared), call.response_fact(), call.service_response_fact(),
         shell.chunk, bool(shell.last), shell.request_body, shell.response_body, values.decode_value(shell.plugin),
         call.array(shell.tls, "tls"), call.array(shell.groups, "groups"),
+        call.array(shell.trace, "trace"),
     ]  # fmt: skip
 
 
@@ -125,7 +126,7 @@ class TestVectors:
         lane = Lane(case["body"][0])
         (call,) = lane.feed(bytes.fromhex(case["hex"]))
         expected = self.placed(case)
-        assert tree(all_facts(call)) == [*expected, *[None] * (23 - len(expected))]
+        assert tree(all_facts(call)) == [*expected, *[None] * (24 - len(expected))]
         assert call.call_id == case["call"]
 
     def placed(self, case: dict[str, Any]) -> Any:

@@ -173,6 +173,8 @@ def call_fields(vector: Any) -> tuple[list[Any], list[bytes | None]]:
     if facts.get("tls") is not None:
         tls = facts["tls"]
         fields[21] = [tls.get("version", ""), tls.get("cipher", ""), tls.get("client_verify", ""), tls.get("has_certificate", False)]
+    if "trace" in facts:
+        fields.append([facts["trace"]["parent"], facts["trace"]["state"]])
     if "forwarded" in facts:
         forwarded = facts["forwarded"]
         fields[7] = [

@@ -146,6 +146,8 @@ export interface Backend {
   ): void;
   tracingStartSpan(name: string, attributes: Record<string, unknown> | null): Span;
   tracingActiveSpan(): Span | null;
+  tracingGetTraceparent(): string | null;
+  tracingGetTracestate(): string | null;
   vaultIsReference(text: string): boolean;
   vaultParseReference(text: string): Reference;
   vaultGet(text: string): Promise<string>;

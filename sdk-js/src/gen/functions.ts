@@ -370,6 +370,8 @@ export const functions = {
   telemetryLog: { name: "telemetry.log", class: "write", phases: 0x7e, op: 91, ask: 0, level: 0 },
   tracingStartSpan: { name: "tracing.start_span", class: "notice", phases: 0x7e, op: 90, ask: 0, level: 0 },
   tracingActiveSpan: { name: "tracing.active_span", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
+  tracingGetTraceparent: { name: "tracing.get_traceparent", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
+  tracingGetTracestate: { name: "tracing.get_tracestate", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
   vaultIsReference: { name: "vault.is_reference", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
   vaultParseReference: { name: "vault.parse_reference", class: "read", phases: 0x7e, op: 0, ask: 0, level: 0 },
   vaultGet: { name: "vault.get", class: "ask", phases: 0x7e, op: 0, ask: 13, level: 0 },

@@ -1638,6 +1638,27 @@ export class Tracing {
   activeSpan(): Span | null {
     return this.call.tracingActiveSpan();
   }
+
+  /**
+   * Returns the trace context of this plugin call. Give it to another tracing library, and the spans that it makes are
+   * children of the call; the last bit of the flags says whether anybody keeps them.
+   *
+   * @returns as in the header of the W3C, 00-<trace>-<span>-<flags>; null when the gateway does not trace
+   * @remarks Class read, answered from the facts of the call. Phases: all.
+   */
+  getTraceparent(): string | null {
+    return this.call.tracingGetTraceparent();
+  }
+
+  /**
+   * Returns what tracing systems told each other beside tracing.getTraceparent.
+   *
+   * @returns as in the header of the W3C; null when the gateway does not trace or there is none
+   * @remarks Class read, answered from the facts of the call. Phases: all.
+   */
+  getTracestate(): string | null {
+    return this.call.tracingGetTracestate();
+  }
 }
 
 /**

@@ -6,6 +6,7 @@ import { inspectText, LEVEL_WARN, logText } from "./log_text.js";
 import { isPlainObject } from "./msgpack_write.js";
 import { MODES, serializeOver } from "./serialize.js";
 import { TOO_MANY_SPANS, Trace } from "./trace.js";
+import { Field } from "./view.js";
 
 /** What a handler reports: namespaces log, telemetry and tracing. */
 export class LogCall extends ContextCall {
@@ -128,5 +129,15 @@ export class LogCall extends ContextCall {
   tracingActiveSpan(): Span | null {
     this.check(F.tracingActiveSpan);
     return this.written.trace?.active() ?? null;
+  }
+
+  tracingGetTraceparent(): string | null {
+    this.check(F.tracingGetTraceparent);
+    return this.view.item(Field.trace, 0)?.text() || null;
+  }
+
+  tracingGetTracestate(): string | null {
+    this.check(F.tracingGetTracestate);
+    return this.view.item(Field.trace, 1)?.text() || null;
   }
 }

@@ -70,12 +70,14 @@ export interface CallFacts {
   } | null;
   /** Consumer groups that plugins have set. */
   readonly groups: readonly { readonly id: string; readonly name: string }[];
+  /** The W3C trace context of the call; null: the gateway does not trace. */
+  readonly trace: { readonly parent: string; readonly state: string } | null;
 }
 
 /** The body of a call frame. Carrier grpc and the testing kit put their calls into this form, so that one reader serves all. */
 export function encodeCall(facts: CallFacts): Buffer {
   const w = new Writer(4096);
-  w.array(23);
+  w.array(facts.trace === null ? 23 : 24);
   w.id(facts.instance);
   w.uint(facts.phase);
   w.uint(facts.timeoutMs);
@@ -125,6 +127,11 @@ export function encodeCall(facts: CallFacts): Buffer {
     w.array(2);
     w.str(id);
     w.str(name);
+  }
+  if (facts.trace !== null) {
+    w.array(2);
+    w.str(facts.trace.parent);
+    w.str(facts.trace.state);
   }
   return w.take();
 }

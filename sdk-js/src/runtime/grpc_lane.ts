@@ -230,6 +230,7 @@ function factsOf(m: CallMessage): CallFacts {
     plugin: m.plugin.map(({ key, value }) => [key, value] as const),
     tls: tls ?? null,
     groups: m.groups,
+    trace: m.trace ?? null,
   };
 }
 

@@ -7,6 +7,7 @@ import { LEVELS } from "./log_text.js";
 import { encodeValue, Writer } from "./msgpack_write.js";
 import { type HostHello, Node } from "./node.js";
 import { largeBodies, writeOutcome } from "./ops.js";
+import { firstValue } from "./overlay.js";
 import { answerOf, logEntry, maxBodyOf, type TestWorld } from "./test_answers.js";
 import { TestCalls } from "./test_calls.js";
 import { plainValues, type TestCache, TestContext } from "./test_context.js";
@@ -219,6 +220,7 @@ export class Exchange {
       plugin: [...plugin],
       tls: this.#tls,
       groups: groups.map(({ id, name = "" }) => ({ id, name })),
+      trace: traceFacts(headers),
     };
   }
 
@@ -227,6 +229,12 @@ export class Exchange {
     const real = trusted ? realAddress(this.#traffic.headers) : null;
     return { ip, port, forwardedIp: real?.ip ?? null, forwardedPort: real === null ? port : real.port, trusted };
   }
+}
+
+/** The trace context that the request brings, as the one of the call. */
+function traceFacts(headers: CallFacts["request"]["headers"]): CallFacts["trace"] {
+  const parent = firstValue(headers, "traceparent");
+  return parent === null ? null : { parent, state: firstValue(headers, "tracestate") ?? "" };
 }
 
 function helloOf(node: TestNode): HostHello {

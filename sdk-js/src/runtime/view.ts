@@ -28,6 +28,7 @@ export const Field = {
   plugin: 20,
   tls: 21,
   groups: 22,
+  trace: 23,
 } as const;
 
 /** Positions inside field request; section 5.1. */

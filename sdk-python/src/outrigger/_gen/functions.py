@@ -745,6 +745,16 @@ TRACING_ACTIVE_SPAN: Final = Function(
     "read",
     EVERY_PHASE,
 )
+TRACING_GET_TRACEPARENT: Final = Function(
+    "tracing.get_traceparent",
+    "read",
+    EVERY_PHASE,
+)
+TRACING_GET_TRACESTATE: Final = Function(
+    "tracing.get_tracestate",
+    "read",
+    EVERY_PHASE,
+)
 VAULT_IS_REFERENCE: Final = Function(
     "vault.is_reference",
     "read",
@@ -890,6 +900,8 @@ FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
             TELEMETRY_LOG,
             TRACING_START_SPAN,
             TRACING_ACTIVE_SPAN,
+            TRACING_GET_TRACEPARENT,
+            TRACING_GET_TRACESTATE,
             VAULT_IS_REFERENCE,
             VAULT_PARSE_REFERENCE,
             VAULT_GET,

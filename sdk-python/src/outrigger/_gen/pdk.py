@@ -2331,6 +2331,29 @@ class Tracing:
         """
         return self._call.tracing_active_span()
 
+    def get_traceparent(self) -> str | None:
+        """Returns the trace context of this plugin call.
+
+        Give it to another tracing library, and the spans that it makes are children of the call; the last bit
+        of the flags says whether anybody keeps them.
+
+        Returns:
+            As in the header of the W3C, 00-<trace>-<span>-<flags>; None when the gateway does not trace.
+
+        Class read, answered from the facts of the call. Phases: all.
+        """
+        return self._call.tracing_get_traceparent()
+
+    def get_tracestate(self) -> str | None:
+        """Returns what tracing systems told each other beside tracing.get_traceparent.
+
+        Returns:
+            As in the header of the W3C; None when the gateway does not trace or there is none.
+
+        Class read, answered from the facts of the call. Phases: all.
+        """
+        return self._call.tracing_get_tracestate()
+
 
 class _VaultLocal:
     """What ``Vault`` and ``AsyncVault`` share."""

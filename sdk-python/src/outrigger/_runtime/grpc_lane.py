@@ -279,6 +279,8 @@ def _call(call: pb.Call, gathered: Gathered | None) -> WireCall:
         wire.tls = _packed([tls.version, tls.cipher, tls.client_verify, tls.has_certificate])
     if call.groups:
         wire.groups = _packed([[group.id, group.name] for group in call.groups])
+    if call.HasField("trace"):
+        wire.trace = _packed([call.trace.parent, call.trace.state])
     if call.HasField("response"):
         wire.response = _packed([call.response.status, _flat(call.response.headers), call.response.source])
     if call.HasField("service_response"):

@@ -11,7 +11,7 @@ from .._span import Span
 from .jsontext import inspected
 from .service_writes import ServiceWrites
 from .state import LOCK
-from .text import bytes_of, check_text, log_text
+from .text import bytes_of, check_text, log_text, text_of
 from .values import BadArgument, plain
 
 _SERIALIZE_VALUE = FUNCTIONS["log.set_serialize_value"].phases
@@ -117,6 +117,21 @@ class Notices(ServiceWrites):
             self.refuse("tracing.active_span")
         with LOCK:
             return _innermost(self.spans or ())
+
+    def tracing_get_traceparent(self) -> str | None:
+        if not self.bit:
+            self.refuse("tracing.get_traceparent")
+        return self._trace(0, "tracing.get_traceparent")
+
+    def tracing_get_tracestate(self) -> str | None:
+        if not self.bit:
+            self.refuse("tracing.get_tracestate")
+        return self._trace(1, "tracing.get_tracestate")
+
+    def _trace(self, at: int, function: str) -> str | None:
+        """One of ``[traceparent, tracestate]`` of the call; None when it is missing or empty."""
+        context = self.array(self.wire.trace, function) or []
+        return (text_of(context[at]) or None) if len(context) > at else None
 
     # telemetry
 

@@ -89,6 +89,7 @@ class WireCall(msgspec.Struct, array_like=True, gc=False):
     plugin: Raw = NIL
     tls: Raw = NIL
     groups: Raw = NIL
+    trace: Raw = NIL
 
 
 class WireRequest(msgspec.Struct, array_like=True, gc=False):

@@ -94,6 +94,9 @@ class Exchange:
             last=last,
             request_body=self.body if "request_body" in instance.spec.needs and phase in ("rewrite", "access") else None,
         )
+        parent = self.lines.get("traceparent")
+        if parent is not None:
+            wire.trace = packed([parent, self.lines.get("tracestate") or ""])
         if self.tls is not None:
             wire.tls = packed([self.tls.version, self.tls.cipher, self.tls.client_verify, bool(self.tls.certificates)])
         if self.response is not None:
