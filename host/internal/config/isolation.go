@@ -83,7 +83,7 @@ func readIsolation(r *settingReader, s *PluginServer, v *node, at *path) {
 	i.Cgroup = o.choice("cgroup", "auto", "auto", "off", "required")
 	i.Seccomp = o.choice("seccomp", "default", "default", "off", "required")
 	i.NoNewPrivileges = o.choice("no_new_privileges", "on", "on", "off")
-	if n := o.has("landlock"); n != nil {
+	if n := o.has("landlock"); n != nil && n.kind != kindNull {
 		i.Landlock = r.landlock(n, at.key("landlock"))
 	}
 	o.done()
@@ -92,7 +92,7 @@ func readIsolation(r *settingReader, s *PluginServer, v *node, at *path) {
 	}
 	// The kernel takes a filter or a ruleset from a process without privileges only when its programs cannot gain any.
 	for _, key := range []string{"seccomp", "landlock"} {
-		if n := v.get(key); n != nil && n.text != "off" {
+		if n := v.get(key); n != nil && n.kind != kindNull && n.text != "off" {
 			r.fail(at.key(key), n, Error{
 				Code: CodeConflict, Found: quote(key) + " with no_new_privileges: off", Expected: "no_new_privileges: on",
 				Fix: "remove one of them",

@@ -120,7 +120,9 @@ func (i *isolation) privileges(cfg *Config) {
 	} else {
 		i.note("no_new_privileges", MeasureOn, "")
 	}
-	if iso.Seccomp == IsolationOff || iso.NewPrivileges {
+	if iso.NewPrivileges && iso.Seccomp != IsolationOff {
+		i.note("seccomp", MeasureOff, "the kernel takes no filter with no_new_privileges: off")
+	} else if iso.Seccomp == IsolationOff {
 		i.note("seccomp", MeasureOff, "")
 	} else if err := launcher.SeccompAvailable(); err != nil {
 		i.miss("seccomp", iso.Seccomp == IsolationRequired, false, err)
