@@ -46,7 +46,10 @@ func Replay(ctx context.Context, o ReplayOptions) (*replay.Report, error) {
 
 // server is the plugin server to use, and the directory for its socket.
 func (o *ReplayOptions) server() (server pluginserver.Config, runDir string, err error) {
-	server = pluginserver.Config{Name: "replay", Address: o.Address, Command: o.Command, Carrier: cmp.Or(o.Carrier, o.Recording.Plugin.Carrier)}
+	server = pluginserver.Config{Name: "replay", Command: o.Command, Carrier: cmp.Or(o.Carrier, o.Recording.Plugin.Carrier)}
+	if o.Address != "" {
+		server.Addresses = []string{o.Address}
+	}
 	if o.Address != "" || len(o.Command) > 0 {
 		return server, "", nil
 	}

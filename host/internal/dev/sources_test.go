@@ -54,7 +54,7 @@ func TestSources(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c.server.Name = "s"
 			c.server.WorkingDir = filepath.Join(dir, c.server.WorkingDir)
-			all, err := sourcesOf(&config.Settings{PluginServers: []config.PluginServer{c.server, {Name: "attached", Address: "unix:///x"}}}, dir, nil)
+			all, err := sourcesOf(&config.Settings{PluginServers: []config.PluginServer{c.server, {Name: "attached", Addresses: []string{"unix:///x"}}}}, dir, nil)
 			if err != nil || len(all) != 1 {
 				t.Fatalf("sources %v, error %v", all, err)
 			}

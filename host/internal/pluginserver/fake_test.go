@@ -49,6 +49,9 @@ import (
 //	lanes=N            lanes wanted
 //	exclusive          calls on a lane may not overlap
 //	tcp                data plane on loopback TCP
+//	version=V          of the plugin (1.2.3)
+//	speaks=MIN-MAX     protocol versions
+//	mute_while=FILE    calls get no answer while FILE exists
 const fakeKey = "FAKE_SERVER"
 
 // fake is a plugin server whose one plugin answers every call with its pid and the configuration of the instance. The path of the
@@ -202,15 +205,38 @@ func (s sickness) Check(ctx context.Context, r *grpc_health_v1.HealthCheckReques
 	return s.HealthServer.Check(ctx, r)
 }
 
+func (s sickness) Watch(r *grpc_health_v1.HealthCheckRequest, stream grpc_health_v1.Health_WatchServer) error {
+	said := grpc_health_v1.HealthCheckResponse_UNKNOWN
+	for stream.Context().Err() == nil {
+		now, err := s.Check(stream.Context(), r)
+		if err == nil && now.Status != said {
+			said, err = now.Status, stream.Send(now)
+		}
+		if err != nil {
+			return err
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return nil
+}
+
 func (f *fake) Describe(context.Context, *pluginv1.DescribeRequest) (*pluginv1.DescribeResponse, error) {
 	name := f.orders["plugin"]
 	if name == "" {
 		name = "echo"
 	}
+	version := f.orders["version"]
+	if version == "" {
+		version = "1.2.3"
+	}
+	var oldest, newest uint32
+	if _, err := fmt.Sscanf(f.orders["speaks"], "%d-%d", &oldest, &newest); err != nil {
+		oldest, newest = wire.MinVersion, wire.Version
+	}
 	lanes, _ := strconv.Atoi(f.orders["lanes"])
 	return &pluginv1.DescribeResponse{
-		ProtocolVersion: wire.Version, SdkLanguage: "go", SdkVersion: "0.0.0-fake",
-		Plugins: []*pluginv1.PluginManifest{{Name: name, Version: "1.2.3", Priority: 7, Phases: []string{"access"}, ConfigSchema: []byte(`{"type":"object"}`)}},
+		ProtocolVersion: newest, MinProtocolVersion: oldest, MaxProtocolVersion: newest, SdkLanguage: "go", SdkVersion: "0.0.0-fake",
+		Plugins: []*pluginv1.PluginManifest{{Name: name, Version: version, Priority: 7, Phases: []string{"access"}, ConfigSchema: []byte(`{"type":"object"}`)}},
 		DataPlanes: []*pluginv1.DataPlane{
 			{Carrier: "grpc"},
 			{Carrier: "msgpack", Network: f.data.Addr().Network(), Address: f.data.Addr().String(), Token: f.token},
@@ -264,6 +290,8 @@ func (f *fake) handle(instance uint64, path string, closeLane func(), answer fun
 	switch {
 	case path == "/crash":
 		os.Exit(7)
+	case f.on("mute_while") && exists(f.orders["mute_while"]):
+		return
 	case path == "/hang":
 		return
 	case path == "/closelane":

@@ -95,7 +95,7 @@ func TestServerOfTheGoSDK(t *testing.T) {
 }
 
 func greet(s *Server, id uint64, name string) (string, error) {
-	c := &wire.Call{Instance: id, Phase: 2, TimeoutMS: 2000, Facts: &wire.Facts{
+	c := &wire.Call{Instance: id, Phase: 2, TimeoutMS: uint32(patience.Milliseconds()), Facts: &wire.Facts{
 		RequestID: "0123456789abcdef0123456789abcdef",
 		Request: wire.Request{
 			Method: "GET", Scheme: "http", Host: "h", Port: 80, HTTPVersion: 11, Target: "/", Path: "/",
