@@ -11,10 +11,15 @@ const readBuffer = 64 << 10
 
 // Reader cuts a stream into frames. It is for one goroutine.
 type Reader struct {
-	src  io.Reader
-	buf  []byte
-	r, w int // what is read but not handed out yet: buf[r:w]
-	err  error
+	// OnRead, if not nil, is called before each read of the source, with how many frames were given before and whether the next one has begun: where to
+	// bound the time of a frame. A peer that sends a header alone would hold up everything behind it.
+	OnRead func(frames uint64, begun bool)
+
+	src    io.Reader
+	buf    []byte
+	r, w   int // what is read but not handed out yet: buf[r:w]
+	frames uint64
+	err    error
 }
 
 // NewReader reads frames from src.
@@ -46,6 +51,7 @@ func (r *Reader) Next() (Frame, []byte, error) {
 	}
 	body := r.buf[r.r+HeaderSize : r.r+HeaderSize+int(f.Length)]
 	r.r += HeaderSize + int(f.Length)
+	r.frames++
 	return f, body, nil
 }
 
@@ -59,6 +65,9 @@ func (r *Reader) fill(n int) error {
 			return r.err
 		}
 		r.makeRoom(n)
+		if r.OnRead != nil {
+			r.OnRead(r.frames, r.w > r.r)
+		}
 		var m int
 		m, r.err = r.src.Read(r.buf[r.w:])
 		r.w += m

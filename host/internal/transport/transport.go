@@ -44,6 +44,9 @@ type Options struct {
 	Bodies      *budget.Bytes // bounds the bodies of outcomes while they arrive, over all lanes; nil: only each call is bounded
 	// Check looks at a new connection of its own before anything is said on it; an error ends it. Nil: nobody does.
 	Check func(conn net.Conn) error
+	// FrameTime is how long a frame may take from its first byte to its last; 0: 10 s. A lane whose server says that more comes, and sends nothing, would
+	// look alive for ever. Carrier grpc has the health checks for it: they travel on the same connection.
+	FrameTime time.Duration
 }
 
 // LogRecord is one line that a handler logged.

@@ -2,6 +2,7 @@ package msgpack
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -96,7 +97,7 @@ func handshake(ctx context.Context, conn net.Conn, tlsConf *tls.Config, o transp
 		return nil, nil, err
 	}
 	l := &lane{
-		conn: conn, hello: hello, logs: flight.NewLogs(o.OnLog),
+		conn: conn, hello: hello, logs: flight.NewLogs(o.OnLog), frameTime: cmp.Or(o.FrameTime, defaultFrameTime),
 		table: flight.NewTable[[]byte, []byte](o.MaxInFlight, o.Hello.MaxBody, o.Bodies),
 	}
 	l.w = newWriter(conn, func(err error) {

@@ -1,6 +1,7 @@
 package msgpack_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -229,6 +230,70 @@ func TestPeerThatStopsInAFrame(t *testing.T) {
 	})
 	l := dial(t, address, transport.Options{})
 	returnsBy(t, l, transport.Timeout, 10, 50*time.Millisecond, smallCall)
+}
+
+// TestFrameThatDoesNotEnd: a header of a large frame, and then only what goes on as before. The lane looks alive, and must not live.
+func TestFrameThatDoesNotEnd(t *testing.T) {
+	transporttest.NoLeaks(t)
+	stop := make(chan struct{})
+	address := listen(t, func(c net.Conn) {
+		_, _ = c.Write(helloFrame())
+		header := make([]byte, wire.HeaderSize)
+		wire.PutFrame(header, wire.Frame{Length: 8 << 20, Type: wire.TypeOutcome})
+		_, _ = c.Write(header)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(5 * time.Millisecond):
+				if _, err := c.Write(goaway("x", "y")); err != nil {
+					return
+				}
+			}
+		}
+	})
+	t.Cleanup(func() { close(stop) })
+	l := dial(t, address, transport.Options{FrameTime: 100 * time.Millisecond})
+	select {
+	case <-l.Done():
+		if err := l.Err(); err == nil || !strings.Contains(err.Error(), "did not arrive within 100ms") {
+			t.Errorf("the lane ended with %v", err)
+		}
+	case <-time.After(transporttest.Patience):
+		t.Fatal("the lane still lives")
+	}
+}
+
+// TestFramesInPieces: frames that arrive slowly but surely, one after the other, for longer than one may take.
+func TestFramesInPieces(t *testing.T) {
+	transporttest.NoLeaks(t)
+	const frames, frameTime = 20, 2 * time.Second
+	logs := make(chan struct{}, frames)
+	address := listen(t, func(c net.Conn) {
+		_, _ = c.Write(helloFrame())
+		b := wire.AppendLog(wire.BeginFrame(nil), &wire.LogLine{Level: 7, Message: "line"})
+		wire.EndFrame(b, 0, 0, wire.TypeLog)
+		whole := bytes.Repeat(b, frames)
+		for at := 5; len(whole) > 0; at = len(b) { // every write but the last ends within a frame
+			n := min(at, len(whole))
+			if _, err := c.Write(whole[:n]); err != nil {
+				return
+			}
+			whole = whole[n:]
+			time.Sleep(frameTime / frames * 3 / 2)
+		}
+		_, _ = io.Copy(io.Discard, c)
+	})
+	l := dial(t, address, transport.Options{FrameTime: frameTime, OnLog: func(transport.LogRecord) { logs <- struct{}{} }})
+	for range frames {
+		select {
+		case <-logs:
+		case <-l.Done():
+			t.Fatalf("the lane ended: %v", l.Err())
+		case <-time.After(transporttest.Patience):
+			t.Fatal("a frame is missing")
+		}
+	}
 }
 
 // TestGarbage: whatever a peer says, callers hear of the end of the lane, not of a hang.

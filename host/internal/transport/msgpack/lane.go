@@ -11,6 +11,7 @@ import (
 	"io"
 	"math"
 	"net"
+	"os"
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/transport"
@@ -32,7 +33,12 @@ type lane struct {
 	slots flight.Slots // guarded by w.mu
 	hello wire.ServerHello
 	logs  *flight.Logs
+
+	frameTime time.Duration // for one frame to arrive
 }
+
+// defaultFrameTime is the frame time of Options that leave it zero.
+const defaultFrameTime = 10 * time.Second
 
 // Call implements transport.Lane.
 func (l *lane) Call(c *wire.Call, deadline time.Time, asker transport.Asker, out *wire.Outcome) error {
@@ -229,8 +235,25 @@ func (l *lane) cancel(fl *call) {
 // emptyOutcome is what most calls bring: no error, no operation.
 var emptyOutcome = wire.AppendOutcome(nil, &wire.Outcome{})
 
+// boundFrames bounds the time of each frame that does not arrive in one piece. The others, nearly all, cost nothing.
+func (l *lane) boundFrames(r *wire.Reader) {
+	const none = math.MaxUint64
+	bounded := uint64(none) // the frame that the deadline of the connection is for
+	r.OnRead = func(frame uint64, begun bool) {
+		switch {
+		case begun && frame != bounded:
+			bounded = frame
+			_ = l.conn.SetReadDeadline(time.Now().Add(l.frameTime)) // an error: it is closed, as the read will find
+		case !begun && bounded != none:
+			bounded = none
+			_ = l.conn.SetReadDeadline(time.Time{})
+		}
+	}
+}
+
 // read delivers what the server sends until the lane dies.
 func (l *lane) read(r *wire.Reader) {
+	l.boundFrames(r)
 	var keep wire.Body
 	for !l.table.Dead() {
 		f, body, err := r.Next()
@@ -255,6 +278,8 @@ func (l *lane) broken(err error) {
 		l.fail(&transport.Error{Kind: transport.Closed, Msg: l.peer + " closed the connection", Err: err}, nil)
 	case errors.As(err, &bad):
 		_ = l.bad(err)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		_ = l.bad(fmt.Errorf("it did not arrive within %v: %w", l.frameTime, err))
 	default:
 		l.fail(&transport.Error{Kind: transport.Closed, Msg: "reading from " + l.peer, Err: err}, nil)
 	}
