@@ -13,6 +13,14 @@ type Checked struct {
 	Servers                              int
 	// Warnings are what is allowed and most likely a mistake, one line each.
 	Warnings []string
+	// Isolation says of each managed plugin server, by name, what keeps its processes apart from the machine, what is not available and why.
+	Isolation []Isolation
+}
+
+// Isolation is what keeps the processes of one plugin server apart: pairs of a state (on, partial, not available, off) and the measures in it.
+type Isolation struct {
+	Server string
+	Lines  [][2]string
 }
 
 // Check validates the whole configuration as Start would, without accepting requests: plugin servers are started in a private run
@@ -38,6 +46,11 @@ func (h *Host) Check(ctx context.Context) (found Checked, err error) {
 		return found, err
 	}
 	found = count(set, len(h.settings.PluginServers))
+	for _, s := range h.servers.all.Status() {
+		if s.Managed && len(s.Processes) > 0 {
+			found.Isolation = append(found.Isolation, Isolation{s.Server, pluginserver.ByState(s.Processes[0].Isolation)})
+		}
+	}
 	for _, w := range h.generations.Current().Plans.Warnings() {
 		found.Warnings = append(found.Warnings, w.String())
 	}

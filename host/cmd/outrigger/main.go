@@ -207,6 +207,12 @@ func check(args []string, out, errOut io.Writer) int {
 	}
 	fmt.Fprintf(out, "the configuration is valid: %d services, %d routes, %d consumers, %d plugins, %d plugin servers\n",
 		found.Services, found.Routes, found.Consumers, found.Plugins, found.Servers)
+	for _, i := range found.Isolation {
+		fmt.Fprintf(out, "isolation of plugin server %q:\n", i.Server)
+		for _, line := range i.Lines {
+			fmt.Fprintf(out, "  %s: %s\n", line[0], line[1])
+		}
+	}
 	return exitOK
 }
 

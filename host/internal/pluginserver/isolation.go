@@ -39,7 +39,7 @@ type Landlock struct {
 	Mode  string   // auto (default), required
 }
 
-// States of a Measure.
+// States of a Measure, the best first.
 const (
 	MeasureOn           = "on"
 	MeasurePartial      = "partial" // the detail says what is missing
@@ -52,13 +52,6 @@ type Measure struct {
 	Name   string `json:"name"`
 	State  string `json:"state"`
 	Detail string `json:"detail,omitempty"`
-}
-
-func (m Measure) String() string {
-	if m.Detail == "" {
-		return m.Name + ": " + m.State
-	}
-	return m.Name + ": " + m.State + " (" + m.Detail + ")"
 }
 
 // isolation is what the processes of a server get. It is decided once, before the first one starts.
@@ -269,21 +262,31 @@ func (s *Server) isolation(a *account) *isolation {
 	return s.iso
 }
 
+// ByState groups measures by their state, the states in the order of the constants: "on", "process (own process group …); seccomp (…)".
+func ByState(measures []Measure) (lines [][2]string) {
+	for _, state := range []string{MeasureOn, MeasurePartial, MeasureNotAvailable, MeasureOff} {
+		var list []string
+		for _, m := range measures {
+			if m.State == state {
+				list = append(list, strings.TrimSuffix(m.Name+" ("+m.Detail+")", " ()"))
+			}
+		}
+		if list != nil {
+			lines = append(lines, [2]string{state, strings.Join(list, "; ")})
+		}
+	}
+	return lines
+}
+
 // report tells what the processes of a server get. What the settings ask for and the machine does not offer is a warning.
 func (s *Server) report(i *isolation) {
-	by := map[string][]string{}
-	for _, m := range i.measures {
-		by[m.State] = append(by[m.State], strings.TrimSuffix(m.Name+" ("+m.Detail+")", " ()"))
-	}
 	level, msg := telemetry.LevelNotice, "isolation of the plugin server"
 	if i.asked || i.err != nil {
 		level, msg = slog.LevelWarn, "isolation of the plugin server is not all that the settings ask for"
 	}
 	var attrs []any
-	for _, state := range []string{MeasureOn, MeasurePartial, MeasureNotAvailable, MeasureOff} {
-		if by[state] != nil {
-			attrs = append(attrs, strings.ReplaceAll(state, " ", "_"), strings.Join(by[state], "; "))
-		}
+	for _, line := range ByState(i.measures) {
+		attrs = append(attrs, strings.ReplaceAll(line[0], " ", "_"), line[1])
 	}
 	s.logger.Log(context.Background(), level, msg, attrs...)
 }

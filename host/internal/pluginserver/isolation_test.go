@@ -120,7 +120,7 @@ func TestAProcessSeesItsIsolation(t *testing.T) {
 	}
 	for _, name := range []string{"process", "no_new_privileges", "seccomp", "limits.open_files", "limits.file_size"} {
 		if m := w.measure(name); m.State != MeasureOn {
-			t.Errorf("measure %v", m)
+			t.Errorf("measure %+v", m)
 		}
 	}
 	if lines := append(w.log.find("msg", "isolation of the plugin server", "server", "s"),
@@ -166,7 +166,7 @@ func TestLandlockLeavesThePaths(t *testing.T) {
 				t.Errorf("error of reading %s: %q, want %q", closed, s.ReadEtc, want)
 			}
 			if m := w.measure("landlock"); m.State != MeasureOn || !strings.Contains(m.Detail, open) {
-				t.Errorf("measure %v", m)
+				t.Errorf("measure %+v", m)
 			}
 			w.mustConfigure("s", 1)
 			w.answers("s", 1)
@@ -239,7 +239,7 @@ func TestDaemonsEndWithTheirServer(t *testing.T) {
 				w := newWorld(t)
 				w.mustStart(cfg)
 				if m := w.measure("cgroup"); mode == IsolationAuto && m.State != MeasureOn {
-					t.Skip(m)
+					t.Skip(m.Detail)
 				}
 				daemon := number(t, file)
 				if ended(daemon) {
@@ -265,7 +265,7 @@ func TestCgroupsAreRemoved(t *testing.T) {
 	cfg := fakeServer("s")
 	w.mustStart(cfg)
 	if m := w.measure("cgroup"); m.State != MeasureOn {
-		t.Skip(m)
+		t.Skip(m.Detail)
 	}
 	groups := func() []string {
 		list, err := filepath.Glob(filepath.Join(w.tree.Path(), "*", "cgroup.procs"))
