@@ -46,7 +46,7 @@ type failing struct{}
 func (failing) Access(*pdk.PDK) error { return errors.New("no luck") }
 
 func handlers() []pdk.Plugin {
-	return []pdk.Plugin{plugin("first", 2, spanning{}), plugin("second", 1, quick{})}
+	return []pdk.Plugin{plugin("first", 2, &spanning{}), plugin("second", 1, &quick{})}
 }
 
 func tracer(t *testing.T, c *collector.Collector, rate float64) func(*Options) {
@@ -140,7 +140,7 @@ func TestTracesThatBeginHere(t *testing.T) {
 // Failures are those of their spans.
 func TestTraceOfAFailure(t *testing.T) {
 	c := collector.New(t)
-	broken := []pdk.Plugin{plugin("first", 2, failing{}), plugin("second", 1, quick{})}
+	broken := []pdk.Plugin{plugin("first", 2, &failing{}), plugin("second", 1, &quick{})}
 	g := start(t, echo, observed, broken, tracer(t, c, 1))
 	g.get("/api")
 	spans := c.Wait("GET r", "first access")

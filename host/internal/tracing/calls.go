@@ -32,7 +32,7 @@ func (t *Calls) Before(c *dispatch.Call) error {
 		return nil
 	}
 	c.Exchange.Facts.Trace = r.carry
-	if r.calls++; !r.span.IsRecording() || r.calls > mostCalls {
+	if r.calls++; !r.kept || r.calls > mostCalls {
 		return nil
 	}
 	in, kind := c.Instance, trace.SpanKindClient

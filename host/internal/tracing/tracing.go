@@ -84,6 +84,7 @@ type Request struct {
 	tracer *Tracer
 	ctx    context.Context // of the request's span
 	span   trace.Span
+	kept   bool // somebody keeps the spans; the request's own may have ended
 	method string
 	carry  wire.Trace // the request's span, for those who are told of no closer one
 	calls  int
@@ -103,7 +104,7 @@ func (t *Tracer) Begin(in *Incoming) *Request {
 	}
 	r := &Request{tracer: t, method: in.Method}
 	r.ctx, r.span = t.tracer.Start(ctx, in.Method, trace.WithTimestamp(in.Start), trace.WithSpanKind(trace.SpanKindServer))
-	if r.span.IsRecording() {
+	if r.kept = r.span.IsRecording(); r.kept {
 		r.span.SetAttributes(attribute.String("http.request.method", in.Method), attribute.String("url.path", in.Path), attribute.String("url.scheme", in.Scheme),
 			attribute.String("client.address", in.ClientAddr), attribute.String("outrigger.request_id", in.RequestID))
 	}
@@ -126,7 +127,7 @@ type Outgoing struct {
 
 // Upstream starts the span of the request to the service.
 func (r *Request) Upstream(start time.Time) Outgoing {
-	if !r.span.IsRecording() {
+	if !r.kept {
 		return Outgoing{Trace: r.carry}
 	}
 	ctx, span := r.tracer.tracer.Start(r.ctx, "upstream", trace.WithTimestamp(start), trace.WithSpanKind(trace.SpanKindClient))
@@ -159,7 +160,7 @@ type Ended struct {
 
 // End ends the span of the request. The spans of its log phase may come later.
 func (r *Request) End(at time.Time, e Ended) {
-	if !r.span.IsRecording() {
+	if !r.kept {
 		return
 	}
 	attributes := []attribute.KeyValue{attribute.Int("http.response.status_code", e.Status)}
