@@ -22,7 +22,12 @@ type attached struct {
 func attach(t *testing.T, lang, address string) *attached {
 	t.Helper()
 	dir := filepath.Join(built.repo, "examples", lang)
-	args := append(serverCommand(lang, built.goExamples, dir), "--listen", address)
+	return attachCommand(t, lang, address, append(serverCommand(lang, built.goExamples, dir), "--listen", address))
+}
+
+// attachCommand starts a plugin server that listens at an address.
+func attachCommand(t *testing.T, lang, address string, args []string) *attached {
+	t.Helper()
 	a := &attached{cmd: exec.Command(args[0], args[1:]...), ended: make(chan struct{})}
 	a.cmd.Env = environment(built.temp)
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -76,6 +76,10 @@ func testBlackBox(t *testing.T, lang, carrier string) {
 	}
 	a.want(t, 500)
 	file := recording(t, box, plugin, "handler_error")
+	if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), `"server": "`+lang+`"`) || !strings.Contains(string(text), `"carrier": "`+carrier+`"`) ||
+		!strings.Contains(string(text), `"username": "ada"`) || !strings.Contains(string(text), `"x-order: twelve"`) {
+		t.Errorf("%v, the recording is %s", err, text)
+	}
 	checkFile(t, file, "the-key-of-ada", "bear-er-1", "cook-ie-1", "cust-omer-1", "que-ry-1", "k-e-y-0-1-2")
 
 	command := serverCommand(lang, built.goRecorded, filepath.Join(built.repo, "examples/internal/recorded", lang))
@@ -193,6 +197,59 @@ func TestReplayRefusals(t *testing.T) {
 			write(t, file, c.file)
 			if out := replayed(t, 2, append([]string{file}, c.args...)...); !strings.Contains(out, c.want) {
 				t.Errorf("found %s, expected %q", out, c.want)
+			}
+		})
+	}
+}
+
+// A server that somebody else runs, such as one in a debugger, is used and left alone; a question that the recording does not have is told.
+func TestReplayOnAnAttachedServer(t *testing.T) {
+	t.Parallel()
+	for _, l := range languages {
+		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
+			dir, err := os.MkdirTemp(built.temp, "s")
+			if err != nil {
+				t.Fatal(err)
+			}
+			address := "unix://" + filepath.Join(dir, "s.sock")
+			command := serverCommand(l.name, built.goRecorded, filepath.Join(built.repo, "examples/internal/recorded", l.name))
+			server := attachCommand(t, l.name, address, append(command, "--listen", address))
+			eventually(t, patience, "the socket of the server", func() (bool, string) {
+				_, err := os.Stat(filepath.Join(dir, "s.sock"))
+				return err == nil, fmt.Sprint(err)
+			})
+			file := filepath.Join(t.TempDir(), "x.json")
+			text := fmt.Sprintf(`{"outrigger_recording": 1, "plugin": {"name": "picky-%s", "record": "r"}, "config": {"greeting": "hello", "key": ""}, "failure": {"code": "timeout"},
+				"call": {"phase": "access", "timeout_ms": 9000, "request": {"method": "GET", "target": "/", "path": "/", "headers": ["x-order: 5"]}}, "asks": [%%s]}`, l.name)
+			write(t, file, fmt.Sprintf(text, ""))
+			for _, carrier := range carriers {
+				out := replayed(t, 1, file, "--server", address, "--carrier", carrier)
+				if !strings.Contains(out, "asked for request.get_raw_body, which the recording does not have") ||
+					!strings.Contains(out, "The call fails in another way: handler_error, recorded was timeout.") {
+					t.Errorf("%s: the replay says\n%s", carrier, out)
+				}
+			}
+			write(t, file, fmt.Sprintf(text, `{"function": "request.get_raw_body", "number": 1, "bytes": {"size": 4, "sha256": "x"}}`))
+			if out := replayed(t, 1, file, "--server", address); !strings.Contains(out, "leaves this body out (4 bytes): give it with --body FILE") {
+				t.Errorf("without the body: the replay says\n%s", out)
+			}
+			body := filepath.Join(t.TempDir(), "body")
+			write(t, body, "four")
+			out := replayed(t, 0, file, "--server", address, "--body", body, "--json")
+			var report struct {
+				Verdict string
+				Notes   []string
+				Outcome struct{ Operations []struct{ Values []string } }
+			}
+			if err := json.Unmarshal([]byte(out), &report); err != nil || report.Verdict != "succeeds" || len(report.Outcome.Operations) != 1 ||
+				report.Outcome.Operations[0].Values[0] != "hello 5" || !strings.Contains(fmt.Sprint(report.Notes), "not the recorded one") {
+				t.Errorf("with a body: %v, the replay says\n%s", err, out)
+			}
+			select {
+			case <-server.ended:
+				t.Error("the replay ended a server that is not its own")
+			default:
 			}
 		})
 	}

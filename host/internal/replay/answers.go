@@ -52,7 +52,7 @@ func refusal(message string) wire.Answer {
 // by the question.
 func (s *answers) find(a *blackbox.Ask) int {
 	again, loose := -1, -1
-	text := argsOf(a)
+	wanted := argsOf(a)
 	for i := range s.asks {
 		recorded := &s.asks[i]
 		if recorded.Number != a.Number {
@@ -60,9 +60,9 @@ func (s *answers) find(a *blackbox.Ask) int {
 		}
 		args := argsOf(recorded)
 		switch {
-		case args == text && !s.used[i]:
+		case args == wanted && !s.used[i]:
 			return i
-		case args == text:
+		case args == wanted:
 			again = i
 		case loose < 0 && !s.used[i] && strings.Contains(args, "<redacted "):
 			loose = i
@@ -75,11 +75,21 @@ func (s *answers) find(a *blackbox.Ask) int {
 }
 
 func argsOf(a *blackbox.Ask) string {
-	text, _ := json.Marshal(a.Args)
 	if len(a.Args) == 0 {
 		return "[]"
 	}
-	return string(text)
+	return text(a.Args)
+}
+
+// text is a value as JSON, with its marks of secrets as they are.
+func text(v any) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return err.Error()
+	}
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 func short(a *blackbox.Ask) string {
@@ -107,8 +117,7 @@ func (s *answers) answer(a *blackbox.Ask) (answer wire.Answer, said string, err 
 		if err != nil {
 			return wire.Answer{}, "", fmt.Errorf("the recorded answer cannot be sent: %w", err)
 		}
-		text, _ := json.Marshal(a.Value)
-		return wire.Answer{Value: raw}, clip(string(text)), nil
+		return wire.Answer{Value: raw}, clip(text(a.Value)), nil
 	}
 	return wire.Answer{}, "nothing", nil
 }

@@ -1,7 +1,6 @@
 package replay
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"regexp"
@@ -174,8 +173,8 @@ func (r *Report) Text(w io.Writer) error {
 	} else {
 		line("replayed", "%s after %.1f ms: %s", r.Code, r.DurationMS, r.Error)
 	}
-	for text := range strings.Lines(r.Detail) {
-		line("", "  %s", strings.TrimRight(text, "\n"))
+	for l := range strings.Lines(r.Detail) {
+		line("", "  %s", strings.TrimRight(l, "\n"))
 	}
 	for _, a := range r.Asks {
 		line("asked", "%s = %s", short(&blackbox.Ask{Function: a.Function, Args: a.Args}), a.Answer)
@@ -201,14 +200,8 @@ func (r *Report) Text(w io.Writer) error {
 
 // operation is one operation in one line: its function and what it has, as JSON.
 func operation(op *blackbox.Operation) string {
-	text := op.Function + "("
 	var parts []string
-	add := func(v any) {
-		raw, err := json.Marshal(v)
-		if err == nil {
-			parts = append(parts, clip(string(raw)))
-		}
-	}
+	add := func(v any) { parts = append(parts, clip(text(v))) }
 	if op.Name != "" {
 		add(op.Name)
 	}
@@ -232,22 +225,21 @@ func operation(op *blackbox.Operation) string {
 	if op.Mode != "" {
 		add(op.Mode)
 	}
-	return text + strings.Join(parts, ", ") + ")"
+	return op.Function + "(" + strings.Join(parts, ", ") + ")"
 }
 
 func bodyText(b *blackbox.Body) string {
 	if b.Text == nil {
 		return fmt.Sprintf("%d bytes", b.Size)
 	}
-	raw, _ := json.Marshal(*b.Text)
-	return clip(string(raw))
+	return clip(text(*b.Text))
 }
 
 // clip keeps what people read short.
-func clip(text string) string {
+func clip(s string) string {
 	const most = 200
-	if len(text) <= most {
-		return text
+	if len(s) <= most {
+		return s
 	}
-	return strings.ToValidUTF8(text[:most], "") + "…"
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
