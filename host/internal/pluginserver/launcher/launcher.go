@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -91,7 +92,9 @@ func Main() {
 	runtime.LockOSThread()
 	debug.SetGCPercent(-1) // a collector would need memory that the limits may not leave
 	socket := os.NewFile(FD, "launcher socket")
+	// Whatever the host has left open by mistake ends here too. A kernel without close_range (before 5.11) closes the socket at least.
 	unix.CloseOnExec(FD)
+	_ = unix.CloseRange(FD, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	b, err := io.ReadAll(socket)
 	if err != nil || len(b) == 0 { // the host has changed its mind, or is gone
 		os.Exit(exitFailed)
