@@ -64,6 +64,7 @@ type process struct {
 	byItself bool // ended, and nobody here had killed it
 	waitErr  error
 	starved  bool // the kernel has killed one of its processes because the memory of the cgroup was used up
+	refused  int  // processes and threads that the cgroup had no room for
 }
 
 func newProcess(cfg *Config, iso *isolation, a *account, r *reaper.Reaper, logger *slog.Logger) *process {
@@ -255,9 +256,9 @@ func (p *process) endDescendants() {
 		reaper.KillDescendants(p.tmpDir, false)
 		return
 	}
-	starved := p.group.Killed()
+	starved, refused := p.group.Killed(), p.group.Refused()
 	p.mu.Lock()
-	p.starved = starved
+	p.starved, p.refused = starved, refused
 	p.mu.Unlock()
 	if err := p.group.Close(); err != nil {
 		p.logger.Warn("cannot remove the cgroup of a plugin server that has ended", "cgroup", p.group.Path(), "error", err)
@@ -298,7 +299,7 @@ func (p *process) ending() string { return p.endingWhen("") }
 // endingWhen is ending with a word on when it was.
 func (p *process) endingWhen(when string) string {
 	p.mu.Lock()
-	err, starved := p.waitErr, p.starved
+	err, starved, refused := p.waitErr, p.starved, p.refused
 	p.mu.Unlock()
 	if p.pid.Load() == 0 {
 		return err.Error()
@@ -309,6 +310,9 @@ func (p *process) endingWhen(when string) string {
 	}
 	if starved {
 		s += ", after the kernel had killed for want of memory: it and what it started used more than limits.memory"
+	}
+	if refused > 0 {
+		s += fmt.Sprintf(", after %d processes or threads were refused by limits.processes", refused)
 	}
 	s = fmt.Sprintf("ended with %s%s (pid %d, started as %q)", s, when, p.pid.Load(), strings.Join(p.command, " "))
 	if line := p.tail.String(); line != "" {

@@ -40,7 +40,7 @@ func Open() (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	return open(own, delegated(own))
+	return open(own, delegated(own), controllers)
 }
 
 // ownGroup finds the directory of the group of this process.
@@ -96,7 +96,7 @@ func delegated(own string) error {
 	return fmt.Errorf("systemd has not delegated %s; Delegate=yes in the unit does", own)
 }
 
-func open(own string, allowed error) (*Tree, error) {
+func open(own string, allowed error, wanted []string) (*Tree, error) {
 	if allowed != nil {
 		return nil, allowed
 	}
@@ -109,15 +109,15 @@ func open(own string, allowed error) (*Tree, error) {
 		_ = os.Remove(t.path)
 		return nil, errors.New("the kernel cannot kill a whole cgroup (Linux 5.14 can)")
 	}
-	t.enable(own)
+	t.enable(own, wanted)
 	return t, nil
 }
 
 // enable gets the controllers as far as possible.
-func (t *Tree) enable(own string) {
+func (t *Tree) enable(own string, wanted []string) {
 	offered := words(filepath.Join(own, "cgroup.controllers"))
-	want := slices.DeleteFunc(slices.Clone(controllers), func(c string) bool { return !slices.Contains(offered, c) })
-	if len(want) < len(controllers) {
+	want := slices.DeleteFunc(slices.Clone(wanted), func(c string) bool { return !slices.Contains(offered, c) })
+	if len(want) < len(wanted) {
 		t.missing = fmt.Sprintf("%s offers the controllers %q", own, strings.Join(offered, " "))
 	}
 	if len(want) == 0 {
