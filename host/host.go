@@ -454,7 +454,7 @@ func (h *Host) startProxy() {
 		ServerTiming: s.ServerTiming, Observer: h.sight.metrics.Requests, Tracer: h.sight.tracer,
 		LogQueue: s.LogQueueSize, LogWorkers: 4,
 	})
-	h.sight.source.Store(&source{h.servers.all, h.proxy})
+	h.sight.source.Store(&source{h.servers, h.proxy, h.blackBox})
 	gateway.Statistics = h.proxy.Statistics
 	h.http = proxy.NewServer(h.proxy, proxy.ServerOptions{
 		MaxHeaderBytes: s.MaxHeaderSize, ReadTimeout: max(s.ClientBodyTimeout, s.ClientHeaderTimeout, s.KeepaliveTimeout), WriteTimeout: s.SendTimeout,

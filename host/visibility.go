@@ -6,9 +6,9 @@ import (
 	"sync/atomic"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/admin"
+	"github.com/outrigger-gateway/outrigger/host/internal/blackbox"
 	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
 	"github.com/outrigger-gateway/outrigger/host/internal/metrics"
-	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver"
 	"github.com/outrigger-gateway/outrigger/host/internal/proxy"
 	"github.com/outrigger-gateway/outrigger/host/internal/telemetry"
 	"github.com/outrigger-gateway/outrigger/host/internal/tracing"
@@ -27,8 +27,9 @@ type sight struct {
 }
 
 type source struct {
-	servers *pluginserver.Servers
-	proxy   *proxy.Proxy
+	servers  *servers
+	proxy    *proxy.Proxy
+	blackBox *blackbox.Recorder // nil: off
 }
 
 // startSight makes what counts and traces, before anything happens that they are to see.
@@ -70,11 +71,14 @@ func (h *Host) figures() metrics.Status {
 	}
 	seen, statistics := s.proxy.Sights(), s.proxy.Statistics()
 	out := metrics.Status{
-		Servers: s.servers.Status(), LogsDropped: seen.LogsDropped, LogsQueued: seen.LogsQueued,
+		Servers: h.serverStatus(s.servers), LogsDropped: seen.LogsDropped, LogsQueued: seen.LogsQueued,
 		Connections: metrics.Connections{Accepted: statistics.Accepted, Reading: statistics.Reading, Writing: statistics.Writing, Waiting: statistics.Waiting},
 	}
 	if gen := h.generations.Current(); gen != nil {
 		out.Generation, out.Hash, out.Waiting = gen.Number, gen.Set.Hash, gen.Waiting()
+	}
+	if s.blackBox != nil {
+		out.BlackBox = s.blackBox.Stats().ByResult()
 	}
 	if t := h.sight.tracer; t != nil {
 		out.Tracing, out.SpansDropped = true, t.Dropped()
@@ -123,4 +127,6 @@ func (o operator) Unready() []admin.Reason {
 }
 
 // Metrics implements admin.Watched.
-func (o operator) Metrics() (text []byte, contentType string, err error) { return o.sight.metrics.Text() }
+func (o operator) Metrics() (text []byte, contentType string, err error) {
+	return o.sight.metrics.Text()
+}

@@ -49,11 +49,16 @@ type Options struct {
 
 // Stats counts failed calls since the start.
 type Stats struct {
-	Recorded uint64 `json:"recorded"` // written to a file
-	Dropped  uint64 `json:"dropped"`  // the writer was too far behind
-	Limited  uint64 `json:"limited"`  // over ten a second for one plugin
-	Failed   uint64 `json:"failed"`   // the file could not be written
-	NotSent  uint64 `json:"not_sent"` // never reached a handler, so that there is nothing to record
+	Recorded uint64 // written to a file
+	Dropped  uint64 // the writer was too far behind
+	Limited  uint64 // over ten a second for one plugin
+	Failed   uint64 // the file could not be written
+	NotSent  uint64 // never reached a handler, so that there is nothing to record
+}
+
+// ByResult is the counts by name, as metrics show them.
+func (s Stats) ByResult() map[string]uint64 {
+	return map[string]uint64{"recorded": s.Recorded, "dropped": s.Dropped, "limited": s.Limited, "failed": s.Failed, "not_sent": s.NotSent}
 }
 
 // Recorder is an interceptor of dispatch that keeps failing calls. It never changes a call.

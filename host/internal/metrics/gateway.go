@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/budget"
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver"
 )
 
@@ -20,6 +21,8 @@ type Status struct {
 	// SpansDropped are those of traces that found the export queue full; Tracing says whether there is one.
 	Tracing      bool
 	SpansDropped uint64
+	// BlackBox counts failed calls by what the black box made of them; nil: it is off.
+	BlackBox map[string]uint64
 }
 
 // Connections of clients.
@@ -41,10 +44,22 @@ var (
 	serverShed     = desc("plugin_server_shed_total", "Calls refused because max_in_flight was reached.", "server")
 	serverRetired  = desc("plugin_server_retired_builds", "Older builds that still serve requests which began with them.", "server")
 	processUp      = desc("plugin_process_up", "1 while the process takes calls.", "server", "process")
+	serverBuild    = desc("plugin_server_build", "Number of the build that is current, from 1.", "server")
+	serverCanary   = desc("plugin_server_canary_ratio", "Share of the requests that a new build takes as a canary, 0 to 1.", "server")
 	processStarts  = desc("plugin_process_starts_total", "Attempts to start the process, or to connect to it.", "server", "process")
+	processAgain   = desc("plugin_process_restarts_total", "Starts after an end or a failure.", "server", "process")
+	processWorn    = desc("plugin_process_recycled_total", "Starts of successors that took the place of a worn process.", "server", "process")
+	processMemory  = desc("plugin_process_resident_memory_bytes", "Resident memory with that of descendants, at the last health check.", "server", "process")
+	processFiles   = desc("plugin_process_open_fds", "Open descriptors, at the last health check.", "server", "process")
 	processFlight  = desc("plugin_process_in_flight", "Calls that wait for their outcome.", "server", "process")
 	processLanes   = desc("plugin_process_lanes", "Connections that carry calls.", "server", "process")
 	processFailed  = desc("plugin_process_instances_failed", "Instances that the process refused or did not answer for.", "server", "process")
+
+	budgetInFlight = desc("plugin_budget_in_flight", "Calls that count against a bound of calls in flight. Without plugin: the bound of the whole server.", "server", "plugin")
+	budgetWaiting  = desc("plugin_budget_waiting", "Calls that wait in the queue of a bound.", "server", "plugin")
+	budgetRefused  = desc("plugin_budget_refused_total", "Calls refused by a bound or an open breaker.", "server", "plugin")
+	breakerOpen    = desc("plugin_breaker_open", "1 while a breaker refuses calls or lets probes through.", "server", "plugin")
+	breakerOpened  = desc("plugin_breaker_opened_total", "How often a breaker opened.", "server", "plugin")
 
 	generationNumber  = desc("generation_number", "Number of the configuration that is live.")
 	generationInfo    = desc("generation_info", "1, with the hash of the entities that are live.", "hash")
@@ -53,6 +68,7 @@ var (
 	logQueued         = desc("log_phases_queued", "Requests that wait for their log phase.")
 	accepted          = desc("connections_accepted_total", "Connections of clients.")
 	connections       = desc("connections", "Open connections of clients, by what they do.", "state")
+	blackBoxCalls     = desc("black_box_calls_total", "Failed calls by what the black box made of them: recorded, dropped, limited, failed or not_sent.", "result")
 	spansDropped      = desc("spans_dropped_total", "Spans that found the queue of the export full, or that the collector did not take.")
 )
 
@@ -77,6 +93,9 @@ func (g gateway) Collect(ch chan<- prometheus.Metric) {
 	if s.Tracing {
 		w.counter(spansDropped, float64(s.SpansDropped))
 	}
+	for result, n := range s.BlackBox {
+		w.counter(blackBoxCalls, float64(n), result)
+	}
 	for i := range s.Servers {
 		w.server(&s.Servers[i])
 	}
@@ -99,13 +118,55 @@ func (w writer) server(s *pluginserver.Status) {
 	w.gauge(serverInFlight, float64(s.InFlight), name)
 	w.counter(serverShed, float64(s.Shed), name)
 	w.gauge(serverRetired, float64(s.Retired), name)
+	w.gauge(serverBuild, float64(s.Build), name)
+	if s.Canary != nil {
+		w.gauge(serverCanary, s.Canary.Share, name)
+	}
+	w.budgets(name, s.Budgets)
 	for i := range s.Processes {
-		p, number := &s.Processes[i], strconv.Itoa(i)
+		p := &s.Processes[i]
+		number := strconv.Itoa(p.Number)
 		w.gauge(processUp, truth(p.State == pluginserver.StateReady), name, number)
 		w.counter(processStarts, float64(p.Starts), name, number)
+		w.counter(processAgain, float64(p.Restarts), name, number)
+		w.counter(processWorn, float64(p.Recycled), name, number)
+		if p.RSSBytes > 0 {
+			w.gauge(processMemory, float64(p.RSSBytes), name, number)
+			w.gauge(processFiles, float64(p.OpenFiles), name, number)
+		}
 		w.gauge(processFlight, float64(p.InFlight), name, number)
 		w.gauge(processLanes, float64(p.Lanes), name, number)
 		w.gauge(processFailed, float64(len(p.Failed)), name, number)
+	}
+}
+
+// budgets sums those of the records of a plugin up: records are no label.
+func (w writer) budgets(server string, list []budget.Status) {
+	type sum struct {
+		inFlight, waiting  int
+		refused, opened    uint64
+		breaker, breakerOn bool
+	}
+	sums := map[string]*sum{}
+	for i := range list {
+		b := &list[i]
+		s := sums[b.Plugin]
+		if s == nil {
+			s = &sum{}
+			sums[b.Plugin] = s
+		}
+		s.inFlight, s.waiting, s.refused, s.opened = s.inFlight+b.InFlight, s.waiting+b.Waiting, s.refused+b.Refused, s.opened+b.Opened
+		s.breaker = s.breaker || b.Breaker != ""
+		s.breakerOn = s.breakerOn || b.Breaker != "" && b.Breaker != "closed"
+	}
+	for plugin, s := range sums {
+		w.gauge(budgetInFlight, float64(s.inFlight), server, plugin)
+		w.gauge(budgetWaiting, float64(s.waiting), server, plugin)
+		w.counter(budgetRefused, float64(s.refused), server, plugin)
+		if s.breaker {
+			w.gauge(breakerOpen, truth(s.breakerOn), server, plugin)
+			w.counter(breakerOpened, float64(s.opened), server, plugin)
+		}
 	}
 }
 

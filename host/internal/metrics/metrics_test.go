@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/budget"
 	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/plan"
@@ -30,10 +31,16 @@ func call(in *plan.Instance, code dispatch.Code) *dispatch.Call {
 
 func status() Status {
 	return Status{
-		Generation: 3, Hash: "abc", LogsDropped: 4, Connections: Connections{Accepted: 9, Waiting: 2}, Tracing: true, SpansDropped: 5,
+		Generation: 3, Hash: "abc", LogsDropped: 4, Connections: Connections{Accepted: 9, Waiting: 2}, Tracing: true, SpansDropped: 5, BlackBox: map[string]uint64{"limited": 7},
 		Servers: []pluginserver.Status{{
 			State: pluginserver.State{Server: "py", Ready: true, State: "ready"}, InFlight: 1, Shed: 6,
-			Processes: []pluginserver.ProcessStatus{{State: "ready", Starts: 2, Lanes: 1}, {State: "down", Starts: 7}},
+			Processes: []pluginserver.ProcessStatus{
+				{State: "ready", Starts: 2, Lanes: 1, RSSBytes: 1 << 20, OpenFiles: 9}, {Number: 1, State: "down", Starts: 7, Restarts: 6, Recycled: 1},
+			},
+			Build: 2, Canary: &pluginserver.Canary{Share: 0.05},
+			Budgets: []budget.Status{
+				{InFlight: 3, Waiting: 2}, {Plugin: "hello", Record: "a", InFlight: 1, Refused: 4, Breaker: "open", Opened: 2}, {Plugin: "hello", Record: "b", InFlight: 1, Breaker: "closed"},
+			},
 		}},
 	}
 }
@@ -70,12 +77,23 @@ func TestText(t *testing.T) {
 		`outrigger_upstream_duration_seconds_count 1`,
 		`outrigger_generation_number 3`,
 		`outrigger_generation_info{hash="abc"} 1`,
-		`outrigger_log_phases_dropped_total 4`,
+		`outrigger_log_phases_dropped_total 4`, `outrigger_black_box_calls_total{result="limited"} 7`,
 		`outrigger_connections{state="waiting"} 2`,
 		`outrigger_spans_dropped_total 5`,
 		`outrigger_plugin_server_up{server="py"} 1`,
 		`outrigger_plugin_server_shed_total{server="py"} 6`,
 		`outrigger_plugin_process_up{process="1",server="py"} 0`,
+		`outrigger_plugin_process_restarts_total{process="1",server="py"} 6`,
+		`outrigger_plugin_process_recycled_total{process="1",server="py"} 1`,
+		`outrigger_plugin_process_resident_memory_bytes{process="0",server="py"} 1.048576e+06`,
+		`outrigger_plugin_process_open_fds{process="0",server="py"} 9`,
+		`outrigger_plugin_server_build{server="py"} 2`,
+		`outrigger_plugin_server_canary_ratio{server="py"} 0.05`,
+		`outrigger_plugin_budget_waiting{plugin="",server="py"} 2`,
+		`outrigger_plugin_budget_in_flight{plugin="hello",server="py"} 2`,
+		`outrigger_plugin_budget_refused_total{plugin="hello",server="py"} 4`,
+		`outrigger_plugin_breaker_open{plugin="hello",server="py"} 1`,
+		`outrigger_plugin_breaker_opened_total{plugin="hello",server="py"} 2`,
 		`outrigger_plugin_process_starts_total{process="1",server="py"} 7`,
 	} {
 		if !strings.Contains(string(text), "\n"+line+"\n") {
