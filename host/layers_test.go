@@ -79,7 +79,7 @@ var layers = []layer{
 	{"host/internal/proxy", append(internal("budget", "bytesx", "serving", "timedconn", "entity", "router", "plan", "exchange", "generation", "dispatch", "balancer", "tracing", "upstream"), pdkWire...), []string{"github.com/valyala/fasthttp"}},
 	{"host/internal/explain", append(internal("entity", "router", "plan", "generation"), "pdk", "proto/wire"), nil},
 	{"host/internal/lint", append(internal("entity", "router", "config", "plan"), "pdk", "proto/wire"), nil},
-	{"host/internal/metrics", append(internal("dispatch", "plan", "pluginserver"), "pdk", "proto/wire"), []string{"github.com/prometheus/"}},
+	{"host/internal/metrics", append(internal("budget", "dispatch", "plan", "pluginserver"), "pdk", "proto/wire"), []string{"github.com/prometheus/"}},
 	{"host/internal/tracing", append(internal("dispatch", "exchange"), "pdk", "proto/wire"), []string{"go.opentelemetry.io/otel"}},
 	{"host/internal/quarantine", append(internal("dispatch", "exchange", "plan", "transport"), "pdk", "proto/wire"), nil},
 	{"host/internal/admin", internal("explain", "pluginserver", "quarantine", "serving"), []string{"github.com/valyala/fasthttp"}},
