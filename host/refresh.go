@@ -38,6 +38,7 @@ func (h *Host) Refresh(ctx context.Context) error {
 		err = h.reloadWithin(ctx) // what a new build brings may be what was missing
 	}
 	h.removeServers(ctx, settings.PluginServers)
+	h.logger.Info("the files are looked at", "settings", h.opts.SettingsFile, "config", h.settings.DeclarativeConfig)
 	return err
 }
 
