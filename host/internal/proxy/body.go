@@ -189,8 +189,18 @@ func (r *request) bufferFailed(err error) {
 		r.proxy.opts.Logger.Error("response body cannot be buffered", "request_id", string(r.id[:]), "error", err.Error())
 		r.failHere(status)
 	}
+	r.answerInstead()
+}
+
+// answerInstead writes a head of the gateway's own answer over that of the response. A connection that was to be closed still is: a part of the
+// request may be left in it.
+func (r *request) answerInstead() {
+	closes := r.ctx.Response.ConnectionClose()
 	r.answer()
 	r.writeHeaders()
+	if closes {
+		r.ctx.SetConnectionClose()
+	}
 }
 
 // busy answers for a body that there is no memory for.
@@ -223,8 +233,7 @@ func (r *request) filterMemory(chain []*plan.Step) {
 			} else {
 				r.busy(err)
 			}
-			r.answer()
-			r.writeHeaders()
+			r.answerInstead()
 			return
 		}
 		out = append(out, piece...)

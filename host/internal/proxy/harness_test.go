@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/budget"
 	"github.com/outrigger-gateway/outrigger/host/internal/condition"
 	"github.com/outrigger-gateway/outrigger/host/internal/config"
 	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
@@ -78,7 +79,7 @@ func start(t testing.TB, up http.Handler, text string, plugins []pdk.Plugin, cha
 	o := Options{
 		Generations: g.holder, Upstream: transport, Logger: logger, Version: "test",
 		RealIPHeader: "X-Real-IP", ServerTokens: true, LatencyTokens: true, RequestIDHeader: true, HeadersUpstream: true,
-		ErrorDefaultType: "text/plain", MaxBody: 1 << 20, LogQueue: 100, LogWorkers: 2,
+		ErrorDefaultType: "text/plain", MaxBody: 1 << 20, Bodies: budget.NewBytes(1 << 30), LogQueue: 100, LogWorkers: 2,
 		Dispatcher: &dispatch.Dispatcher{Node: node, Logger: logger, MaxInlineBody: 32 << 10, PluginLog: func(in *plan.Instance, id string, p pdk.Phase, level uint8, message string) {
 			logger.Info(message, "plugin", in.Record.Name, "phase", p.String(), "request_id", id)
 		}},
@@ -111,6 +112,9 @@ func start(t testing.TB, up http.Handler, text string, plugins []pdk.Plugin, cha
 		transport.Close()
 		if n := g.proxy.inFlight.Load(); n != 0 {
 			t.Errorf("%d requests were never finished", n)
+		}
+		if n := o.Bodies.Used(); n != 0 {
+			t.Errorf("%d bytes of bodies were never given back", n)
 		}
 	})
 	return g
