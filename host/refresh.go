@@ -21,6 +21,22 @@ const reloadTime = time.Minute
 func (h *Host) Refresh(ctx context.Context) error {
 	h.refreshing.Lock()
 	defer h.refreshing.Unlock()
+	h.reloading.Lock()
+	r := refresh{h, h.servers}
+	h.reloading.Unlock()
+	if r.servers == nil {
+		return errStopping
+	}
+	return r.run(ctx)
+}
+
+// refresh is one look at the files. Its servers are there until its end, also when the gateway ends meanwhile.
+type refresh struct {
+	*Host
+	servers *servers
+}
+
+func (h refresh) run(ctx context.Context) error {
 	settings, err := config.LoadSettings(h.opts.SettingsFile, h.opts.Env, h.opts.Flags)
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
@@ -42,14 +58,14 @@ func (h *Host) Refresh(ctx context.Context) error {
 	return err
 }
 
-func (h *Host) reloadWithin(ctx context.Context) error {
+func (h refresh) reloadWithin(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, reloadTime)
 	defer cancel()
 	return h.Reload(ctx)
 }
 
 // tellFixed names the settings that changed and are read only at the start.
-func (h *Host) tellFixed(settings *config.Settings) {
+func (h refresh) tellFixed(settings *config.Settings) {
 	was, is := h.settings.Map(), settings.Map()
 	for _, name := range slices.Sorted(maps.Keys(is)) {
 		if name != "plugin_servers" && fmt.Sprint(was[name]) != fmt.Sprint(is[name]) {
@@ -59,7 +75,7 @@ func (h *Host) tellFixed(settings *config.Settings) {
 }
 
 // addServers starts the servers that the host does not have, all at once.
-func (h *Host) addServers(ctx context.Context, list []config.PluginServer) {
+func (h refresh) addServers(ctx context.Context, list []config.PluginServer) {
 	ctx, cancel := h.untilStop(ctx)
 	defer cancel()
 	type result struct {
@@ -83,7 +99,7 @@ func (h *Host) addServers(ctx context.Context, list []config.PluginServer) {
 	}
 }
 
-func (h *Host) addServer(ctx context.Context, c *config.PluginServer) error {
+func (h refresh) addServer(ctx context.Context, c *config.PluginServer) error {
 	cfg, err := serverConfig(c, h.settings.DrainTimeout)
 	if err != nil {
 		return err
@@ -100,7 +116,7 @@ func (h *Host) addServer(ctx context.Context, c *config.PluginServer) error {
 }
 
 // replaceChanged replaces the servers whose settings or program changed, those without a canary first, and says whether one was.
-func (h *Host) replaceChanged(ctx context.Context, list []config.PluginServer) (replaced bool) {
+func (h refresh) replaceChanged(ctx context.Context, list []config.PluginServer) (replaced bool) {
 	list = slices.Clone(list)
 	slices.SortStableFunc(list, func(a, b config.PluginServer) int {
 		switch {
@@ -134,7 +150,7 @@ func (h *Host) replaceChanged(ctx context.Context, list []config.PluginServer) (
 }
 
 // changed says what is to replace the build of a server, and why; "": nothing is.
-func (h *Host) changed(c *config.PluginServer) (why string, w wanted) {
+func (h refresh) changed(c *config.PluginServer) (why string, w wanted) {
 	m := h.servers.madeOf(c.Name)
 	if m == nil {
 		return "", w
@@ -172,7 +188,7 @@ func (h *Host) changed(c *config.PluginServer) (why string, w wanted) {
 	return "its program has changed", w
 }
 
-func (h *Host) managed(server string) bool {
+func (h refresh) managed(server string) bool {
 	s := h.servers.all.Server(server)
 	if s == nil {
 		return false
@@ -182,7 +198,7 @@ func (h *Host) managed(server string) bool {
 }
 
 // removeServers ends the servers that the settings have no more, unless the live configuration needs one of their plugins.
-func (h *Host) removeServers(ctx context.Context, list []config.PluginServer) {
+func (h refresh) removeServers(ctx context.Context, list []config.PluginServer) {
 	for _, name := range h.servers.names() {
 		if slices.ContainsFunc(list, func(c config.PluginServer) bool { return c.Name == name }) {
 			continue
@@ -195,7 +211,7 @@ func (h *Host) removeServers(ctx context.Context, list []config.PluginServer) {
 	}
 }
 
-func (h *Host) removeServer(ctx context.Context, name string) error {
+func (h refresh) removeServer(ctx context.Context, name string) error {
 	ctx, cancel := h.untilStop(ctx)
 	defer cancel()
 	m := h.servers.madeOf(name)

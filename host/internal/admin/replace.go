@@ -38,7 +38,9 @@ type Replaced struct {
 
 // replace answers POST /plugin-servers/{name}/replace.
 func (s *Server) replace(r *Request) Answer {
-	return obey(r, func() (pluginserver.Replacement, error) { return s.gateway.Replace(r.Context(), r.Param("name"), r.Body()) })
+	return obey(r, func() (pluginserver.Replacement, error) {
+		return s.gateway.Replace(r.Context(), r.Param("name"), r.Body())
+	})
 }
 
 // decide answers POST /plugin-servers/{name}/promote and /rollback.
