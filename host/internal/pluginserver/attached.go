@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"syscall"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
@@ -57,6 +58,9 @@ func (a *attempt) why() (dial, handshake error) {
 	return a.dial, a.handshake
 }
 
+// connectTimeout bounds one attempt to connect: where packets are dropped, a new one finds out soon that they are not any more.
+const connectTimeout = 3 * time.Second
+
 // refusal is a check of a socket that has failed: it says everything itself.
 type refusal struct{ error }
 
@@ -100,7 +104,7 @@ func (a *attached) dial(ctx context.Context) (net.Conn, error) {
 			return nil, refusal{err}
 		}
 	}
-	conn, err := new(net.Dialer).DialContext(ctx, a.addr.network, a.addr.addr)
+	conn, err := (&net.Dialer{Timeout: connectTimeout}).DialContext(ctx, a.addr.network, a.addr.addr)
 	if err == nil && unix {
 		if err = a.socket.checkPeer(conn); err != nil {
 			conn.Close()
@@ -119,6 +123,8 @@ func (a *attached) explain(ctx context.Context, state connectivity.State, last *
 		return refused.error
 	case dialErr != nil && a.addr.network == "unix":
 		return explainSocket(a.addr.addr, rootCause(dialErr))
+	case timedOut(dialErr):
+		return fmt.Errorf("connect to %s: nothing answers: the machine or the network is down, or a firewall drops the packets", a.addr)
 	case dialErr != nil:
 		return fmt.Errorf("connect to %s: %w", a.addr, rootCause(dialErr))
 	case errors.Is(ctx.Err(), context.Canceled):
@@ -131,6 +137,11 @@ func (a *attached) explain(ctx context.Context, state connectivity.State, last *
 		return fmt.Errorf("connect to %s: somebody listens, but does not speak gRPC without TLS", a.addr)
 	}
 	return fmt.Errorf("connect to %s: no answer within %v", a.addr, a.cfg.StartTimeout)
+}
+
+func timedOut(err error) bool {
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout()
 }
 
 // rootCause strips what net puts around a system error: the message names the address already.
