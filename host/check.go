@@ -51,6 +51,7 @@ func (h *Host) Check(ctx context.Context) (found Checked, err error) {
 			found.Isolation = append(found.Isolation, Isolation{s.Server, pluginserver.ByState(s.Processes[0].Isolation)})
 		}
 	}
+	found.Warnings = h.unknownPolicies()
 	for _, w := range h.generations.Current().Plans.Warnings() {
 		found.Warnings = append(found.Warnings, w.String())
 	}

@@ -41,6 +41,9 @@ const mostWarnings = 100
 
 // warn logs what is doubtful in the current generation.
 func (h *Host) warn(ctx context.Context) {
+	for _, w := range h.unknownPolicies() {
+		h.logger.Warn(w)
+	}
 	warnings := h.generations.Current().Plans.Warnings()
 	for i, w := range warnings {
 		if i == mostWarnings {

@@ -32,7 +32,7 @@ func TestSettingsDefaults(t *testing.T) {
 		ErrorDefaultType: "text/plain", RouterFlavor: "traditional_compatible",
 		PluginOrderingAlgorithm: "legacy", OrderingMode: "pull",
 		ClientHeaderTimeout: time.Minute, ClientBodyTimeout: time.Minute, SendTimeout: time.Minute, KeepaliveTimeout: 75 * time.Second,
-		MaxHeaderSize: 32 << 10, MaxBody: 8 << 20, MaxShared: 64 << 10, LogQueueSize: 4096, PluginCacheSize: 64 << 20,
+		MaxHeaderSize: 32 << 10, MaxBody: 8 << 20, MaxBodiesInMemory: 256 << 20, MaxShared: 64 << 10, LogQueueSize: 4096, PluginCacheSize: 64 << 20,
 		UpstreamKeepalivePoolSize: 512, UpstreamKeepaliveMaxRequests: 10000, UpstreamKeepaliveIdleTimeout: time.Minute,
 		DrainTimeout: 10 * time.Second, BlackBoxSize: 64 << 20,
 	}

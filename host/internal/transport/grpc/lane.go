@@ -302,7 +302,7 @@ func (l *lane) reserve(fl *call) bool {
 
 // abandon tells the server that nobody waits for a call that ended without an outcome.
 func (l *lane) abandon(fl *call, err *transport.Error) {
-	if fl.Sent && (err.Kind == transport.Timeout || err.Kind == transport.TooLarge || err.Kind == transport.Cancelled) {
+	if fl.Sent && (err.Kind == transport.Timeout || err.Kind == transport.TooLarge || err.Kind == transport.Overloaded || err.Kind == transport.Cancelled) {
 		l.cancel(fl)
 	}
 }

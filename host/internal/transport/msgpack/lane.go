@@ -216,7 +216,7 @@ func (l *lane) kick(fl *call) { l.w.kick(l.table.InFlight() > 1, fl.Ended) }
 
 // abandon tells the server that nobody waits for a call that ended without an outcome.
 func (l *lane) abandon(fl *call, err *transport.Error) {
-	if fl.Sent && (err.Kind == transport.Timeout || err.Kind == transport.TooLarge || err.Kind == transport.Cancelled) {
+	if fl.Sent && (err.Kind == transport.Timeout || err.Kind == transport.TooLarge || err.Kind == transport.Overloaded || err.Kind == transport.Cancelled) {
 		l.cancel(fl)
 	}
 }
