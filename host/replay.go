@@ -13,7 +13,6 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/config"
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver"
 	"github.com/outrigger-gateway/outrigger/host/internal/replay"
-	"github.com/outrigger-gateway/outrigger/host/internal/telemetry"
 )
 
 // ReplayOptions say where a recording of the black box is replayed: on one of Address, Command and a server of the settings.
@@ -32,6 +31,9 @@ type ReplayOptions struct {
 	Timeout time.Duration
 }
 
+// replayStart is how long a plugin server may take to start that is in no settings: on a laptop nothing waits for it.
+const replayStart = 30 * time.Second
+
 // Replay sends a recorded call once more. An error means that it was not sent.
 func Replay(ctx context.Context, o ReplayOptions) (*replay.Report, error) {
 	server, runDir, err := o.server()
@@ -40,13 +42,13 @@ func Replay(ctx context.Context, o ReplayOptions) (*replay.Report, error) {
 	}
 	return replay.Run(ctx, replay.Options{
 		Recording: o.Recording, Server: server, Version: Version, Config: o.Config, Bodies: o.Bodies, Phase: o.Phase, Timeout: o.Timeout,
-		RunDir: runDir, Reaper: o.Reaper, Logger: telemetry.NewLogger(o.Log, "text", telemetry.LevelNotice),
+		RunDir: runDir, Reaper: o.Reaper, Logger: replay.NewLog(o.Log),
 	})
 }
 
 // server is the plugin server to use, and the directory for its socket.
 func (o *ReplayOptions) server() (server pluginserver.Config, runDir string, err error) {
-	server = pluginserver.Config{Name: "replay", Command: o.Command, Carrier: cmp.Or(o.Carrier, o.Recording.Plugin.Carrier)}
+	server = pluginserver.Config{Name: "replay", Command: o.Command, Carrier: cmp.Or(o.Carrier, o.Recording.Plugin.Carrier), StartTimeout: replayStart}
 	if o.Address != "" {
 		server.Addresses = []string{o.Address}
 	}

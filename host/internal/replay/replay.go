@@ -1,6 +1,7 @@
 // Package replay sends a recorded call of the black box to a plugin server once more and says what has become of its failure.
 //
 //	replay.go   a server, an instance, the call
+//	output.go   what the server prints meanwhile
 //	answers.go  the questions of the handler, answered from the recording
 //	accept.go   what the gateway would say to the operations
 //	report.go   what happened, compared with the recording

@@ -2,6 +2,7 @@ package replay
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -185,5 +186,17 @@ func TestJudge(t *testing.T) {
 		if c.want == OtherFailure != strings.Contains(r.Sentence(), "in another way") {
 			t.Errorf("%+v: %s", c, r.Sentence())
 		}
+	}
+}
+
+func TestOutput(t *testing.T) {
+	var b strings.Builder
+	log := NewLog(&b).With("server", "replay")
+	log.Log(t.Context(), 2, "a line", "pid", 7, "stream", "stderr")
+	log.Log(t.Context(), 2, "isolation")
+	log.Info("ready")
+	log.Warn("plugin server is down", "error", errors.New("exit code 3"))
+	if got := b.String(); got != "stderr: a line\nplugin server is down: exit code 3\n" {
+		t.Errorf("%q", got)
 	}
 }
