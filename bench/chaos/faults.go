@@ -23,7 +23,7 @@ type fault struct {
 	during       func(ctx context.Context, s *stage) error // instead of waiting for hold
 	limit        time.Duration                             // from lift to right answers; 0: recoveryLimit
 	needs        func() error                              // why it cannot run here; nil: it always can
-	fullLog      bool                                      // on a stage whose log goes to a full disk
+	on           variant                                   // of the stage
 	unseen       bool                                      // no answer need show it
 	gatewayDies  bool                                      // connections may fail while it is on
 	alone        bool                                      // not part of the soak
@@ -49,14 +49,14 @@ func faults() []fault {
 		fault{name: "giant frames", orders: giant, every: 15, hold: 3 * time.Second},
 		fault{name: "slow-loris frames", orders: loris, every: 50, hold: 3 * time.Second},
 		fault{name: "memory hog", orders: always("hog access 2000 1000"), every: 25, hold: 3 * time.Second},
-		fault{name: "fork bomb", orders: always("bomb access 10"), every: 25, hold: 2 * time.Second, lift: killServer},
+		fault{name: "fork bomb", orders: always("bomb access 40"), every: 25, hold: 2 * time.Second, lift: killServer},
 		fault{name: "no descriptors left", orders: descriptors, every: 10, hold: 3 * time.Second},
-		fault{name: "clock jumps", strike: shiftClock, during: recoverUnderFault, lift: resetClock, needs: timeNamespaces},
+		fault{name: "exit at start", strike: exitAtStart, hold: 3 * time.Second, lift: repair},
 		fault{name: "plugin's log on a full disk", orders: always("log access"), every: 2, hold: 2 * time.Second},
 		fault{name: "poison request", orders: always("die access"), every: 10, hold: 4 * time.Second},
-		fault{name: "exit at start", strike: exitAtStart, hold: 3 * time.Second, lift: repair},
 		fault{name: "kill -9 of the gateway", strike: killGateway, lift: restartGateway, limit: startLimit, gatewayDies: true, alone: true},
-		fault{name: "gateway's log on a full disk", strike: killServer, fullLog: true, alone: true},
+		fault{name: "clock jumps", strike: shiftClock, during: recoverUnderFault, lift: resetClock, needs: timeNamespaces, on: anySystemCall, alone: true},
+		fault{name: "gateway's log on a full disk", strike: killServer, on: fullLog, alone: true},
 	)
 }
 

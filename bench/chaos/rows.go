@@ -28,12 +28,12 @@ func runRows(ctx context.Context, o *options, set *setup, p *report) (expected [
 				continue
 			}
 		}
-		if len(all) > 0 && all[0].fullLog != f.fullLog {
+		if len(all) > 0 && all[0].variant != f.on {
 			p.closeStages(all)
 			all = nil
 		}
 		if len(all) == 0 {
-			all = p.startStages(ctx, set, languages, carriers, f.fullLog)
+			all = p.startStages(ctx, set, languages, carriers, f.on)
 		}
 		began := time.Now()
 		rows := make([]row, len(all))
@@ -82,14 +82,14 @@ func (p *report) skip(f *fault, languages, carriers []string, why error) {
 }
 
 // startStages starts a gateway for each language and carrier. One that does not start is an error, and its rows are missing.
-func (p *report) startStages(ctx context.Context, set *setup, languages, carriers []string, fullLog bool) (all []*stage) {
+func (p *report) startStages(ctx context.Context, set *setup, languages, carriers []string, v variant) (all []*stage) {
 	var mu sync.Mutex
 	var starting sync.WaitGroup
 	slots := make([]*stage, len(languages)*len(carriers))
 	for i, language := range languages {
 		for j, carrier := range carriers {
 			starting.Go(func() {
-				s, err := startStage(ctx, set, language, carrier, fullLog)
+				s, err := startStage(ctx, set, language, carrier, v)
 				if err != nil {
 					mu.Lock()
 					defer mu.Unlock()

@@ -29,8 +29,8 @@ func runSoak(ctx context.Context, o *options, set *setup, p *report) {
 	fmt.Printf("soak of %s, seed %d\n", o.soak, p.Seed)
 	random := rand.New(rand.NewPCG(p.Seed, 0))
 	list, languages, carriers := o.chosen()
-	list = slices.DeleteFunc(list, func(f fault) bool { return f.alone || f.needs != nil && f.needs() != nil })
-	started := p.startStages(ctx, set, languages, carriers, false)
+	list = slices.DeleteFunc(list, func(f fault) bool { return f.alone })
+	started := p.startStages(ctx, set, languages, carriers, plain)
 	defer func() { p.closeStages(started) }()
 	var all []*soakStage
 	for _, s := range started {

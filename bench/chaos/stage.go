@@ -31,13 +31,22 @@ type setup struct {
 	rate     float64
 }
 
+// variant of a stage.
+type variant uint8
+
+const (
+	plain         variant = iota
+	fullLog               // the gateway's log goes to a full disk
+	anySystemCall         // the plugin server may make system calls that are refused by default, such as that for a time namespace
+)
+
 // stage is one gateway with one plugin server under constant load.
 type stage struct {
 	*setup
 	language, carrier string
 	mark              string // of its processes
 	dir               string // the stage's own; $CHAOS_DIR of the plugin server
-	fullLog           bool   // the gateway's log goes to a full disk
+	variant           variant
 
 	cmd     *exec.Cmd
 	ended   chan struct{}
@@ -65,9 +74,9 @@ var (
 )
 
 // startStage starts a gateway and its load, and waits for right answers.
-func startStage(ctx context.Context, set *setup, language, carrier string, fullLog bool) (*stage, error) {
+func startStage(ctx context.Context, set *setup, language, carrier string, v variant) (*stage, error) {
 	number := stages.Add(1)
-	s := &stage{setup: set, language: language, carrier: carrier, fullLog: fullLog, mark: fmt.Sprintf("%d-%d", os.Getpid(), number)}
+	s := &stage{setup: set, language: language, carrier: carrier, variant: v, mark: fmt.Sprintf("%d-%d", os.Getpid(), number)}
 	s.dir = filepath.Join(set.dir, fmt.Sprint(number))
 	if err := os.Mkdir(s.dir, 0o700); err != nil {
 		return nil, err
@@ -87,7 +96,10 @@ func (s *stage) configure() error {
 		"name": s.language, "carrier": s.carrier, "working_dir": s.repo,
 		"command": append([]string{"bench/chaos/launch.sh"}, commands[s.language]...),
 		"env":     map[string]string{"CHAOS_DIR": s.dir, markVariable: s.mark},
-		"timeout": "500ms", "health_interval": "1s", "crash_loop": map[string]any{"deaths": 4, "within": "5s", "hold": "2s"}, "limits": map[string]any{"memory": "768m", "open_files": 256},
+		"timeout": "500ms", "health_interval": "1s", "crash_loop": map[string]any{"deaths": 4, "within": "5s", "hold": "2s"}, "limits": map[string]any{"memory": "768m", "open_files": 256, "processes": 200},
+	}
+	if s.variant == anySystemCall {
+		server["isolation"] = map[string]any{"seccomp": "off"}
 	}
 	settings := map[string]any{
 		"proxy_listen": "127.0.0.1:0", "admin_listen": "unix://" + s.socket(), "run_dir": s.runDir(),
@@ -157,7 +169,7 @@ func (s *stage) start(ctx context.Context) error {
 // launch starts the gateway's process and waits for its address.
 func (s *stage) launch(ctx context.Context) (string, error) {
 	log, err := os.OpenFile(filepath.Join(s.logs, strings.ReplaceAll(s.name(), " ", "-")+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
-	if s.fullLog {
+	if s.variant == fullLog {
 		log, err = os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	}
 	if err != nil {

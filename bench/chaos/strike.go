@@ -178,10 +178,10 @@ func runRow(ctx context.Context, s *stage, f *fault) row {
 	if !b.recovered.IsZero() {
 		r.Recovery = b.recovered.Sub(b.lifted).Seconds()
 	}
-	r.Starts = s.starts() - starts
-	if !f.gatewayDies {
-		r.Starts = max(r.Starts, 0)
+	if f.gatewayDies {
+		starts = 0 // another gateway counts
 	}
+	r.Starts = s.starts() - starts
 	r.After, r.Leaks, err = settle(ctx, s, r.Before, len(processes))
 	fail(err)
 	r.count(s.load.take(), b)
