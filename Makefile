@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 .PHONY: run
 run: build python js ## gateway on 127.0.0.1:8000 with the examples, an echo upstream and a plugin server per language
@@ -97,6 +97,10 @@ conformance: python js ## the PDK's vectors through every language, carrier and 
 .PHONY: test-examples
 test-examples: build python js ## the examples of all languages behind the real gateway
 	go test -race -count=1 -timeout 20m ./examples
+
+.PHONY: replace-100
+replace-100: build python js ## plugin servers of each language, over both carriers, are replaced 100 times under load: no request may fail
+	OUTRIGGER_REPLACEMENTS=100 go test -race -count=1 -timeout 60m -v -run 'TestReplacementsUnderLoad' ./examples
 
 .PHONY: lint
 lint: python js ## formatters, linters and type checkers of all languages

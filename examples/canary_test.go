@@ -193,15 +193,15 @@ func TestCanaryIsPromoted(t *testing.T) {
 	for range 10 {
 		g.get(t, "/").want(t, 200).wantHeader(t, "X-Access", "v2")
 	}
-	p.source = strings.Replace(p.source, "minLength: 1", "minLength: 1, maxLength: 1", 1)
+	p.source = strings.Replace(p.source, "minLength: 1", "minLength: 1, maxLength: 4", 1)
 	p.become(t, 4, "")
 	g.ask(t, "POST", "/plugin-servers/js/replace", forever)
-	g.reload(t, routes(upstream.URL, route("/", "{name: versioned, config: {mark: mm}}")))
+	g.reload(t, routes(upstream.URL, route("/", "{name: versioned, config: {mark: longer}}")))
 	if reason := g.result(t, "js", "rolled back"); !strings.Contains(reason, "does not fit it") {
 		t.Errorf("rolled back because %q", reason)
 	}
 	for range 10 {
-		g.get(t, "/").want(t, 200).wantHeader(t, "X-Access", "v2").wantHeader(t, "X-Mark", "mm")
+		g.get(t, "/").want(t, 200).wantHeader(t, "X-Access", "v2").wantHeader(t, "X-Mark", "longer")
 	}
 }
 
