@@ -83,13 +83,15 @@ var layers = []layer{
 	{"host/internal/tracing", append(internal("dispatch", "exchange"), "pdk", "proto/wire"), []string{"go.opentelemetry.io/otel"}},
 	{"host/internal/quarantine", append(internal("dispatch", "exchange", "plan", "transport"), "pdk", "proto/wire"), nil},
 	{"host/internal/admin", internal("explain", "pluginserver", "quarantine", "serving"), []string{"github.com/valyala/fasthttp"}},
+	{"host/internal/tracing/collector", nil, []string{"go.opentelemetry.io/proto/otlp/", "google.golang.org/protobuf/"}},
+	{"host/internal/top", internal("admin", "pluginserver"), []string{"github.com/prometheus/", "golang.org/x/term"}},
 	{"host/internal/conformance", append(append(internal("entity", "exchange", "plan", "pluginserver", "transport"), pdkWire...), "pdk/conformance", "pdk/pdktest", "pdk/schema", "proto/vectors"), nil},
 	{"host/internal/replay", append(internal("blackbox", "dispatch", "entity", "exchange", "plan", "pluginserver", "transport"), "pdk", "proto/wire"), nil},
 	{"host", append(internal("..."), pdkWire...), []string{"github.com/google/uuid"}},
 	{"host/internal/authoring/...", nil, nil},
 	{"host/internal/dev", append(internal("authoring", "config", "watch"), "host"), nil},
 	{"host/cmd/conformance", internal("conformance", "pluginserver/launcher", "pluginserver/reaper"), nil},
-	{"host/cmd/outrigger", append(internal("authoring", "blackbox", "dev", "explain", "replay"), "host", "pdk", "plugins"), nil},
+	{"host/cmd/outrigger", append(internal("authoring", "blackbox", "dev", "explain", "replay", "top"), "host", "pdk", "plugins"), nil},
 }
 
 func internal(names ...string) []string {

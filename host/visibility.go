@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync/atomic"
@@ -104,6 +105,9 @@ func (h *Host) listenStatus() error {
 
 // StatusAddress is where the status listener is, host:port or the path of a socket; empty when it is off.
 func (h *Host) StatusAddress() string { return h.sight.statusAddress }
+
+// StatusSetting is where the settings say that /status and /metrics are answered: the status listener, or the Admin listener; empty for none.
+func (h *Host) StatusSetting() string { return cmp.Or(h.settings.StatusListen, h.settings.AdminListen) }
 
 // Unready implements admin.Watched.
 func (o operator) Unready() []admin.Reason {

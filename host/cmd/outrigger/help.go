@@ -17,10 +17,11 @@ Usage:
   outrigger lint    [--settings outrigger.yaml] [--config gateway.yaml] [--strict]
   outrigger replace NAME [--admin ADDRESS] [--canary SHARE] [-- PROGRAM ARGUMENT...]
   outrigger replay  FILE -- COMMAND ARGS...
+  outrigger top     [--admin ADDRESS | --status ADDRESS] [--interval 1s] [--once]
   outrigger plugin  new NAME --lang go|python|js|ts
   outrigger plugin  test [DIR]
   outrigger version
-  outrigger help    [settings | explain | lint | replace | replay | plugin]
+  outrigger help    [settings | explain | lint | replace | replay | top | plugin]
 
 run starts the gateway and prints one line with its addresses when it accepts requests. SIGHUP reads the entities and the plugin servers of
 the settings again: plugin servers whose settings or program changed are replaced without losing a request; when anything is wrong, what runs goes
@@ -40,6 +41,8 @@ lint finds what a valid configuration most likely does not mean, such as routes 
 replace puts a new build of a plugin server in the place of the old one of a running gateway: see outrigger help replace.
 
 replay sends a failing call that the black box has recorded (setting black_box) to a plugin server again: see outrigger help replay.
+
+top shows what the plugin servers of a running gateway do, refreshed in place: see outrigger help top.
 
 plugin new writes a plugin with unit tests, plugin test runs them: see outrigger help plugin.
 
@@ -67,11 +70,14 @@ func help(args []string, out, errOut io.Writer) int {
 	case args[0] == "replay":
 		fmt.Fprint(out, replayUsage)
 		return exitOK
+	case args[0] == "top":
+		fmt.Fprint(out, topUsage)
+		return exitOK
 	case args[0] == "plugin":
 		fmt.Fprint(out, pluginUsage)
 		return exitOK
 	}
-	fmt.Fprintf(errOut, "outrigger help: unknown topic %q; expected settings, explain, lint, replace, replay, plugin, or nothing\n", args[0])
+	fmt.Fprintf(errOut, "outrigger help: unknown topic %q; expected settings, explain, lint, replace, replay, top, plugin, or nothing\n", args[0])
 	return exitUsage
 }
 

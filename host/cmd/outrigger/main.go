@@ -56,6 +56,8 @@ func run(args []string, out, errOut io.Writer) int {
 		return replaceCommand(args, out, errOut)
 	case "replay":
 		return replayCommand(args, out, errOut)
+	case "top":
+		return topCommand(args, out, errOut)
 	case "plugin":
 		return plugin(args, out, errOut)
 	case "version", "--version":
@@ -64,7 +66,7 @@ func run(args []string, out, errOut io.Writer) int {
 	case "help", "--help", "-h":
 		return help(args, out, errOut)
 	}
-	fmt.Fprintf(errOut, "outrigger: unknown command %q; expected run, dev, check, explain, lint, replace, replay, plugin, version or help\n", command)
+	fmt.Fprintf(errOut, "outrigger: unknown command %q; expected run, dev, check, explain, lint, replace, replay, top, plugin, version or help\n", command)
 	return exitUsage
 }
 
