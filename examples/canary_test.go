@@ -83,7 +83,7 @@ func TestCanaryRollsBack(t *testing.T) {
 			p := newReplaced(t, l.name, "msgpack")
 			g := p.gateway(t, upstream.URL, p.entry(t))
 			pid := g.serverPID(t, l.name)
-			for _, c := range []struct{ does, reason string }{{"fail", "calls failed, of the old build 0 of"}, {"die", "it does not live"}, {"slow", "half of its calls take longer than"}} {
+			for _, c := range []struct{ does, reason string }{{"fail", "calls failed, of the old build 0 of"}, {"die", "exit status 4"}, {"slow", "half of its calls take longer than"}} {
 				p.become(t, 1, c.does)
 				load := g.count(4)
 				defer load.end(t)

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -72,14 +73,15 @@ func (h *Host) follow(c *trial) {
 func (h *Host) judge(c *trial) (over bool) {
 	verdict, reason := c.watch.Judge(time.Now())
 	if err := c.next.Lives(); err != nil {
-		verdict, reason = canary.Bad, "it does not live: "+err.Error()
+		verdict, reason = canary.Bad, err.Error()
 	}
-	switch verdict {
-	case canary.Watching:
+	if verdict == canary.Watching {
 		return false
-	case canary.Bad: // now: a reload may hold the lock for long
+	}
+	if verdict == canary.Bad { // it takes no request any more from now on: a reload may hold the lock for long
 		c.condemned.Store(true)
 		h.generations.SwapCanary(nil, 0)
+		reason = c.next.Cause(errors.New(reason)).Error()
 	}
 	h.reloading.Lock()
 	defer h.reloading.Unlock()

@@ -153,7 +153,7 @@ func (h *Host) build(ctx context.Context, servers *servers, m *made, w *wanted, 
 	}
 	if err != nil {
 		gen.Discard()
-		return fmt.Errorf("the new build of plugin server %q cannot take requests: %w", w.server, err)
+		return fmt.Errorf("the new build of plugin server %q cannot take requests: %w", w.server, next.Cause(err))
 	}
 	kept = true
 	if w.canary != nil {
@@ -240,7 +240,7 @@ func (h *Host) Serving(server string) bool {
 }
 
 // Replace implements admin.Replacer: a new build of a server as the body of a request wants it.
-func (o operator) Replace(ctx context.Context, server string, body []byte) (pluginserver.Replacement, error) {
+func (o operator) Replace(server string, body []byte) (pluginserver.Replacement, error) {
 	asked, err := config.ParseReplacement(body)
 	if err != nil {
 		return pluginserver.Replacement{}, &admin.Refusal{Status: http.StatusBadRequest, Err: err}
@@ -251,7 +251,7 @@ func (o operator) Replace(ctx context.Context, server string, body []byte) (plug
 		w.canary = m.entry.Canary
 		o.reloading.Unlock()
 	}
-	done, err := o.replace(ctx, w)
+	done, err := o.replace(context.Background(), w)
 	return done, refusal(err)
 }
 

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -17,7 +16,7 @@ type fakeReplacer struct {
 	err error
 }
 
-func (f *fakeReplacer) Replace(_ context.Context, server string, body []byte) (pluginserver.Replacement, error) {
+func (f *fakeReplacer) Replace(server string, body []byte) (pluginserver.Replacement, error) {
 	f.did = "replace " + server + " " + string(body)
 	return pluginserver.Replacement{Build: 7, Result: pluginserver.ResultLive}, f.err
 }

@@ -230,6 +230,34 @@ func (ss *Servers) leave(s *Server, over []*Server) {
 	}
 }
 
+// endTime is how long Cause waits for the end of a process.
+const endTime = time.Second
+
+// Cause is what err, which a call or a check of a build on trial met, comes from: a process that ends shuts its sockets first, and says with its
+// end why. Without such an end within a second it is err.
+func (s *Server) Cause(err error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), endTime)
+	defer cancel()
+	ended := make(chan struct{}, len(s.peers))
+	for _, p := range s.peers {
+		go func() {
+			select {
+			case <-p.done:
+				ended <- struct{}{}
+			case <-ctx.Done():
+			}
+		}()
+	}
+	select {
+	case <-ended:
+		if why := s.lives(); why != nil {
+			return why
+		}
+	case <-ctx.Done():
+	}
+	return err
+}
+
 // Complete is an error when the build lacks a process or an instance, and could not be promoted.
 func (s *Server) Complete() error {
 	s.mu.Lock()
