@@ -18,6 +18,9 @@ const passes = 100
 // still says that they belong to dir, the part of the run directory that is the server's. all means the servers of every part below
 // dir. It finds no process that has cleared its environment, and none whose environment this user may not read.
 func KillDescendants(dir string, all bool) {
+	if self, err := os.Readlink("/proc/self"); err != nil || self != strconv.Itoa(os.Getpid()) {
+		return // no /proc, or that of another process namespace: its numbers are not ours
+	}
 	mark := []byte("\x00" + runDirKey + "=" + dir)
 	if all {
 		mark = append(mark, '/')

@@ -136,3 +136,31 @@ func TestStartNamesTheCommand(t *testing.T) {
 		}
 	}
 }
+
+// What has left its process group is found by its environment, and nothing else is.
+func TestKillDescendants(t *testing.T) {
+	daemon := func(runDir string) *exec.Cmd {
+		cmd := exec.Command("sleep", "600")
+		cmd.Env = []string{"A=b", "OUTRIGGER_RUN_DIR=" + runDir, "C=d"}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+		return cmd
+	}
+	dir := runDir(t)
+	one, two, longer, other := daemon(dir+"/p1"), daemon(dir+"/p2"), daemon(dir+"/p1x"), daemon(dir+"-other/p1")
+	KillDescendants(dir+"/p1", false)
+	eventually(t, "the first is gone", func() bool { return !alive(one.Process.Pid) })
+	for _, cmd := range []*exec.Cmd{two, longer, other} {
+		if !alive(cmd.Process.Pid) {
+			t.Errorf("%v was killed with another's", cmd.Env)
+		}
+	}
+	KillDescendants(dir, true)
+	eventually(t, "all of the directory are gone", func() bool { return !alive(two.Process.Pid) && !alive(longer.Process.Pid) })
+	if !alive(other.Process.Pid) {
+		t.Error("a process of another directory was killed")
+	}
+}
