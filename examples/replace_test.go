@@ -95,7 +95,7 @@ func TestFailingBuilds(t *testing.T) {
 				p.become(t, 1000, does)
 				body := ""
 				if does == "hang" { // the start timeout is that of the settings: this one is short
-					g.say(t, settings{"plugin_servers": []server{entry.with("start_timeout", "3s")}})
+					g.say(t, settings{"plugin_servers": []server{entry.with("start_timeout", "10s")}})
 					mark := g.refresh(t)
 					n := g.log.waitFields(t, mark, "msg", "the plugin server is not replaced, the old build goes on serving")
 					if !strings.Contains(n.text("error"), reason) {
