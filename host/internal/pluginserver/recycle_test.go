@@ -1,6 +1,7 @@
 package pluginserver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -243,5 +244,47 @@ func TestUsage(t *testing.T) {
 	}
 	if u := usageOf(1 << 30); u != (usage{}) {
 		t.Errorf("no process uses %+v", u)
+	}
+}
+
+// A call that chose its lane just before that was taken out of use chooses again; one that had entered is waited for.
+func TestLeavingLanes(t *testing.T) {
+	for _, exclusive := range []bool{false, true} {
+		old, next := &stubLane{started: make(chan struct{}, 9), let: make(chan struct{})}, &stubLane{started: make(chan struct{}, 9), let: make(chan struct{})}
+		set := setOf(exclusive, old)
+		s := serverWith(t, Config{}, set)
+		var running sync.WaitGroup
+		call := func() {
+			if err := callNow(s, patience); err != nil {
+				t.Error(err)
+			}
+		}
+		running.Go(call)
+		<-old.started
+		emptied := make(chan struct{})
+		go func() { set.lanes[0].empty(t.Context()); close(emptied) }()
+		eventually(t, "the lane is leaving", set.lanes[0].leaving.Load)
+		running.Go(call) // the set still holds the leaving lane
+		eventually(t, "both calls are there", func() bool { return s.Status().InFlight == 2 })
+		s.mu.Lock()
+		s.peers[0].setLanes(setOf(exclusive, next).lanes)
+		s.mu.Unlock()
+		<-next.started
+		select {
+		case <-emptied:
+			t.Error("the lane is empty with a call on it")
+		default:
+		}
+		close(old.let)
+		<-emptied
+		close(next.let)
+		running.Wait()
+		if len(old.started) > 0 {
+			t.Error("a call entered a lane that was leaving")
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		set.lanes[0].users.Add(1)
+		set.lanes[0].empty(ctx) // does not wait for ever
 	}
 }
