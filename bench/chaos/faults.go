@@ -27,6 +27,7 @@ type fault struct {
 	unseen       bool                                      // no answer need show it
 	gatewayDies  bool                                      // connections may fail while it is on
 	alone        bool                                      // not part of the soak
+	note         func(language string) string              // what rows of the language leave out; nil or empty: nothing
 }
 
 // recoveryLimit is how long a stage may take to recover.
@@ -55,7 +56,7 @@ func faults() []fault {
 		fault{name: "plugin's log on a full disk", orders: always("log access"), every: 2, hold: 2 * time.Second},
 		fault{name: "poison request", orders: always("die access"), every: 10, hold: 4 * time.Second},
 		fault{name: "kill -9 of the gateway", strike: killGateway, lift: restartGateway, limit: startLimit, gatewayDies: true, alone: true},
-		fault{name: "clock jumps", strike: shiftClock, during: recoverUnderFault, lift: resetClock, needs: timeNamespaces, on: anySystemCall, alone: true},
+		fault{name: "clock jumps", strike: shiftClock, note: wallNote, during: jumpWall, lift: resetClock, needs: timeNamespaces, on: anySystemCall, alone: true},
 		fault{name: "gateway's log on a full disk", strike: killServer, on: fullLog, alone: true},
 	)
 }
@@ -116,28 +117,6 @@ func exitAtStart(ctx context.Context, s *stage) error {
 }
 
 func repair(_ context.Context, s *stage) error { return os.Remove(filepath.Join(s.dir, "exit")) }
-
-// shiftClock lets the plugin server start again with clocks that are eleven days ahead.
-func shiftClock(ctx context.Context, s *stage) error {
-	return errors.Join(os.WriteFile(filepath.Join(s.dir, "clock"), []byte("1000000"), 0o600), killServer(ctx, s))
-}
-
-func resetClock(ctx context.Context, s *stage) error {
-	return errors.Join(os.Remove(filepath.Join(s.dir, "clock")), killServer(ctx, s))
-}
-
-func timeNamespaces() error {
-	if os.Geteuid() != 0 {
-		return errors.New("needs root, for a time namespace")
-	}
-	return nil
-}
-
-// recoverUnderFault waits for right answers while the fault is on.
-func recoverUnderFault(ctx context.Context, s *stage) error {
-	_, err := s.recovered(ctx, time.Now(), recoveryLimit)
-	return err
-}
 
 func killGateway(ctx context.Context, s *stage) error { return s.kill(ctx) }
 

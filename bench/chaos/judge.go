@@ -36,8 +36,10 @@ func (k *kind) reaches(phase string) bool {
 
 // chainStep is an instance of a plugin in the chain of a route. Without a name there is none.
 type chainStep struct {
-	instance string
-	open     bool // fail mode
+	instance   string
+	open       bool   // fail mode
+	failStatus int    // of fail mode closed; 0: the gateway's own answer
+	failBody   string // likewise
 }
 
 func (c chainStep) present() bool { return c.instance != "" }
@@ -52,7 +54,7 @@ var (
 	openGate       = chainStep{instance: "open-gate", open: true}
 	closedBody     = chainStep{instance: "closed-body"}
 	openBody       = chainStep{instance: "open-body", open: true}
-	closedResponse = chainStep{instance: "closed-response"}
+	closedResponse = chainStep{instance: "closed-response", failStatus: 502, failBody: "out of order\n"}
 )
 
 // kinds of requests; the load takes them in turn.
@@ -111,6 +113,11 @@ func judge(r request, a answer) (verdict, string) {
 		return judgeServed(r, a)
 	case a.status == http.StatusForbidden && k.deny:
 		return judgeDenied(r, a)
+	case k.response.failStatus != 0 && a.status == k.response.failStatus:
+		if string(a.body) != k.response.failBody {
+			return wrong, fmt.Sprintf("status %d with the body %q, expected %q", a.status, a.body, k.response.failBody)
+		}
+		return policy, ""
 	case a.status == http.StatusInternalServerError || a.status == http.StatusServiceUnavailable:
 		return judgeFailed(r, a)
 	}
@@ -219,8 +226,8 @@ func judgeHeaders(r request, a answer, v verdict) (verdict, string) {
 // judgeFailed is about the answer of fail mode closed: an error of the gateway that names the request, and nothing of the upstream's.
 func judgeFailed(r request, a answer) (verdict, string) {
 	k := r.kind
-	if !k.gate.closed() && !k.bodies.closed() && !k.response.closed() {
-		return wrong, fmt.Sprintf("status %d on a route on which every plugin fails open", a.status)
+	if !k.gate.closed() && !k.bodies.closed() {
+		return wrong, fmt.Sprintf("status %d on a route on which no plugin fails with it", a.status)
 	}
 	var e struct {
 		Message   string `json:"message"`

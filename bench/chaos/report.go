@@ -23,6 +23,7 @@ type row struct {
 	After    footprint `json:"after"`
 	Leaks    []string  `json:"leaks,omitempty"`
 	Errors   []string  `json:"errors,omitempty"`
+	Note     string    `json:"note,omitempty"`
 	NotRun   string    `json:"not_run,omitempty"` // why; such a row counts as missing
 }
 
@@ -139,6 +140,9 @@ func (p *report) table() string {
 	for i := range p.Rows {
 		r := &p.Rows[i]
 		result := "ok"
+		if r.Note != "" {
+			result = "ok; " + r.Note
+		}
 		if list := r.problems(); len(list) > 0 {
 			result = strings.ReplaceAll(strings.Join(list, "; "), "|", "\\|")
 			result = strings.ReplaceAll(result, "\n", " ")

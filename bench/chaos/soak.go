@@ -30,6 +30,9 @@ func runSoak(ctx context.Context, o *options, set *setup, p *report) {
 	random := rand.New(rand.NewPCG(p.Seed, 0))
 	list, languages, carriers := o.chosen()
 	list = slices.DeleteFunc(list, func(f fault) bool { return f.alone })
+	for i := range list {
+		list[i].hold /= 2 // a stage is free again sooner
+	}
 	started := p.startStages(ctx, set, languages, carriers, plain)
 	defer func() { p.closeStages(started) }()
 	var all []*soakStage
@@ -151,5 +154,8 @@ func (s *soakStage) finish(ctx context.Context) (rows []row) {
 	s.calm.count(s.load.take(), blow{struck: time.Now()})
 	whole.counts = s.calm
 	whole.Starts = s.starts()
+	if whole.After.Goroutines > whole.Before.Goroutines+moreGoroutines {
+		s.dump()
+	}
 	return append(rows, whole)
 }

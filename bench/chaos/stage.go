@@ -112,14 +112,18 @@ func (s *stage) configure() error {
 		if c.open {
 			mode = "open"
 		}
-		return object{"name": plugin + "-" + s.language, "fail_mode": mode, "config": object{"instance": c.instance, "letter": c.instance[:1]}}
+		r := object{"name": plugin + "-" + s.language, "fail_mode": mode, "config": object{"instance": c.instance, "letter": c.instance[:1]}}
+		if c.failStatus != 0 {
+			r["fail_status"], r["fail_body"] = c.failStatus, c.failBody
+		}
+		return r
 	}
 	route := func(path string, plugins ...object) object {
 		return object{"name": path[1:], "paths": []string{path}, "plugins": plugins}
 	}
 	entities := object{
 		"_format_version": "3.0",
-		"plugins":         []object{record("chaos-rewrite", chainStep{rewriteInstance, true})},
+		"plugins":         []object{record("chaos-rewrite", chainStep{instance: rewriteInstance, open: true})},
 		"services": []object{{
 			"name": "upstream", "url": "http://" + s.upstream,
 			"routes": []object{
@@ -273,6 +277,15 @@ func (s *stage) signalServer(sig syscall.Signal) error {
 		}
 	}
 	return nil
+}
+
+// dump lets the gateway write its goroutines into its log, which ends it.
+func (s *stage) dump() {
+	_ = s.cmd.Process.Signal(syscall.SIGQUIT)
+	select {
+	case <-s.ended:
+	case <-time.After(stopLimit):
+	}
 }
 
 // kill kills the gateway with SIGKILL and says what is still there after the time for that.

@@ -161,6 +161,9 @@ func settle(ctx context.Context, s *stage, before footprint, processes int) (aft
 // runRow lets a fault come over a stage and measures around it.
 func runRow(ctx context.Context, s *stage, f *fault) row {
 	r := row{Fault: f.name, Language: s.language, Carrier: s.carrier}
+	if f.note != nil {
+		r.Note = f.note(s.language)
+	}
 	fail := func(err error) {
 		if err != nil {
 			r.Errors = append(r.Errors, err.Error())
@@ -184,6 +187,9 @@ func runRow(ctx context.Context, s *stage, f *fault) row {
 	r.Starts = s.starts() - starts
 	r.After, r.Leaks, err = settle(ctx, s, r.Before, len(processes))
 	fail(err)
+	if r.After.Goroutines > r.Before.Goroutines+moreGoroutines {
+		s.dump()
+	}
 	r.count(s.load.take(), b)
 	if r.Policy == 0 && r.Starts == 0 && !f.unseen {
 		fail(errors.New("nothing shows that the fault came over it"))
