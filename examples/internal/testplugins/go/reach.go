@@ -40,6 +40,7 @@ func (r *reach) Access(k *pdk.PDK) error {
 	cluster, _ := k.Cluster.GetID()
 	seen["secret"], seen["method"], seen["requests"], seen["level"] = secret, method, requests > 0, settings["log_level"]
 	seen["memory"], seen["count"], seen["cluster"], seen["id"] = strings.HasSuffix(heap, " KiB"), n, cluster, k.Plugin.GetID()
+	seen["traceparent"], _ = k.Tracing.GetTraceparent()
 	span := k.Tracing.StartSpan("reach", map[string]any{"n": n})
 	span.Finish()
 	if err := errors.Join(k.Cache.Set("count", n+1, 60), k.CtxPlugin.Set("count", n), k.Telemetry.Log("reach-go", map[string]any{}, "test", "telemetry of go", map[string]any{"n": n})); err != nil {

@@ -15,6 +15,7 @@ class Reach {
       count,
       cluster: kong.cluster.getId(),
       id: kong.plugin.getId(),
+      traceparent: kong.tracing.getTraceparent(),
     };
     kong.tracing.startSpan("reach", { n: count }).finish();
     kong.cache.set("count", count + 1, 60);

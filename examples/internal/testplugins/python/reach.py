@@ -25,6 +25,7 @@ class Reach(outrigger.Plugin):
             "count": count,
             "cluster": kong.cluster.get_id(),
             "id": kong.plugin.get_id(),
+            "traceparent": kong.tracing.get_traceparent(),
         }
         kong.tracing.start_span("reach", {"n": count}).finish()
         kong.cache.set("count", count + 1, 60)
