@@ -392,3 +392,39 @@ func TestServersComeAndGo(t *testing.T) {
 		t.Errorf("told of %v", ready)
 	}
 }
+
+// A build on trial that requests use is let go as an old one is: after its last instance. What ends it is told with the end of its process.
+func TestTrialIsRetired(t *testing.T) {
+	w := newWorld(t)
+	w.mustStart(fakeServer("s"))
+	next := w.begin(fakeServer("s"))
+	next.configureFor(t, 5)
+	if err := next.Complete(); err != nil {
+		t.Errorf("a complete build is not: %v", err)
+	}
+	pid := pidsOf(next)[0]
+	w.Retire(next)
+	if _, _, err := callOn(next, 5); err != nil {
+		t.Errorf("a call of a request in flight: %v", err)
+	}
+	next.Release(5)
+	eventually(t, "the retired build has ended", func() bool { return gone(pid) && w.retiredOf("s") == 0 })
+	idle := w.begin(fakeServer("s"))
+	pid = pidsOf(idle)[0]
+	w.Retire(idle)
+	eventually(t, "a build without instances ends at once", func() bool { return gone(pid) })
+
+	dies := w.begin(fakeServer("s"))
+	met := errors.New("the connection was closed")
+	if err := dies.Cause(met); !errors.Is(err, met) {
+		t.Errorf("found %v although it lives, want what was met", err)
+	}
+	kill(t, pidsOf(dies)[0], 9)
+	if err := dies.Cause(met); !strings.Contains(err.Error(), "signal: killed") {
+		t.Errorf("found %v, want the end of the process", err)
+	}
+	if dies.Complete() == nil || dies.Lives() == nil {
+		t.Error("a dead build is complete")
+	}
+	dies.Abandon()
+}
