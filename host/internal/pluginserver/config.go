@@ -101,7 +101,7 @@ type Options struct {
 	// server, and must not block. Nil: nobody is told.
 	OnState func(State)
 	// OnDeath is told that a process of a server with Quarantine has ended and nobody here had ended it; life is the Life of the
-	// transport errors of its calls. It is called before the process is started again, and must not block. Nil: nobody is told.
+	// transport errors of its calls. It is called before the next process takes calls, and must not block. Nil: nobody is told.
 	OnDeath func(life uint64)
 	// Reaper is the command line of the reaper process; nil: this binary with reaper.Arg.
 	Reaper []string

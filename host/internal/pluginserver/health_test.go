@@ -148,3 +148,33 @@ func TestDeathsAreTold(t *testing.T) {
 		}
 	})
 }
+
+// An attached process that was replaced after its lanes ended is dead; one that only lost its lane is not.
+func TestDeathsOfAttachedServersAreTold(t *testing.T) {
+	w := newWorld(t)
+	died := make(chan uint64, 9)
+	w.opts.OnDeath = func(life uint64) { died <- life }
+	path := filepath.Join(shortDir(t), "a.sock")
+	spawn(t, "listen="+path)
+	cfg := attachedServer("a", path)
+	cfg.Quarantine = true
+	w.mustStart(cfg)
+	w.mustConfigure("a", 1)
+	var e *transport.Error
+	if _, _, err := w.call("a", 1, "/closelane"); !errors.As(err, &e) || e.Life == 0 {
+		t.Fatalf("a call whose lane ended: %+v, want its life", err)
+	}
+	eventually(t, "a lane", func() bool { _, _, err := w.call("a", 1, "/"); return err == nil })
+	if len(died) > 0 {
+		t.Error("a lost lane is told as a death")
+	}
+	if _, _, err := w.call("a", 1, "/crash"); !errors.As(err, &e) || e.Life == 0 {
+		t.Fatalf("a call that killed its process: %+v, want its life", err)
+	}
+	eventually(t, "down", func() bool { return !w.ready("a") })
+	spawn(t, "listen="+path)
+	eventually(t, "ready", func() bool { return w.ready("a") })
+	if len(died) != 1 || <-died != e.Life {
+		t.Errorf("%d deaths are told, want that of life %d before the next process takes calls", len(died), e.Life)
+	}
+}

@@ -125,6 +125,7 @@ func (l *life) raise(start context.Context) error {
 		return err
 	}
 	if !s.cfg.Managed() {
+		l.succeedsTheDead()
 		if err := l.serving(start); err != nil {
 			return err
 		}
@@ -137,6 +138,23 @@ func (l *life) raise(start context.Context) error {
 	l.peer.next = l // from here on Release reaches it
 	s.mu.Unlock()
 	return l.publish(lanes)
+}
+
+// succeedsTheDead tells that the attached process before this one has died, if this is another one. A connection that was lost alone is no death,
+// nor is one that we gave up, with its lanes open.
+func (l *life) succeedsTheDead() {
+	p := l.peer
+	if p.lost != nil && p.lost.desc.identity != l.desc.identity && p.server.opts.OnDeath != nil {
+		p.server.opts.OnDeath(p.lost.pulse.life)
+	}
+	p.lost = nil
+}
+
+// ranDry says whether all lanes ended before the life did.
+func (l *life) ranDry() bool {
+	l.peer.server.mu.Lock()
+	defer l.peer.server.mu.Unlock()
+	return len(l.lanes) == 0
 }
 
 // openLanes opens n lanes, all or none.

@@ -34,6 +34,7 @@ type peer struct {
 	spaced    waits          // between replacements of a worn process
 	notBefore time.Time      // the next replacement
 	leaving   sync.WaitGroup // lives whose place another one has taken
+	lost      *life          // of an attached server: the last one, when its lanes ended by themselves
 	// first is closed when the peer is ready for the first time, or when Start need not wait for it any more.
 	first     chan struct{}
 	firstDone bool // owned by run
@@ -85,8 +86,8 @@ func (p *peer) run(soft, hard context.Context) {
 // over says whether a life that has ended is the last one of its peer: only the current build of a server is started again.
 func (p *peer) over(err error) bool {
 	switch p.server.whatRole() {
-	case trial: // Begin tells why
-		return true
+	case trial: // Begin tells why; an address that nobody listens at may still come
+		return p.server.cfg.Managed()
 	case retired:
 		p.server.logger.Warn("an old build of the plugin server ended before its last requests", "process", p.number, "error", err)
 		return true
@@ -130,7 +131,8 @@ func (p *peer) live(soft, hard context.Context) (time.Duration, error) {
 	l, err := p.begin(soft)
 	if err != nil {
 		p.down(err)
-		if s.cfg.Managed() || s.isReady() { // what does not start at all seldom starts a second later, and one address that answers is enough to begin
+		// What does not start at all seldom starts a second later, and one address that answers is enough to begin.
+		if s.cfg.Managed() || s.isReady() || s.whatRole() == trial {
 			p.settle()
 		}
 		return 0, err
@@ -144,6 +146,9 @@ func (p *peer) live(soft, hard context.Context) (time.Duration, error) {
 		}
 		next, err := l.run(soft, hard)
 		if next == nil {
+			if !s.cfg.Managed() && l.pulse.life != 0 && l.ranDry() {
+				p.lost = l
+			}
 			l.close()
 			p.down(err)
 			return time.Since(l.begun), err
