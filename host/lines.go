@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 
@@ -40,7 +41,8 @@ func (h *Host) line(level uint8, message string, server slog.Attr, instance uint
 func (h *Host) telemetryRecord(t exchange.Telemetry) {
 	var attrs []slog.Attr
 	if in := t.Instance; in != nil {
-		attrs = append(pluginAttrs(in), slog.Uint64("instance", in.ID), slog.String("phase", t.Phase.String()))
+		server := slog.String("server", cmp.Or(in.Server, "native"))
+		attrs = append(append([]slog.Attr{server}, pluginAttrs(in)...), slog.Uint64("instance", in.ID), slog.String("phase", t.Phase.String()))
 	}
 	attrs = append(attrs, slog.String("request_id", t.RequestID), slog.String("trace_id", t.TraceID),
 		slog.String("plugin_name", t.Plugin), slog.String("type", t.Type), slog.Any("attributes", t.Attributes))
