@@ -191,6 +191,53 @@ func TestEjectionStopsAtHalf(t *testing.T) {
 	w.answers("a", 1)
 }
 
+// A server that is added later begins with the addresses that answer too, and goes on looking for the others.
+func TestAddedServerNeedsOneAddress(t *testing.T) {
+	one, two := filepath.Join(shortDir(t), "1.sock"), filepath.Join(shortDir(t), "2.sock")
+	spawn(t, "listen="+one)
+	eventually(t, "the first address", func() bool { return exists(one) })
+	w := newWorld(t)
+	w.mustStart(fakeServer("m", "plugin=other"))
+	var err error
+	eventually(t, "the server is added", func() bool { // its socket may be there before somebody listens
+		err = w.Add(t.Context(), addresses(two, one))
+		return err == nil
+	})
+	spawn(t, "listen="+two)
+	eventually(t, "the second address", func() bool { return len(w.pids("a")) == 2 })
+}
+
+// When nothing but ejected addresses are left they are used: better than none.
+func TestEjectedAddressIsBetterThanNone(t *testing.T) {
+	mute := filepath.Join(shortDir(t), "mute")
+	one, two := filepath.Join(shortDir(t), "1.sock"), filepath.Join(shortDir(t), "2.sock")
+	first := spawn(t, "listen="+one, "mute_while="+mute)
+	second := spawn(t, "listen="+two)
+	w := newWorld(t)
+	w.opts.Ejection = Backoff{Min: time.Hour}
+	w.mustStart(addresses(one, two))
+	eventually(t, "both are ready", func() bool { return len(w.pids("a")) == 2 })
+	w.mustConfigure("a", 1)
+	if err := os.WriteFile(mute, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "an ejection", func() bool {
+		_, _ = w.callWithin(20 * time.Millisecond)
+		return w.process(0).State == StateEjected
+	})
+	if err := os.Remove(mute); err != nil {
+		t.Fatal(err)
+	}
+	if pids := w.reached(t, 20); pids[first.Process.Pid] {
+		t.Error("an ejected address gets calls")
+	}
+	_ = second.Process.Kill()
+	eventually(t, "the other one is down", func() bool { return w.process(1).State == StateDown })
+	if pids := w.reached(t, 5); !pids[first.Process.Pid] || !w.ready("a") {
+		t.Errorf("calls reach %v", pids)
+	}
+}
+
 // All addresses host the same plugins: one that differs is not used, and says in what.
 func TestAddressesMustAgree(t *testing.T) {
 	for name, c := range map[string]struct {

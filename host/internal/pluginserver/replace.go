@@ -144,7 +144,7 @@ func (ss *Servers) Remove(name string) {
 // Lives is an error when the build does not take calls with all its processes, and why.
 func (s *Server) Lives() error { return s.lives() }
 
-// lives is an error when a process of the server is not ready.
+// lives is an error when a process of the server is not ready. Of an attached server one address is enough: the others may come later.
 func (s *Server) lives() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,6 +152,9 @@ func (s *Server) lives() error {
 }
 
 func (s *Server) livesLocked() error {
+	if !s.cfg.Managed() && s.ready {
+		return nil
+	}
 	for _, p := range s.peers {
 		switch {
 		case p.state == StateReady:
