@@ -21,7 +21,7 @@ func BenchmarkChain(b *testing.B) {
 			now := time.Now()
 			var e Entry
 			for b.Loop() {
-				if _, ok := c.Enter(&e, now, now); ok {
+				if _, ok := c.Enter(&e, 1, now, now); ok {
 					c.Leave(&e, now, Success, false)
 				}
 			}
@@ -33,7 +33,7 @@ func BenchmarkChain(b *testing.B) {
 			now := time.Now()
 			var e Entry
 			for pb.Next() {
-				if _, ok := all.Enter(&e, now, now); ok {
+				if _, ok := all.Enter(&e, 1, now, now); ok {
 					all.Leave(&e, now, Success, false)
 				}
 			}
@@ -46,7 +46,7 @@ func TestACallUnderBudgetsDoesNotAllocate(t *testing.T) {
 	now := time.Now()
 	var e Entry
 	if n := testing.AllocsPerRun(100, func() {
-		if _, ok := c.Enter(&e, now, now); ok {
+		if _, ok := c.Enter(&e, 1, now, now); ok {
 			c.Leave(&e, now, Success, false)
 		}
 	}); n != 0 {

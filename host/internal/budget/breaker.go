@@ -72,8 +72,12 @@ type Breaker struct {
 
 // NewBreaker makes a closed one.
 func NewBreaker(e Errors) *Breaker {
-	return &Breaker{errors: e, base: time.Now(), jitter: rand.Float64}
+	b := new(Breaker)
+	b.init(e)
+	return b
 }
+
+func (b *Breaker) init(e Errors) { b.errors, b.base, b.jitter = e, time.Now(), rand.Float64 }
 
 // Allow lets a call pass at the time now, and Done must be told of its end. Otherwise it says how long to wait.
 func (b *Breaker) Allow(now time.Time) (t Ticket, wait time.Duration, ok bool) {

@@ -149,30 +149,36 @@ func TestOpenTimeIsSpread(t *testing.T) {
 func TestChain(t *testing.T) {
 	var r Registry
 	errs := Errors{Ratio: 0.5, Calls: 2, Window: time.Second, OpenFor: time.Minute, Probes: 1}
+	const access, log = 1, 5
 	server := r.Use(Scope{Server: "s"}, Limits{Errors: errs})
 	plugin := r.Use(Scope{Server: "s", Plugin: "p"}, Limits{MaxInFlight: 2, Errors: errs, HandlerErrors: true})
 	record := r.Use(Scope{Server: "s", Plugin: "p", Record: "r"}, Limits{MaxInFlight: 1})
 	chain := Chain{server, plugin, record}
 	now := time.Now()
 	var one, two Entry
-	if _, ok := chain.Enter(&one, now, now); !ok {
+	if _, ok := chain.Enter(&one, access, now, now); !ok {
 		t.Fatal("denied")
 	}
-	if d, ok := chain.Enter(&two, now, now); ok || d.Budget != record || !d.Full || plugin.Limiter.Usage().InFlight != 1 {
+	if d, ok := chain.Enter(&two, access, now, now); ok || d.Budget != record || !d.Full || plugin.Limiter.Usage().InFlight != 1 {
 		t.Errorf("%+v, %v, plugin %+v", d, ok, plugin.Limiter.Usage())
 	}
 	chain.Leave(&one, now, Failure, true)
 	if plugin.Limiter.Usage().InFlight+record.Limiter.Usage().InFlight != 0 {
 		t.Error("a place is left")
 	}
-	if _, ok := chain.Enter(&one, now, now); !ok {
+	if _, ok := chain.Enter(&one, access, now, now); !ok {
 		t.Fatal("denied")
 	}
 	chain.Leave(&one, now, Failure, true)
-	if d, ok := chain.Enter(&one, now, now); ok || d.Budget != plugin || d.Wait < 50*time.Second {
+	if d, ok := chain.Enter(&one, access, now, now); ok || d.Budget != plugin || d.Wait < 50*time.Second {
 		t.Errorf("the breaker of the plugin: %+v, %v", d, ok)
 	}
-	if s, _, _ := server.Breaker.State(); s != StateClosed {
+	if _, ok := chain.Enter(&one, log, now, now); !ok {
+		t.Error("another phase is refused")
+	} else {
+		chain.Leave(&one, now, Success, false)
+	}
+	if s, _, _ := server.Breakers[access].State(); s != StateClosed {
 		t.Error("errors of handlers opened a breaker that does not count them")
 	}
 	if list := r.Status(nil, "s"); len(list) != 3 || list[0].Level != "server" || list[1].Breaker != "open" || list[1].Opened != 1 || list[2].Refused != 1 || list[2].MaxInFlight != 1 {
@@ -183,11 +189,11 @@ func TestChain(t *testing.T) {
 	if err := record.Limiter.Enter(later); err != nil {
 		t.Fatal(err)
 	}
-	if d, ok := chain.Enter(&one, later, later); ok || d.Budget != record {
+	if d, ok := chain.Enter(&one, access, later, later); ok || d.Budget != record {
 		t.Errorf("%+v, %v", d, ok)
 	}
 	record.Limiter.Leave()
-	if _, ok := chain.Enter(&one, later, later); !ok {
+	if _, ok := chain.Enter(&one, access, later, later); !ok {
 		t.Error("the place of the probe is lost")
 	}
 }

@@ -35,12 +35,16 @@ type Limits struct {
 	HandlerErrors bool
 }
 
-// Budget is a limiter and a breaker of one scope; either may be nil.
+// Phases is how many phases there may be; a budget knows them by their index.
+const Phases = 8
+
+// Budget is a limiter of one scope, and a breaker for each of its phases: a plugin that fails in one may well do its work in the others, and their
+// calls say nothing about the one. The limiter, and all breakers together, may be nil.
 type Budget struct {
-	Scope   Scope
-	Limits  Limits
-	Limiter *Limiter
-	Breaker *Breaker
+	Scope    Scope
+	Limits   Limits
+	Limiter  *Limiter
+	Breakers *[Phases]Breaker
 
 	key  budgetKey
 	refs int // guarded by mu of the registry
@@ -70,7 +74,10 @@ func (r *Registry) Use(s Scope, l Limits) *Budget {
 			b.Limiter = NewLimiter(l.MaxInFlight, l.Queue)
 		}
 		if l.Errors.Ratio > 0 {
-			b.Breaker = NewBreaker(l.Errors)
+			b.Breakers = new([Phases]Breaker)
+			for i := range b.Breakers {
+				b.Breakers[i].init(l.Errors)
+			}
 		}
 		if r.all == nil {
 			r.all = map[budgetKey]*Budget{}
@@ -101,8 +108,8 @@ type Status struct {
 	InFlight    int    `json:"in_flight"`
 	Waiting     int    `json:"waiting"`
 	Refused     uint64 `json:"refused"`           // calls, by limiter and breaker
-	Breaker     string `json:"breaker,omitempty"` // closed, open, half_open
-	Opened      uint64 `json:"opened,omitempty"`  // how often the breaker opened
+	Breaker     string `json:"breaker,omitempty"` // closed, open, half_open: the worst of its phases
+	Opened      uint64 `json:"opened,omitempty"`  // how often a breaker opened
 }
 
 // Status of the budget now.
@@ -112,10 +119,17 @@ func (b *Budget) Status() Status {
 		u := b.Limiter.Usage()
 		s.InFlight, s.Waiting, s.Refused = u.InFlight, u.Waiting, u.Refused
 	}
-	if b.Breaker != nil {
-		state, opened, refused := b.Breaker.State()
-		s.Breaker, s.Opened = state.String(), opened
-		s.Refused += refused
+	if b.Breakers != nil {
+		worst := StateClosed
+		for i := range b.Breakers {
+			state, opened, refused := b.Breakers[i].State()
+			s.Opened += opened
+			s.Refused += refused
+			if state == StateOpen || worst == StateClosed {
+				worst = state
+			}
+		}
+		s.Breaker = worst.String()
 	}
 	return s
 }
@@ -144,6 +158,7 @@ const MaxChain = 3
 
 // Entry is a call inside its budgets.
 type Entry struct {
+	phase   int
 	tickets [MaxChain]Ticket
 }
 
@@ -155,13 +170,14 @@ type Denied struct {
 	Wait         time.Duration
 }
 
-// Enter takes a place in every budget. Breakers are asked first: nobody waits for a place to be refused then.
-func (c Chain) Enter(e *Entry, now, deadline time.Time) (denied Denied, ok bool) {
+// Enter takes a place for a call of a phase in every budget. Breakers are asked first: nobody waits for a place to be refused then.
+func (c Chain) Enter(e *Entry, phase int, now, deadline time.Time) (denied Denied, ok bool) {
+	e.phase = phase
 	for i, b := range c {
-		if b.Breaker == nil {
+		if b.Breakers == nil {
 			continue
 		}
-		t, wait, ok := b.Breaker.Allow(now)
+		t, wait, ok := b.Breakers[phase].Allow(now)
 		if !ok {
 			c[:i].allowed(e, now)
 			return Denied{Budget: b, Wait: wait}, false
@@ -182,9 +198,9 @@ func (c Chain) Enter(e *Entry, now, deadline time.Time) (denied Denied, ok bool)
 }
 
 // Busy reports whether Enter would deny a call at the time now. It takes nothing.
-func (c Chain) Busy(now time.Time) bool {
+func (c Chain) Busy(phase int, now time.Time) bool {
 	for _, b := range c {
-		if b.Limiter != nil && b.Limiter.full() || b.Breaker != nil && b.Breaker.stopped(now) {
+		if b.Limiter != nil && b.Limiter.full() || b.Breakers != nil && b.Breakers[phase].stopped(now) {
 			return true
 		}
 	}
@@ -194,8 +210,8 @@ func (c Chain) Busy(now time.Time) bool {
 // allowed takes calls back that breakers have let pass.
 func (c Chain) allowed(e *Entry, now time.Time) {
 	for i, b := range c {
-		if b.Breaker != nil {
-			b.Breaker.Done(e.tickets[i], now, Neither)
+		if b.Breakers != nil {
+			b.Breakers[e.phase].Done(e.tickets[i], now, Neither)
 		}
 	}
 }
@@ -211,12 +227,12 @@ func (c Chain) leave() {
 // Leave ends a call that Enter let in, at the time now. handler says that a failure is the handler's own.
 func (c Chain) Leave(e *Entry, now time.Time, r Result, handler bool) {
 	for i, b := range c {
-		if b.Breaker != nil {
+		if b.Breakers != nil {
 			counts := r
 			if r == Failure && handler && !b.Limits.HandlerErrors {
 				counts = Success
 			}
-			b.Breaker.Done(e.tickets[i], now, counts)
+			b.Breakers[e.phase].Done(e.tickets[i], now, counts)
 		}
 	}
 	c.leave()

@@ -17,7 +17,7 @@ func (Budgets) Before(c *Call) error {
 	if len(budgets) == 0 {
 		return nil
 	}
-	if denied, ok := budgets.Enter(&c.budgets, c.Start, c.Deadline); !ok {
+	if denied, ok := budgets.Enter(&c.budgets, c.Phase.Index(), c.Start, c.Deadline); !ok {
 		return refusalOf(denied, c.Deadline.Sub(c.Start))
 	}
 	// The handler is told what is left of its time.

@@ -83,19 +83,19 @@ func TestBudgetsOfAllLevels(t *testing.T) {
 	record := "{id: 4e8d95d4-40f2-4818-adcb-30e00c349618, name: a, max_in_flight: 2, error_budget: {ratio: 0.1}}, {name: b}"
 	first := mustBuild(t, b, record)
 	chain := named(first, "a").Budgets
-	if len(chain) != 3 || chain[0].Scope.Level() != "server" || chain[0].Limiter != nil || chain[1].Limits.Queue != 3 || chain[2].Limits.MaxInFlight != 2 || chain[2].Breaker == nil {
+	if len(chain) != 3 || chain[0].Scope.Level() != "server" || chain[0].Limiter != nil || chain[1].Limits.Queue != 3 || chain[2].Limits.MaxInFlight != 2 || chain[2].Breakers == nil {
 		t.Fatalf("budgets %+v", chain)
 	}
 	if other := named(first, "b").Budgets; len(other) != 1 || other[0] != chain[0] {
 		t.Errorf("budgets of the other plugin of the server: %+v", other)
 	}
-	ticket, _, _ := chain[0].Breaker.Allow(time.Now())
-	chain[0].Breaker.Done(ticket, time.Now(), budget.Failure)
+	ticket, _, _ := chain[0].Breakers[0].Allow(time.Now())
+	chain[0].Breakers[0].Done(ticket, time.Now(), budget.Failure)
 
 	second := mustBuild(t, b, "{id: 4e8d95d4-40f2-4818-adcb-30e00c349618, name: a, max_in_flight: 2, error_budget: {ratio: 0.1}, config: {v: 2}}, {name: b}")
 	first.Discard()
 	after := named(second, "a").Budgets
-	if state, _, _ := after[0].Breaker.State(); state != budget.StateOpen || after[1] != chain[1] || after[2] != chain[2] {
+	if state, _, _ := after[0].Breakers[0].State(); state != budget.StateOpen || after[1] != chain[1] || after[2] != chain[2] {
 		t.Errorf("another generation has other budgets: %+v", after)
 	}
 	third := mustBuild(t, b, "{id: 4e8d95d4-40f2-4818-adcb-30e00c349618, name: a, max_in_flight: 3}, {name: b}")
