@@ -16,12 +16,16 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // Prefix starts the names of the directories of hosts; what ends a host removes nothing else.
 const Prefix = "outrigger-"
+
+// hostSuffix ends the name of the group into which a host moves.
+const hostSuffix = "-host"
 
 // controllers are those that limits need.
 var controllers = []string{"memory", "pids", "cpu"}
@@ -31,6 +35,7 @@ type Tree struct {
 	path    string   // of the directory with the groups
 	has     []string // controllers of the groups
 	missing string   // why it has not all of them
+	lock    *os.File // of the directory, held as long as the host lives
 	moved   string   // the child into which the host has moved; empty: it has not
 }
 
@@ -100,17 +105,61 @@ func open(own string, allowed error, wanted []string) (*Tree, error) {
 	if allowed != nil {
 		return nil, allowed
 	}
+	removeStale(own, staleAge)
 	path, err := os.MkdirTemp(own, Prefix)
 	if err != nil {
 		return nil, fmt.Errorf("make a cgroup: %w", err)
 	}
 	t := &Tree{path: path}
+	if t.lock, err = lock(path); err != nil {
+		_ = os.Remove(path)
+		return nil, fmt.Errorf("lock the cgroup %s: %w", path, err)
+	}
 	if _, err := os.Stat(filepath.Join(t.path, "cgroup.kill")); err != nil {
+		t.lock.Close()
 		_ = os.Remove(t.path)
 		return nil, errors.New("the kernel cannot kill a whole cgroup (Linux 5.14 can)")
 	}
 	t.enable(own, wanted)
 	return t, nil
+}
+
+// staleAge is how old a tree without an owner must be: a younger one may belong to a host that is about to lock it.
+const staleAge = time.Minute
+
+// removeStale removes the trees of hosts that ended together with their reapers, as the processes of a process namespace do. A host holds
+// a lock as long as it lives. Nothing is killed: a group with processes stays.
+func removeStale(own string, age time.Duration) {
+	list, _ := filepath.Glob(filepath.Join(own, Prefix+"*"))
+	for _, path := range list {
+		if _, err := strconv.ParseUint(strings.TrimPrefix(filepath.Base(path), Prefix), 10, 64); err != nil {
+			continue // not made by Open
+		}
+		info, err := os.Stat(path)
+		if err != nil || time.Since(info.ModTime()) < age || field(filepath.Join(path, "cgroup.events"), "populated") > 0 {
+			continue
+		}
+		f, err := lock(path)
+		if err != nil {
+			continue
+		}
+		_ = removeEmpty(path)
+		_ = os.Remove(path + hostSuffix)
+		f.Close()
+	}
+}
+
+// lock locks a directory; it fails when somebody else has.
+func lock(path string) (*os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // enable gets the controllers as far as possible.
@@ -125,7 +174,7 @@ func (t *Tree) enable(own string, wanted []string) {
 	}
 	err := control(own, "+", want)
 	if errors.Is(err, unix.EBUSY) && alone(own) {
-		t.moved = t.path + "-host"
+		t.moved = t.path + hostSuffix
 		if err = os.Mkdir(t.moved, 0o755); err == nil {
 			err = join(t.moved, os.Getpid())
 		}
@@ -186,6 +235,7 @@ func (t *Tree) Has(controller string) error {
 
 // Close kills what is left in the groups and removes what Open and Make made.
 func (t *Tree) Close() error {
+	defer t.lock.Close()
 	if err := Remove(t.path); err != nil {
 		return fmt.Errorf("remove the cgroup: %w", err)
 	}

@@ -104,6 +104,54 @@ func TestRemoveTakesTheWholeTree(t *testing.T) {
 	}
 }
 
+// A host that ended with its reaper leaves its tree to the next one; who lives keeps its own, and processes are not killed.
+func TestStaleTreesAreRemoved(t *testing.T) {
+	tree := host(t)
+	own, err := os.MkdirTemp(tree.Path(), "own")
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func() *Tree {
+		t.Helper()
+		tree, err := open(own, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tree
+	}
+	alive, dead, busy := open(), open(), open()
+	for _, tree := range []*Tree{alive, dead, busy} {
+		g, err := tree.Make("g", Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.dir.Close()
+		if tree == busy {
+			member(t, g, "sleep 600")
+		}
+	}
+	foreign := filepath.Join(own, Prefix+"foreign")
+	if err := os.Mkdir(foreign, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	dead.lock.Close()
+	busy.lock.Close()
+	removeStale(own, time.Hour)
+	if _, err := os.Stat(dead.Path()); err != nil {
+		t.Errorf("a young tree was removed: %v", err)
+	}
+	removeStale(own, 0)
+	if _, err := os.Stat(dead.Path()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the tree of a dead host is still there: %v", err)
+	}
+	for _, path := range []string{alive.Path(), busy.Path(), foreign} {
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	_ = alive.Close()
+}
+
 func TestMemoryOfAGroup(t *testing.T) {
 	tree := host(t)
 	g, err := tree.Make("g", Limits{Memory: 32 << 20})
