@@ -236,6 +236,16 @@ func (l *life) lacks(old *life) error {
 	return nil
 }
 
+// incomplete says whether the process refused an instance, or has not answered for one; s.mu is held.
+func (l *life) incomplete() bool {
+	for _, a := range l.applied {
+		if a.err != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // missing lists what this life was not told yet; s.mu is held.
 func (l *life) missing() (todo []*Instance, drop []uint64) {
 	s := l.peer.server

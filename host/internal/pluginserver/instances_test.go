@@ -2,10 +2,14 @@ package pluginserver
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
 func TestRefusedConfiguration(t *testing.T) {
@@ -97,4 +101,36 @@ func TestConfigureHangs(t *testing.T) {
 	kill(t, pid, syscall.SIGKILL)
 	eventually(t, "ready again, although one instance hangs", func() bool { p := w.pids("s"); return len(p) == 1 && p[0] != pid })
 	w.answers("s", 1)
+}
+
+// A process that comes back and refuses an instance never answers for it: its calls get an error, which the fail mode turns into an answer, and the
+// status names the instance. The other instances are served.
+func TestProcessThatRefusesAnInstance(t *testing.T) {
+	w := newWorld(t)
+	file := filepath.Join(t.TempDir(), "refuse")
+	w.mustStart(fakeServer("s", "refuse_while="+file))
+	w.mustConfigure("s", 1, 2)
+	if w.Server("s").State().Degraded {
+		t.Error("degraded with all instances")
+	}
+	write(t, file)
+	pid := w.pids("s")[0]
+	kill(t, pid, syscall.SIGKILL)
+	eventually(t, "a new process", func() bool { p := w.pids("s"); return len(p) == 1 && p[0] != pid })
+	var answer *wire.Error
+	if _, _, err := w.call("s", 1, "/"); !errors.As(err, &answer) || answer.Code != wire.CodeUnknownInstance {
+		t.Errorf("a call of an instance that was refused: %v, want unknown_instance", err)
+	}
+	st := w.Server("s").Status()
+	if !st.Ready || !st.Degraded || len(st.Processes[0].Failed) != 2 {
+		t.Errorf("status %+v, want ready and degraded with two failed instances", st)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	w.mustConfigure("s", 2)
+	w.answers("s", 2)
+	if st := w.Server("s").Status(); len(st.Processes[0].Failed) != 1 {
+		t.Errorf("status %+v, want one failed instance", st)
+	}
 }

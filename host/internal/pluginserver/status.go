@@ -15,7 +15,7 @@ type State struct {
 	State  string `json:"state"`            // starting, ready, down, crash_loop, draining, stopping
 	Reason string `json:"reason,omitempty"` // why it is not ready
 	Err    error  `json:"-"`                // the reason as an error
-	// Degraded: it is ready, but not with all its processes.
+	// Degraded: it is ready, but a process is missing, or lacks an instance that it refused.
 	Degraded bool `json:"degraded"`
 	// NextAttempt is when the first of its processes is started again; zero: it is ready, or a start runs.
 	NextAttempt time.Time `json:"next_attempt,omitzero"`
@@ -117,7 +117,7 @@ func (s *Server) current() State {
 	for _, p := range s.peers {
 		switch {
 		case c.Ready:
-			c.Degraded = c.Degraded || p.state != StateReady
+			c.Degraded = c.Degraded || p.state != StateReady || p.life != nil && p.life.incomplete()
 		case !p.attempt.IsZero() && (c.NextAttempt.IsZero() || p.attempt.Before(c.NextAttempt)):
 			c.NextAttempt = p.attempt
 		}
