@@ -114,8 +114,9 @@ const (
 	moreDescriptors = 20
 )
 
-// settleLimit is how long the gateway may take to be as small as before. Idle connections and their goroutines end within it.
-const settleLimit = 15 * time.Second
+// settleLimit is how long the gateway may take to be as small as before. fasthttp looks every 10 s for goroutines that have had no connection
+// for 10 s.
+const settleLimit = 25 * time.Second
 
 // growth lists what has grown beyond its bound.
 func growth(before, after footprint, processesBefore, processesAfter int) (leaks []string) {
@@ -187,12 +188,12 @@ func runRow(ctx context.Context, s *stage, f *fault) row {
 	r.Starts = s.starts() - starts
 	r.After, r.Leaks, err = settle(ctx, s, r.Before, len(processes))
 	fail(err)
-	if r.After.Goroutines > r.Before.Goroutines+moreGoroutines {
-		s.dump()
-	}
 	r.count(s.load.take(), b)
 	if r.Policy == 0 && r.Starts == 0 && !f.unseen {
 		fail(errors.New("nothing shows that the fault came over it"))
+	}
+	if r.After.Goroutines > r.Before.Goroutines+moreGoroutines {
+		s.dump()
 	}
 	return r
 }
