@@ -52,7 +52,7 @@ func faults() []fault {
 		fault{name: "memory hog", orders: always("hog access 2000 1000"), every: 25, hold: 3 * time.Second},
 		fault{name: "fork bomb", orders: always("bomb access 40"), every: 25, hold: 2 * time.Second, lift: killServer},
 		fault{name: "no descriptors left", orders: descriptors, every: 10, hold: 3 * time.Second},
-		fault{name: "exit at start", strike: exitAtStart, hold: 3 * time.Second, lift: repair},
+		fault{name: "exit at start", strike: exitAtStart, during: manyStarts, lift: repair},
 		fault{name: "plugin's log on a full disk", orders: always("log access"), every: 2, hold: 2 * time.Second},
 		fault{name: "poison request", orders: always("die access"), every: 10, hold: 4 * time.Second},
 		fault{name: "kill -9 of the gateway", strike: killGateway, lift: restartGateway, limit: startLimit, gatewayDies: true, alone: true},
@@ -114,6 +114,20 @@ func killServer(_ context.Context, s *stage) error { return s.signalServer(sysca
 // exitAtStart lets the plugin server end whenever it starts.
 func exitAtStart(ctx context.Context, s *stage) error {
 	return errors.Join(os.WriteFile(filepath.Join(s.dir, "exit"), nil, 0o600), killServer(ctx, s))
+}
+
+// manyStarts waits until the plugin server was started, and has ended, several times.
+func manyStarts(ctx context.Context, s *stage) error {
+	first := s.starts()
+	for end := time.Now().Add(recoveryLimit); s.starts() < first+3; {
+		if time.Now().After(end) {
+			return fmt.Errorf("found %d starts of the plugin server within %s, expected 3", s.starts()-first, recoveryLimit)
+		}
+		if !pause(ctx, 50*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 func repair(_ context.Context, s *stage) error { return os.Remove(filepath.Join(s.dir, "exit")) }
