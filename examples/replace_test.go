@@ -14,7 +14,7 @@ func replacementsOf(t testing.TB) int {
 	t.Helper()
 	text := os.Getenv("OUTRIGGER_REPLACEMENTS")
 	if text == "" {
-		return 6
+		return 12
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
