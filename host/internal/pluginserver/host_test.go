@@ -88,7 +88,7 @@ func TestKilledHostLeavesNothing(t *testing.T) {
 			// As a Ctrl-C and a service manager do: the reaper outlives both.
 			kill(t, reaperPID, syscall.SIGINT)
 			kill(t, reaperPID, syscall.SIGTERM)
-			daemons := []int{number(t, daemonOf(parent, "meek")), number(t, daemonOf(parent, "stubborn"))}
+			daemons := []int{daemonIn(t, daemonOf(parent, "meek")), daemonIn(t, daemonOf(parent, "stubborn"))}
 			for _, pid := range daemons {
 				if ended(pid) {
 					t.Fatalf("daemon %d does not run", pid)

@@ -43,13 +43,19 @@ func result(t *testing.T, file string) string {
 	return string(b)
 }
 
-func number(t *testing.T, file string) int {
+// daemonIn is the pid of the daemon that a server has started; the test's end kills it if nobody else has.
+func daemonIn(t *testing.T, file string) int {
 	t.Helper()
-	n, err := strconv.Atoi(strings.TrimSpace(result(t, file)))
-	if err != nil {
-		t.Fatal(err)
+	pid, err := strconv.Atoi(strings.TrimSpace(result(t, file)))
+	if err != nil || pid < 2 {
+		t.Fatalf("the pid of the daemon is %d, %v", pid, err)
 	}
-	return n
+	t.Cleanup(func() {
+		if !ended(pid) {
+			_ = syscall.Kill(-pid, syscall.SIGKILL)
+		}
+	})
+	return pid
 }
 
 // looks starts a server and returns what its process sees of itself from its first instruction on.
@@ -241,7 +247,7 @@ func TestDaemonsEndWithTheirServer(t *testing.T) {
 				if m := w.measure("cgroup"); mode == IsolationAuto && m.State != MeasureOn {
 					t.Skip(m.Detail)
 				}
-				daemon := number(t, file)
+				daemon := daemonIn(t, file)
 				if ended(daemon) {
 					t.Fatal("the daemon does not run")
 				}
