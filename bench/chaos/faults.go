@@ -17,6 +17,7 @@ type fault struct {
 	// orders of the plugin server, in turn, each carried by every so many requests while the fault is on.
 	orders func(carrier string) []string
 	every  int
+	same   bool // all orders are carried by one and the same request
 	// strike begins the fault from outside; lift ends it. Either may be nil.
 	strike, lift func(ctx context.Context, s *stage) error
 	hold         time.Duration                             // from strike to lift
@@ -24,6 +25,7 @@ type fault struct {
 	limit        time.Duration                             // from lift to right answers; 0: recoveryLimit
 	needs        func() error                              // why it cannot run here; nil: it always can
 	on           variant                                   // of the stage
+	mostStarts   int                                       // of the plugin server; 0: any number
 	unseen       bool                                      // no answer need show it
 	gatewayDies  bool                                      // connections may fail while it is on
 	alone        bool                                      // not part of the soak
@@ -54,7 +56,8 @@ func faults() []fault {
 		fault{name: "no descriptors left", orders: descriptors, every: 10, hold: 3 * time.Second},
 		fault{name: "exit at start", strike: exitAtStart, during: manyStarts, lift: repair},
 		fault{name: "plugin's log on a full disk", orders: always("log access"), every: 2, hold: 2 * time.Second},
-		fault{name: "poison request", orders: always("die access"), every: 10, hold: 4 * time.Second},
+		fault{name: "poison requests, all different", orders: always("die access"), every: 10, hold: 4 * time.Second},
+		fault{name: "poison request, the same again", orders: always("die access"), every: 40, same: true, during: quarantined, mostStarts: 3},
 		fault{name: "kill -9 of the gateway", strike: killGateway, lift: restartGateway, limit: startLimit, gatewayDies: true, alone: true},
 		fault{name: "clock jumps", strike: shiftClock, note: wallNote, during: jumpWall, lift: resetClock, needs: timeNamespaces, on: anySystemCall, alone: true},
 		fault{name: "gateway's log on a full disk", strike: killServer, on: fullLog, alone: true},
@@ -128,6 +131,27 @@ func manyStarts(ctx context.Context, s *stage) error {
 		}
 	}
 	return nil
+}
+
+// quarantined waits until the gateway refuses the poison, and until everything else is served while it still comes.
+func quarantined(ctx context.Context, s *stage) error {
+	for end := time.Now().Add(recoveryLimit); ; {
+		n, err := s.gateway.quarantined()
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			break
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("nothing is in quarantine after %s", recoveryLimit)
+		}
+		if !pause(ctx, 50*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+	_, err := s.recovered(ctx, time.Now(), recoveryLimit)
+	return err
 }
 
 func repair(_ context.Context, s *stage) error { return os.Remove(filepath.Join(s.dir, "exit")) }

@@ -23,6 +23,7 @@ type result struct {
 type order struct {
 	texts []string
 	every int
+	same  bool // all that carry an order are one and the same request
 
 	due, given int // requests since the last one with an order; orders so far. Owned by run
 }
@@ -30,7 +31,7 @@ type order struct {
 // of is what the next request carries.
 func (o *order) of(k *kind) string {
 	text := o.texts[o.given%len(o.texts)]
-	if o.due++; o.due < o.every || !k.reaches(strings.Fields(text)[1]) {
+	if o.due++; o.due < o.every || !k.reaches(strings.Fields(text)[1]) || o.same && k != &kinds[0] {
 		return ""
 	}
 	o.due = 0
@@ -72,7 +73,9 @@ func (l *load) run(ctx context.Context) {
 		}
 		r := request{kind: &kinds[n%len(kinds)], nonce: fmt.Sprintf("%s-%d", l.name, n)}
 		if o := l.order.Load(); o != nil {
-			r.order = o.of(r.kind)
+			if r.order = o.of(r.kind); r.order != "" && o.same {
+				r.nonce = l.name + "-same"
+			}
 		}
 		l.inFlight.Add(1)
 		all.Go(func() {

@@ -94,6 +94,23 @@ func (a *admin) status() (*serverStatus, error) {
 	return &all.PluginServers[0], nil
 }
 
+// quarantined is how many requests the gateway refuses because they killed the plugin server.
+func (a *admin) quarantined() (int, error) {
+	body, err := a.get("/status")
+	if err != nil {
+		return 0, err
+	}
+	var st struct {
+		Quarantine struct {
+			Count int `json:"count"`
+		} `json:"quarantine"`
+	}
+	if err := json.Unmarshal(body, &st); err != nil {
+		return 0, fmt.Errorf("/status of the Admin listener: %w", err)
+	}
+	return st.Quarantine.Count, nil
+}
+
 // metric reads the value of a metric without labels from Prometheus' text format.
 func metric(text []byte, name string) (float64, error) {
 	lines := bufio.NewScanner(bytes.NewReader(text))

@@ -48,7 +48,7 @@ func inflict(ctx context.Context, s *stage, f *fault) blow {
 		note("strike", f.strike(ctx, s))
 	}
 	if f.orders != nil {
-		s.load.order.Store(&order{texts: f.orders(s.carrier), every: f.every})
+		s.load.order.Store(&order{texts: f.orders(s.carrier), every: f.every, same: f.same})
 	}
 	if f.during != nil {
 		note("under the fault", f.during(ctx, s))
@@ -186,6 +186,9 @@ func runRow(ctx context.Context, s *stage, f *fault) row {
 		starts = 0 // another gateway counts
 	}
 	r.Starts = s.starts() - starts
+	if f.mostStarts > 0 && r.Starts > f.mostStarts {
+		fail(fmt.Errorf("the plugin server was started %d times, expected at most %d", r.Starts, f.mostStarts))
+	}
 	r.After, r.Leaks, err = settle(ctx, s, r.Before, len(processes))
 	fail(err)
 	r.count(s.load.take(), b)
