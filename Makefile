@@ -108,7 +108,7 @@ lint: python js ## formatters, linters and type checkers of all languages
 	go vet $(GO_PKGS)
 	cd .ci/tools && GOBIN=$(CURDIR)/build/tools/bin go install honnef.co/go/tools/cmd/staticcheck
 	build/tools/bin/staticcheck $(GO_PKGS)
-	cd sdk-python && ../$(VENV)/bin/ruff check --config pyproject.toml . ../examples/python && ../$(VENV)/bin/ruff format --config pyproject.toml --check . ../examples/python && ../$(VENV)/bin/pyright
+	cd sdk-python && ../$(VENV)/bin/ruff check --config pyproject.toml . ../examples/python ../bench/chaos/plugins/python && ../$(VENV)/bin/ruff format --config pyproject.toml --check . ../examples/python ../bench/chaos/plugins/python && ../$(VENV)/bin/pyright
 	cd sdk-js && npm run --silent lint
 
 .PHONY: generate
