@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -75,6 +77,89 @@ func TestAttached(t *testing.T) {
 			testAttached(t, c.lang, c.network, c.carrier)
 		})
 	}
+}
+
+// A server with two addresses: each is told to end in turn, under load. No request fails.
+func TestAttachedDrain(t *testing.T) {
+	t.Parallel()
+	for _, l := range languages {
+		for _, carrier := range carriers {
+			t.Run(l.name+" "+carrier, func(t *testing.T) {
+				t.Parallel()
+				testAttachedDrain(t, l, carrier)
+			})
+		}
+	}
+}
+
+func testAttachedDrain(t *testing.T, l language, carrier string) {
+	var addresses []string
+	var servers []*attached
+	for range 2 {
+		dir, err := os.MkdirTemp(built.temp, "s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addresses = append(addresses, "unix://"+filepath.Join(dir, "plugins.sock"))
+		servers = append(servers, attach(t, l.name, addresses[len(addresses)-1]))
+	}
+	up := echoUpstream(t)
+	s := server{"name": "own", "address": addresses, "carrier": carrier, "start_timeout": "30s", "timeout": "30s"}
+	g := launch{
+		late: true, settings: settings{"plugin_servers": []server{s}},
+		entities: routes(up.URL, route("/x", "{name: hello-"+l.name+", config: {greeting: hi}}")),
+	}.start(t)
+	ready := 0 // lines of the log that say that an address is ready
+	serves := func(more int) {
+		t.Helper()
+		ready += more
+		eventually(t, patience, "both addresses to be ready", func() (bool, string) {
+			n := 0
+			for _, line := range g.log.since(0) {
+				if line.has("msg", "plugin server is ready") && line["process"] != nil { // not the line about the whole server
+					n++
+				}
+			}
+			return n >= ready, fmt.Sprint(n, " of ", ready)
+		})
+	}
+	serves(2)
+	eventually(t, patience, "the plugin to run", func() (bool, string) {
+		a := g.get(t, "/x")
+		return a.status == 200, a.String()
+	})
+	stop := make(chan struct{})
+	var load sync.WaitGroup
+	var sent, failed atomic.Int64
+	for range 4 {
+		load.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				sent.Add(1)
+				if a, err := g.do("GET", "/x", nil); err != nil || a.status != 200 || a.header.Get("X-Hello-"+l.suffix) == "" {
+					failed.Add(1)
+					t.Errorf("a request fails: %v %v", a, err)
+					return
+				}
+			}
+		})
+	}
+	for i := range 4 {
+		before := sent.Load()
+		eventually(t, patience, "requests", func() (bool, string) { return sent.Load() > before+50 || failed.Load() > 0, "too few" })
+		if code := servers[i%2].end(t, syscall.SIGTERM); code != 0 {
+			t.Errorf("the plugin server ended with code %d after SIGTERM, expected 0", code)
+		}
+		servers[i%2] = attach(t, l.name, addresses[i%2])
+		serves(1)
+	}
+	close(stop)
+	load.Wait()
+	t.Logf("%d requests, %d failed", sent.Load(), failed.Load())
 }
 
 func testAttached(t *testing.T, lang, network, carrier string) {
