@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import gc
 import json
 import os
@@ -17,6 +16,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ._runtime.address import Address
+    from ._runtime.certificates import Certificates
     from ._runtime.plugins import PluginSpec
     from ._runtime.server import Server
 
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="host plugins: started by the gateway, or with --listen for a gateway to attach to")
     serve.add_argument("paths", nargs="+", metavar="PATH", help="file, directory, package or module that holds plugins")
-    serve.add_argument("--listen", metavar="ADDRESS", help="unix:///path/to/socket or tcp://127.0.0.1:port")
+    add_listen_arguments(serve)
     serve.add_argument("--workers", type=int, default=16, metavar="N", help="most threads for handlers that wait (default 16)")
     serve.add_argument(
         "--no-lua-style", action="store_true", help="plugins in Kong's shape: functions raise instead of returning (value, err)"
@@ -52,7 +53,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     if args.command == "describe":
         return describe_plugins(specs, out)
-    return serve_plugins(specs, args.listen, args.workers, out)
+    return serve_plugins(specs, args, out)
+
+
+def add_listen_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what says where to serve; docs/guides/attached.md."""
+    parser.add_argument("--listen", metavar="ADDRESS", help="serve at unix:///path/to/socket or tcp://host:port")
+    parser.add_argument("--listen-data", metavar="ADDRESS", help="address of the data plane; default: beside --listen")
+    parser.add_argument("--tls-cert", metavar="FILE", help="certificate of this server, PEM")
+    parser.add_argument("--tls-key", metavar="FILE", help="its private key, PEM")
+    parser.add_argument("--tls-client-ca", metavar="FILE", help="certificates that gateways must be signed by, PEM")
 
 
 def keep_stdout() -> int:
@@ -85,10 +95,16 @@ def describe_plugins(load: Callable[[], list[PluginSpec]], out: int) -> int:
     return 0
 
 
-def serve_plugins(load: Callable[[], list[PluginSpec]], listen: str | None, workers: int, out: int) -> int:
-    """Serves plugins until it is told to stop; the exit code. ``out`` is where the handshake goes."""
+def serve_plugins(load: Callable[[], list[PluginSpec]], args: argparse.Namespace, out: int) -> int:
+    """Serves plugins until it is told to stop; the exit code.
+
+    Args:
+        load: gives the plugins.
+        args: what ``add_listen_arguments`` adds, and ``workers``.
+        out: where the handshake goes.
+    """
     managed = os.environ.get(COOKIE_KEY) == COOKIE_VALUE
-    if listen is None and not managed:
+    if args.listen is None and not managed:
         print(
             "outrigger: this is a plugin server: the gateway starts it (plugin_servers: command: python -m outrigger serve ...).\n"
             "To run it by itself, say where to listen: --listen unix:///path/to/socket or --listen tcp://127.0.0.1:port",
@@ -102,22 +118,14 @@ def serve_plugins(load: Callable[[], list[PluginSpec]], listen: str | None, work
         _watch_lifeline(running)
 
     from ._errors import PluginError
-    from ._runtime.address import BadAddress, parse_address, unix_address
+    from ._runtime.address import BadAddress
+    from ._runtime.certificates import BadCertificates
     from ._runtime.server import Server as RealServer
 
     try:
+        control, data, certificates = _where(args)
         specs = load()
-        if listen is not None:
-            control = parse_address(listen)
-            if control.network == "unix":
-                data = unix_address(f"{control.path}.data")
-            else:
-                data = dataclasses.replace(control, port=0)
-        else:
-            directory = os.environ.get(RUN_DIR) or _private_directory()
-            control = unix_address(f"{directory}/py{os.getpid()}.sock")
-            data = unix_address(f"{directory}/py{os.getpid()}.data")
-        server = RealServer(specs, workers=workers)
+        server = RealServer(specs, workers=args.workers)
         running.append(server)
         stop = server.stop_asked
 
@@ -128,14 +136,14 @@ def serve_plugins(load: Callable[[], list[PluginSpec]], listen: str | None, work
             signal.signal(number, ask_stop)
         if managed:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the host's business
-        bound = server.start(control, data)
-    except (PluginError, BadAddress) as err:
+        bound = server.start(control, data, certificates)
+    except (PluginError, BadAddress, BadCertificates) as err:
         for server in running:
             server.remove_files()
         return _fail(err)
     gc.collect()
     gc.freeze()  # what is loaded now stays: no collection needs to walk it again
-    if managed and listen is None:
+    if managed and args.listen is None:
         os.write(out, f"1|1|unix|{bound.path}|grpc\n".encode())
     else:
         names = ", ".join(spec.name for spec in specs)
@@ -146,6 +154,25 @@ def serve_plugins(load: Callable[[], list[PluginSpec]], listen: str | None, work
     _limit_exit()
     server.stop()
     return 0
+
+
+def _where(args: argparse.Namespace) -> tuple[Address, Address, Certificates | None]:
+    """Addresses of control plane and data plane, and the certificates for both."""
+    from ._runtime.address import BadAddress, beside, parse_address, unix_address
+    from ._runtime.certificates import Certificates, Files
+
+    if args.listen is None:
+        directory = os.environ.get(RUN_DIR) or _private_directory()
+        control = unix_address(f"{directory}/py{os.getpid()}.sock")
+        return control, unix_address(f"{directory}/py{os.getpid()}.data"), None
+    control = parse_address(args.listen)
+    data = beside(control) if args.listen_data is None else parse_address(args.listen_data)
+    files = (args.tls_cert, args.tls_key, args.tls_client_ca)
+    if not any(files):
+        return control, data, None
+    if not all(files):
+        raise BadAddress("--tls-cert, --tls-key and --tls-client-ca belong together")
+    return control, data, Certificates(Files(*files))
 
 
 def _private_directory() -> str:

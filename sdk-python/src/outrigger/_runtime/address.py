@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import ipaddress
 import os
 import socket
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 
 MAX_UNIX_PATH = 107
@@ -17,9 +17,9 @@ class BadAddress(Exception):
     """An address cannot be listened on; the message says which and why."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Address:
-    """A unix path, or a loopback host with a port."""
+    """A unix path, or a host with a port."""
 
     network: str
     path: str = ""
@@ -34,35 +34,62 @@ class Address:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
+    @property
+    def local(self) -> bool:
+        """Whether it is on this machine alone."""
+        if self.network == "unix" or self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:  # a name: it may be anybody's
+            return False
+
+    @property
+    def reachable(self) -> str:
+        """As Describe names it. A wildcard leaves the host part out: the gateway takes that of the control plane."""
+        try:
+            wildcard = ipaddress.ip_address(self.host).is_unspecified
+        except ValueError:
+            wildcard = False
+        return f":{self.port}" if wildcard else self.grpc
+
     def __str__(self) -> str:
         return f"unix://{self.path}" if self.network == "unix" else f"tcp://{self.grpc}"
 
 
 def parse_address(text: str) -> Address:
-    """The address of ``unix:///path`` or ``tcp://127.0.0.1:port``.
+    """The address of ``unix:///path`` or ``tcp://host:port``. No host means every address of the machine.
 
     Raises:
-        BadAddress: it is neither, or not on this machine.
+        BadAddress: it is neither.
     """
     scheme, _, rest = text.partition("://")
     if scheme == "unix" and rest.startswith("/"):
         return unix_address(rest)
-    if scheme == "tcp":
+    if scheme == "tcp" and ":" in rest:
         host, _, port = rest.rpartition(":")
         host = host.removeprefix("[").removesuffix("]")
-        if not port.isdigit() or int(port) > 65535:
+        if not (port.isascii() and port.isdigit()) or int(port) > 65535:
             raise BadAddress(f"address {text!r} has the port {port!r}; expected 0 to 65535")
-        name = "127.0.0.1" if host == "localhost" else host
-        try:
-            loopback = ipaddress.ip_address(name).is_loopback
-        except ValueError:
-            raise BadAddress(f"address {text!r} has the host {host!r}; expected a loopback address such as 127.0.0.1") from None
-        if not loopback:
-            raise BadAddress(
-                f"address {text!r} is not on loopback; a server without mutual TLS listens on 127.0.0.1, [::1] or a unix socket only"
-            )
-        return Address("tcp", host=name, port=int(port))
-    raise BadAddress(f"address {text!r}; expected unix:///path/to/socket or tcp://127.0.0.1:port")
+        return Address("tcp", host=host or "0.0.0.0", port=int(port))
+    raise BadAddress(f"address {text!r}; expected unix:///path/to/socket or tcp://host:port")
+
+
+def beside(control: Address) -> Address:
+    """Where the data plane is unless it is said: a second socket file, or another port."""
+    return unix_address(f"{control.path}.data") if control.network == "unix" else dataclasses.replace(control, port=0)
+
+
+def check_reach(address: Address) -> None:
+    """Refuses an address that other machines reach; for servers without TLS.
+
+    Raises:
+        BadAddress: they do.
+    """
+    if not address.local:
+        raise BadAddress(
+            f"{address} can be reached from other machines: expected a loopback address, or --tls-cert, --tls-key and --tls-client-ca"
+        )
 
 
 def unix_address(path: str) -> Address:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
+
+import grpc
 
 from .. import _version
 from .._gen.proto import plugin_pb2 as pb
 from .._gen.proto.grpc_controller_pb2 import Empty
 from .._gen.proto.grpc_controller_pb2_grpc import GRPCControllerServicer
 from .._gen.proto.plugin_pb2_grpc import PluginServerServicer
+from .configuring import Configuring
 from .grpc_lane import GrpcCarrier
 from .registry import Registry
 from .wire import MIN_VERSION, VERSION, choose_version
@@ -36,7 +38,7 @@ class ControlPlane(PluginServerServicer):
         self._registry = registry
         self._planes = planes
         self._serve_lane = serve_lane
-        self._configuring = threading.Lock()
+        self._configuring = Configuring()
 
     def Describe(self, request: pb.DescribeRequest, context: Any) -> pb.DescribeResponse:  # noqa: N802 - gRPC's name
         """What this server hosts and where its data plane listens."""
@@ -66,14 +68,21 @@ class ControlPlane(PluginServerServicer):
             return _refused([("", f"configuration is no JSON: {err}")])
         if not isinstance(config, dict):
             return _refused([("", f"configuration is a {type(config).__name__}; expected an object")])
-        with self._configuring:
-            faults = self._registry.configure(request.instance_id, request.plugin, cast("dict[str, Any]", config), request.record_id)
-            return _refused(faults)
+        identity = request.instance_id
+        turn = self._configuring.turn(identity)
+        faults: list[tuple[str, str]] = []
+
+        def work() -> None:
+            fields = cast("dict[str, Any]", config)
+            faults.extend(self._registry.configure(identity, request.plugin, fields, request.record_id, lambda: turn.wanted))
+
+        if not context.add_callback(turn.give_up) or not turn.run(work):
+            context.abort(grpc.StatusCode.CANCELLED, f"configuring instance {identity}: the host does not wait any more")
+        return _refused(faults)
 
     def Release(self, request: pb.ReleaseRequest, context: Any) -> pb.ReleaseResponse:  # noqa: N802
         """Closes instances once their running calls are done."""
-        with self._configuring:
-            self._registry.release(request.instance_ids)
+        self._registry.release(request.instance_ids)
         return pb.ReleaseResponse()
 
     def Drain(self, request: pb.DrainRequest, context: Any) -> pb.DrainResponse:  # noqa: N802

@@ -14,7 +14,7 @@ from .loop import LoopRunner
 from .node import Node
 from .registry import Registry
 from .stream import outcome_frames, server_hello
-from .wire import BAD_FRAME, Answer, BadFrame, Ended, Framer, encode_ask, encode_goaway, encode_log
+from .wire import BAD_FRAME, FRAME_SECONDS, LATE_FRAME, Answer, BadFrame, Ended, Framer, encode_ask, encode_goaway, encode_log
 
 _BULK = 8
 """An outcome of more frames than this leaves a few at a time, so that frames of other calls pass between them."""
@@ -34,6 +34,7 @@ class EventLane(asyncio.Protocol):
         self._bulk: deque[bytes] = deque()
         self._paused = False
         self._scheduled = False
+        self._frame_timer: asyncio.TimerHandle | None = None
         self._ended = threading.Event()
 
     @property
@@ -87,13 +88,30 @@ class EventLane(asyncio.Protocol):
         except BadFrame as err:
             self._give_up(str(err))
             return
+        if self._framer.begun and self._frame_timer is None:
+            self._bound_frame()
         if state.ready:
             self._runner.accept(state.ready)
             state.ready.clear()
 
+    def _bound_frame(self) -> None:
+        """Looks later whether the frame that has begun is complete. One timer is enough: it finds a frame after twice its time at most."""
+        self._frame_timer = asyncio.get_running_loop().call_later(FRAME_SECONDS, self._check_frame, self._framer.frames)
+
+    def _check_frame(self, number: int) -> None:
+        self._frame_timer = None
+        if not self._framer.begun:
+            return
+        if self._framer.frames == number:
+            self._give_up(LATE_FRAME)
+        else:
+            self._bound_frame()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Seals the calls: the lane has ended."""
         self._transport = None
+        if self._frame_timer is not None:
+            self._frame_timer.cancel()
         self.state.abandon_all()
         self.state.registry.remove_lane(self.state)
         self._ended.set()

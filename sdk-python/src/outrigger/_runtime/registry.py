@@ -25,6 +25,9 @@ class CallTable(Protocol):
     watched: bool
 
 
+_CLOSE_SECONDS = 1.0
+"""How long a release waits for the plugin's ``close``; one that takes longer goes on by itself."""
+
 RunAsync = Callable[[Any], None]
 """Runs a coroutine to its end on the event loop."""
 
@@ -38,10 +41,20 @@ class Registry:
         self._run_async = run_async
         self._lanes: set[CallTable] = set()
         self._changed = threading.Condition()
-        self._closed = False
+        self._table = threading.Lock()  # of those who change instances
 
-    def configure(self, identity: int, plugin: str, config: dict[str, Any], record_id: str = "") -> list[tuple[str, str]]:
-        """Creates or replaces an instance of a plugin record; what it answers are the faults, ``(path, message)``."""
+    def configure(
+        self,
+        identity: int,
+        plugin: str,
+        config: dict[str, Any],
+        record_id: str = "",
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> list[tuple[str, str]]:
+        """Creates or replaces an instance of a plugin record; what it answers are the faults, ``(path, message)``.
+
+        An instance that is not ``wanted`` any more when its ``configure`` returns is closed.
+        """
         spec = self.specs.get(plugin)
         if spec is None:
             return [("", f"plugin {plugin!r} is not hosted here; this server has {', '.join(sorted(self.specs)) or 'none'}")]
@@ -53,18 +66,20 @@ class Registry:
         except Exception as err:
             _report(f"plugin {plugin}: configuring instance {identity}")
             return [("", f"{type(err).__name__}: {err}")]
-        old = self.instances.get(identity)
-        self.instances[identity] = instance
+        with self._table:
+            kept = wanted()
+            old = self.instances.get(identity) if kept else instance
+            if kept:
+                self.instances[identity] = instance
         if old is not None:
-            self._retire(old)
+            self._retire([old])
         return []
 
     def release(self, identities: Iterable[int]) -> None:
         """Closes instances once their running calls are done."""
-        for identity in identities:
-            instance = self.instances.pop(identity, None)
-            if instance is not None:
-                self._retire(instance)
+        with self._table:
+            released = [self.instances.pop(identity, None) for identity in identities]
+        self._retire([instance for instance in released if instance is not None])
 
     def close(self) -> None:
         """Closes every instance now."""
@@ -81,12 +96,20 @@ class Registry:
         if inspect.iscoroutine(result):
             self._run_async(result)
 
-    def _retire(self, instance: Instance) -> None:
-        instance.released = True
-        if self._runs(lambda call: call.step is not None and call.step.instance is instance):
-            threading.Thread(target=self._close_when_idle, args=(instance,), name="outrigger-release", daemon=True).start()
-        else:
-            self._close(instance)
+    def _retire(self, instances: list[Instance]) -> None:
+        """Closes instances; waits a moment for those that no call uses."""
+        threads: list[threading.Thread] = []
+        for instance in instances:
+            instance.released = True
+            if not self._runs(lambda call, of=instance: call.step is not None and call.step.instance is of):
+                thread = threading.Thread(target=self._close, args=(instance,), name="outrigger-close", daemon=True)
+                threads.append(thread)
+            else:
+                thread = threading.Thread(target=self._close_when_idle, args=(instance,), name="outrigger-release", daemon=True)
+            thread.start()
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def _close_when_idle(self, instance: Instance) -> None:
         self._wait_until(lambda: not self._runs(lambda call: call.step is not None and call.step.instance is instance), None)

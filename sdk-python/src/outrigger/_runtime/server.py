@@ -17,7 +17,8 @@ import grpc
 
 from .._gen.proto.grpc_controller_pb2_grpc import add_GRPCControllerServicer_to_server
 from .._gen.proto.plugin_pb2_grpc import add_PluginServerServicer_to_server
-from .address import Address, BadAddress, clear_socket_file, listen
+from .address import Address, BadAddress, check_reach, clear_socket_file, listen
+from .certificates import Certificates
 from .control import Controller, ControlPlane, DataPlane
 from .grpc_lane import GrpcCarrier
 from .health import Health
@@ -27,10 +28,16 @@ from .protocol import EventLane
 from .registry import Registry
 from .stream import GREETING_SECONDS, BadGreeting, SocketCarrier, read_greeting
 from .threads import MAX_WORKERS, ThreadLane, Workers
+from .tls import TlsSocket
 from .wire import MAX_FRAME
 
-_CONTROL_THREADS = 32
+_CONTROL_THREADS = 128
+"""Each lane of carrier grpc, each watcher of the health and each configure that runs takes one."""
+
 _STOP_SECONDS = 1.0
+
+_MAX_GREETING = 64
+"""Connections that have not said who they are yet; each takes a thread for at most GREETING_SECONDS."""
 
 
 class _Lane(Protocol):
@@ -56,15 +63,22 @@ class Server:
         self._health = Health()
         self._files: list[str] = []
         self._listener: socket.socket | None = None
+        self._data_tls: Certificates | None = None
+        self._greetings = threading.BoundedSemaphore(_MAX_GREETING)
         self._grpc: grpc.Server | None = None
         self.stop_asked = threading.Event()
 
-    def start(self, control: Address, data: Address) -> Address:
+    def start(self, control: Address, data: Address, certificates: Certificates | None = None) -> Address:
         """Starts listening; the control address with the port that it got.
 
+        With certificates both planes speak TLS, but not on a unix socket as the data plane: its owner alone reaches that.
+
         Raises:
-            BadAddress: an address cannot be listened on.
+            BadAddress: an address cannot be listened on, or other machines would reach it without TLS.
         """
+        if certificates is None:
+            check_reach(control)
+            check_reach(data)
         listener = listen(data)
         self._listener = listener
         if data.network == "unix":
@@ -72,7 +86,8 @@ class Server:
             plane = DataPlane("msgpack", "unix", data.path, self._token)
         else:
             host, port = listener.getsockname()[:2]
-            plane = DataPlane("msgpack", "tcp", Address("tcp", host=host, port=port).grpc, self._token)
+            plane = DataPlane("msgpack", "tcp", Address("tcp", host=host, port=port).reachable, self._token)
+            self._data_tls = certificates
         server = grpc.server(
             ThreadPoolExecutor(_CONTROL_THREADS, "outrigger-control"),
             options=[("grpc.max_receive_message_length", MAX_FRAME), ("grpc.max_send_message_length", MAX_FRAME), ("grpc.so_reuseport", 0)],
@@ -82,17 +97,20 @@ class Server:
         add_GRPCControllerServicer_to_server(Controller(self.stop_asked.set), server)
         server.add_generic_rpc_handlers((self._health.handler(),))
         self._grpc = server
-        bound = self._bind(server, control)
+        bound = self._bind(server, control, certificates)
         server.start()
         threading.Thread(target=self._accept, args=(listener,), name="outrigger-accept", daemon=True).start()
         return bound
 
-    def _bind(self, server: grpc.Server, control: Address) -> Address:
+    def _bind(self, server: grpc.Server, control: Address, certificates: Certificates | None) -> Address:
         before = os.umask(0o177) if control.network == "unix" else None
         try:
             if control.network == "unix":
                 clear_socket_file(control.path)
-            port = server.add_insecure_port(control.grpc)
+            if certificates is None:
+                port = server.add_insecure_port(control.grpc)
+            else:
+                port = server.add_secure_port(control.grpc, certificates.grpc())
         except RuntimeError as err:
             raise BadAddress(f"listen on {control}: {err}") from None
         finally:
@@ -111,24 +129,40 @@ class Server:
                 sock, _ = listener.accept()
             except OSError:  # the listener was closed
                 return
-            threading.Thread(target=self._greet, args=(sock,), name="outrigger-greeting", daemon=True).start()
+            if not self._greetings.acquire(blocking=False):
+                print(f"outrigger: connection refused: {_MAX_GREETING} others have not said who they are yet", file=sys.stderr, flush=True)
+                sock.close()
+                continue
+            threading.Thread(target=self._welcome, args=(sock,), name="outrigger-greeting", daemon=True).start()
 
-    def _greet(self, sock: socket.socket) -> None:
+    def _welcome(self, sock: socket.socket) -> None:
         try:
-            sock.settimeout(GREETING_SECONDS)
-            read_greeting(sock, self._token)
-            sock.settimeout(None)
-            if sock.family != socket.AF_UNIX:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection = self._greet(sock)
         except (BadGreeting, OSError) as err:
             print(f"outrigger: connection refused: {err}", file=sys.stderr, flush=True)
             sock.close()
             return
-        if self._all_async:
-            self._serve_events(sock)
-        else:
-            self._serve(ThreadLane(self.registry, SocketCarrier(sock), self._workers, self._loop))
+        finally:
+            self._greetings.release()
+        if self._all_async and isinstance(connection, socket.socket):
+            self._serve_events(connection)
+        else:  # the loop has no part in TLS: async handlers are handed to it
+            self._serve(ThreadLane(self.registry, SocketCarrier(connection), self._workers, self._loop))
             sock.close()
+
+    def _greet(self, sock: socket.socket) -> socket.socket | TlsSocket:
+        """Finds out who it is. A peer that says nothing has a thread until the time is over."""
+        deadline = time.monotonic() + GREETING_SECONDS
+        sock.settimeout(GREETING_SECONDS)  # for what is sent meanwhile
+        connection: socket.socket | TlsSocket = sock
+        if self._data_tls is not None:
+            connection = TlsSocket(sock, self._data_tls.context())
+            connection.handshake(deadline)
+        read_greeting(connection, self._token, deadline)
+        sock.settimeout(None)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
 
     def _serve_events(self, sock: socket.socket) -> None:
         lane = EventLane(self.registry, self._loop)

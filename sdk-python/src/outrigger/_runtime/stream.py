@@ -7,11 +7,15 @@ import os
 import socket
 import struct
 import sys
+import time
 
 from .. import _version
 from .lane import HostLeft, LaneState
+from .tls import TlsSocket, wait_readable
 from .wire import (
     BAD_FRAME,
+    FRAME_SECONDS,
+    LATE_FRAME,
     MAGIC,
     VERSION,
     BadFrame,
@@ -38,30 +42,38 @@ class BadGreeting(Exception):
     """The peer is no host, speaks another version, or does not know the token."""
 
 
-def read_greeting(sock: socket.socket, token: bytes) -> None:
-    """Reads the greeting of a host; the socket has its time limit already.
+def read_greeting(sock: socket.socket | TlsSocket, token: bytes, deadline: float) -> None:
+    """Reads the greeting of a host, until a moment of the monotonic clock.
 
     Raises:
         BadGreeting: it is not what it should be.
         OSError: the connection failed or was too slow.
     """
-    magic, version, length = struct.unpack(">4sHH", _exactly(sock, 8))
+    magic, version, length = struct.unpack(">4sHH", _exactly(sock, 8, deadline))
     if magic != MAGIC:
         raise BadGreeting(f"greeting starts with {magic!r}; expected {MAGIC!r}")
     if version != VERSION:
         raise BadGreeting(f"greeting has protocol version {version}; expected {VERSION}")
-    if not hmac.compare_digest(_exactly(sock, length), token):
+    if length != len(token) or not hmac.compare_digest(_exactly(sock, length, deadline), token):
         raise BadGreeting("greeting has another token than Describe told")
 
 
-def _exactly(sock: socket.socket, size: int) -> bytes:
+def _exactly(sock: socket.socket | TlsSocket, size: int, deadline: float) -> bytes:
     data = b""
     while len(data) < size:
-        piece = sock.recv(size - len(data))
+        piece = _receive(sock, size - len(data), deadline)
         if not piece:
             raise BadGreeting(f"connection ended after {len(data)} bytes of the greeting")
         data += piece
     return data
+
+
+def _receive(sock: socket.socket | TlsSocket, size: int, deadline: float) -> bytes:
+    """Waits for bytes, but not for ever."""
+    if isinstance(sock, TlsSocket):
+        return sock.recv(size, deadline)
+    wait_readable(sock, deadline)
+    return sock.recv(size)
 
 
 def server_hello() -> bytes:
@@ -88,17 +100,21 @@ class MsgpackMessages:
 class SocketCarrier(MsgpackMessages):
     """Reads and writes frames on a blocking socket. One thread at a time reads; any thread writes."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket | TlsSocket) -> None:
         self._sock = sock
         self._framer = Framer()
+        self._bounded = -1  # number of the frame that _deadline is for
+        self._deadline = 0.0
         self._writer = Writer(sock, self._broken)
         self._writer.write([server_hello()])
 
     def read(self, state: LaneState) -> bool:
         """Waits for bytes and hands the frames to the state; False at the end of the lane."""
-        missing = self._framer.missing()
         try:
-            data = self._sock.recv(READ_SIZE if missing <= READ_SIZE else min(missing, LARGE_READ))
+            data = self._rest_of_frame() if self._framer.begun else self._sock.recv(READ_SIZE)
+        except TimeoutError:
+            self._give_up(LATE_FRAME)
+            return False
         except OSError:
             return False
         if not data:
@@ -108,10 +124,22 @@ class SocketCarrier(MsgpackMessages):
         except HostLeft:
             return False
         except BadFrame as err:
-            print(f"outrigger: lane closed: {err}", file=sys.stderr, flush=True)
-            self._writer.write([encode_goaway(BAD_FRAME, str(err))])
+            self._give_up(str(err))
             return False
         return True
+
+    def _rest_of_frame(self) -> bytes:
+        """Waits for more of a frame that has come in part."""
+        framer = self._framer
+        if framer.frames != self._bounded:
+            self._bounded = framer.frames
+            self._deadline = time.monotonic() + FRAME_SECONDS
+        missing = framer.missing()
+        return _receive(self._sock, READ_SIZE if missing <= READ_SIZE else min(missing, LARGE_READ), self._deadline)
+
+    def _give_up(self, message: str) -> None:
+        print(f"outrigger: lane closed: {message}", file=sys.stderr, flush=True)
+        self._writer.write([encode_goaway(BAD_FRAME, message)])
 
     def write(self, messages: list[bytes]) -> None:
         """Sends frames in order."""

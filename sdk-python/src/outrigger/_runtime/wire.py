@@ -442,13 +442,26 @@ OnFrame = Callable[[int, int, bytes], None]
 """Takes type, call id and body of a frame."""
 
 
+FRAME_SECONDS = 10.0
+"""A frame that has begun arrives within this time, or its lane is closed: it holds up everything behind it."""
+
+LATE_FRAME = f"a frame did not arrive within {FRAME_SECONDS:g} s"
+
+
 class Framer:
     """Cuts a stream into frames; any split of the stream gives the same frames."""
 
-    __slots__ = ("_rest",)
+    __slots__ = ("_need", "_rest", "frames")
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
+        self._need = HEADER_SIZE  # bytes of the rest before which there is nothing to do
+        self.frames = 0  # handed over
+
+    @property
+    def begun(self) -> bool:
+        """Whether a frame has come in part."""
+        return bool(self._rest)
 
     def feed(self, data: bytes, on_frame: OnFrame) -> None:
         """Hands over every frame that is complete now.
@@ -457,21 +470,29 @@ class Framer:
             BadFrame: a frame is too long.
         """
         if self._rest:
-            data = self._rest + data
+            self._rest += data
+            if len(self._rest) < self._need:
+                return
+            data = bytes(self._rest)
+            self._rest = bytearray()
         at, end = 0, len(data)
+        self._need = HEADER_SIZE
         while end - at >= HEADER_SIZE:
             length, call_id, kind, _, _, _ = unpack_header(data, at)
             if length > MAX_FRAME:
                 raise BadFrame(f"frame of type {kind} has {length} bytes; expected at most {MAX_FRAME}")
             stop = at + HEADER_SIZE + length
             if stop > end:
+                self._need = stop - at
                 break
+            self.frames += 1
             on_frame(kind, call_id, data[at + HEADER_SIZE : stop])
             at = stop
-        self._rest = data[at:]
+        if at < end:
+            self._rest += data[at:]
 
     def missing(self) -> int:
         """Bytes that the frame at hand still lacks; 0 when its header is not complete."""
         if len(self._rest) < HEADER_SIZE:
             return 0
-        return HEADER_SIZE + unpack_header(self._rest)[0] - len(self._rest)
+        return self._need - len(self._rest)

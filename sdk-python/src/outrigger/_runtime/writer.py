@@ -6,6 +6,8 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 
+from .tls import TlsSocket
+
 _BULK_GROUP = 4
 """Chunk frames (32 KiB each) that one send takes, so that frames of other calls pass between them."""
 
@@ -16,7 +18,7 @@ _BULK_PENDING = 128 << 10
 class Writer:
     """Combines the frames of many threads into few sends. It may be used by any thread."""
 
-    def __init__(self, sock: socket.socket, on_error: Callable[[OSError], None]) -> None:
+    def __init__(self, sock: socket.socket | TlsSocket, on_error: Callable[[OSError], None]) -> None:
         self._sock = sock
         self._on_error = on_error
         self._changed = threading.Condition(threading.Lock())

@@ -17,14 +17,14 @@ def start_dedicated_server(
 ) -> None:
     """Serves one plugin, as ``python -m outrigger serve`` does, and ends the process.
 
-    The command line of the plugin takes ``--listen ADDRESS``, ``--workers N`` and ``--no-lua-style``. Kong's own options are accepted and
-    do nothing; ``--dump`` prints the manifest.
+    The command line of the plugin takes ``--listen ADDRESS`` and what goes with it, ``--workers N`` and ``--no-lua-style``.
+    Kong's own options are accepted and do nothing; ``--dump`` prints the manifest.
     """
-    from ..__main__ import describe_plugins, keep_stdout, serve_plugins
+    from ..__main__ import add_listen_arguments, describe_plugins, keep_stdout, serve_plugins
     from .adapt import adapt
 
     parser = argparse.ArgumentParser(description=f"Serves the plugin {name}.")
-    parser.add_argument("--listen", metavar="ADDRESS", help="unix:///path/to/socket or tcp://127.0.0.1:port")
+    add_listen_arguments(parser)
     parser.add_argument("--workers", type=int, default=16, metavar="N", help="most threads for handlers that wait (default 16)")
     parser.add_argument("--no-lua-style", action="store_true", help="functions raise instead of returning (value, err)")
     parser.add_argument("--dump", action="store_true", help="print the manifest as JSON")
@@ -42,4 +42,4 @@ def start_dedicated_server(
 
     if args.dump:
         sys.exit(describe_plugins(specs, out))
-    sys.exit(serve_plugins(specs, args.listen, args.workers, out))
+    sys.exit(serve_plugins(specs, args, out))
