@@ -193,17 +193,19 @@ func TestCanaryIsPromoted(t *testing.T) {
 	for range 10 {
 		g.get(t, "/").want(t, 200).wantHeader(t, "X-Access", "v2")
 	}
-	p.source = strings.Replace(p.source, "minLength: 1", "minLength: 1, maxLength: 4", 1)
+	p.source = strings.Replace(p.source, "minLength: 1", "minLength: 1, maxLength: 8", 1)
 	p.become(t, 4, "")
-	g.ask(t, "POST", "/plugin-servers/js/replace", forever)
+	if status, answer := g.ask(t, "POST", "/plugin-servers/js/replace", forever); status != 200 {
+		t.Fatalf("status %d, %v", status, answer)
+	}
 	mark := g.log.mark()
-	g.reload(t, routes(upstream.URL, route("/", "{name: versioned, config: {mark: longer}}")))
+	g.reload(t, routes(upstream.URL, route("/", "{name: versioned, config: {mark: much-longer}}")))
 	n := g.log.waitFields(t, mark, "msg", "the canary is rolled back, the old build takes all requests")
 	if !strings.Contains(n.text("reason"), "does not fit it") {
 		t.Errorf("found %v", n)
 	}
 	for range 10 {
-		g.get(t, "/").want(t, 200).wantHeader(t, "X-Access", "v2").wantHeader(t, "X-Mark", "longer")
+		g.get(t, "/").want(t, 200).wantHeader(t, "X-Access", "v2").wantHeader(t, "X-Mark", "much-longer")
 	}
 }
 
