@@ -22,6 +22,8 @@ import type {
 
 /** What answers the PDK functions of one call: one method per function. Left-out arguments arrive as their default, or null. */
 export interface Backend {
+  /** Aborted when nobody waits for the call any more. */
+  readonly signal: AbortSignal;
   cacheGet(key: string): Promise<unknown>;
   cacheSet(key: string, value: unknown, ttl: number): void;
   cacheDelete(key: string): void;

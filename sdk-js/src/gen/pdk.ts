@@ -1780,6 +1780,14 @@ export class PDK {
     this.#call = call;
   }
 
+  /**
+   * Aborted when nobody waits for the handler any more: its deadline has passed, the lane was lost, or it has ended. Give it to what the
+   * handler waits for, such as fetch: what the handler does from then on is dropped, and functions throw PhaseError.
+   */
+  get signal(): AbortSignal {
+    return this.#call.signal;
+  }
+
   /** Values that the instances of one plugin share across requests, in the memory of this node. */
   get cache(): Cache {
     this.#cache ??= new Cache(this.#call);

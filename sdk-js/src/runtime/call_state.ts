@@ -59,6 +59,15 @@ const MAX_ASK = (1 << 20) - 64;
 
 type State = "open" | "exited" | "cancelled" | "failed" | "ended";
 
+/** What has ended a call. */
+const OVER: Readonly<Record<State, string>> = {
+  open: "nothing",
+  exited: "response.exit or response.error",
+  cancelled: "the call was cancelled",
+  failed: "the call failed",
+  ended: "the handler ended",
+};
+
 /** Life of one handler call: what may be called when, the operations recorded so far, and the outcome. */
 export class CallState {
   readonly id: number;
@@ -74,6 +83,8 @@ export class CallState {
   #items = 0;
   /** What reads see instead of the facts. */
   protected written: Readonly<Written> = NOTHING_WRITTEN;
+  /** Made when the handler first asks for its signal. */
+  #abort: AbortController | null = null;
   /** Resolves when the last question that was put is answered. */
   #turn: Promise<unknown> | null = null;
 
@@ -91,19 +102,36 @@ export class CallState {
     return this.#bit !== 0;
   }
 
+  /** Aborted when nobody waits for the call any more; PDK.signal. */
+  get signal(): AbortSignal {
+    if (this.#abort === null) {
+      this.#abort = new AbortController();
+      if (this.#bit === 0) this.#sayOver();
+    }
+    return this.#abort.signal;
+  }
+
+  /** The call has left the state open: no function may be called from now on. */
+  #leave(state: State): void {
+    this.#bit = 0;
+    this.#state = state;
+    if (this.#abort !== null) this.#sayOver();
+  }
+
+  #sayOver(): void {
+    this.#abort?.abort(new DOMException(OVER[this.#state], "AbortError"));
+  }
+
   /** @throws PhaseError when a function may not be called now. */
   protected check(fn: PdkFunction): void {
     if ((fn.phases & this.#bit) === 0) throw this.#refusal(fn);
   }
 
   #refusal(fn: PdkFunction): PDKError {
-    const message = {
-      open: `called in ${PHASES[this.view.phase]}; allowed in ${phaseNames(fn.phases)}`,
-      exited: "called after response.exit or response.error",
-      cancelled: "called after the call was cancelled",
-      failed: "called after the call failed",
-      ended: "called after the handler ended",
-    }[this.#state];
+    const open = this.#state === "open";
+    const message = open
+      ? `called in ${PHASES[this.view.phase]}; allowed in ${phaseNames(fn.phases)}`
+      : `called after ${OVER[this.#state]}`;
     return this.#own(new PhaseError(fn.name, message));
   }
 
@@ -208,8 +236,7 @@ export class CallState {
   }
 
   #seal(state: State, outcome: Outcome): void {
-    this.#state = state;
-    this.#bit = 0;
+    this.#leave(state);
     this.host.sealed(this, outcome);
   }
 
@@ -226,16 +253,13 @@ export class CallState {
 
   /** Nobody waits for the outcome any more. */
   cancel(): void {
-    if (this.#bit === 0) return;
-    this.#bit = 0;
-    this.#state = "cancelled";
+    if (this.#bit !== 0) this.#leave("cancelled");
   }
 
   /** Ends the call because its handler returned. Answers the outcome, or null when that was final before. */
   end(returned: unknown): Outcome | null {
     if (this.#bit === 0) return this.#over();
-    this.#bit = 0;
-    this.#state = "ended";
+    this.#leave("ended");
     if (this.view.phase === BODY_FILTER && returned !== undefined && returned !== null) {
       const body = bodyOf(returned);
       if (body === null) {
@@ -259,8 +283,7 @@ export class CallState {
       }
       return this.#over();
     }
-    this.#bit = 0;
-    this.#state = "ended";
+    this.#leave("ended");
     return failureOf(thrown);
   }
 

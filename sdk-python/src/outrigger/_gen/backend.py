@@ -30,6 +30,11 @@ from outrigger._values import (
 class Backend(Protocol):
     """One method per function; asks have a blocking one and, with the suffix ``_async``, a coroutine."""
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits for the call any more."""
+        ...
+
     def cache_get(self, key: str, /) -> Any: ...
 
     async def cache_get_async(self, key: str, /) -> Any: ...

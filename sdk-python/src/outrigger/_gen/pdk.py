@@ -63,6 +63,15 @@ class _Handle:
     def __init__(self, call: Backend) -> None:
         self._call = call
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits for the handler any more: its deadline has passed, the lane was lost, or it has ended.
+
+        A handler that works for long looks at it and returns: what it does from then on is dropped, and functions raise PhaseError. The task
+        of an ``async def`` handler is cancelled as well.
+        """
+        return self._call.cancelled
+
 
 class _CacheLocal:
     """What ``Cache`` and ``AsyncCache`` share."""

@@ -110,6 +110,11 @@ class CallState:
         """Whether the call has ended for the PDK."""
         return self.bit == 0
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits for the call any more; ``PDK.cancelled``."""
+        return self.bit == 0
+
     # What every function uses.
 
     def refuse(self, function: str) -> NoReturn:
