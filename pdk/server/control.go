@@ -85,18 +85,22 @@ func (c *control) Describe(_ context.Context, in *pluginv1.DescribeRequest) (*pl
 }
 
 // Configure implements pluginv1.PluginServerServer.
-func (c *control) Configure(_ context.Context, in *pluginv1.ConfigureRequest) (*pluginv1.ConfigureResponse, error) {
+func (c *control) Configure(ctx context.Context, in *pluginv1.ConfigureRequest) (*pluginv1.ConfigureResponse, error) {
 	h := c.server.find(in.GetPlugin())
 	if h == nil {
 		return nil, status.Errorf(codes.NotFound, "configuring instance %d: this server has no plugin %q", in.GetInstanceId(), in.GetPlugin())
 	}
-	err := c.server.configure(in.GetInstanceId(), in.GetRecordId(), h, in.GetConfig())
-	if err == nil {
-		return &pluginv1.ConfigureResponse{}, nil
-	}
+	err := c.server.configureWithin(ctx, in, h)
 	out := &pluginv1.ConfigureResponse{}
 	var faults *schema.Error
-	if !errors.As(err, &faults) {
+	switch {
+	case err == nil:
+		return out, nil
+	case errors.Is(err, errStillHanging):
+		return nil, status.Errorf(codes.Unavailable, "configuring instance %d: %v", in.GetInstanceId(), err)
+	case ctx.Err() != nil:
+		return nil, status.FromContextError(ctx.Err()).Err()
+	case !errors.As(err, &faults):
 		out.Errors = append(out.Errors, &pluginv1.FieldError{Message: text(err.Error())})
 		return out, nil
 	}

@@ -93,7 +93,7 @@ func (r *streamReader) message(m *pluginv1.DispatchRequest) error {
 	case *pluginv1.DispatchRequest_Answer:
 		return r.answer(m.CallId, t.Answer)
 	case *pluginv1.DispatchRequest_Chunk:
-		r.bulk.add(m.CallId, t.Chunk)
+		return r.bulk.add(m.CallId, t.Chunk)
 	case *pluginv1.DispatchRequest_Cancel:
 		r.bulk.drop(m.CallId)
 		r.lane.cancel(m.CallId)

@@ -59,6 +59,12 @@ type fixture struct {
 
 func start(t testing.TB, carrier string, plugins ...pdk.Plugin) *fixture {
 	t.Helper()
+	return startWith(t, carrier, func(*Server) {}, plugins...)
+}
+
+// startWith changes the server before it serves.
+func startWith(t testing.TB, carrier string, change func(*Server), plugins ...pdk.Plugin) *fixture {
+	t.Helper()
 	if plugins == nil {
 		plugins = []pdk.Plugin{probePlugin}
 	}
@@ -66,6 +72,7 @@ func start(t testing.TB, carrier string, plugins ...pdk.Plugin) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
+	change(s)
 	dir := t.TempDir()
 	l := Listeners{}
 	if l.Control, err = listenUnix(filepath.Join(dir, "c")); err != nil {

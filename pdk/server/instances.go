@@ -85,6 +85,13 @@ func (t *instances) put(in *instance) {
 	}
 }
 
+// discard closes an instance that was never in the table.
+func (t *instances) discard(in *instance) {
+	in.uses.Store(1)
+	in.table = t
+	in.release()
+}
+
 // remove lets go of an instance. An unknown id is fine.
 func (t *instances) remove(id uint64) {
 	old := t.change(func(m map[uint64]*instance) *instance {
@@ -120,18 +127,27 @@ func (t *instances) ids() []uint64 {
 	return ids
 }
 
-// configure makes an instance of a plugin with a configuration. An error is a *schema.Error when the configuration is at fault.
+// configure makes an instance of a plugin with a configuration and puts it into the table. An error is a *schema.Error when the configuration is at
+// fault.
 func (s *Server) configure(id uint64, record string, h *hosted, config []byte) error {
+	in, err := instantiate(id, record, h, config)
+	if err == nil {
+		s.instances.put(in)
+	}
+	return err
+}
+
+func instantiate(id uint64, record string, h *hosted, config []byte) (*instance, error) {
 	value, err := construct(h.plugin)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := contain("decoding the configuration", func() error { return schema.Decode(value, config) }); err != nil {
-		return err
+		return nil, err
 	}
 	handlers, err := pdk.HandlersOf(value)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if handlers.Configure != nil {
 		err := contain("Configure", func() error {
@@ -150,9 +166,8 @@ func (s *Server) configure(id uint64, record string, h *hosted, config []byte) e
 			return refused
 		})
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
-	s.instances.put(&instance{id: id, record: record, plugin: h.plugin.Name, handlers: handlers})
-	return nil
+	return &instance{id: id, record: record, plugin: h.plugin.Name, handlers: handlers}, nil
 }

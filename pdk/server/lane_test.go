@@ -807,3 +807,43 @@ func TestShutdownLetsHandlersFinish(t *testing.T) {
 		marked(t, e, 1, t.Name())
 	})
 }
+
+// A header of a large frame and then bytes that come one by one: the lane looks alive and must not live. Another lane is served meanwhile.
+func TestFrameThatDoesNotEnd(t *testing.T) {
+	f := startWith(t, "msgpack", func(s *Server) { s.frameTime = 100 * time.Millisecond })
+	f.probe(1, "exit", "m")
+	slow, other := f.lane().(*socketLane), f.lane()
+	header := make([]byte, wire.HeaderSize)
+	wire.PutFrame(header, wire.Frame{Length: 8 << 20, Type: wire.TypeChunk, Call: 1})
+	slow.write(header)
+	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the lane still lives")
+		}
+		if _, err := slow.conn.Write([]byte{0}); err != nil {
+			break // the server has closed it
+		}
+	}
+	other.call(1, newCall(1))
+	if e, _ := outcome(t, other, nil); e.outcome.Err != nil {
+		t.Error(e.outcome.Err)
+	}
+}
+
+// Chunks whose messages never come are bounded for all calls of a lane together, not only for each.
+func TestChunksWithoutMessages(t *testing.T) {
+	b := bulk{lane: &lane{}}
+	chunk := make([]byte, wire.ChunkSize)
+	most := maxAhead / (len(chunk) + chunkCost)
+	b.ahead = (most - 1) * (len(chunk) + chunkCost) // as if they had come
+	if err := b.add(1, chunk); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.add(2, chunk); err == nil {
+		t.Fatal("a lane keeps what comes without end")
+	}
+	b.drop(2)
+	if _, ok := b.take(1); !ok || b.ahead != (most-1)*(len(chunk)+chunkCost) {
+		t.Errorf("%d bytes are counted, %v", b.ahead, ok)
+	}
+}

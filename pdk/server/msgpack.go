@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"time"
@@ -13,8 +14,11 @@ import (
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
-// greetingTime is how long a connection may take to say who it is.
-const greetingTime = 10 * time.Second
+// greetingTime is how long a connection may take to say who it is, and frameTime a frame that has begun to arrive: it holds up all behind it.
+const (
+	greetingTime = 10 * time.Second
+	frameTime    = 10 * time.Second
+)
 
 // acceptLanes serves the data plane of carrier msgpack until the listener is closed.
 func (s *Server) acceptLanes(l net.Listener) {
@@ -57,6 +61,9 @@ func (s *Server) serveConn(conn net.Conn) {
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, errGone):
 		w.close(nil)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		s.logger.Error("a lane is closed because a frame did not arrive in time", "time", s.frameTime)
+		w.close(&wire.GoAway{Code: wire.CodeBadFrame, Message: fmt.Sprintf("a frame did not arrive within %v", s.frameTime)})
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, new(net.Error)):
 		s.logger.Warn("a lane broke", "error", err)
 		w.close(nil)
@@ -118,6 +125,7 @@ func (r *reader) serve() error {
 		return fmt.Errorf("hello: %w", err)
 	}
 	_ = r.conn.SetReadDeadline(time.Time{})
+	r.boundFrames()
 	r.received = time.Now()
 	for {
 		fresh := !r.frames.Buffered()
@@ -132,6 +140,22 @@ func (r *reader) serve() error {
 		}
 		if err := r.frame(f, body); err != nil {
 			return err
+		}
+	}
+}
+
+// boundFrames bounds the time of each frame that does not arrive in one piece. The others, nearly all, cost nothing.
+func (r *reader) boundFrames() {
+	const none = math.MaxUint64
+	bounded := uint64(none) // the frame that the deadline of the connection is for
+	r.frames.OnRead = func(frame uint64, begun bool) {
+		switch {
+		case begun && frame != bounded:
+			bounded = frame
+			_ = r.conn.SetReadDeadline(time.Now().Add(r.lane.server.frameTime)) // an error: it is closed, as the read will find
+		case !begun && bounded != none:
+			bounded = none
+			_ = r.conn.SetReadDeadline(time.Time{})
 		}
 	}
 }
@@ -151,7 +175,7 @@ func (r *reader) frame(f wire.Frame, body []byte) error {
 	case wire.TypeAnswer:
 		return r.answer(f.Call, body)
 	case wire.TypeChunk:
-		r.bulk.add(f.Call, body)
+		return r.bulk.add(f.Call, body)
 	case wire.TypeCancel:
 		r.bulk.drop(f.Call)
 		r.lane.cancel(f.Call)

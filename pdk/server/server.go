@@ -18,6 +18,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/pdk/schema"
@@ -37,6 +38,7 @@ type Server struct {
 	pool      pool
 	token     []byte // of the data plane
 	logger    *slog.Logger
+	frameTime time.Duration
 
 	running gauge // handlers that run, or wait to
 	open    gauge // lanes
@@ -45,6 +47,8 @@ type Server struct {
 	lanes  map[*lane]func(code, message string)
 	closed bool
 	stop   func() // ends Serve; nil outside it
+
+	configuring attempts
 }
 
 // hosted is a plugin with its manifest.
@@ -58,7 +62,7 @@ func New(plugins ...pdk.Plugin) (*Server, error) {
 	if len(plugins) == 0 {
 		return nil, errors.New("a plugin server needs at least one plugin")
 	}
-	s := &Server{token: make([]byte, 32), lanes: map[*lane]func(string, string){}, logger: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	s := &Server{token: make([]byte, 32), lanes: map[*lane]func(string, string){}, frameTime: frameTime, logger: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	if _, err := rand.Read(s.token); err != nil {
 		return nil, fmt.Errorf("making the token of the data plane: %w", err)
 	}

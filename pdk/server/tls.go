@@ -87,7 +87,7 @@ func (c *certificates) load() (*tls.Config, error) {
 		return nil, fmt.Errorf("loading --tls-client-ca: %s holds no certificate in PEM form", c.clientCA)
 	}
 	return &tls.Config{
-		Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS12,
+		Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS13,
 		NextProtos: []string{"h2"}, // of the control plane; the data plane's client names no protocol
 		// A session that is resumed is not verified again: a host whose authority was taken out of the file would come back in.
 		SessionTicketsDisabled: true,

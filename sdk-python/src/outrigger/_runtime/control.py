@@ -15,7 +15,7 @@ from .._gen.proto import plugin_pb2 as pb
 from .._gen.proto.grpc_controller_pb2 import Empty
 from .._gen.proto.grpc_controller_pb2_grpc import GRPCControllerServicer
 from .._gen.proto.plugin_pb2_grpc import PluginServerServicer
-from .configuring import Configuring
+from .configuring import Configuring, StillHanging
 from .grpc_lane import GrpcCarrier
 from .registry import Registry
 from .wire import MIN_VERSION, VERSION, choose_version
@@ -76,8 +76,11 @@ class ControlPlane(PluginServerServicer):
             fields = cast("dict[str, Any]", config)
             faults.extend(self._registry.configure(identity, request.plugin, fields, request.record_id, lambda: turn.wanted))
 
-        if not context.add_callback(turn.give_up) or not turn.run(work):
-            context.abort(grpc.StatusCode.CANCELLED, f"configuring instance {identity}: the host does not wait any more")
+        try:
+            if not context.add_callback(turn.give_up) or not turn.run(work):
+                context.abort(grpc.StatusCode.CANCELLED, f"configuring instance {identity}: the host does not wait any more")
+        except StillHanging as err:
+            context.abort(grpc.StatusCode.UNAVAILABLE, str(err))
         return _refused(faults)
 
     def Release(self, request: pb.ReleaseRequest, context: Any) -> pb.ReleaseResponse:  # noqa: N802

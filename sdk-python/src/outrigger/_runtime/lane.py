@@ -20,10 +20,12 @@ from .wire import (
     CALL,
     CANCEL,
     CHUNK,
+    CHUNK_COST,
     ENTITY,
     ENTITY_SLOTS,
     GOAWAY,
     HELLO,
+    MAX_AHEAD,
     TOO_LARGE,
     UNKNOWN_INSTANCE,
     Answer,
@@ -104,6 +106,7 @@ class LaneState:
         self.refuse: Callable[[int, Outcome], None] = _nothing
         self.send: Callable[[Any], None] = _no_carrier
         self._gathered: dict[int, Gathered] = {}
+        self._ahead = 0  # cost of all of them
         self.waiters: dict[Call, deque[Waiter]] = {}
         self._lock = threading.Lock()  # guards waiters
         self._instances = registry.instances
@@ -161,10 +164,18 @@ class LaneState:
             limit = self.node.max_body if self.node is not None and self.node.max_body else 1 << 62
             gathered = self._gathered[call_id] = Gathered(limit)
         gathered.add(piece)
+        self._ahead += len(piece) + CHUNK_COST
+        if self._ahead > MAX_AHEAD:
+            raise BadFrame(f"chunks of {self._ahead} bytes without their messages; at most {MAX_AHEAD} are kept for a lane")
 
     def take_gathered(self, call_id: int) -> Gathered | None:
         """What came ahead of the message at hand."""
-        return self._gathered.pop(call_id, None) if self._gathered else None
+        if not self._gathered:
+            return None
+        gathered = self._gathered.pop(call_id, None)
+        if gathered is not None:
+            self._ahead -= gathered.cost
+        return gathered
 
     def on_answer(self, call_id: int, answer: Answer) -> None:
         """Hands an answer to the first ask that waits. Nobody may wait any more: the call was sealed meanwhile."""
@@ -182,7 +193,7 @@ class LaneState:
 
     def on_cancel(self, call_id: int) -> None:
         """Seals a call that nobody waits for."""
-        self._gathered.pop(call_id, None)
+        self.take_gathered(call_id)
         call = self.calls.pop(call_id, None)
         if call is not None:
             self._abandon(call, CANCELLED)
@@ -193,6 +204,7 @@ class LaneState:
             self._abandon(call, LOST)
         self.calls.clear()
         self._gathered.clear()
+        self._ahead = 0
 
     def _abandon(self, call: Call, why: str) -> None:
         if call.seal(why):
@@ -248,7 +260,7 @@ class LaneState:
             HostLeft: the host said goaway.
         """
         if kind == CALL:
-            gathered = self._gathered.pop(call_id, None) if self._gathered else None
+            gathered = self.take_gathered(call_id) if self._gathered else None
             if gathered is None:
                 self.on_call(call_id, decode_call(body))
             elif gathered.too_large:
@@ -273,7 +285,7 @@ class LaneState:
             raise BadFrame(f"frame of type {kind}; a host sends hello, call, answer, chunk, cancel, entity or goaway")
 
     def _answer_frame(self, call_id: int, body: bytes) -> None:
-        gathered = self._gathered.pop(call_id, None) if self._gathered else None
+        gathered = self.take_gathered(call_id) if self._gathered else None
         if gathered is None:
             fields = decode_array(body, "answer")
         elif gathered.too_large:

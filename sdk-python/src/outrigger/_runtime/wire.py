@@ -252,13 +252,21 @@ def decode_array(body: bytes, what: str) -> list[Any]:
     return cast("list[Any]", fields)
 
 
+MAX_AHEAD = 1 << 30
+"""Most bytes of chunks on one lane whose messages have not come yet."""
+
+CHUNK_COST = 128
+"""What keeping a chunk costs beside its bytes."""
+
+
 class Gathered:
     """Bytes that came ahead of a message in chunks; docs/wire.md section 8."""
 
-    __slots__ = ("limit", "pieces", "size")
+    __slots__ = ("cost", "limit", "pieces", "size")
 
     def __init__(self, limit: int) -> None:
         self.pieces: list[bytes] = []
+        self.cost = 0  # of all chunks, as MAX_AHEAD counts
         self.size = 0
         self.limit = limit
 
@@ -267,6 +275,7 @@ class Gathered:
         if len(piece) > CHUNK_SIZE:
             raise BadFrame(f"chunk of {len(piece)} bytes; expected at most {CHUNK_SIZE}")
         self.size += len(piece)
+        self.cost += len(piece) + CHUNK_COST
         if self.size <= self.limit:
             self.pieces.append(piece)
         else:
