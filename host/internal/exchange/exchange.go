@@ -190,10 +190,14 @@ func hasHeader(hs []wire.Header, name string) bool {
 	return slices.ContainsFunc(hs, func(h wire.Header) bool { return strings.EqualFold(h.Name, name) })
 }
 
-// Answered turns the answer into the response: headers set before stay, unless the answer has headers of the same name.
+// Answered turns the answer into the response: headers set before stay, unless the answer has headers of the same name. When to try again was said
+// of the error that is answered, not of what takes its place.
 func (e *Exchange) Answered() {
 	e.responseLoaded = true
 	f := &e.Facts
+	if f.HasResponse && f.Response.Source == wire.SourceError {
+		f.Response.Headers = RemoveHeader(f.Response.Headers, "Retry-After")
+	}
 	f.HasResponse = true
 	f.Response.Source = e.Answer.Source
 	f.Response.Status = e.Answer.Status

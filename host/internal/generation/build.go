@@ -265,6 +265,11 @@ func (b *Builder) condition(r *entity.Plugin) (plan.Condition, error) {
 
 // instance finds or makes the instance of a record. The second one is that of the generation being built.
 func (b *Builder) instance(ctx context.Context, r *entity.Plugin, m *entity.Manifest) (*shared, *plan.Instance, error) {
+	if m.Server == "" {
+		if err := nativePolicy(r); err != nil {
+			return nil, nil, err
+		}
+	}
 	cfg, err := json.Marshal(r.Effective())
 	if err != nil {
 		return nil, nil, err

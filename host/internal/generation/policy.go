@@ -2,6 +2,9 @@ package generation
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/budget"
@@ -43,6 +46,31 @@ func applyPolicy(in *plan.Instance, levels ...*entity.CallPolicy) {
 			}
 		}
 	}
+}
+
+// nativePolicy refuses what a record says about the calls of a native plugin and nothing would heed: they run on the goroutine of their request,
+// which nobody interrupts or makes wait. What happens when they fail is said as for others.
+func nativePolicy(r *entity.Plugin) error {
+	p := &r.CallPolicy
+	var errs []error
+	for _, f := range []struct {
+		name string
+		said bool
+	}{
+		{"timeout", p.Timeout > 0}, {"timeouts", len(p.Timeouts) > 0}, {"max_in_flight", p.MaxInFlight > 0}, {"queue", p.Queue > 0},
+		{"error_budget", p.ErrorBudget != entity.ErrorBudget{}},
+	} {
+		if !f.said {
+			continue
+		}
+		pos := r.Pos
+		if r.FieldAt != nil {
+			pos = r.FieldAt(f.name)
+		}
+		errs = append(errs, fmt.Errorf("config %s: %s: found %s on plugin %q, which is native: it runs inside the gateway, where its calls have no deadline and no limits; "+
+			"remove the field, or run the plugin on a plugin server", pos, strings.TrimPrefix(r.Path+"."+f.name, "."), f.name, r.Name))
+	}
+	return errors.Join(errs...)
 }
 
 // Budgets are the limits of calls that the instances are under.

@@ -1,6 +1,8 @@
 package generation
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -106,5 +108,28 @@ func TestBudgetsOfAllLevels(t *testing.T) {
 	third.Discard()
 	if left := b.Budgets().Status(s.Remote("py"), "py"); len(left) != 0 {
 		t.Errorf("budgets that nobody uses: %+v", left)
+	}
+}
+
+// What a record says about the calls of a native plugin and nothing would heed is refused, with its place. How failures are answered is heeded.
+func TestNativePluginsHaveNoLimits(t *testing.T) {
+	b := newTestBuilder(t, &fakeServers{}, pdk.Plugin{Name: "own", Version: "1", New: func() any { return &closer{} }})
+	for field, text := range map[string]string{
+		"timeout": "timeout: 5s", "timeouts": "timeouts: {access: 100}", "max_in_flight": "max_in_flight: 2", "queue": "queue: 4, max_in_flight: 2",
+		"error_budget": "error_budget: {}",
+	} {
+		_, err := build(b, "{name: own, "+text+"}")
+		if err == nil {
+			t.Errorf("%s is accepted", field)
+			continue
+		}
+		want := fmt.Sprintf("plugins[0].%s: found %s on plugin \"own\", which is native", field, field)
+		if !strings.Contains(err.Error(), "gateway.yaml:3:") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: found %q, expected the place and %q", field, err, want)
+		}
+	}
+	in := only(mustBuild(t, b, "{name: own, fail_mode: open, fail_status: 502, fail_body: no}"))
+	if !in.FailOpen || in.FailStatus != 502 || string(in.FailBody) != "no" {
+		t.Errorf("what failures are answered with is not heeded: %+v", in)
 	}
 }

@@ -21,8 +21,16 @@ type Status struct {
 	// SpansDropped are those of traces that found the export queue full; Tracing says whether there is one.
 	Tracing      bool
 	SpansDropped uint64
+	// Bodies are those of requests and responses that are kept in memory: bytes now, the bound, and how often there was not enough.
+	Bodies Bodies
 	// BlackBox counts failed calls by what the black box made of them; nil: it is off.
 	BlackBox map[string]uint64
+}
+
+// Bodies in memory.
+type Bodies struct {
+	Used, Most int64
+	Refused    uint64
 }
 
 // Connections of clients.
@@ -68,6 +76,9 @@ var (
 	logQueued         = desc("log_phases_queued", "Requests that wait for their log phase.")
 	accepted          = desc("connections_accepted_total", "Connections of clients.")
 	connections       = desc("connections", "Open connections of clients, by what they do.", "state")
+	bodies            = desc("bodies_in_memory_bytes", "Bytes of bodies that are kept in memory for plugins.")
+	bodiesMost        = desc("bodies_in_memory_limit_bytes", "Bound of these bytes, max_bodies_in_memory.")
+	bodiesRefused     = desc("bodies_in_memory_refused_total", "Bodies, or pieces of them, that found no room within the bound.")
 	blackBoxCalls     = desc("black_box_calls_total", "Failed calls by what the black box made of them: recorded, dropped, limited, failed or not_sent.", "result")
 	spansDropped      = desc("spans_dropped_total", "Spans that found the queue of the export full, or that the collector did not take.")
 )
@@ -90,6 +101,9 @@ func (g gateway) Collect(ch chan<- prometheus.Metric) {
 	w.gauge(connections, float64(s.Connections.Reading), "reading")
 	w.gauge(connections, float64(s.Connections.Writing), "writing")
 	w.gauge(connections, float64(s.Connections.Waiting), "waiting")
+	w.gauge(bodies, float64(s.Bodies.Used))
+	w.gauge(bodiesMost, float64(s.Bodies.Most))
+	w.counter(bodiesRefused, float64(s.Bodies.Refused))
 	if s.Tracing {
 		w.counter(spansDropped, float64(s.SpansDropped))
 	}

@@ -145,6 +145,21 @@ func TestABodyThatFindsNoMemory(t *testing.T) {
 	}
 }
 
+// When to try again was said of the 503; the failure of a later phase is no matter of time.
+func TestAnErrorOverAnOverloadIsNoOverload(t *testing.T) {
+	late := &headerFilter{func(k *pdk.PDK) error {
+		if retry, ok := k.Response.GetHeader("Retry-After"); !ok || retry != "1" {
+			return nil
+		}
+		return errTest
+	}}
+	g := start(t, echo, plain+"plugins: [{name: bodies}, {name: late}]\n", []pdk.Plugin{plugin("bodies", 2, &bodies{}), plugin("late", 1, late)},
+		func(o *Options) { o.Bodies = budget.NewBytes(64 << 10) })
+	if r := g.post("read", 100<<10); r.StatusCode != 500 || len(r.Header.Values("Retry-After")) > 0 {
+		t.Errorf("answer %d, Retry-After %q, want 500 and none", r.StatusCode, r.Header.Values("Retry-After"))
+	}
+}
+
 // What clients announce takes no memory, what they send does: one that sends nothing cannot keep others out.
 func TestAnnouncedBodiesTakeNoMemory(t *testing.T) {
 	g, b := bounded(t, 64<<10, "{name: bodies}")
