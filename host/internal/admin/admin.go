@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -76,7 +77,18 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return s.listeners.Shutdown(ctx, &s.http)
 }
 
-func (s *Server) handle(ctx *fasthttp.RequestCtx) { s.write(ctx, s.answer(ctx)) }
+func (s *Server) handle(ctx *fasthttp.RequestCtx) { s.write(ctx, s.survive(ctx)) }
+
+// survive answers also when a handler panics, which would end the gateway.
+func (s *Server) survive(ctx *fasthttp.RequestCtx) (a Answer) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.logger.Error(s.name+": a handler panicked", "path", string(ctx.Path()), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+			a = Problem(http.StatusInternalServerError, "the gateway has a bug here: its log says more")
+		}
+	}()
+	return s.answer(ctx)
+}
 
 // adminRoutes is everything that the Admin listener answers.
 func (s *Server) adminRoutes() []Route {

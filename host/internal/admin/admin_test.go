@@ -137,6 +137,36 @@ func TestAdminErrors(t *testing.T) {
 	}
 }
 
+// panicky has a bug.
+type panicky struct{ *fakeGateway }
+
+func (panicky) Status() Status { panic("a bug") }
+
+func TestAPanicIsAnAnswer(t *testing.T) {
+	client := served(t, panicky{&fakeGateway{}}, "127.0.0.1:0")
+	for range 2 {
+		if status, body := ask(t, client, "GET", "/status"); status != 500 || body["message"] != "the gateway has a bug here: its log says more" {
+			t.Errorf("found %d %v", status, body)
+		}
+	}
+	if status, _ := ask(t, client, "GET", "/ready"); status != 200 {
+		t.Errorf("found %d behind a panic", status)
+	}
+}
+
+// A socket is its user's alone from the moment that it has a name.
+func TestSocketsAreBornPrivate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	ln, err := private(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != socketMode {
+		t.Errorf("found %v, %v; expected mode 0600", st.Mode(), err)
+	}
+}
+
 // A socket is for its user alone; one that was left behind is replaced, one in use and another file are not.
 func TestListenUnix(t *testing.T) {
 	dir, err := os.MkdirTemp("", "adm")

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,23 +33,39 @@ func Listen(address string, logger *slog.Logger) (net.Listener, error) {
 	return ln, nil
 }
 
-// listenUnix makes a socket with mode 0600. One that a gateway left which was killed is replaced.
+// socketMode lets only the gateway's user connect.
+const socketMode = 0o600
+
+// listenUnix makes a socket with socketMode. One that a gateway left which was killed is replaced.
 func listenUnix(path string) (net.Listener, error) {
-	ln, err := net.Listen("unix", path)
+	ln, err := private(path)
 	if errors.Is(err, syscall.EADDRINUSE) && abandoned(path) {
 		if err := os.Remove(path); err != nil {
 			return nil, fmt.Errorf("replacing the socket that an earlier gateway left: %w", err)
 		}
-		ln, err = net.Listen("unix", path)
+		ln, err = private(path)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
+	if err := os.Chmod(path, socketMode); err != nil { // where the mode of the descriptor did not count
 		_ = ln.Close()
 		return nil, err
 	}
 	return ln, nil
+}
+
+// private opens a socket that has its mode before it has a name: Linux gives it to the file, so at no time can others connect. A umask would be one
+// of all goroutines, and of the processes that they start meanwhile.
+func private(path string) (net.Listener, error) {
+	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var err error
+		if failed := c.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), socketMode) }); failed != nil {
+			return failed
+		}
+		return err
+	}}
+	return config.Listen(context.Background(), "unix", path)
 }
 
 // abandoned reports whether a file is a socket on which nobody listens.

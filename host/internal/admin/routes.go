@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -39,9 +38,6 @@ func (r *Request) Header(name string) string { return string(r.http.Request.Head
 
 // Body is the body of the request.
 func (r *Request) Body() []byte { return r.http.PostBody() }
-
-// Context ends when the listener is shut down.
-func (r *Request) Context() context.Context { return r.http }
 
 // Answer is what a handler says. Its zero value with a body is 200 and JSON.
 type Answer struct {
