@@ -127,16 +127,21 @@ func open(own string, allowed error, wanted []string) (*Tree, error) {
 // staleAge is how old a tree without an owner must be: a younger one may belong to a host that is about to lock it.
 const staleAge = time.Minute
 
-// removeStale removes the trees of hosts that ended together with their reapers, as the processes of a process namespace do. A host holds
-// a lock as long as it lives. Nothing is killed: a group with processes stays.
+// removeStale removes the trees of hosts that ended together with their reapers, as the processes of a process namespace do, and the groups
+// into which such hosts had moved. A host holds a lock as long as it lives. Nothing is killed: a group with processes stays.
 func removeStale(own string, age time.Duration) {
 	list, _ := filepath.Glob(filepath.Join(own, Prefix+"*"))
 	for _, path := range list {
-		if _, err := strconv.ParseUint(strings.TrimPrefix(filepath.Base(path), Prefix), 10, 64); err != nil {
+		number, moved := strings.CutSuffix(strings.TrimPrefix(filepath.Base(path), Prefix), hostSuffix)
+		if _, err := strconv.ParseUint(number, 10, 64); err != nil {
 			continue // not made by Open
 		}
 		info, err := os.Stat(path)
-		if err != nil || time.Since(info.ModTime()) < age || field(filepath.Join(path, "cgroup.events"), "populated") > 0 {
+		if err != nil || time.Since(info.ModTime()) < age || populated(path) {
+			continue
+		}
+		if moved { // no lock: its host is in it as long as it lives
+			_ = os.Remove(path)
 			continue
 		}
 		f, err := lock(path)
@@ -144,10 +149,12 @@ func removeStale(own string, age time.Duration) {
 			continue
 		}
 		_ = removeEmpty(path)
-		_ = os.Remove(path + hostSuffix)
 		f.Close()
 	}
 }
+
+// populated says whether there are processes in a group or below it.
+func populated(path string) bool { return field(filepath.Join(path, "cgroup.events"), "populated") > 0 }
 
 // lock locks a directory; it fails when somebody else has.
 func lock(path string) (*os.File, error) {
@@ -242,10 +249,35 @@ func (t *Tree) Close() error {
 	if t.moved == "" {
 		return nil
 	}
-	own := filepath.Dir(t.path)
-	err := errors.Join(control(own, "-", t.has), join(own, os.Getpid()))
+	return moveBack(t.moved)
+}
+
+// Abandoned does what Close does, for the tree at path of a host that is gone. The caller is a process that the host has started: when the
+// host had moved aside, so has the caller, and nobody could join the group again as long as its children have controllers.
+func Abandoned(path string) error {
+	if err := Remove(path); err != nil {
+		return fmt.Errorf("remove the cgroup: %w", err)
+	}
+	moved := path + hostSuffix
+	if !alone(moved) {
+		return nil // there is none, or the host lives and does it itself
+	}
+	return moveBack(moved)
+}
+
+// moveBack moves this process from moved to the group above it, and removes moved. First it takes the controllers from the children of that
+// group: as it had processes before, a host alone can have given them.
+func moveBack(moved string) error {
+	own := filepath.Dir(moved)
+	var err error
+	if given := words(filepath.Join(own, "cgroup.subtree_control")); len(given) > 0 {
+		err = control(own, "-", given)
+	}
 	if err == nil {
-		err = os.Remove(t.moved)
+		err = join(own, os.Getpid())
+	}
+	if err == nil {
+		err = os.Remove(moved)
 	}
 	if err != nil {
 		return fmt.Errorf("move back into the cgroup %s: %w", own, err)

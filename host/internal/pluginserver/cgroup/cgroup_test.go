@@ -136,6 +136,10 @@ func TestStaleTreesAreRemoved(t *testing.T) {
 	}
 	dead.lock.Close()
 	busy.lock.Close()
+	aside := dead.Path() + hostSuffix
+	if err := os.Mkdir(aside, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	removeStale(own, time.Hour)
 	if _, err := os.Stat(dead.Path()); err != nil {
 		t.Errorf("a young tree was removed: %v", err)
@@ -143,6 +147,9 @@ func TestStaleTreesAreRemoved(t *testing.T) {
 	removeStale(own, 0)
 	if _, err := os.Stat(dead.Path()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the tree of a dead host is still there: %v", err)
+	}
+	if _, err := os.Stat(aside); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the group into which it had moved is still there: %v", err)
 	}
 	for _, path := range []string{alive.Path(), busy.Path(), foreign} {
 		if _, err := os.Stat(path); err != nil {
@@ -278,8 +285,17 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// moveAside opens a tree in the own group, with processes in the group itself, and closes it.
+// moveAside opens a tree in the own group, with processes in the group itself, and closes it; then once more as what outlives a host does.
 func moveAside(own, controller string) error {
+	for _, end := range []func(*Tree) error{(*Tree).Close, func(t *Tree) error { return Abandoned(t.Path()) }} {
+		if err := moveAsideAndEnd(own, controller, end); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func moveAsideAndEnd(own, controller string, end func(*Tree) error) error {
 	tree, err := open(own, nil, []string{controller})
 	if err != nil {
 		return err
@@ -297,8 +313,11 @@ func moveAside(own, controller string) error {
 	if err := g.Close(); err != nil {
 		return err
 	}
-	if err := tree.Close(); err != nil {
+	if err := end(tree); err != nil {
 		return err
+	}
+	if given := words(filepath.Join(own, "cgroup.subtree_control")); len(given) > 0 {
+		return fmt.Errorf("its children still have the controllers %q", given)
 	}
 	if !alone(own) {
 		return errors.New("the host is not back in its group")

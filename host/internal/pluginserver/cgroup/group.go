@@ -128,7 +128,7 @@ func Remove(path string) error {
 	} else if err != nil {
 		return err
 	}
-	for end := time.Now().Add(settle); field(filepath.Join(path, "cgroup.events"), "populated") > 0; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(settle); populated(path); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			return fmt.Errorf("processes in %s are still there %v after they were killed", path, settle)
 		}

@@ -101,7 +101,7 @@ func (l left) clean() {
 		_ = syscall.Kill(-pgid, syscall.SIGKILL)
 	}
 	for _, path := range l.cgroups {
-		_ = cgroup.Remove(path)
+		_ = cgroup.Abandoned(path)
 	}
 	for _, dir := range l.dirs {
 		KillDescendants(dir, true)
