@@ -3,6 +3,7 @@ import { Socket } from "node:net";
 import { join } from "node:path";
 import { PluginError } from "./errors.js";
 import { type Address, hostPort, parseListen, unixAddress } from "./runtime/address.js";
+import { Certificates } from "./runtime/certificates.js";
 import { manifestOf } from "./runtime/control.js";
 import { VERSION } from "./runtime/frame.js";
 import { loadPlugins } from "./runtime/loader.js";
@@ -14,12 +15,20 @@ const COOKIE = "82f1b1a5c0d94e1f";
 
 const USAGE = `outrigger-js ${SDK_VERSION}: plugin server of the Outrigger API gateway
 
-  outrigger-js serve PATH [PATH...] [--listen unix:///path | tcp://127.0.0.1:port]
+  outrigger-js serve PATH [PATH...] [--listen ADDRESS] [--listen-data ADDRESS]
+                     [--tls-cert FILE --tls-key FILE --tls-client-ca FILE]
   outrigger-js describe PATH [PATH...]
 
 PATH is a JavaScript module that exports a plugin, or several. serve without --listen is for the gateway, which starts
-plugin servers by the setting plugin_servers; with --listen it can be attached to.
+plugin servers by the setting plugin_servers; with --listen it can be attached to at unix:///path or tcp://host:port. The
+data plane is at --listen-data, or beside it. Off loopback both need TLS: the certificate and the key of this server, and
+the certificates that gateways must be signed by, as PEM files.
 `;
+
+/** Options with a value. */
+const OPTIONS = ["listen", "listen-data", "tls-cert", "tls-key", "tls-client-ca"] as const;
+
+type Options = { [name in (typeof OPTIONS)[number]]?: string };
 
 /** Runs the launcher. It sets the exit code, or ends the process. */
 export async function main(args: readonly string[]): Promise<void> {
@@ -37,32 +46,42 @@ async function run(args: readonly string[], print: (text: string) => void): Prom
   const [command, ...rest] = args;
   if (command === "--help" || command === "help") return print(USAGE);
   if (command === "--version" || command === "version") return print(`${SDK_VERSION}\n`);
-  const { paths, listen } = parseArgs(rest);
+  const { paths, options } = parseArgs(rest);
   if (command !== "serve" && command !== "describe") {
     const found = command === undefined ? "no command" : `command ${JSON.stringify(command)}`;
     throw new PluginError(`found ${found}; expected serve or describe\n${USAGE}`);
   }
   if (paths.length === 0) throw new PluginError(`${command}: found no PATH; expected a plugin module\n${USAGE}`);
   if (command === "describe") return describePlugins(paths, print);
-  await serve(paths, listen, print);
+  await serve(paths, options, print);
 }
 
-function parseArgs(args: readonly string[]): { paths: string[]; listen: string | null } {
+function parseArgs(args: readonly string[]): { paths: string[]; options: Options } {
   const paths: string[] = [];
-  let listen: string | null = null;
+  const options: Options = {};
   for (let i = 0; i < args.length; i++) {
     const arg = args[i] as string;
-    if (arg === "--listen") {
-      listen = args[++i] ?? "";
-    } else if (arg.startsWith("--listen=")) {
-      listen = arg.slice("--listen=".length);
-    } else if (arg.startsWith("-")) {
-      throw new PluginError(`found option ${JSON.stringify(arg)}; expected --listen ADDRESS`);
-    } else {
+    if (!arg.startsWith("-")) {
       paths.push(arg);
+      continue;
     }
+    const [flag = "", value] = arg.split(/=(.*)/s);
+    const name = OPTIONS.find((option) => flag === `--${option}`);
+    if (name === undefined) {
+      const known = OPTIONS.map((option) => `--${option}`).join(", ");
+      throw new PluginError(`found option ${JSON.stringify(arg)}; expected ${known}`);
+    }
+    options[name] = value ?? args[++i] ?? "";
   }
-  return { paths, listen };
+  return { paths, options };
+}
+
+/** The certificates that the options name; undefined when they name none. */
+function certificatesOf(options: Options): Certificates | undefined {
+  const { "tls-cert": cert, "tls-key": key, "tls-client-ca": clientCa } = options;
+  if (!cert && !key && !clientCa) return undefined;
+  if (!cert || !key || !clientCa) throw new PluginError("--tls-cert, --tls-key and --tls-client-ca belong together");
+  return new Certificates({ cert, key, clientCa }, (message) => process.stderr.write(`outrigger-js: ${message}\n`));
 }
 
 /**
@@ -87,18 +106,22 @@ async function describePlugins(paths: readonly string[], print: (text: string) =
   process.exit(0); // whatever timers the modules have started
 }
 
-async function serve(paths: readonly string[], listen: string | null, print: (text: string) => void): Promise<void> {
-  const managed = process.env.OUTRIGGER_PLUGIN === COOKIE && listen === null;
-  if (!managed && listen === null) {
+async function serve(paths: readonly string[], options: Options, print: (text: string) => void): Promise<void> {
+  const { listen } = options;
+  const managed = process.env.OUTRIGGER_PLUGIN === COOKIE && listen === undefined;
+  if (!managed && listen === undefined) {
     throw new PluginError(
       "this is a plugin server of the Outrigger API gateway, which starts it by the setting plugin_servers; to attach to it, " +
         "start it with --listen unix:///path or tcp://127.0.0.1:port",
     );
   }
-  const address = listen === null ? managedAddress() : parseListen(listen);
+  const address = listen === undefined ? managedAddress() : parseListen(listen);
+  const where = options["listen-data"];
+  const data = managed || where === undefined ? undefined : parseListen(where, "--listen-data");
+  const certificates = managed ? undefined : certificatesOf(options);
   if (managed) watchLifeline();
   const plugins = await loadPlugins(paths);
-  const server = await PluginServer.start(plugins, address, () => void end(server));
+  const server = await PluginServer.start(plugins, address, () => void end(server), { data, certificates });
   server.guard();
   process.on("exit", () => server.removeSockets());
   process.on("SIGTERM", () => void end(server));

@@ -4,8 +4,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Server as GrpcServer, ServerCredentials } from "@grpc/grpc-js";
 import { PluginError } from "./errors.js";
 import type { AnyPlugin } from "./plugin.js";
-import { type Address, hostPort, listen, removeStale, unixAddress } from "./runtime/address.js";
+import { type Address, checkReach, hostPort, listen, reachable, removeStale, unixAddress } from "./runtime/address.js";
 import { isExit, ownerOf } from "./runtime/call_state.js";
+import type { Certificates } from "./runtime/certificates.js";
 import { controlServer, type DataAddress, makeToken, within } from "./runtime/control.js";
 import { Health } from "./runtime/health.js";
 import { Instances } from "./runtime/instances.js";
@@ -19,11 +20,21 @@ const DRAIN_MS = 10_000;
 /** How often a server that ends looks whether its lanes are closed, in milliseconds. */
 const LOOK_MS = 10;
 
+/** What a server that is not on this machine alone needs. */
+export interface ServerOptions {
+  /** Where the data plane listens; left out: beside the control plane. */
+  readonly data?: Address | undefined;
+  /** Both planes speak TLS, but not a data plane on a unix socket: its owner alone reaches that. */
+  readonly certificates?: Certificates | undefined;
+}
+
 /** A plugin server: control plane, both carriers, and the instances behind them. */
 export class PluginServer {
   readonly #instances: Instances;
   readonly #control: GrpcServer;
   readonly #data: NetServer;
+  /** Where the control plane accepts connections when it speaks TLS. */
+  readonly #front: NetServer | null;
   readonly #controlAddress: Address;
   readonly #dataAddress: DataAddress;
   readonly #lanes: Set<Lane>;
@@ -35,6 +46,7 @@ export class PluginServer {
     instances: Instances;
     control: GrpcServer;
     data: NetServer;
+    front: NetServer | null;
     controlAddress: Address;
     dataAddress: DataAddress;
     lanes: Set<Lane>;
@@ -44,6 +56,7 @@ export class PluginServer {
     this.#instances = parts.instances;
     this.#control = parts.control;
     this.#data = parts.data;
+    this.#front = parts.front;
     this.#controlAddress = parts.controlAddress;
     this.#dataAddress = parts.dataAddress;
     this.#lanes = parts.lanes;
@@ -57,12 +70,21 @@ export class PluginServer {
    * @param onShutdown - called when the host asks for the end.
    * @throws PluginError when the address cannot be listened on.
    */
-  static async start(plugins: readonly AnyPlugin[], address: Address, onShutdown: () => void): Promise<PluginServer> {
+  static async start(
+    plugins: readonly AnyPlugin[],
+    address: Address,
+    onShutdown: () => void,
+    options: ServerOptions = {},
+  ): Promise<PluginServer> {
+    const { certificates } = options;
+    const wanted = options.data ?? beside(address);
+    if (certificates === undefined) for (const one of [address, wanted]) checkReach(one);
+    for (const one of [address, wanted]) if (one.network === "unix") await removeStale(one.path);
     const lanes = new Set<Lane>();
     const sockets = new Set<Socket>();
     const instances = new Instances(plugins, (message) => report(lanes, message));
     const token = makeToken();
-    const data = createServer((socket) => {
+    const onSocket = (socket: Socket): void => {
       const { lane } = new MsgpackLane(socket, instances, token);
       lanes.add(lane);
       sockets.add(socket);
@@ -70,17 +92,22 @@ export class PluginServer {
         lanes.delete(lane);
         sockets.delete(socket);
       });
-    });
-    const dataAddress = dataPlane(await listen(data, await dataListen(address)), token);
+    };
+    const data =
+      certificates === undefined || wanted.network === "unix"
+        ? createServer(onSocket)
+        : certificates.createServer([], onSocket);
+    const dataAddress = dataPlane(await listen(data, wanted), token);
     const onLane = (lane: Lane, closed: Promise<void>): void => {
       lanes.add(lane);
       void closed.then(() => lanes.delete(lane));
     };
     const health = new Health();
     const control = controlServer({ instances, data: dataAddress, health, onLane, onShutdown });
+    const front = certificates === undefined ? null : behindTls(control, certificates);
     try {
-      const controlAddress = await bind(control, address);
-      return new PluginServer({ instances, control, data, controlAddress, dataAddress, lanes, sockets, health });
+      const controlAddress = await (front === null ? bind(control, address) : listen(front, address));
+      return new PluginServer({ instances, control, data, front, controlAddress, dataAddress, lanes, sockets, health });
     } catch (thrown) {
       data.close();
       throw thrown;
@@ -132,6 +159,7 @@ export class PluginServer {
     await within(this.#callsEnd(), DRAIN_MS);
     await within(this.#instances.releaseAll(), DRAIN_MS);
     for (const socket of this.#sockets) socket.end();
+    this.#front?.close();
     await within(new Promise((resolve) => this.#control.tryShutdown(resolve)), 500);
     this.#control.forceShutdown();
     for (const socket of this.#sockets) socket.destroy();
@@ -167,18 +195,20 @@ function report(lanes: ReadonlySet<Lane>, message: string): void {
 }
 
 /** The data plane is beside the control plane: a second socket file, or another port of the same host. */
-async function dataListen(address: Address): Promise<Address> {
-  if (address.network === "tcp") return { ...address, port: 0 };
-  const data = unixAddress(`${address.path}.data`);
-  await removeStale(address.path);
-  await removeStale(`${address.path}.data`);
-  return data;
+function beside(address: Address): Address {
+  return address.network === "tcp" ? { ...address, port: 0 } : unixAddress(`${address.path}.data`);
+}
+
+/** Accepts connections for a gRPC server and speaks TLS on them: its own credentials cannot take other certificates later. */
+function behindTls(control: GrpcServer, certificates: Certificates): NetServer {
+  const injector = control.createConnectionInjector(ServerCredentials.createInsecure());
+  return certificates.createServer(["h2"], (socket) => injector.injectConnection(socket));
 }
 
 function dataPlane(address: Address, token: Uint8Array): DataAddress {
   return address.network === "unix"
     ? { network: "unix", address: address.path, token }
-    : { network: "tcp", address: hostPort(address.host, address.port), token };
+    : { network: "tcp", address: reachable(address.host, address.port), token };
 }
 
 function bind(server: GrpcServer, address: Address): Promise<Address> {

@@ -14,12 +14,12 @@ import { bodyOf, frame, greeting, HostDriver, type HostOptions, headerOf, helloF
 const TOKEN = Buffer.from("0123456789abcdef");
 
 /** A lane over a unix socket whose plugin handles every phase with one function; it is gone when the test ends. */
-async function serve(t: TestContext, handler: HandlerFn): Promise<string> {
+async function serve(t: TestContext, handler: HandlerFn, frameMs?: number): Promise<string> {
   const dir = mkdtempSync(join(tmpdir(), "orjs-"));
   const address = join(dir, "d.sock");
   const instances = await instancesOf(handler);
   const server = createServer((socket) => {
-    new MsgpackLane(socket, instances, TOKEN);
+    new MsgpackLane(socket, instances, TOKEN, frameMs);
     t.after(() => socket.destroy());
   });
   await new Promise<void>((resolve) => server.listen(address, resolve));
@@ -377,4 +377,66 @@ test("a host that goes away takes its calls with it", async (t) => {
   await host.close();
   await until(() => refused !== undefined);
   assert.equal((refused as { code?: string }).code, "wrong_phase");
+});
+
+test("a frame that does not end closes its lane, and no other", async (t) => {
+  const address = await serve(t, (k) => k.response.setStatus(200), 50);
+  const slow = await HostDriver.open(address, TOKEN);
+  const other = await HostDriver.open(address, TOKEN);
+  t.after(() => other.close());
+  const header = Buffer.alloc(16);
+  header.writeUInt32BE(8 << 20, 0);
+  header[8] = FrameType.chunk;
+  slow.socket.write(header);
+  const drip = setInterval(() => slow.socket.write(Buffer.of(0)), 5);
+  slow.socket.on("error", () => {});
+  try {
+    await slow.closed;
+  } finally {
+    clearInterval(drip);
+    slow.socket.destroy();
+  }
+  assert.deepEqual(slow.goaway, [["bad_frame", "a frame did not arrive within 50 ms"]]);
+  assert.equal((await other.call()).status, 0);
+});
+
+test("the signal of a call: aborted by a cancel, by an exit, at the end and with the lane", async (t) => {
+  const signals: AbortSignal[] = [];
+  const reasons: unknown[] = [];
+  const host = await open(t, async (k) => {
+    const { signal } = k;
+    assert.equal(signal, k.signal);
+    signals.push(signal);
+    const port = k.request.getPort();
+    if (port === 1) return;
+    if (port === 2) k.response.exit(401);
+    await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+    reasons.push(signal.reason.name);
+    k.response.setStatus(500); // refused: nothing of it is applied
+  });
+  await host.call({ request: { port: 1 } });
+  await host.call({ request: { port: 2 } });
+  assert.deepEqual(
+    signals.map(({ aborted }) => aborted),
+    [true, true],
+  );
+  const cancelled = host.prepare({ request: { port: 3 } });
+  host.socket.write(cancelled.bytes);
+  await until(() => signals.length === 3, "the handler runs");
+  assert.equal(signals[2]?.aborted, false);
+  host.cancel(cancelled.id);
+  await until(() => reasons.length === 1, "the handler hears of it");
+  host.socket.write(host.prepare({ request: { port: 4 } }).bytes);
+  await until(() => signals.length === 4, "the handler runs");
+  await host.close();
+  await until(() => reasons.length === 2, "the handler hears of the end of the lane");
+  assert.deepEqual(reasons, ["AbortError", "AbortError"]);
+  assert.deepEqual(host.stray, []);
+});
+
+test("a signal that is first asked for after the end is aborted", async (t) => {
+  const kept: PDK[] = [];
+  const host = await open(t, (k) => void kept.push(k));
+  await host.call();
+  assert.equal(kept[0]?.signal.aborted, true);
 });

@@ -212,7 +212,23 @@ test("wrong arguments are refused with the usage", async (t) => {
     [["run"], /found command "run"/],
     [["serve"], /serve: found no PATH/],
     [["serve", "DIR/plugin.mjs", "--port"], /found option "--port"/],
-    [["serve", "DIR/plugin.mjs", "--listen", "tcp://0.0.0.0:1"], /off loopback/],
+    [["serve", "DIR/plugin.mjs", "--listen", "tcp://0.0.0.0:1"], /can be reached from other machines/],
+    [
+      ["serve", "DIR/plugin.mjs", "--listen", "tcp://127.0.0.1:0", "--listen-data=tcp://:0"],
+      /tcp:\/\/0\.0\.0\.0:0 can be reached from other machines/,
+    ],
+    [["serve", "DIR/plugin.mjs", "--listen", "tcp://:0", "--tls-cert", "x"], /belong together/],
+    [
+      [
+        "serve",
+        "DIR/plugin.mjs",
+        "--listen=tcp://:0",
+        "--tls-cert=DIR/no",
+        "--tls-key=DIR/no",
+        "--tls-client-ca=DIR/no",
+      ],
+      /loading --tls-cert .*\/no: ENOENT/,
+    ],
     [["serve", "DIR/nope.mjs", "--listen", "unix://DIR/s"], /nope\.mjs: found no such file/],
   ] as const) {
     const server = start(t, [...args], {}, PLUGIN);

@@ -18,9 +18,10 @@ import {
   PluginServer as PluginService,
 } from "../src/gen/proto/outrigger/plugin/v1/plugin_pb.js";
 import { definePlugin } from "../src/plugin.js";
-import { parseListen } from "../src/runtime/address.js";
+import { checkReach, parseListen } from "../src/runtime/address.js";
 import { definitionOf } from "../src/runtime/control.js";
 import { healthDefinition } from "../src/runtime/health.js";
+import { Instances, StillHanging } from "../src/runtime/instances.js";
 import { decodeValue } from "../src/runtime/msgpack_read.js";
 import { encodeValue } from "../src/runtime/msgpack_write.js";
 import { PluginServer } from "../src/server.js";
@@ -444,7 +445,49 @@ test("addresses to listen at", () => {
     assert.throws(() => parseListen(bad), /--listen: found .*; expected unix:\/\/\/path or tcp/, bad);
   }
   for (const off of ["tcp://0.0.0.0:9000", "tcp://10.0.0.1:9000", "tcp://example.test:9000"]) {
-    assert.throws(() => parseListen(off), /off loopback/, off);
+    assert.throws(() => checkReach(parseListen(off)), /can be reached from other machines: expected a loopback/, off);
   }
   assert.throws(() => parseListen(`unix:///${"x".repeat(120)}`), /121 bytes; at most 107/);
+});
+
+test("a configure that hangs holds up its own instance alone", async () => {
+  let open = (): void => {};
+  const gate = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  const closed: string[] = [];
+  const plugin = definePlugin<{ name: string }>({
+    name: "hanging",
+    version: "1",
+    schema: { type: "object" },
+    instance: class {
+      constructor(readonly config: { name: string }) {}
+      async configure(): Promise<void> {
+        if (this.config.name === "hangs") await gate;
+      }
+      access(): void {}
+      close(): void {
+        closed.push(this.config.name);
+      }
+    },
+  });
+  const instances = new Instances([plugin], (message) => assert.fail(message));
+  const configure = (id: number, name: string, gone?: AbortSignal) =>
+    instances.configure(id, "hanging", Buffer.from(JSON.stringify({ name })), "", gone);
+  const attempts: Promise<unknown>[] = [];
+  for (let i = 0; i < 4; i++) {
+    const gone = new AbortController();
+    attempts.push(configure(1, "hangs", gone.signal));
+    await configure(2, `well ${i}`); // the other one is under way
+    gone.abort();
+  }
+  await assert.rejects(configure(1, "hangs"), StillHanging);
+  assert.equal(instances.get(1), undefined);
+  open();
+  await Promise.all(attempts);
+  assert.equal(instances.get(1), undefined); // nobody waited for them
+  assert.deepEqual(await configure(1, "hangs"), []);
+  assert.ok(instances.get(1));
+  await instances.idle();
+  assert.deepEqual(closed.filter((name) => name === "hangs").length, 4);
 });

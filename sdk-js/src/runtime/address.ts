@@ -10,22 +10,26 @@ export type Address =
   | { readonly network: "unix"; readonly path: string }
   | { readonly network: "tcp"; readonly host: string; readonly port: number };
 
-/** Reads `unix:///path` or `tcp://127.0.0.1:port`. @throws PluginError */
-export function parseListen(text: string): Address {
+/** Reads `unix:///path` or `tcp://host:port`; no host means every address of the machine. @throws PluginError */
+export function parseListen(text: string, flag = "--listen"): Address {
   const unix = /^unix:\/\/(\/.+)$/.exec(text)?.[1];
   if (unix !== undefined) return unixAddress(unix);
-  const tcp = /^tcp:\/\/(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
+  const tcp = /^tcp:\/\/(?:\[([^\]]+)\]|([^:]*)):(\d{1,5})$/.exec(text);
   const host = tcp?.[1] ?? tcp?.[2];
   const port = Number(tcp?.[3]);
   if (host === undefined || port > 65535) {
-    throw new PluginError(`--listen: found ${JSON.stringify(text)}; expected unix:///path or tcp://127.0.0.1:port`);
+    throw new PluginError(`${flag}: found ${JSON.stringify(text)}; expected unix:///path or tcp://host:port`);
   }
-  if (!isLoopback(host)) {
-    throw new PluginError(
-      `--listen: found ${JSON.stringify(text)}, which is off loopback; expected a loopback address or unix:///path`,
-    );
-  }
-  return { network: "tcp", host, port };
+  return { network: "tcp", host: host === "" ? "0.0.0.0" : host, port };
+}
+
+/** Refuses an address that other machines reach; for servers without TLS. @throws PluginError */
+export function checkReach(address: Address): void {
+  if (address.network === "unix" || isLoopback(address.host)) return;
+  throw new PluginError(
+    `tcp://${hostPort(address.host, address.port)} can be reached from other machines: expected a loopback address, ` +
+      "or --tls-cert, --tls-key and --tls-client-ca",
+  );
 }
 
 /** @throws PluginError when the path is too long for a socket. */
@@ -44,6 +48,11 @@ function isLoopback(host: string): boolean {
 /** The address as `Describe` and grpc-js write it. */
 export function hostPort(host: string, port: number): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** The address as the gateway dials it. A wildcard leaves the host part out: the gateway takes that of the control plane. */
+export function reachable(host: string, port: number): string {
+  return host === "0.0.0.0" || host === "::" ? `:${port}` : hostPort(host, port);
 }
 
 /**

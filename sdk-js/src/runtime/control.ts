@@ -24,7 +24,7 @@ import { SDK_LANGUAGE, SDK_VERSION } from "../version.js";
 import { chooseVersion, MIN_VERSION, VERSION } from "./frame.js";
 import { type DispatchStream, GrpcLane } from "./grpc_lane.js";
 import { type Health, healthDefinition } from "./health.js";
-import { type Instances, instanceId } from "./instances.js";
+import { type Instances, instanceId, StillHanging } from "./instances.js";
 import type { Lane } from "./lane.js";
 
 /** Room for one frame's worth of message and its envelope. */
@@ -105,9 +105,9 @@ function pluginServer({ instances, data, onLane }: ControlOptions): UntypedServi
         pid: process.pid,
       }),
     ),
-    Configure: unary(async (request: ConfigureRequest) => {
+    Configure: unary(async (request: ConfigureRequest, gone) => {
       const { plugin, config, recordId } = request;
-      const errors = await instances.configure(instanceId(request.instanceId), plugin, config, recordId);
+      const errors = await instances.configure(instanceId(request.instanceId), plugin, config, recordId, gone);
       return create(ConfigureResponseSchema, { errors });
     }),
     Release: unary(async (request: ReleaseRequest) => {
@@ -138,12 +138,17 @@ export async function within(promise: Promise<unknown>, milliseconds: number): P
   }
 }
 
-/** A unary method as an async function. */
-function unary<Q, A>(handle: (request: Q) => Promise<A>): handleUnaryCall<Q, A> {
+/** A unary method as an async function. It is told when nobody waits for the answer any more. */
+function unary<Q, A>(handle: (request: Q, gone: AbortSignal) => Promise<A>): handleUnaryCall<Q, A> {
   return (call, callback) => {
-    handle(call.request).then(
+    const gone = new AbortController();
+    call.once("cancelled", () => gone.abort());
+    handle(call.request, gone.signal).then(
       (answer) => callback(null, answer),
-      (reason: unknown) => callback({ code: status.INTERNAL, details: String(reason) }),
+      (reason: unknown) => {
+        const code = reason instanceof StillHanging ? status.UNAVAILABLE : status.INTERNAL;
+        callback({ code, details: reason instanceof Error ? reason.message : String(reason) });
+      },
     );
   };
 }

@@ -45,6 +45,13 @@ export const WireCode = {
   cancelled: "cancelled",
 } as const;
 
+/** A frame that has begun arrives within this time, in milliseconds, or its lane is closed: it holds up everything behind it. */
+export const FRAME_MS = 10_000;
+
+const NOTHING = Buffer.alloc(0);
+/** Bytes that the beginning of a frame gets at first. */
+const FIRST_ROOM = 4 << 10;
+
 /** Takes complete frames; the body is buf[start, end) and stays as it is for as long as somebody refers to it. */
 export type FrameSink = (type: number, callId: number, buf: Buffer, start: number, end: number) => void;
 
@@ -53,63 +60,77 @@ export type FrameSink = (type: number, callId: number, buf: Buffer, start: numbe
  */
 export class FrameReader {
   readonly #sink: FrameSink;
-  /** Beginning of a frame whose rest has not come yet. */
-  #pending: Buffer[] = [];
+  /** A frame whose rest has not come yet is in the first #have bytes; they are #need when it is complete, or its header is. */
+  #rest: Buffer = NOTHING;
   #have = 0;
+  #need = HEADER_SIZE;
+  #frames = 0;
 
   constructor(sink: FrameSink) {
     this.#sink = sink;
   }
 
+  /** Whether a frame has come in part. */
+  get begun(): boolean {
+    return this.#have > 0;
+  }
+
+  /** How many frames were handed on. */
+  get frames(): number {
+    return this.#frames;
+  }
+
   /** @throws BadFrame when a frame is longer than MAX_FRAME, and what the sink throws. */
   push(piece: Buffer): void {
-    let pos = 0;
-    while (this.#have > 0 && pos < piece.length) pos = this.#complete(piece, pos);
+    let pos = this.#have > 0 ? this.#complete(piece) : 0;
     while (pos + HEADER_SIZE <= piece.length) {
-      const length = bodyLength(piece, pos);
-      const end = pos + HEADER_SIZE + length;
-      if (end > piece.length) break;
-      this.#deliver(piece, pos, end);
-      pos = end;
+      const need = HEADER_SIZE + bodyLength(piece, pos);
+      if (pos + need > piece.length) {
+        this.#need = need;
+        break;
+      }
+      this.#deliver(piece, pos, pos + need);
+      pos += need;
     }
-    if (pos < piece.length) this.#keep(piece.subarray(pos));
+    if (pos < piece.length) this.#keep(piece, pos, piece.length);
   }
 
   #deliver(buf: Buffer, pos: number, end: number): void {
+    this.#frames++;
     this.#sink(buf[pos + 8] as number, buf.readUInt32BE(pos + 4), buf, pos + HEADER_SIZE, end);
   }
 
-  #keep(piece: Buffer): void {
-    this.#pending.push(piece);
-    this.#have += piece.length;
+  /** Copies bytes, so that many small pieces cost no more than their sum; room is made as they come, not as the header says. */
+  #keep(piece: Buffer, from: number, to: number): void {
+    const size = this.#have + to - from;
+    if (size > this.#rest.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.min(this.#need, Math.max(size, 2 * this.#rest.length, FIRST_ROOM)));
+      this.#rest.copy(grown, 0, 0, this.#have);
+      this.#rest = grown;
+    }
+    piece.copy(this.#rest, this.#have, from, to);
+    this.#have = size;
   }
 
   /** Adds to the pending frame what it lacks, delivers it when it is complete, and answers where the rest of the piece begins. */
-  #complete(piece: Buffer, from: number): number {
-    let need = HEADER_SIZE;
-    if (this.#have >= HEADER_SIZE) need += bodyLength(this.#join(), 0);
-    const to = Math.min(from + need - this.#have, piece.length);
-    if (to > from) this.#keep(piece.subarray(from, to));
-    if (this.#have < need) return to;
-    const frame = this.#join();
-    if (need === HEADER_SIZE) {
-      const whole = HEADER_SIZE + bodyLength(frame, 0);
-      if (whole > HEADER_SIZE) return to; // the header alone is complete
+  #complete(piece: Buffer): number {
+    for (let pos = 0; ; ) {
+      const to = Math.min(pos + this.#need - this.#have, piece.length);
+      this.#keep(piece, pos, to);
+      pos = to;
+      if (this.#have < this.#need) return pos;
+      const need = HEADER_SIZE + bodyLength(this.#rest, 0);
+      if (need > this.#have) {
+        this.#need = need; // the header alone is complete
+        continue;
+      }
+      const frame = this.#rest;
+      this.#rest = NOTHING;
+      this.#have = 0;
+      this.#need = HEADER_SIZE;
+      this.#deliver(frame, 0, need);
+      return pos;
     }
-    this.#pending = [];
-    this.#have = 0;
-    this.#deliver(frame, 0, frame.length);
-    return to;
-  }
-
-  /** The pending bytes in one buffer, once the header is there: before that there are at most 16. */
-  #join(): Buffer {
-    const first = this.#pending[0] as Buffer;
-    if (this.#pending.length === 1) return first;
-    if (first.length >= HEADER_SIZE && this.#have < HEADER_SIZE + bodyLength(first, 0)) return first;
-    const joined = Buffer.concat(this.#pending, this.#have);
-    this.#pending = [joined];
-    return joined;
   }
 }
 

@@ -78,11 +78,32 @@ class Count {
   }
 }
 
+/** Configures of one instance that nobody waits for any more and that still run, before no other one is begun. */
+const MAX_HANGING = 4;
+
+/** Too many configures of an instance hang already. */
+export class StillHanging extends Error {}
+
+/** For those who wait until the end. */
+const NEVER = new AbortController().signal;
+
+function aborted(signal: AbortSignal): Promise<unknown> {
+  if (signal === NEVER) return new Promise(ignore);
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve(undefined);
+    else signal.addEventListener("abort", resolve, { once: true });
+  });
+}
+
+function ignore(): void {}
+
 /** The instances of a server, and its running asynchronous calls. */
 export class Instances {
   readonly plugins: ReadonlyMap<string, AnyPlugin>;
   readonly #table = new Map<InstanceId, Instance>();
   readonly #changing = new Map<InstanceId, Promise<unknown>>();
+  /** How many configures run, of those ids of which some do. */
+  readonly #attempts = new Map<InstanceId, number>();
   readonly #count = new Count();
   readonly #log: ErrorLog;
 
@@ -110,18 +131,54 @@ export class Instances {
     return this.#count.empty();
   }
 
-  /** Makes an instance, or replaces the one of the same id, which is closed when its calls are done. No errors: accepted. */
-  configure(id: InstanceId, pluginName: string, config: Uint8Array, recordId = ""): Promise<FieldError[]> {
+  /**
+   * Makes an instance, or replaces the one of the same id, which is closed when its calls are done. No errors: accepted.
+   *
+   * @param gone - aborted when nobody waits any more: what is made then is closed, and the next configure of the id does not wait for it.
+   * @throws StillHanging
+   */
+  configure(
+    id: InstanceId,
+    pluginName: string,
+    config: Uint8Array,
+    recordId = "",
+    gone: AbortSignal = NEVER,
+  ): Promise<FieldError[]> {
     const before = this.#changing.get(id) ?? Promise.resolve();
-    const change = before.then(() => this.#configure(id, pluginName, config, recordId));
-    this.#changing.set(id, change);
-    void change.then(() => {
-      if (this.#changing.get(id) === change) this.#changing.delete(id);
+    const change = before.then(() =>
+      this.#attempt(id, gone, () => this.#configure(id, pluginName, config, recordId, gone)),
+    );
+    const over = Promise.race([change.then(ignore, ignore), aborted(gone)]);
+    this.#changing.set(id, over);
+    void over.then(() => {
+      if (this.#changing.get(id) === over) this.#changing.delete(id);
     });
     return change;
   }
 
-  async #configure(id: InstanceId, pluginName: string, config: Uint8Array, recordId: string): Promise<FieldError[]> {
+  /** Counts the attempts that go on although nobody waits. */
+  async #attempt<T>(id: InstanceId, gone: AbortSignal, configure: () => Promise<T>): Promise<T> {
+    const running = this.#attempts.get(id) ?? 0; // all of them hang: this one has waited for the others
+    if (gone.aborted || running >= MAX_HANGING) {
+      throw new StillHanging(`${running} earlier attempts to configure instance ${id} still hang`);
+    }
+    this.#attempts.set(id, running + 1);
+    try {
+      return await configure();
+    } finally {
+      const left = (this.#attempts.get(id) ?? 1) - 1;
+      if (left > 0) this.#attempts.set(id, left);
+      else this.#attempts.delete(id);
+    }
+  }
+
+  async #configure(
+    id: InstanceId,
+    pluginName: string,
+    config: Uint8Array,
+    recordId: string,
+    gone: AbortSignal,
+  ): Promise<FieldError[]> {
     const plugin = this.plugins.get(pluginName);
     if (plugin === undefined) {
       const known = [...this.plugins.keys()].join(", ");
@@ -135,6 +192,10 @@ export class Instances {
         this.#log(`plugin ${plugin.name}: ${describeThrown(thrown).detail}`);
       return [fieldError(thrown)];
     }
+    if (gone.aborted) {
+      void made.close(this.#log);
+      return [];
+    }
     const old = this.#table.get(id);
     this.#table.set(id, made);
     if (old !== undefined) void old.close(this.#log);
@@ -143,15 +204,15 @@ export class Instances {
 
   /** Takes instances away and closes each when its running calls are done. Unknown ids are ignored. */
   async release(ids: readonly InstanceId[]): Promise<void> {
-    const gone: Instance[] = [];
-    for (const id of ids) {
-      await this.#changing.get(id);
-      const instance = this.#table.get(id);
-      if (instance === undefined) continue;
-      this.#table.delete(id);
-      gone.push(instance);
-    }
-    await Promise.all(gone.map((instance) => instance.close(this.#log)));
+    await Promise.all(ids.map((id) => this.#release(id)));
+  }
+
+  async #release(id: InstanceId): Promise<void> {
+    await this.#changing.get(id);
+    const instance = this.#table.get(id);
+    if (instance === undefined) return;
+    this.#table.delete(id);
+    await instance.close(this.#log);
   }
 
   releaseAll(): Promise<void> {

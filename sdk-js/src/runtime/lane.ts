@@ -30,10 +30,16 @@ interface Question {
   readonly reject: (reason: unknown) => void;
 }
 
+/** Most bytes of chunks on one lane whose messages have not come yet, and what keeping a chunk costs beside its bytes. */
+const MAX_AHEAD = 2 ** 30;
+const CHUNK_COST = 128;
+
 /** Bytes of one call that came ahead in chunks. */
 interface Gathered {
   readonly chunks: Buffer[];
   size: number;
+  /** Of all chunks, as MAX_AHEAD counts. */
+  cost: number;
 }
 
 /**
@@ -50,6 +56,8 @@ export class Lane implements CallHost {
   /** Calls that ended with a question on its way: its answer is dropped. */
   readonly #late = new Set<number>();
   readonly #gathered = new Map<number, Gathered>();
+  /** Cost of all of them. */
+  #ahead = 0;
   #entities: (Entity | undefined)[] = [];
 
   constructor(instances: Instances, carrier: Carrier) {
@@ -139,7 +147,7 @@ export class Lane implements CallHost {
   }
 
   cancel(id: number): void {
-    this.#gathered.delete(id);
+    this.#takeGathered(id);
     const call = this.#calls.get(id);
     if (call === undefined) return;
     this.#calls.delete(id);
@@ -178,9 +186,16 @@ export class Lane implements CallHost {
 
   /** Keeps a piece of the next message of that call. */
   chunk(id: number, bytes: Buffer): void {
-    const gathered = this.#gathered.get(id) ?? { chunks: [], size: 0 };
+    const gathered = this.#gathered.get(id) ?? { chunks: [], size: 0, cost: 0 };
     this.#gathered.set(id, gathered);
     gathered.size += bytes.length;
+    gathered.cost += bytes.length + CHUNK_COST;
+    this.#ahead += bytes.length + CHUNK_COST;
+    if (this.#ahead > MAX_AHEAD) {
+      throw new BadFrame(
+        `chunks of ${this.#ahead} bytes without their messages; at most ${MAX_AHEAD} are kept for a lane`,
+      );
+    }
     if (this.#tooLarge(gathered)) gathered.chunks.length = 0;
     else gathered.chunks.push(bytes);
   }
@@ -195,10 +210,8 @@ export class Lane implements CallHost {
    * has been failed then, and the message is to be passed over.
    */
   gathered(id: number, isCall: boolean): Buffer | null | "dropped" {
-    if (this.#gathered.size === 0) return null;
-    const gathered = this.#gathered.get(id);
+    const gathered = this.#takeGathered(id);
     if (gathered === undefined) return null;
-    this.#gathered.delete(id);
     if (!this.#tooLarge(gathered)) return Buffer.concat(gathered.chunks, gathered.size);
     const message = `${gathered.size} bytes came in chunks; at most ${this.node.maxBody} (max_body) are allowed`;
     const outcome = failed(WireCode.tooLarge, message);
@@ -209,6 +222,15 @@ export class Lane implements CallHost {
       this.#late.delete(id); // the answer is here
     }
     return "dropped";
+  }
+
+  #takeGathered(id: number): Gathered | undefined {
+    if (this.#gathered.size === 0) return undefined;
+    const gathered = this.#gathered.get(id);
+    if (gathered === undefined) return undefined;
+    this.#gathered.delete(id);
+    this.#ahead -= gathered.cost;
+    return gathered;
   }
 
   entity(slot: number, document: Uint8Array): void {
@@ -229,6 +251,7 @@ export class Lane implements CallHost {
       this.#abandon(id);
     }
     this.#gathered.clear();
+    this.#ahead = 0;
     this.#late.clear();
   }
 }

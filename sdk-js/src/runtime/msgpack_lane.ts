@@ -2,7 +2,7 @@ import { timingSafeEqual } from "node:crypto";
 import type { Socket } from "node:net";
 import { SDK_LANGUAGE, SDK_VERSION } from "../version.js";
 import { Bulk } from "./bulk.js";
-import { FrameReader, FrameType, HEADER_SIZE, MAX_FRAME, VERSION, WireCode } from "./frame.js";
+import { FRAME_MS, FrameReader, FrameType, HEADER_SIZE, MAX_FRAME, VERSION, WireCode } from "./frame.js";
 import type { Instances } from "./instances.js";
 import { type Carrier, closing, Lane, readAnswer, readHello } from "./lane.js";
 import { cut } from "./log_text.js";
@@ -25,10 +25,13 @@ export class MsgpackLane implements Carrier {
   readonly lane: Lane;
   readonly #socket: Socket;
   readonly #token: Buffer;
+  readonly #frameMs: number;
   readonly #frames = new FrameReader((type, id, buf, start, end) => this.#frame(type, id, buf, start, end));
   readonly #writer = new Writer();
   readonly #bulk = new Bulk(this);
   #greeting: Buffer | null = Buffer.alloc(0);
+  /** Ends the time of the greeting, then that of a frame that has begun. */
+  #timer: NodeJS.Timeout | undefined;
   /** Frames of one read are being run: what they write leaves when all have run. */
   #reading = false;
   /** What is written in the microtasks after a read leaves with the rest. */
@@ -37,12 +40,14 @@ export class MsgpackLane implements Carrier {
   #closed = false;
   #droppedLines = 0;
 
-  constructor(socket: Socket, instances: Instances, token: Buffer) {
+  /** @param frameMs - in milliseconds: the time of a frame. */
+  constructor(socket: Socket, instances: Instances, token: Buffer, frameMs = FRAME_MS) {
     this.#socket = socket;
+    this.#frameMs = frameMs;
     this.#token = token;
     this.lane = new Lane(instances, this);
     socket.setNoDelay(true);
-    socket.setTimeout(GREETING_TIMEOUT_MS, () => this.#greeting !== null && socket.destroy());
+    this.#timer = setTimeout(() => this.#refuse(), GREETING_TIMEOUT_MS);
     socket.on("data", (piece) => this.#data(piece));
     socket.on("drain", () => this.#bulk.pump());
     socket.on("error", () => socket.destroy());
@@ -55,6 +60,7 @@ export class MsgpackLane implements Carrier {
     try {
       const rest = this.#greeting === null ? piece : this.#greet(piece);
       if (rest !== null) this.#frames.push(rest);
+      if (this.#frames.begun && this.#timer === undefined) this.#boundFrame();
     } catch (thrown) {
       const { code, message } = closing(thrown);
       this.close(code, message);
@@ -62,6 +68,18 @@ export class MsgpackLane implements Carrier {
     this.#reading = false;
     if (this.lane.busy) this.#flushAfterTurn();
     else this.#flush();
+  }
+
+  /** Looks later whether the frame that has begun is complete. One timer is enough: it finds a frame after twice its time at most. */
+  #boundFrame(): void {
+    const frame = this.#frames.frames;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      if (!this.#frames.begun) return;
+      if (this.#frames.frames === frame)
+        this.close(WireCode.badFrame, `a frame did not arrive within ${this.#frameMs} ms`);
+      else this.#boundFrame();
+    }, this.#frameMs);
   }
 
   /** Takes the greeting; answers what follows it, or null as long as it is not complete. */
@@ -72,12 +90,14 @@ export class MsgpackLane implements Carrier {
     if (!MAGIC.startsWith(magic)) return this.#refuse();
     if (bytes.length < GREETING_HEAD) return null;
     if (bytes.readUInt16BE(4) !== VERSION) return this.#refuse();
-    const end = GREETING_HEAD + bytes.readUInt16BE(6);
+    const end = GREETING_HEAD + this.#token.length;
+    if (bytes.readUInt16BE(6) !== this.#token.length) return this.#refuse();
     if (bytes.length < end) return null;
     const token = bytes.subarray(GREETING_HEAD, end);
-    if (token.length !== this.#token.length || !timingSafeEqual(token, this.#token)) return this.#refuse();
+    if (!timingSafeEqual(token, this.#token)) return this.#refuse();
     this.#greeting = null;
-    this.#socket.setTimeout(0);
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     this.#sayHello();
     return bytes.subarray(end);
   }
@@ -284,6 +304,7 @@ export class MsgpackLane implements Carrier {
 
   #gone(): void {
     this.#closed = true;
+    clearTimeout(this.#timer);
     this.#bulk.drop();
     this.lane.gone();
   }
