@@ -26,30 +26,34 @@ func (p *Proxy) Sights() Sights {
 	return Sights{LogsDropped: p.logs.dropped.Load(), LogsQueued: len(p.logs.queue)}
 }
 
-// beginTrace starts the span of the request. Two lines of traceparent are none (W3C Trace Context section 3.2.2.5).
+// beginTrace starts the span of the request.
 func (r *request) beginTrace() {
-	headers := headerView{r}
-	parent, _ := headers.HeaderValue("traceparent", 0)
-	if _, again := headers.HeaderValue("traceparent", 1); again {
-		parent = ""
-	}
-	var state string
-	if parent != "" {
-		var lines []string
-		for i := 0; ; i++ {
-			line, ok := headers.HeaderValue("tracestate", i)
-			if !ok {
-				break
-			}
-			lines = append(lines, line)
-		}
-		state = strings.Join(lines, ",")
-	}
+	parent, state := r.traceContext()
 	r.trace = r.proxy.opts.Tracer.Begin(&tracing.Incoming{
-		Start: r.start, RequestID: string(r.id[:]), Method: strings.Clone(r.method()), Traceparent: strings.Clone(parent), Tracestate: strings.Clone(state),
-		Path: strings.Clone(r.path), Scheme: r.scheme(), ClientAddr: r.ctx.RemoteIP().String(),
+		Start: r.start, RequestID: string(r.id[:]), Method: r.method(), Traceparent: parent, Tracestate: state,
+		Path: r.path, Scheme: r.scheme(), Client: r.ctx.RemoteIP(),
 	})
 	r.ex.Trace = r.trace
+}
+
+// traceContext is what the client says of its trace; the parent is a view of the request. Two lines of traceparent are none (W3C Trace Context
+// section 3.2.2.5).
+func (r *request) traceContext() (parent, state string) {
+	parents := 0
+	var states []string
+	for _, l := range r.lines {
+		switch {
+		case len(l.name) == len("traceparent") && fold(l.name, "traceparent"):
+			parent = bytesx.View(l.value)
+			parents++
+		case len(l.name) == len("tracestate") && fold(l.name, "tracestate"):
+			states = append(states, string(l.value))
+		}
+	}
+	if parents != 1 {
+		return "", ""
+	}
+	return parent, strings.Join(states, ",")
 }
 
 // traceUpstream starts the span of the request to the service.
@@ -68,7 +72,8 @@ func (r *request) tracedUpstream(err error) {
 	if err == nil {
 		status = r.ctx.Response.StatusCode()
 	}
-	r.outgoing.End(r.upstreamEnd, string(r.dest.appendHost(nil)), len(r.ex.Tries), status, err)
+	r.scratch = r.dest.appendHost(r.scratch[:0])
+	r.outgoing.End(r.upstreamEnd, r.scratch, len(r.ex.Tries), status, err)
 }
 
 // traceHeader reports whether a header of the client is replaced because the gateway traces.

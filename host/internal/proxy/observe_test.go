@@ -152,6 +152,47 @@ func TestTraceOfAFailure(t *testing.T) {
 	}
 }
 
+// rude traces with bytes that are no text.
+type rude struct{}
+
+func (rude) Access(k *pdk.PDK) error {
+	span := k.Tracing.StartSpan("bad\xff", map[string]any{"k\xff": "v\xff", "list": []any{"\xff"}})
+	span.AddEvent("e\xff", map[string]any{"a": "\xff"})
+	span.Finish()
+	return nil
+}
+
+// sorry fails with such bytes.
+type sorry struct{}
+
+func (sorry) Access(*pdk.PDK) error { return errors.New("sorry\xff") }
+
+// Bytes that are no UTF-8, of whoever they are, cost no span: a collector takes none of a batch in which there are any.
+func TestTraceOfBytesThatAreNoText(t *testing.T) {
+	c := collector.New(t)
+	g := start(t, echo, observed, []pdk.Plugin{plugin("first", 2, &rude{}), plugin("second", 1, &sorry{})}, tracer(t, c, 1))
+	g.raw("GET /api/%FFx\xfe HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", 1)
+	g.raw("GET /"+strings.Repeat("l", 8<<10)+" HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", 1)
+	g.raw("BREW /api HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", 1)
+	spans := c.Wait("GET", "GET r", "HTTP r", "second access", "bad\uFFFD")
+	if a := spans["HTTP r"].Attributes; a["http.request.method"] != "_OTHER" || a["http.request.method_original"] != "BREW" {
+		t.Errorf("a method that nobody knows: %v", a)
+	}
+	if got, want := spans["GET r"].Attributes["url.path"], "/api/\uFFFDx\uFFFD"; got != want {
+		t.Errorf("the path is %q, expected %q", got, want)
+	}
+	if got, want := spans["second access"].Message, "sorry\uFFFD"; !strings.Contains(got, want) {
+		t.Errorf("the failure is %q, expected %q in it", got, want)
+	}
+	bad := spans["bad\uFFFD"]
+	if got := bad.Attributes["k\uFFFD"]; got != "v\uFFFD" || len(bad.Events) != 1 || bad.Events[0] != "e\uFFFD" {
+		t.Errorf("what the plugin traced is %+v", bad)
+	}
+	if n := len(spans["GET"].Attributes["url.path"]); n == 0 || n > 2<<10 {
+		t.Errorf("a long path has %d bytes in its span", n)
+	}
+}
+
 // A collector that takes nothing holds up no request: spans are dropped and counted, and it is said once.
 func TestCollectorThatRefuses(t *testing.T) {
 	c := collector.New(t)

@@ -40,11 +40,11 @@ func (t *Calls) Before(c *dispatch.Call) error {
 		kind = trace.SpanKindInternal
 	}
 	var ctx context.Context
-	ctx, r.call = t.tracer.tracer.Start(r.ctx, in.Record.Name+" "+c.Phase.String(), trace.WithTimestamp(c.Start), trace.WithSpanKind(kind), trace.WithAttributes(
-		attribute.String("outrigger.plugin", in.Record.Name), attribute.String("outrigger.plugin.id", in.Record.ID), attribute.String("outrigger.phase", c.Phase.String()),
+	ctx, r.call = t.tracer.tracer.Start(r.ctx, clean(in.Record.Name+" "+c.Phase.String()), trace.WithTimestamp(c.Start), trace.WithSpanKind(kind), trace.WithAttributes(
+		text("outrigger.plugin", in.Record.Name), text("outrigger.plugin.id", in.Record.ID), text("outrigger.phase", c.Phase.String()),
 	))
 	if in.Server != "" {
-		r.call.SetAttributes(attribute.String("outrigger.server", in.Server))
+		r.call.SetAttributes(text("outrigger.server", in.Server))
 	}
 	r.made = len(c.Exchange.Spans)
 	c.Exchange.Facts.Trace = carried(ctx)
@@ -69,8 +69,8 @@ func (t *Calls) After(c *dispatch.Call) {
 		span.SetAttributes(attribute.Int("outrigger.host_calls", c.Asks))
 	}
 	if c.Err != nil {
-		span.SetAttributes(attribute.String("outrigger.code", c.Code.String()), attribute.Bool("outrigger.failed_open", c.FailedOpen))
-		span.SetStatus(codes.Error, c.Err.Error())
+		span.SetAttributes(text("outrigger.code", c.Code.String()), attribute.Bool("outrigger.failed_open", c.FailedOpen))
+		span.SetStatus(codes.Error, clean(c.Err.Error()))
 	}
 	span.End(trace.WithTimestamp(c.Start.Add(c.Duration)))
 }
@@ -84,16 +84,16 @@ func (t *Calls) children(ctx context.Context, made []exchange.Span) {
 		if parent == nil {
 			parent = ctx
 		}
-		at, span := t.tracer.tracer.Start(parent, s.Name, trace.WithTimestamp(time.UnixMicro(s.Start)), trace.WithAttributes(attributesOf(s.Attributes)...))
+		at, span := t.tracer.tracer.Start(parent, clean(s.Name), trace.WithTimestamp(time.UnixMicro(s.Start)), trace.WithAttributes(attributesOf(s.Attributes)...))
 		started[s.Number] = at
 		for _, e := range s.Events {
-			span.AddEvent(e.Name, trace.WithTimestamp(time.UnixMicro(e.Time)), trace.WithAttributes(attributesOf(e.Attributes)...))
+			span.AddEvent(clean(e.Name), trace.WithTimestamp(time.UnixMicro(e.Time)), trace.WithAttributes(attributesOf(e.Attributes)...))
 		}
 		switch s.Status {
 		case pdk.SpanOK:
 			span.SetStatus(codes.Ok, "")
 		case pdk.SpanError:
-			span.SetStatus(codes.Error, s.Message)
+			span.SetStatus(codes.Error, clean(s.Message))
 		}
 		span.End(trace.WithTimestamp(time.UnixMicro(s.End)))
 	}
@@ -103,7 +103,7 @@ func (t *Calls) children(ctx context.Context, made []exchange.Span) {
 func attributesOf(attributes map[string]any) []attribute.KeyValue {
 	list := make([]attribute.KeyValue, 0, len(attributes))
 	for name, value := range attributes {
-		key := attribute.Key(name)
+		key := attribute.Key(clean(name))
 		switch v := value.(type) {
 		case nil:
 		case bool:
@@ -117,15 +117,15 @@ func attributesOf(attributes map[string]any) []attribute.KeyValue {
 		case float64:
 			list = append(list, key.Float64(v))
 		case string:
-			list = append(list, key.String(v))
+			list = append(list, key.String(clean(v)))
 		case []byte:
-			list = append(list, key.String(string(v)))
+			list = append(list, key.String(clean(string(v))))
 		default:
-			text, err := json.Marshal(v)
+			encoded, err := json.Marshal(v)
 			if err != nil { // maps with other keys, not a number
-				text = []byte(fmt.Sprint(v))
+				encoded = []byte(fmt.Sprint(v))
 			}
-			list = append(list, key.String(string(text)))
+			list = append(list, key.String(clean(string(encoded))))
 		}
 	}
 	return list

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	maxQueued     = 8192 // spans that wait for the collector, about 1 KiB each
+	maxQueued     = 8192 // spans that wait for the collector, about 1 KiB each; see mostText
 	batchSize     = 512
 	batchTime     = 2 * time.Second
 	exportTimeout = 10 * time.Second

@@ -2,6 +2,7 @@
 //
 //	tracing.go  the tracer, and the span of a request
 //	calls.go    spans of plugin calls and of what plugins traced, by an interceptor of dispatch
+//	text.go     text as a collector takes it
 //	export.go   the bounded queue to the collector
 //
 // A request that brings a W3C trace context continues it; one without gets its request id as the id of its trace. Spans never hold up a request: a
@@ -12,7 +13,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -70,13 +74,28 @@ func (t *Tracer) Dropped() uint64 { return t.export.dropped.Load() }
 // Shutdown sends what is queued, at most until ctx ends.
 func (t *Tracer) Shutdown(ctx context.Context) error { return t.provider.Shutdown(ctx) }
 
-// Incoming is a request as it comes.
+// Incoming is a request as it comes. Method, Traceparent and Path may be views: what is kept of them is copied.
 type Incoming struct {
-	Start                    time.Time
-	RequestID                string // 32 hex digits
-	Method                   string
-	Traceparent, Tracestate  string
-	Path, Scheme, ClientAddr string
+	Start                   time.Time
+	RequestID               string // 32 hex digits
+	Method                  string
+	Traceparent, Tracestate string
+	Path, Scheme            string
+	Client                  net.IP
+}
+
+// methods that spans are named after. Clients may send any word: the others would be names without end.
+var methods = []string{"GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE"}
+
+// otherMethod is what OpenTelemetry calls the rest; spans have nameOfOther then.
+const otherMethod, nameOfOther = "_OTHER", "HTTP"
+
+// methodOf is a known method, or otherMethod, and the name of its spans.
+func methodOf(text string) (method, name string) {
+	if i := slices.Index(methods, text); i >= 0 {
+		return methods[i], methods[i]
+	}
+	return otherMethod, nameOfOther
 }
 
 // Request is the trace of one request. Only the goroutine that has the exchange uses it.
@@ -84,8 +103,8 @@ type Request struct {
 	tracer *Tracer
 	ctx    context.Context // of the request's span
 	span   trace.Span
-	kept   bool // somebody keeps the spans; the request's own may have ended
-	method string
+	kept   bool       // somebody keeps the spans; the request's own may have ended
+	name   string     // of the span, without the route
 	carry  wire.Trace // the request's span, for those who are told of no closer one
 	calls  int
 
@@ -102,11 +121,15 @@ func (t *Tracer) Begin(in *Incoming) *Request {
 	if !trace.SpanContextFromContext(ctx).IsValid() {
 		ctx = context.WithValue(ctx, ownID{}, in.RequestID)
 	}
-	r := &Request{tracer: t, method: in.Method}
-	r.ctx, r.span = t.tracer.Start(ctx, in.Method, trace.WithTimestamp(in.Start), trace.WithSpanKind(trace.SpanKindServer))
+	method, name := methodOf(in.Method)
+	r := &Request{tracer: t, name: name}
+	r.ctx, r.span = t.tracer.Start(ctx, name, trace.WithTimestamp(in.Start), trace.WithSpanKind(trace.SpanKindServer))
 	if r.kept = r.span.IsRecording(); r.kept {
-		r.span.SetAttributes(attribute.String("http.request.method", in.Method), attribute.String("url.path", in.Path), attribute.String("url.scheme", in.Scheme),
-			attribute.String("client.address", in.ClientAddr), attribute.String("outrigger.request_id", in.RequestID))
+		r.span.SetAttributes(text("http.request.method", method), text("url.path", strings.Clone(in.Path)), text("url.scheme", in.Scheme),
+			text("client.address", in.Client.String()), text("outrigger.request_id", in.RequestID))
+		if method == otherMethod {
+			r.span.SetAttributes(text("http.request.method_original", strings.Clone(in.Method)))
+		}
 	}
 	r.carry = carried(r.ctx)
 	return r
@@ -134,18 +157,18 @@ func (r *Request) Upstream(start time.Time) Outgoing {
 	return Outgoing{span: span, Trace: carried(ctx)}
 }
 
-// End ends the span of the request to the service. Status is 0, and err says why, when there was no response; address is host:port.
-func (o Outgoing) End(at time.Time, address string, tries, status int, err error) {
+// End ends the span of the request to the service. Status is 0, and err says why, when there was no response; address is host:port, and may be a view.
+func (o Outgoing) End(at time.Time, address []byte, tries, status int, err error) {
 	if o.span == nil {
 		return
 	}
-	o.span.SetAttributes(attribute.String("server.address", address), attribute.Int("outrigger.upstream.tries", tries))
+	o.span.SetAttributes(text("server.address", string(address)), attribute.Int("outrigger.upstream.tries", tries))
 	if status != 0 {
 		o.span.SetAttributes(attribute.Int("http.response.status_code", status))
 	}
 	switch {
 	case err != nil:
-		o.span.SetStatus(codes.Error, err.Error())
+		o.span.SetStatus(codes.Error, clean(err.Error()))
 	case status >= http.StatusBadRequest:
 		o.span.SetStatus(codes.Error, "")
 	}
@@ -166,12 +189,12 @@ func (r *Request) End(at time.Time, e Ended) {
 	attributes := []attribute.KeyValue{attribute.Int("http.response.status_code", e.Status)}
 	for _, kv := range [][2]string{{"outrigger.route", e.Route}, {"outrigger.route.id", e.RouteID}, {"outrigger.service", e.Service}} {
 		if kv[1] != "" {
-			attributes = append(attributes, attribute.String(kv[0], kv[1]))
+			attributes = append(attributes, text(kv[0], kv[1]))
 		}
 	}
 	r.span.SetAttributes(attributes...)
 	if e.Route != "" {
-		r.span.SetName(r.method + " " + e.Route)
+		r.span.SetName(clean(r.name + " " + e.Route))
 	}
 	if e.Status >= http.StatusInternalServerError {
 		r.span.SetStatus(codes.Error, "")
