@@ -188,7 +188,7 @@ func TestReplayRefusals(t *testing.T) {
 		"other phase":    {strings.Replace(rec, "nobody", "picky-go", 1), []string{"--phase", "log", "--", built.goRecorded}, "does not handle the phase log, only access"},
 		"refused config": {strings.Replace(strings.Replace(rec, "nobody", "picky-go", 1), `"config": {}`, `"config": {"greeting": 7}, "config_secrets": ["key"]`, 1), []string{"--", built.goRecorded}, "leaves out the secrets key"},
 		"no server":      {rec, []string{"--", "false"}, "before it was up"},
-		"nobody there":   {rec, []string{"--server", "unix://" + dir + "/none.sock"}, "none.sock"},
+		"nobody there":   {rec, []string{"--server", "unix://" + dir + "/none.sock"}, "no plugin server listens at unix://" + dir + "/none.sock"},
 		"usage":          {rec, nil, "expected one plugin server"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -142,7 +142,7 @@ func TestCheckConfigureHangs(t *testing.T) {
 	if err := os.WriteFile(hanging, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	servers := []server{exampleServer("python", "msgpack").with("command", serverCommand("python", "", hanging))}
+	servers := []server{exampleServer("python", "msgpack").with("command", serverCommand("python", "", hanging), "start_timeout", "15s")}
 	r := launch{settings: settings{"plugin_servers": servers}, entities: routes("http://127.0.0.1:9", route("/", "{name: hanging}"))}.check(t)
 	if r.code != 1 || r.out != "" {
 		t.Errorf("found code %d and standard output %q, expected 1 and nothing", r.code, r.out)

@@ -134,7 +134,9 @@ func testOverload(t *testing.T, upstream, carrier string) {
 	g := launch{settings: settings{"plugin_servers": []server{s}}, entities: routes(upstream, route("/slow", slow), route("/quick", "{name: fault-python}"))}.start(t)
 	two := holdAt(t, g, "/slow", dir, 2)
 	for range 4 {
-		g.get(t, "/slow", "X-Hold", "shed").want(t, 500)
+		if a := g.get(t, "/slow", "X-Hold", "shed").want(t, 503); a.header.Get("Retry-After") == "" {
+			t.Errorf("found no Retry-After: %v", a)
+		}
 	}
 	for _, a := range two.release(t) {
 		a.want(t, 200)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -34,9 +35,15 @@ type ReplayOptions struct {
 // replayStart is how long a plugin server may take to start that is in no settings: on a laptop nothing waits for it.
 const replayStart = 30 * time.Second
 
+// replayDial is how long a plugin server that runs may take to accept a connection.
+const replayDial = 5 * time.Second
+
 // Replay sends a recorded call once more. An error means that it was not sent.
 func Replay(ctx context.Context, o ReplayOptions) (*replay.Report, error) {
 	server, runDir, err := o.server()
+	if err == nil && o.Address != "" {
+		err = listens(ctx, o.Address)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -44,6 +51,21 @@ func Replay(ctx context.Context, o ReplayOptions) (*replay.Report, error) {
 		Recording: o.Recording, Server: server, Version: Version, Config: o.Config, Bodies: o.Bodies, Phase: o.Phase, Timeout: o.Timeout,
 		RunDir: runDir, Reaper: o.Reaper, Logger: replay.NewLog(o.Log),
 	})
+}
+
+// listens is an error when nobody listens at the address of a plugin server. Waiting for one would only hide a wrong address.
+func listens(ctx context.Context, address string) error {
+	network, place, _ := strings.Cut(address, "://")
+	if network != "unix" && network != "tcp" {
+		return nil // the plugin server's configuration says what is wrong
+	}
+	ctx, cancel := context.WithTimeout(ctx, replayDial)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, network, place)
+	if err != nil {
+		return fmt.Errorf("no plugin server listens at %s: %w", address, err)
+	}
+	return conn.Close()
 }
 
 // server is the plugin server to use, and the directory for its socket.
