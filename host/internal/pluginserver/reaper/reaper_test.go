@@ -151,6 +151,11 @@ func TestKillDescendants(t *testing.T) {
 	}
 	dir := runDir(t)
 	one, two, longer, other := daemon(dir+"/p1"), daemon(dir+"/p2"), daemon(dir+"/p1x"), daemon(dir+"-other/p1")
+	empty := daemon("")
+	KillDescendants("", false) // of a process that has no directory
+	if !alive(empty.Process.Pid) {
+		t.Error("a process without a run directory was killed")
+	}
 	KillDescendants(dir+"/p1", false)
 	eventually(t, "the first is gone", func() bool { return !alive(one.Process.Pid) })
 	for _, cmd := range []*exec.Cmd{two, longer, other} {
