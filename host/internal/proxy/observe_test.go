@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
+	"github.com/outrigger-gateway/outrigger/host/internal/plan"
 	"github.com/outrigger-gateway/outrigger/host/internal/tracing"
 	"github.com/outrigger-gateway/outrigger/host/internal/tracing/collector"
 	"github.com/outrigger-gateway/outrigger/pdk"
@@ -250,6 +253,18 @@ func TestAppendTiming(t *testing.T) {
 	b = appendTiming(b, "total", "", 2*time.Millisecond)
 	if want := `a__b__c__;desc="a \"b\"\\c?` + "\xe9" + ` access";dur=1.5, total;dur=2`; string(b) != want {
 		t.Errorf("found %q, expected %q", b, want)
+	}
+}
+
+// A stream may have pieces for days: what its filters took is not noted.
+func TestTimingsOfPiecesAreNotKept(t *testing.T) {
+	ex := &exchange.Exchange{Timed: true}
+	in := &plan.Instance{Record: &entity.Plugin{Name: "p"}}
+	for _, phase := range []pdk.Phase{pdk.PhaseAccess, pdk.PhaseHeaderFilter, pdk.PhaseBodyFilter, pdk.PhaseBodyFilter} {
+		Timings{}.After(&dispatch.Call{Instance: in, Exchange: ex, Phase: phase})
+	}
+	if len(ex.Timings) != 2 {
+		t.Errorf("found %+v, expected those of access and header_filter", ex.Timings)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
+	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
@@ -20,9 +21,9 @@ func (Timings) Before(*dispatch.Call) error { return nil }
 // Asked implements dispatch.Interceptor.
 func (Timings) Asked(*dispatch.Call, *wire.Ask, *wire.Answer) {}
 
-// After implements dispatch.Interceptor.
+// After implements dispatch.Interceptor. A body has pieces without end, and its filters run when the header has been sent.
 func (Timings) After(c *dispatch.Call) {
-	if c.Exchange.Timed {
+	if c.Exchange.Timed && c.Phase != pdk.PhaseBodyFilter {
 		c.Exchange.Timings = append(c.Exchange.Timings, exchange.Timing{Plugin: c.Instance.Record.Name, Phase: c.Phase, Took: c.Duration})
 	}
 }
