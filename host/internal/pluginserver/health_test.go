@@ -4,6 +4,7 @@ import (
 	"errors"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -47,7 +48,8 @@ func TestDoubtfulLanesAreAvoided(t *testing.T) {
 func TestPulse(t *testing.T) {
 	late, closed := &transport.Error{Kind: transport.Timeout}, &transport.Error{Kind: transport.Closed, Msg: "gone"}
 	p := newPulse()
-	p.most, p.life = 7, 42
+	p.most = 7
+	p.life.Store(42)
 	for range silentCalls - 1 {
 		_ = p.note(late, true)
 	}
@@ -164,6 +166,7 @@ func TestDeathsOfAttachedServersAreTold(t *testing.T) {
 	if _, _, err := w.call("a", 1, "/closelane"); !errors.As(err, &e) || e.Life == 0 {
 		t.Fatalf("a call whose lane ended: %+v, want its life", err)
 	}
+	lost := e.Life
 	eventually(t, "a lane", func() bool { _, _, err := w.call("a", 1, "/"); return err == nil })
 	if len(died) > 0 {
 		t.Error("a lost lane is told as a death")
@@ -174,7 +177,61 @@ func TestDeathsOfAttachedServersAreTold(t *testing.T) {
 	eventually(t, "down", func() bool { return !w.ready("a") })
 	spawn(t, "listen="+path)
 	eventually(t, "ready", func() bool { return w.ready("a") })
-	if len(died) != 1 || <-died != e.Life {
-		t.Errorf("%d deaths are told, want that of life %d before the next process takes calls", len(died), e.Life)
+	if len(died) != 1 || <-died != e.Life || e.Life == lost {
+		t.Errorf("%d deaths are told, want that of life %d before the next process takes calls, and not %d for it, whose process lived on", len(died), e.Life, lost)
+	}
+}
+
+// A process that the host lets go is no death, however long its calls take.
+func TestRecycledProcessesDoNotDie(t *testing.T) {
+	w := newWorld(t)
+	var died atomic.Int64
+	w.opts.OnDeath = func(uint64) { died.Add(1) }
+	cfg := fakeServer("s")
+	cfg.Quarantine, cfg.Recycle.Calls, cfg.DrainTimeout = true, 3, 50*time.Millisecond
+	w.mustStart(cfg)
+	w.mustConfigure("s", 1)
+	pid := w.pids("s")[0]
+	stuck := make(chan error, 1)
+	go func() { _, _, err := w.call("s", 1, "/hang"); stuck <- err }()
+	eventually(t, "the call runs", func() bool { return w.Server("s").Status().InFlight == 1 })
+	for range 3 {
+		w.answers("s", 1)
+	}
+	var e *transport.Error
+	if err := <-stuck; !errors.As(err, &e) || e.Kind != transport.Closed {
+		t.Errorf("the call that never ends: %v, want Closed", err)
+	}
+	eventually(t, "it is replaced", func() bool { return gone(pid) && w.Server("s").Status().Recycled == 1 })
+	w.shutdown()
+	if n := died.Load(); n > 0 {
+		t.Errorf("%d deaths are told, want none: the host has ended the process", n)
+	}
+}
+
+// A process that said that it goes away is no death, even when it goes before its calls have ended.
+func TestLeavingServersDoNotDie(t *testing.T) {
+	w := newWorld(t)
+	var died atomic.Int64
+	w.opts.OnDeath = func(uint64) { died.Add(1) }
+	path, sick := filepath.Join(shortDir(t), "a.sock"), filepath.Join(t.TempDir(), "sick")
+	process := spawn(t, "listen="+path, "sick="+sick)
+	cfg := attachedServer("a", path)
+	cfg.Quarantine = true
+	w.mustStart(cfg)
+	w.mustConfigure("a", 1)
+	stuck := make(chan error, 1)
+	go func() { _, _, err := w.call("a", 1, "/hang"); stuck <- err }()
+	eventually(t, "the call runs", func() bool { return w.Server("a").Status().InFlight == 1 })
+	write(t, sick)
+	eventually(t, "it is leaving", func() bool { return w.Server("a").State().State == StateDraining })
+	kill(t, process.Process.Pid, syscall.SIGKILL)
+	if err := <-stuck; err == nil {
+		t.Error("a call that never ends was answered")
+	}
+	spawn(t, "listen="+path)
+	eventually(t, "ready", func() bool { return w.ready("a") })
+	if n := died.Load(); n > 0 {
+		t.Errorf("%d deaths are told, want none: the server had said that it goes", n)
 	}
 }

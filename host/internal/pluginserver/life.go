@@ -77,7 +77,7 @@ func (p *peer) begin(ctx context.Context) (*life, error) {
 	l.ctx, l.end = context.WithCancelCause(ctx)
 	l.expect(s.cfg.Recycle)
 	if s.cfg.Quarantine {
-		l.pulse.life = s.servers.lives.Add(1)
+		l.pulse.life.Store(s.servers.lives.Add(1))
 	}
 	if link.gone != nil {
 		go l.watch()
@@ -92,20 +92,6 @@ func (p *peer) begin(ctx context.Context) (*life, error) {
 		return nil, err
 	}
 	return l, nil
-}
-
-// watch ends a life with its process.
-func (l *life) watch() {
-	select {
-	case <-l.link.gone:
-	case <-l.ctx.Done():
-		return
-	}
-	s := l.peer.server
-	if l.ctx.Err() == nil && l.pulse.life != 0 && s.opts.OnDeath != nil {
-		s.opts.OnDeath(l.pulse.life)
-	}
-	l.end(errors.New(l.link.ending()))
 }
 
 // raise takes a life from its link to taking calls.
@@ -138,23 +124,6 @@ func (l *life) raise(start context.Context) error {
 	l.peer.next = l // from here on Release reaches it
 	s.mu.Unlock()
 	return l.publish(lanes)
-}
-
-// succeedsTheDead tells that the attached process before this one has died, if this is another one. A connection that was lost alone is no death,
-// nor is one that we gave up, with its lanes open.
-func (l *life) succeedsTheDead() {
-	p := l.peer
-	if p.lost != nil && p.lost.desc.identity != l.desc.identity && p.server.opts.OnDeath != nil {
-		p.server.opts.OnDeath(p.lost.pulse.life)
-	}
-	p.lost = nil
-}
-
-// ranDry says whether all lanes ended before the life did.
-func (l *life) ranDry() bool {
-	l.peer.server.mu.Lock()
-	defer l.peer.server.mu.Unlock()
-	return len(l.lanes) == 0
 }
 
 // openLanes opens n lanes, all or none.
@@ -190,8 +159,11 @@ func (l *life) publish(lanes []*lane) error {
 		}
 		l.lanes = append(slices.Clone(l.lanes), lanes...)
 		l.opened = time.Now()
-		if p.next == l {
+		switch {
+		case p.next == l:
 			p.next, p.life, l.begun = nil, l, l.opened
+		case l.pulse.life.Load() != 0:
+			l.pulse.life.Store(l.peer.server.servers.lives.Add(1))
 		}
 		if p.life == l {
 			p.setLanes(l.lanes)
@@ -380,6 +352,7 @@ func (l *life) finish(hard context.Context) {
 	if !s.cfg.Managed() {
 		l.releaseAll(ctx)
 	}
+	l.end(errStopping) // the process does not die by itself from here on
 	l.link.shutdown(hard)
 }
 

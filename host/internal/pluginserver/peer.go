@@ -146,7 +146,7 @@ func (p *peer) live(soft, hard context.Context) (time.Duration, error) {
 		}
 		next, err := l.run(soft, hard)
 		if next == nil {
-			if !s.cfg.Managed() && l.pulse.life != 0 && l.ranDry() {
+			if !s.cfg.Managed() && l.ranDry() {
 				p.lost = l
 			}
 			l.close()

@@ -11,8 +11,8 @@ const silentCalls = 5
 
 // pulse is what calls leave behind about the process that they ran on. All lanes of a life share it.
 type pulse struct {
-	life   uint64 // number of the life; 0: nobody asks what it was doing when it died
-	most   uint64 // calls after which the process is to be replaced; 0: any number
+	life   atomic.Uint64 // number that a death is told with; 0: nobody asks what was in flight. Another one once lost lanes are back: the process had not died
+	most   uint64        // calls after which the process is to be replaced; 0: any number
 	calls  atomic.Uint64
 	silent atomic.Int32  // calls in a row that timed out
 	sick   atomic.Bool   // the last health check failed
@@ -61,10 +61,12 @@ func (p *pulse) note(err error, sent bool) error {
 		if p.silent.Add(1) == silentCalls {
 			wake(p.look)
 		}
-	case e.Kind == transport.Closed && sent && p.life != 0:
-		ended := *e
-		ended.Life = p.life
-		return &ended
+	case e.Kind == transport.Closed && sent:
+		if life := p.life.Load(); life != 0 {
+			ended := *e
+			ended.Life = life
+			return &ended
+		}
 	}
 	return err
 }
