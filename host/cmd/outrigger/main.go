@@ -3,15 +3,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"runtime"
 	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/outrigger-gateway/outrigger/host"
@@ -93,100 +90,6 @@ func arguments(command string, args []string, errOut io.Writer) (o host.Options,
 		settings = os.Getenv("OUTRIGGER_SETTINGS")
 	}
 	return host.Options{SettingsFile: settings, Env: os.Environ(), Flags: flags, Plugins: plugins.All()}, rest, true
-}
-
-func serve(args []string, out, errOut io.Writer) int {
-	o, ok := options("run", args, errOut)
-	if !ok {
-		return exitUsage
-	}
-	h, err := host.New(o)
-	if err != nil {
-		return fail(errOut, err)
-	}
-	return keep(h, out, errOut)
-}
-
-// gateway is what run and dev start.
-type gateway interface {
-	Start(ctx context.Context) error
-	Addresses() []string
-	Hints() []string
-	Logger() *slog.Logger
-	Refresh(ctx context.Context) error
-	Shutdown(ctx context.Context) error
-}
-
-// keep starts a gateway and does what signals say until one ends it.
-func keep(h gateway, out, errOut io.Writer) int {
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	starting, cancel := context.WithCancelCause(context.Background())
-	defer cancel(nil)
-	started := make(chan error, 1)
-	go func() { started <- h.Start(starting) }()
-	reloads := make(chan struct{}, 1) // one waits while another is under way: it reads what is new
-	go func() {
-		for range reloads {
-			reload(h)
-		}
-	}()
-	defer close(reloads)
-	for running := false; ; {
-		select {
-		case err := <-started:
-			if err != nil {
-				return fail(errOut, err)
-			}
-			running = true
-			fmt.Fprintf(out, "outrigger %s is ready on %s\n", host.Version, strings.Join(h.Addresses(), ", "))
-			for _, line := range h.Hints() {
-				fmt.Fprintln(out, line)
-			}
-		case s := <-signals:
-			switch {
-			case s == syscall.SIGHUP && running:
-				select {
-				case reloads <- struct{}{}:
-				default:
-				}
-			case s == syscall.SIGHUP: // the configuration is being read anyway
-			case !running:
-				cancel(errors.New("interrupted by " + s.String()))
-				<-started
-				return exitOK
-			default:
-				return stop(h, signals, errOut)
-			}
-		}
-	}
-}
-
-// stop shuts down in order; a second signal ends what is left at once.
-func stop(h gateway, signals <-chan os.Signal, errOut io.Writer) int {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- h.Shutdown(ctx) }()
-	for {
-		select {
-		case <-signals:
-			cancel()
-		case err := <-done:
-			if err != nil && ctx.Err() == nil {
-				return fail(errOut, err)
-			}
-			return exitOK
-		}
-	}
-}
-
-func reload(h gateway) {
-	if err := h.Refresh(context.Background()); err != nil {
-		for line := range strings.Lines(err.Error()) {
-			h.Logger().Error("reload refused, the old configuration stays", "error", strings.TrimSpace(line))
-		}
-	}
 }
 
 func check(args []string, out, errOut io.Writer) int {

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long a test waits for something that is to happen.
+const patience = 30 * time.Second
+
+// told is a gateway that tells what it is asked to do, and does it when the test says so.
+type told struct {
+	starts, refreshes, ends chan struct{} // received when it begins
+	start, refresh          chan struct{} // closed or sent when it is to be over
+	end                     chan error
+	hurried                 chan struct{} // closed when the end is to be at once
+}
+
+func newTold() *told {
+	return &told{
+		starts: make(chan struct{}), refreshes: make(chan struct{}), ends: make(chan struct{}),
+		start: make(chan struct{}), refresh: make(chan struct{}), end: make(chan error), hurried: make(chan struct{}),
+	}
+}
+
+func (g *told) Start(ctx context.Context) error {
+	g.starts <- struct{}{}
+	select {
+	case <-g.start:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (g *told) Refresh(context.Context) error {
+	g.refreshes <- struct{}{}
+	<-g.refresh
+	return nil
+}
+
+func (g *told) Shutdown(ctx context.Context) error {
+	g.ends <- struct{}{}
+	select {
+	case err := <-g.end:
+		return err
+	case <-ctx.Done():
+		close(g.hurried)
+		return ctx.Err()
+	}
+}
+
+func (*told) Addresses() []string  { return []string{"127.0.0.1:1"} }
+func (*told) Hints() []string      { return nil }
+func (*told) Logger() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// receive waits for what is to happen.
+func receive[T any](t *testing.T, what string, c <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(patience):
+		t.Fatalf("%s: nothing in %v", what, patience)
+	}
+	return v
+}
+
+// obeyed runs a gateway with signals of the test, until its exit code is there.
+func obeyed(g *told) (refresh, end chan os.Signal, code chan int) {
+	refresh, end, code = make(chan os.Signal, 1), make(chan os.Signal, 2), make(chan int, 1)
+	go func() { code <- obey(g, refresh, end, new(bytes.Buffer), new(bytes.Buffer)) }()
+	return refresh, end, code
+}
+
+// A SIGHUP while the gateway starts counts: its files may have been read before they changed. One while it reads them makes it read them again.
+func TestSignalsThatComeEarly(t *testing.T) {
+	g := newTold()
+	refresh, end, code := obeyed(g)
+	receive(t, "the start", g.starts)
+	refresh <- syscall.SIGHUP
+	close(g.start)
+	receive(t, "the refresh that was asked for during the start", g.refreshes)
+	refresh <- syscall.SIGHUP
+	g.refresh <- struct{}{}
+	receive(t, "the refresh that was asked for during the first", g.refreshes)
+	end <- syscall.SIGTERM // a refresh under way does not hold it up
+	receive(t, "the end", g.ends)
+	close(g.refresh)
+	g.end <- nil
+	if c := receive(t, "the exit code", code); c != exitOK {
+		t.Errorf("found exit code %d", c)
+	}
+}
+
+// A SIGHUP while requests in flight are waited for is no second SIGTERM.
+func TestEndsAreHurriedByTheirSignalsAlone(t *testing.T) {
+	g := newTold()
+	refresh, end, code := obeyed(g)
+	receive(t, "the start", g.starts)
+	close(g.start)
+	end <- syscall.SIGTERM
+	receive(t, "the end", g.ends)
+	refresh <- syscall.SIGHUP
+	receive(t, "a refresh", g.refreshes)
+	close(g.refresh)
+	select {
+	case <-g.hurried:
+		t.Fatal("the end was hurried by SIGHUP")
+	default:
+	}
+	end <- syscall.SIGINT
+	receive(t, "the hurry of a second signal", g.hurried)
+	if c := receive(t, "the exit code", code); c != exitOK {
+		t.Errorf("found exit code %d", c)
+	}
+}
+
+func TestExitCodesOfAGateway(t *testing.T) {
+	g := newTold()
+	_, end, code := obeyed(g)
+	receive(t, "the start", g.starts)
+	end <- syscall.SIGINT
+	if c := receive(t, "the exit code of an interrupted start", code); c != exitOK {
+		t.Errorf("found exit code %d for an interrupted start", c)
+	}
+	g = newTold()
+	_, end, code = obeyed(g)
+	receive(t, "the start", g.starts)
+	close(g.start)
+	end <- syscall.SIGTERM
+	receive(t, "the end", g.ends)
+	g.end <- errors.New("requests in flight were cut")
+	if c := receive(t, "the exit code of a bad end", code); c != exitFailed {
+		t.Errorf("found exit code %d for a bad end", c)
+	}
+}
