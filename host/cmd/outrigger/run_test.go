@@ -16,7 +16,8 @@ const patience = 30 * time.Second
 
 // told is a gateway that tells what it is asked to do, and does it when the test says so.
 type told struct {
-	starts, refreshes, ends chan struct{} // received when it begins
+	starts, refreshes, ends chan struct{} // sent when it begins
+	up                      chan struct{} // closed when the start was noticed
 	start, refresh          chan struct{} // closed or sent when it is to be over
 	end                     chan error
 	hurried                 chan struct{} // closed when the end is to be at once
@@ -24,7 +25,7 @@ type told struct {
 
 func newTold() *told {
 	return &told{
-		starts: make(chan struct{}), refreshes: make(chan struct{}), ends: make(chan struct{}),
+		up: make(chan struct{}), starts: make(chan struct{}), refreshes: make(chan struct{}), ends: make(chan struct{}),
 		start: make(chan struct{}), refresh: make(chan struct{}), end: make(chan error), hurried: make(chan struct{}),
 	}
 }
@@ -57,7 +58,7 @@ func (g *told) Shutdown(ctx context.Context) error {
 }
 
 func (*told) Addresses() []string  { return []string{"127.0.0.1:1"} }
-func (*told) Hints() []string      { return nil }
+func (g *told) Hints() []string    { close(g.up); return nil }
 func (*told) Logger() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // receive waits for what is to happen.
@@ -104,6 +105,7 @@ func TestEndsAreHurriedByTheirSignalsAlone(t *testing.T) {
 	refresh, end, code := obeyed(g)
 	receive(t, "the start", g.starts)
 	close(g.start)
+	receive(t, "the notice of the start", g.up)
 	end <- syscall.SIGTERM
 	receive(t, "the end", g.ends)
 	refresh <- syscall.SIGHUP
@@ -133,6 +135,7 @@ func TestExitCodesOfAGateway(t *testing.T) {
 	_, end, code = obeyed(g)
 	receive(t, "the start", g.starts)
 	close(g.start)
+	receive(t, "the notice of the start", g.up)
 	end <- syscall.SIGTERM
 	receive(t, "the end", g.ends)
 	g.end <- errors.New("requests in flight were cut")
