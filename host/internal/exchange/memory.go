@@ -25,6 +25,9 @@ func (e *Exchange) Hold(n int) error {
 	return nil
 }
 
+// Held is how much room the exchange has taken.
+func (e *Exchange) Held() int { return e.held }
+
 // Drop gives room back of which the exchange has no more use.
 func (e *Exchange) Drop(n int) {
 	n = min(n, e.held)

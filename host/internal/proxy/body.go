@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +17,7 @@ import (
 )
 
 // writeBody hands the body to fasthttp, through the body_filter chain when there is one. The request is finished when the body was written: at once
-// for a body in memory, when the stream is closed otherwise.
+// for a small body in memory, when the stream is closed otherwise.
 func (r *request) writeBody() {
 	resp := &r.ctx.Response
 	if r.ex.HasNewBody {
@@ -41,7 +42,7 @@ func (r *request) writeBody() {
 		if len(chain) > 0 {
 			r.filterMemory(chain)
 		}
-		r.finish()
+		r.writeMemory()
 		return
 	}
 	resp.ImmediateHeaderFlush = true // the first piece of the body may be long in coming
@@ -54,6 +55,34 @@ func (r *request) writeBody() {
 	if resp.Header.ContentLength() < 0 && !r.ctx.Request.Header.IsHTTP11() {
 		r.writeUntilClose()
 	}
+}
+
+// writeMemory hands a body in memory to fasthttp. A large one, of which the exchange holds the memory, goes as a stream: a client that does not read
+// keeps it in memory, and so long it has to count.
+func (r *request) writeMemory() {
+	resp := &r.ctx.Response
+	body := resp.Body()
+	if len(body) <= wire.ChunkSize || r.ex.Held() == 0 {
+		r.finish()
+		return
+	}
+	held := &heldBody{r: r}
+	held.Reset(body)
+	resp.SetBodyStream(held, len(body)) // nothing else has the body: every large one was set raw
+}
+
+// heldBody is a body in memory. The request is finished when it is closed.
+type heldBody struct {
+	bytes.Reader
+	r *request
+}
+
+func (b *heldBody) Close() error {
+	if b.r != nil {
+		b.r.finish()
+		b.r = nil
+	}
+	return nil
 }
 
 // bodyless settles whether this response may carry a body, which the client's method and the final status say: the upstream may have been sent

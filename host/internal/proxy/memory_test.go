@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -52,11 +53,17 @@ func (*bodies) Access(k *pdk.PDK) error {
 }
 
 func (*bodies) Response(k *pdk.PDK) error {
+	if does(k, "huge") {
+		return k.Response.SetRawBody(bytes.Repeat([]byte("h"), huge))
+	}
 	if does(k, "answer") {
 		return k.Response.SetRawBody(bytes.Repeat([]byte("a"), 10<<10))
 	}
 	return nil
 }
+
+// huge is a body that no buffers of the kernel take.
+const huge = 32 << 20
 
 func (*bodies) Log(k *pdk.PDK) error { return nil }
 
@@ -183,6 +190,37 @@ func TestAnnouncedBodiesTakeNoMemory(t *testing.T) {
 		_ = c.Close()
 	}
 	drained(t, b)
+}
+
+// A client that does not read its answer keeps the body in memory: so long it counts.
+func TestABodyCountsUntilItIsWritten(t *testing.T) {
+	b := budget.NewBytes(2 * huge)
+	g := start(t, echo, plain+"plugins: [{name: bodies}]\n", []pdk.Plugin{plugin("bodies", 1, &bodies{})}, func(o *Options) {
+		o.Bodies, o.MaxBody, o.Dispatcher.Node.MaxBody = b, huge, huge
+	})
+	for _, whole := range []bool{true, false} {
+		c, err := net.Dial("tcp", g.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(patience))
+		fmt.Fprintf(c, "GET /api HTTP/1.1\r\nHost: h\r\nX-Do: huge\r\n\r\n")
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if used := b.Used(); used < huge || resp.ContentLength != huge {
+			t.Errorf("%d bytes are held while %d of %d bytes wait for the client", used, resp.ContentLength, huge)
+		}
+		if whole {
+			if n, err := io.Copy(io.Discard, resp.Body); n != huge || err != nil {
+				t.Errorf("%d bytes came, %v", n, err)
+			}
+		}
+		_ = c.Close()
+		drained(t, b)
+	}
 }
 
 // Whatever happens to requests, nothing of the memory that they took stays taken.
