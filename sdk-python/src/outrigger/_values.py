@@ -319,14 +319,26 @@ class Reference:
 
 _Entity = TypeVar("_Entity", Service, Route, Consumer)
 
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "str": str, "int": (int, float), "bool": bool, "bool | None": bool, "tuple": (list, tuple), "Mapping": Mapping, "Ref | None": Mapping,
+}  # fmt: skip
+"""What stands in a document, by the type of the field."""
+
 
 def _entity(kind: type[_Entity], document: Mapping[str, Any]) -> _Entity:
-    """Builds an entity from its document; unknown fields are ignored, null fields and missing ones take their default."""
+    """Builds an entity from its document; unknown fields are ignored, null fields and missing ones take their default.
+
+    Raises:
+        TypeError: a field of the document is of another type.
+    """
     known: dict[str, Any] = {}
     for f in fields(kind):
         value = document.get(f.name)
         if value is None:
             continue
+        wanted = _KINDS[str(f.type).partition("[")[0]]
+        if not isinstance(value, wanted):
+            raise TypeError(f"{kind.__name__.lower()}: {f.name} is a {type(value).__name__}; expected {f.type}")
         if f.name == "service":
             value = Ref(cast("Mapping[str, Any]", value).get("id", ""))
         elif f.name == "headers":
@@ -354,9 +366,14 @@ def consumer_of(document: Mapping[str, Any]) -> Consumer:
 
 
 def credential_of(document: Mapping[str, Any]) -> Credential:
-    """Credential of its map of fields."""
+    """Credential of its map of fields. TypeError when it is none."""
+    if not isinstance(document, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - it came over the wire
+        raise TypeError(f"credential is a {type(document).__name__}; expected a map")
     rest = dict(document)
     identity, consumer_id = rest.pop("id", None), rest.pop("consumer_id", None)
+    for name, value in (("id", identity), ("consumer_id", consumer_id)):
+        if not isinstance(value, str | None):
+            raise TypeError(f"credential: {name} is a {type(value).__name__}; expected str")
     return Credential(id=identity or "", consumer_id=consumer_id or "", fields=MappingProxyType(rest))
 
 

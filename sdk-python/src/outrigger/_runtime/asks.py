@@ -235,7 +235,10 @@ class Asks(GatewayReads):
 
     def _loaded_consumer(self, answer: Answer) -> Consumer | None:
         fields = self._answered_map("client.load_consumer", answer)
-        return None if fields is None else consumer_of(fields)
+        try:
+            return None if fields is None else consumer_of(fields)
+        except TypeError as err:
+            raise HostError(f"answer is no consumer: {err}", function="client.load_consumer") from None
 
     def _credential_args(self, kind: str, key: str) -> list[Any]:
         function = "client.load_credential"
@@ -255,4 +258,7 @@ class Asks(GatewayReads):
 
     def _loaded_credential(self, answer: Answer) -> Credential | None:
         fields = self._answered_map("client.load_credential", answer)
-        return None if fields is None else credential_of(fields)
+        try:
+            return None if fields is None else credential_of(fields)
+        except TypeError as err:
+            raise HostError(f"answer is no credential: {err}", function="client.load_credential") from None

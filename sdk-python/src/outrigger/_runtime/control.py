@@ -16,7 +16,7 @@ from .._gen.proto.grpc_controller_pb2 import Empty
 from .._gen.proto.grpc_controller_pb2_grpc import GRPCControllerServicer
 from .._gen.proto.plugin_pb2_grpc import PluginServerServicer
 from .configuring import Configuring, StillHanging
-from .grpc_lane import GrpcCarrier
+from .grpc_lane import GrpcCarrier, utf8
 from .registry import Registry
 from .wire import MIN_VERSION, VERSION, choose_version
 
@@ -64,7 +64,7 @@ class ControlPlane(PluginServerServicer):
         """Creates or replaces an instance."""
         try:
             config = json.loads(request.config or b"{}")
-        except ValueError as err:
+        except (ValueError, RecursionError) as err:
             return _refused([("", f"configuration is no JSON: {err}")])
         if not isinstance(config, dict):
             return _refused([("", f"configuration is a {type(config).__name__}; expected an object")])
@@ -101,7 +101,7 @@ class ControlPlane(PluginServerServicer):
 
 
 def _refused(faults: list[tuple[str, str]]) -> pb.ConfigureResponse:
-    return pb.ConfigureResponse(errors=[pb.FieldError(path=path, message=message) for path, message in faults])
+    return pb.ConfigureResponse(errors=[pb.FieldError(path=utf8(path), message=utf8(message)) for path, message in faults])
 
 
 class Controller(GRPCControllerServicer):

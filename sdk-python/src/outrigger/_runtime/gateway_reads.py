@@ -6,10 +6,12 @@ from typing import Any
 
 from .._errors import DataError
 from .._values import Reference
+from . import shapes
 from .kept import Kept
 from .reads import Reads
 from .references import BadReference, is_reference, parse_reference
 from .state import LOCK
+from .text import text_of
 from .values import Malformed, decode_value
 
 
@@ -58,13 +60,16 @@ class GatewayReads(Reads):
         fact = self.array(self.wire.tls, function)
         if fact is not None and len(fact) < 4:
             self.lied(function, Malformed(f"tls has {len(fact)} fields; expected 4"))
-        return fact
+        try:
+            return None if fact is None else shapes.fitted(fact, shapes.TLS)
+        except Malformed as err:
+            self.lied(function, err)
 
     def nginx_get_tls1_version_str(self) -> str | None:
         if not self.bit:
             self.refuse("nginx.get_tls1_version_str")
         tls = self.tls_fact("nginx.get_tls1_version_str")
-        return None if tls is None else tls[0]
+        return None if tls is None else text_of(tls[0])
 
     def nginx_req_start_time(self) -> float:
         if not self.bit:

@@ -86,7 +86,7 @@ class GrpcCarrier:
 
     def leave(self, code: str, message: str) -> None:
         """Says goaway."""
-        self._out.put(pb.DispatchResponse(goaway=pb.GoAway(code=code, message=_utf8(message))))
+        self._out.put(pb.DispatchResponse(goaway=pb.GoAway(code=code, message=utf8(message))))
 
     def close(self) -> None:
         """Ends the lane."""
@@ -100,7 +100,7 @@ def _outcome(call_id: int, outcome: Ended) -> list[pb.DispatchResponse]:
     if outcome.error is not None:
         code, text, detail = outcome.error
         message.failed = True
-        message.error.CopyFrom(pb.Error(code=code, message=_utf8(text), detail=_utf8(detail)))
+        message.error.CopyFrom(pb.Error(code=code, message=utf8(text), detail=utf8(detail)))
     else:
         check_size(outcome.operations)
         for operation in outcome.operations:
@@ -112,9 +112,9 @@ def _outcome(call_id: int, outcome: Ended) -> list[pb.DispatchResponse]:
     return [*chunks, pb.DispatchResponse(call_id=call_id, outcome=message)]
 
 
-def _utf8(text: str) -> str:
+def utf8(text: str) -> str:
     """Text that protobuf takes: what is not UTF-8 is replaced."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return log_bytes(text).decode("utf-8", "replace")
 
 
 def _blob(value: bytes, call_id: int, chunks: list[pb.DispatchResponse]) -> pb.Blob:

@@ -14,7 +14,9 @@ from .call import Call
 from .handlers import CANCELLED
 from .node import Entity, Node
 from .registry import Registry
+from .shapes import body
 from .state import Port
+from .values import Malformed
 from .wire import (
     ANSWER,
     CALL,
@@ -141,6 +143,8 @@ class LaneState:
         for slot in (wire.route, wire.service, wire.consumer):
             if slot is not None and (slot >= len(slots) or slots[slot] is None):
                 raise BadFrame(f"call names entity slot {slot}, which was never filled")
+        if wire.chunk is not None or wire.request_body is not None or wire.response_body is not None:
+            _check_bodies(wire)
         call = Call(wire, call_id, slots, self.port, step)
         self.calls[call_id] = call
         self.ready.append(call)
@@ -316,6 +320,13 @@ def too_large(gathered: Gathered) -> Outcome:
     return Outcome(error=(TOO_LARGE, f"{gathered.size} bytes came in chunks; at most {gathered.limit} (max_body) are allowed", ""))
 
 
+def _check_bodies(wire: WireCall) -> None:
+    try:
+        wire.chunk, wire.request_body, wire.response_body = body(wire.chunk), body(wire.request_body), body(wire.response_body)
+    except Malformed as err:
+        raise BadFrame(f"call: {err}") from None
+
+
 class _EntityFrame(msgspec.Struct, array_like=True, gc=False):
     slot: int
     document: msgspec.Raw
@@ -327,7 +338,7 @@ _decode_entity = msgspec.msgpack.Decoder(_EntityFrame).decode
 def _entity(body: bytes) -> tuple[int, bytes]:
     try:
         found = _decode_entity(body)
-    except msgspec.DecodeError as err:
+    except (msgspec.DecodeError, RecursionError) as err:
         raise BadFrame(f"entity does not decode: {err}") from None
     return found.slot, bytes(found.document)
 

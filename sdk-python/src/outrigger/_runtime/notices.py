@@ -8,6 +8,7 @@ from typing import Any
 from .._errors import DataError
 from .._gen.functions import FUNCTIONS
 from .._span import Span
+from . import shapes
 from .jsontext import inspected
 from .service_writes import ServiceWrites
 from .state import LOCK
@@ -130,8 +131,8 @@ class Notices(ServiceWrites):
 
     def _trace(self, at: int, function: str) -> str | None:
         """One of ``[traceparent, tracestate]`` of the call; None when it is missing or empty."""
-        context = self.array(self.wire.trace, function) or []
-        return (text_of(context[at]) or None) if len(context) > at else None
+        context = self.array(self.wire.trace, function, shapes.TRACE)
+        return None if context is None else text_of(context[at]) or None
 
     # telemetry
 

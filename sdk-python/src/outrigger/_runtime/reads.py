@@ -8,6 +8,7 @@ from typing import Any, cast
 from .._errors import DataError
 from .._gen.functions import FUNCTIONS
 from .._values import Captures, Consumer, ConsumerGroup, Credential, MultiMap, Query, QueryValue, Route, Service, credential_of
+from . import shapes
 from .state import LOCK, CallState, Unset
 from .text import DEFAULT_MAX, HeaderLines, check_max, query_arg, query_pairs, text_of
 from .values import BadArgument, Malformed, decode_value
@@ -67,9 +68,10 @@ class Reads(CallState):
         if isinstance(credential, Unset):
             try:
                 fields = decode_value(self.wire.credential)
-            except Malformed as err:
+                credential = None if fields is None else credential_of(fields)
+            except (Malformed, TypeError) as err:
                 self.lied("client.get_credential", err)
-            credential = self._credential = None if fields is None else credential_of(fields)
+            self._credential = credential
         return credential
 
     def client_get_consumer(self) -> Consumer | None:
@@ -80,7 +82,7 @@ class Reads(CallState):
             slot = self.wire.consumer
             try:
                 consumer = self._consumer = None if slot is None else self.entity(slot, "client.get_consumer").consumer()
-            except Malformed as err:
+            except (Malformed, TypeError) as err:
                 self.lied("client.get_consumer", err)
         return consumer
 
@@ -136,7 +138,7 @@ class Reads(CallState):
         slot = self.wire.route
         try:
             return None if slot is None else self.entity(slot, "router.get_route").route()
-        except (Malformed, TypeError, AttributeError) as err:
+        except (Malformed, TypeError) as err:
             self.lied("router.get_route", err)
 
     def router_get_service(self) -> Service | None:
@@ -145,7 +147,7 @@ class Reads(CallState):
         slot = self.wire.service
         try:
             return None if slot is None else self.entity(slot, "router.get_service").service()
-        except (Malformed, TypeError, AttributeError) as err:
+        except (Malformed, TypeError) as err:
             self.lied("router.get_service", err)
 
     # request
@@ -168,7 +170,7 @@ class Reads(CallState):
     def _forward(self) -> list[Any] | None:
         forwarded = self._forwarded
         if isinstance(forwarded, Unset):
-            forwarded = self._forwarded = self.array(self.wire.forwarded, "request.get_forwarded_*")
+            forwarded = self._forwarded = self.array(self.wire.forwarded, "request.get_forwarded_*", shapes.FORWARDED)
         return forwarded
 
     def request_get_forwarded_scheme(self) -> str:
@@ -199,9 +201,7 @@ class Reads(CallState):
         if not self.bit:
             self.refuse("request.get_forwarded_prefix")
         forwarded = self._forward()
-        if forwarded is None or len(forwarded) < 5 or forwarded[4] is None:
-            return None
-        return text_of(forwarded[4])
+        return None if forwarded is None or forwarded[4] is None else text_of(forwarded[4])
 
     def request_get_http_version(self) -> float:
         if not self.bit:
@@ -276,12 +276,12 @@ class Reads(CallState):
     def request_get_uri_captures(self) -> Captures:
         if not self.bit & _ROUTED:
             self.refuse("request.get_uri_captures")
-        captures = self.array(self.wire.captures, "request.get_uri_captures")
+        captures = self.array(self.wire.captures, "request.get_uri_captures", shapes.CAPTURES)
         if captures is None:
             return Captures()
-        named = cast("dict[str | bytes, str | bytes]", captures[1] or {}) if len(captures) > 1 else {}
+        named = cast("dict[str | bytes, str | bytes]", captures[1])
         return Captures(
-            unnamed=tuple(text_of(group) for group in captures[0] or ()),
+            unnamed=tuple(text_of(group) for group in captures[0]),
             named=MappingProxyType({text_of(name): text_of(group) for name, group in named.items()}),
         )
 
@@ -309,8 +309,8 @@ class Reads(CallState):
         if not self.bit & _RESPONSE:
             self.refuse("response.get_source")
         response = self.response_fact()
-        source = response[2] if response and len(response) > 2 else 0
-        return _SOURCES[source] if 0 <= source < len(_SOURCES) else "error"
+        source = response[2] if response else 0
+        return _SOURCES[source] if source < len(_SOURCES) else "error"
 
     # service.response
 

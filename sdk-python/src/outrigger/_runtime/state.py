@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Final, NoReturn, Protocol
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn, Protocol, cast
 
 from .._errors import ArgError, HostError, PhaseError
 from .._gen.functions import FUNCTIONS
 from .._span import Span
 from .._values import Consumer, ConsumerGroup, Credential
+from . import shapes
 from .kept import Kept
 from .node import Entity, Node
 from .text import HeaderLines, apply_to_request, apply_to_response
@@ -148,9 +150,13 @@ class CallState:
         request = self._request
         if request is None:
             try:
-                request = self._request = decode_request(self.wire.request)
-            except BadFrame as err:
+                request = decode_request(self.wire.request)
+                request.target = shapes.text(request.target)
+                request.path, request.raw_query = shapes.text_or_none(request.path), shapes.text_or_none(request.raw_query)
+                request.headers = shapes.lines(request.headers)
+            except (BadFrame, Malformed) as err:
                 self.lied("request", err)
+            self._request = request
         return request
 
     def client(self) -> WireClient:
@@ -163,15 +169,16 @@ class CallState:
                 self.lied("client", err)
         return client
 
-    def array(self, raw: Any, what: str) -> list[Any] | None:
-        """A small array of the call, or None."""
+    def array(self, raw: Any, what: str, shape: Sequence[shapes.Position] | None = None) -> list[Any] | None:
+        """A small array of the call, with the positions of the shape if one is given; or None."""
         try:
             value = decode_value(raw)
+            if value is not None and not isinstance(value, list):
+                raise Malformed(f"{type(value).__name__}; expected an array")
+            fields = cast("list[Any] | None", value)
+            return fields if fields is None or shape is None else shapes.fitted(fields, shape)
         except Malformed as err:
             self.lied(what, err)
-        if value is not None and not isinstance(value, list):
-            self.lied(what, Malformed(f"{type(value).__name__}; expected an array"))
-        return value  # pyright: ignore[reportUnknownVariableType]
 
     def entity(self, slot: int, what: str) -> Entity:
         """The entity in a slot."""
@@ -196,7 +203,7 @@ class CallState:
         """``[status, headers, source]`` as it came; None before there is a response."""
         response = self._response
         if isinstance(response, Unset):
-            response = self._response = self.array(self.wire.response, "response")
+            response = self._response = self.array(self.wire.response, "response", shapes.RESPONSE)
         return response
 
     def response_headers(self) -> HeaderLines:
@@ -217,7 +224,7 @@ class CallState:
         """``[status, headers or None]`` that the upstream sent; None when the request was not proxied."""
         response = self._service_response
         if isinstance(response, Unset):
-            response = self._service_response = self.array(self.wire.service_response, "service.response")
+            response = self._service_response = self.array(self.wire.service_response, "service.response", shapes.SERVICE_RESPONSE)
         return response
 
     def service_response_headers(self) -> HeaderLines:

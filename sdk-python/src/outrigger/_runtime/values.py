@@ -6,6 +6,7 @@ ways: the wire's texts may hold any bytes when a plugin in another language put 
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -88,6 +89,12 @@ def _no_extension(kind: int, payload: memoryview) -> Any:
 
 _decode = msgspec.msgpack.Decoder(ext_hook=_no_extension).decode
 
+_may_be_timestamp = re.compile(rb"\xd6\xff|\xd7\xff|\xc7\x0c\xff").search
+"""Finds what msgspec would make a datetime of, which is no value of the wire; and sometimes the same bytes in a text."""
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are wrong, hold a text that is not UTF-8, or are nested too deep for it."""
+
 
 def decode_value(data: bytes | memoryview | msgspec.Raw) -> Any:
     """The value of one MessagePack value.
@@ -95,10 +102,13 @@ def decode_value(data: bytes | memoryview | msgspec.Raw) -> Any:
     Raises:
         Malformed: it is not one.
     """
+    raw = bytes(data)
+    if _may_be_timestamp(raw):
+        return decode_tolerant(raw)
     try:
-        return _decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return decode_tolerant(bytes(data))
+        return _decode(raw)
+    except UNREADABLE:
+        return decode_tolerant(raw)
 
 
 def decode_tolerant(data: bytes, ext_hook: ExtHook | None = None) -> Any:
@@ -282,7 +292,7 @@ def decode_map_of_values(data: bytes | msgspec.Raw) -> dict[str, bytes]:
     try:
         entries = _decode_raw_map(data)
         return {} if entries is None else {key: bytes(value) for key, value in entries.items()}
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         value = decode_tolerant(bytes(data))
     if not isinstance(value, dict):
         raise Malformed(f"{type(value).__name__}; expected a map")

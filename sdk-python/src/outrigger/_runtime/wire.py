@@ -14,7 +14,7 @@ from typing import Annotated, Any, Protocol, TypeVar, cast
 import msgspec
 from msgspec import Raw
 
-from .values import Malformed, decode_tolerant, encode_value
+from .values import UNREADABLE, Malformed, decode_tolerant, encode_value
 
 VERSION = 1  # the newest that this SDK speaks
 MIN_VERSION = 1  # the oldest
@@ -201,7 +201,7 @@ def _of_fields(kind: type[_S], fields: Any, what: str) -> _S:
             values[i] = field.default
     try:
         return msgspec.convert(values, kind)
-    except msgspec.ValidationError as err:
+    except (msgspec.ValidationError, UnicodeEncodeError) as err:  # the latter when a text that is no UTF-8 stands in a wrong place
         raise BadFrame(f"{what} does not decode: {err}") from None
 
 
@@ -213,7 +213,7 @@ def decode_call(body: bytes) -> WireCall:
     """
     try:
         return _decode_call(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return _tolerant(WireCall, body, "call")
 
 
@@ -221,7 +221,7 @@ def decode_request(raw: Raw) -> WireRequest:
     """The request of a call."""
     try:
         return _decode_request(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return _tolerant(WireRequest, raw, "request of a call")
 
 
@@ -229,7 +229,7 @@ def decode_client(raw: Raw) -> WireClient:
     """The client of a call."""
     try:
         return _decode_client(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return _tolerant(WireClient, raw, "client of a call")
 
 
@@ -237,7 +237,7 @@ def decode_hello(body: bytes) -> HostHello:
     """The host's hello."""
     try:
         return _decode_hello(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return _tolerant(HostHello, body, "hello")
 
 
@@ -276,10 +276,10 @@ class Gathered:
             raise BadFrame(f"chunk of {len(piece)} bytes; expected at most {CHUNK_SIZE}")
         self.size += len(piece)
         self.cost += len(piece) + CHUNK_COST
-        if self.size <= self.limit:
-            self.pieces.append(piece)
-        else:
+        if self.size > self.limit:
             self.pieces.clear()
+        elif piece:  # those without a byte count for nothing, and are not kept
+            self.pieces.append(piece)
 
     @property
     def too_large(self) -> bool:
