@@ -17,12 +17,16 @@ func (b *Bytes) Take(n int) bool {
 	if b == nil || n <= 0 {
 		return true
 	}
-	if b.used.Add(int64(n)) > b.most {
-		b.used.Add(-int64(n))
-		b.refused.Add(1)
-		return false
+	for {
+		used := b.used.Load()
+		if int64(n) > b.most-used {
+			b.refused.Add(1)
+			return false
+		}
+		if b.used.CompareAndSwap(used, used+int64(n)) { // one that is refused takes nothing, not even for a moment
+			return true
+		}
 	}
-	return true
 }
 
 // Give gives n bytes back.

@@ -32,7 +32,9 @@ type Limiter struct {
 // waiter stands in the queue until it is handed a place.
 type waiter struct {
 	prev, next *waiter
+	deadline   time.Time
 	queued     bool
+	has        bool // a place
 	handed     chan struct{}
 }
 
@@ -60,8 +62,8 @@ func (l *Limiter) Enter(deadline time.Time) error {
 			l.refused.Add(1)
 			return ErrFull
 		}
-		if w := l.line(state); w != nil {
-			return l.wait(w, deadline)
+		if w := l.line(state, deadline); w != nil {
+			return l.wait(w)
 		}
 	}
 }
@@ -73,13 +75,13 @@ func (l *Limiter) full() bool {
 }
 
 // line puts a waiter at the end of the queue; nil when the state is no longer the given one.
-func (l *Limiter) line(state uint64) *waiter {
+func (l *Limiter) line(state uint64, deadline time.Time) *waiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.state.CompareAndSwap(state, state+oneWaits) {
 		return nil
 	}
-	w := &waiter{prev: l.tail, queued: true, handed: make(chan struct{})}
+	w := &waiter{prev: l.tail, deadline: deadline, queued: true, handed: make(chan struct{})}
 	if l.tail != nil {
 		l.tail.next = w
 	} else {
@@ -89,8 +91,8 @@ func (l *Limiter) line(state uint64) *waiter {
 	return w
 }
 
-func (l *Limiter) wait(w *waiter, deadline time.Time) error {
-	timer := time.NewTimer(time.Until(deadline))
+func (l *Limiter) wait(w *waiter) error {
+	timer := time.NewTimer(time.Until(w.deadline))
 	defer timer.Stop()
 	select {
 	case <-w.handed:
@@ -99,10 +101,12 @@ func (l *Limiter) wait(w *waiter, deadline time.Time) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !w.queued {
-		return nil // the place came with the deadline
+	if w.has {
+		return nil // the place came just before the deadline
 	}
-	l.remove(w)
+	if w.queued {
+		l.remove(w)
+	}
 	l.refused.Add(1)
 	return ErrWaited
 }
@@ -140,17 +144,21 @@ func (l *Limiter) Leave() (left int) {
 	}
 }
 
-// hand gives the caller's place to the first waiter; false when nobody waits any more.
+// hand gives the caller's place to the first waiter that has time left; false when nobody waits any more. A place that comes with the deadline
+// would make a call that cannot but fail.
 func (l *Limiter) hand() bool {
+	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	w := l.head
-	if w == nil {
-		return false
+	for w := l.head; w != nil; w = l.head {
+		l.remove(w)
+		if now.Before(w.deadline) {
+			w.has = true
+			close(w.handed)
+			return true
+		}
 	}
-	l.remove(w)
-	close(w.handed)
-	return true
+	return false
 }
 
 // Usage is what a limiter holds now, and what it has refused so far.

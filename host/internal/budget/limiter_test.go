@@ -67,6 +67,41 @@ func TestNobodyWaitsLongerThanTheDeadline(t *testing.T) {
 	})
 }
 
+// A place that becomes free at the deadline of those that wait is of no use to them: the next one in line gets it, or nobody.
+func TestNoPlaceComesWithTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, others := range []int{0, 1} {
+			l := NewLimiter(1, 10)
+			deadline := time.Now().Add(time.Second)
+			if err := l.Enter(deadline); err != nil {
+				t.Fatal(err)
+			}
+			time.AfterFunc(time.Second, func() { l.Leave() }) // before the timers of those that wait
+			for range 3 {
+				go func() {
+					if err := l.Enter(deadline); !errors.Is(err, ErrWaited) {
+						t.Errorf("at the deadline: %v", err)
+					}
+				}()
+				synctest.Wait()
+			}
+			for range others {
+				go func() {
+					if err := l.Enter(deadline.Add(time.Second)); err != nil {
+						t.Errorf("with time left: %v", err)
+					}
+				}()
+				synctest.Wait()
+			}
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if u := l.Usage(); u != (Usage{others, 0, 3}) || l.head != nil || l.tail != nil {
+				t.Errorf("usage %+v, want %d in flight and 3 refused", u, others)
+			}
+		}
+	})
+}
+
 func TestFirstComeFirstServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimiter(1, 100)

@@ -207,6 +207,16 @@ func (c Chain) Busy(phase int, now time.Time) bool {
 	return false
 }
 
+// Queues reports whether a call may have waited in Enter.
+func (c Chain) Queues() bool {
+	for _, b := range c {
+		if b.Limits.Queue > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // allowed takes calls back that breakers have let pass.
 func (c Chain) allowed(e *Entry, now time.Time) {
 	for i, b := range c {

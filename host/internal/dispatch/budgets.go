@@ -20,8 +20,9 @@ func (Budgets) Before(c *Call) error {
 	if denied, ok := budgets.Enter(&c.budgets, c.Phase.Index(), c.Start, c.Deadline); !ok {
 		return refusalOf(denied, c.Deadline.Sub(c.Start))
 	}
-	// The handler is told what is left of its time.
-	c.Request.TimeoutMS = uint32(max(time.Until(c.Deadline), time.Millisecond) / time.Millisecond)
+	if budgets.Queues() { // the handler is told what is left of its time
+		c.Request.TimeoutMS = uint32(max(time.Until(c.Deadline), time.Millisecond) / time.Millisecond)
+	}
 	return nil
 }
 

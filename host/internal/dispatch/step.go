@@ -136,7 +136,7 @@ func (s *step) enter(around []Interceptor) error {
 // remote runs the call on its plugin server, once all interceptors have let it pass. What they wait counts against its deadline.
 func (s *step) remote() error {
 	c := &s.seen
-	if s.in.Needs != 0 && !s.in.Budgets.Busy(s.phase.Index(), time.Now()) { // no body is taken into memory for a call that will be refused
+	if s.in.Needs != 0 && (len(s.in.Budgets) == 0 || !s.in.Budgets.Busy(s.phase.Index(), time.Now())) { // no body for a call that will be refused
 		if err := s.inline(); err != nil {
 			return err
 		}
