@@ -26,11 +26,11 @@ var _ pdk.Backend = (*handle)(nil)
 func (h *handle) read(fn int) *Session {
 	s := h.session
 	s.mu.Lock()
-	if s.serial == h.serial && s.state == open && pdk.Functions[fn].Phases&s.phase != 0 {
+	if s.serial == h.serial && s.alive() && pdk.Functions[fn].Phases&s.phase != 0 {
 		return s
 	}
 	err := h.refusal(fn)
-	if s.serial == h.serial && s.state == open && s.failure == nil {
+	if s.serial == h.serial && s.alive() && s.failure == nil {
 		s.failure = err
 	}
 	s.mu.Unlock()
@@ -41,7 +41,7 @@ func (h *handle) read(fn int) *Session {
 func (h *handle) begin(fn int) (*Session, error) {
 	s := h.session
 	s.mu.Lock()
-	if s.serial == h.serial && s.state == open && pdk.Functions[fn].Phases&s.phase != 0 {
+	if s.serial == h.serial && s.alive() && pdk.Functions[fn].Phases&s.phase != 0 {
 		return s, nil
 	}
 	defer s.mu.Unlock()
@@ -67,7 +67,7 @@ func (h *handle) refusal(fn int) *pdk.Error {
 		message = "called after the handler ended"
 	case s.state == exited:
 		message = "called after response.exit or response.error"
-	case s.state == cancelled:
+	case s.state == cancelled || s.overdue():
 		message = "called after the call was cancelled"
 	default:
 		message = "called in " + s.phase.String() + "; allowed in " + f.Phases.String()
@@ -126,7 +126,7 @@ func (h *handle) question(s *Session, fn int, number uint16, args ...any) (wire.
 	}
 	answer, asked := h.askUnlocked(s, s.host, &a)
 	switch {
-	case !asked || s.serial != h.serial || s.state != open:
+	case !asked || s.serial != h.serial || !s.alive():
 		return wire.Answer{}, h.refusal(fn)
 	case answer.Err != nil:
 		return wire.Answer{}, answerError(fn, answer.Err)
@@ -146,7 +146,7 @@ func (h *handle) askUnlocked(s *Session, host Host, a *wire.Ask) (answer wire.An
 	s.asking.Lock()
 	defer s.asking.Unlock()
 	s.mu.Lock()
-	alive := s.serial == h.serial && s.state == open
+	alive := s.serial == h.serial && s.alive()
 	s.mu.Unlock()
 	if !alive {
 		return wire.Answer{}, false

@@ -205,7 +205,7 @@ func (s *Session) finish(body []byte, err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	was := s.state
+	was, late := s.state, s.overdue()
 	s.end()
 	if failed == nil && s.failure != nil {
 		failed = wireError(s.failure)
@@ -219,6 +219,8 @@ func (s *Session) finish(body []byte, err error) {
 		s.out.Err = &wire.Error{Code: wire.CodeCancelled, Message: "nobody waits for the outcome"}
 	case failed != nil:
 		s.out.Err = failed
+	case late:
+		s.out.Err = &wire.Error{Code: wire.CodeCancelled, Message: "the deadline passed"}
 	default:
 		s.fill()
 		if s.out.Err == nil {
@@ -288,6 +290,13 @@ func cut(s string, n int) string {
 	}
 	return s
 }
+
+// alive says whether functions may be called; s.mu is held.
+func (s *Session) alive() bool { return s.state == open && !s.overdue() }
+
+// overdue says whether the deadline has passed for a handler that has asked for its context: what it does when it hears of that must not count
+// because the host's clock says otherwise. s.mu is held.
+func (s *Session) overdue() bool { return s.state == open && s.ctx != nil && s.ctx.Err() != nil }
 
 // seal makes the outcome final because of an exit. s.mu is held.
 func (s *Session) seal() {

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -358,6 +359,7 @@ func TestCancel(t *testing.T) {
 	s.Cancel() // does nothing any more
 }
 
+// A handler that hears of its deadline has nothing of it applied, even when the host's clock would still take it.
 func TestContextEndsAtTheDeadline(t *testing.T) {
 	r := newTester()
 	r.call.Facts, r.call.Phase = r.facts, pdk.PhaseAccess.Code()
@@ -366,10 +368,14 @@ func TestContextEndsAtTheDeadline(t *testing.T) {
 	s.Deadline(time.Now().Add(time.Millisecond))
 	s.Run(handlers(pdk.PhaseAccess, func(k *pdk.PDK) error {
 		<-k.Context().Done()
+		if err := k.Context().Err(); err != context.DeadlineExceeded {
+			t.Errorf("the context ended with %v", err)
+		}
+		wantKind(t, k.ServiceRequest.SetHeader("x-a", "1"), pdk.ErrPhase)
 		return nil
 	}), &r.out)
-	if r.out.Err != nil {
-		t.Fatal(r.out.Err)
+	if r.out.Err == nil || r.out.Err.Code != wire.CodeCancelled || len(r.out.Ops) > 0 {
+		t.Fatalf("found %v and %v", r.out.Err, r.out.Ops)
 	}
 }
 

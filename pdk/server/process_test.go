@@ -344,7 +344,7 @@ func TestConfigureErrors(t *testing.T) {
 	}
 }
 
-func TestHostGone(t *testing.T) { // lesson 13
+func TestLesson13HostGone(t *testing.T) { // lesson 13
 	dir := shortDir(t)
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -365,7 +365,7 @@ func TestHostGone(t *testing.T) { // lesson 13
 	}
 }
 
-func TestParentKilled(t *testing.T) { // lesson 13
+func TestLesson13ParentKilled(t *testing.T) { // lesson 13
 	dir := shortDir(t)
 	p := launch(t, "parent", managedEnv(dir), nil)
 	pid := pidOf(t, &p.stdout)
@@ -393,7 +393,7 @@ func pidOf(t *testing.T, stdout *output) int {
 	return pid
 }
 
-func TestOrphanWorksOn(t *testing.T) { // lesson 14: who the parent is does not matter, the lifeline does
+func TestLesson14OrphanWorksOn(t *testing.T) { // lesson 14: who the parent is does not matter, the lifeline does
 	dir := shortDir(t)
 	r, w, err := os.Pipe()
 	if err != nil {
