@@ -67,7 +67,7 @@ func (a *attached) end(t *testing.T, s syscall.Signal) int {
 
 // A server that somebody else runs: it may come after the gateway, go in order or by force, and come back; each time every route gets its own
 // configuration. The gateway never ends it.
-func TestAttached(t *testing.T) {
+func TestLesson19AttachedServerComesAndGoes(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ lang, network, carrier string }{
 		{"go", "unix", "msgpack"}, {"go", "tcp", "msgpack"}, {"go", "tcp", "grpc"}, {"python", "unix", "msgpack"}, {"python", "unix", "grpc"}, {"js", "unix", "msgpack"}, {"js", "unix", "grpc"},
@@ -113,7 +113,7 @@ func testAttachedDrain(t *testing.T, l language, carrier string) {
 	serves := func(more int) {
 		t.Helper()
 		ready += more
-		eventually(t, patience, "both addresses to be ready", func() (bool, string) {
+		eventually(t, startPatience, "both addresses to be ready", func() (bool, string) {
 			n := 0
 			for _, line := range g.log.since(0) {
 				if line.has("msg", "plugin server is ready") && line["process"] != nil { // not the line about the whole server
@@ -124,7 +124,7 @@ func testAttachedDrain(t *testing.T, l language, carrier string) {
 		})
 	}
 	serves(2)
-	eventually(t, patience, "the plugin to run", func() (bool, string) {
+	eventually(t, startPatience, "the plugin to run", func() (bool, string) {
 		a := g.get(t, "/x")
 		return a.status == 200, a.String()
 	})
@@ -190,7 +190,7 @@ func testAttached(t *testing.T, lang, network, carrier string) {
 		t.Helper()
 		for i := range 3 {
 			path := fmt.Sprintf("/%d", i)
-			eventually(t, patience, path+" to answer", func() (bool, string) {
+			eventually(t, startPatience, path+" to answer", func() (bool, string) {
 				a := g.get(t, path)
 				return a.status == 200, a.String()
 			})

@@ -76,7 +76,7 @@ func TestCheckPluginConfig(t *testing.T) {
 }
 
 // An unknown plugin is named with the nearest one that is loaded.
-func TestCheckUnknownPlugin(t *testing.T) {
+func TestLesson08UnknownPlugin(t *testing.T) {
 	t.Parallel()
 	entities := routes("http://127.0.0.1:9", route("/", "{name: key-auht}", "{name: nothing-like-it-at-all}"))
 	r := launch{settings: settings{"plugin_servers": []server{exampleServer("go", "grpc")}}, entities: entities}.check(t)
@@ -88,7 +88,7 @@ func TestCheckUnknownPlugin(t *testing.T) {
 }
 
 // A plugin that authenticates cannot fail open by accident, whoever says open.
-func TestCheckAuthentication(t *testing.T) {
+func TestLesson08AuthenticationIsNotOpen(t *testing.T) {
 	t.Parallel()
 	open := routes("http://127.0.0.1:9", route("/a", "{name: login-go, fail_mode: open}"), route("/b", "{name: login-python, fail_mode: open}"), route("/c", "{name: login-js, fail_mode: open}"))
 	r := launch{settings: settings{"plugin_servers": testServers("msgpack")}, entities: open}.check(t)
@@ -113,7 +113,7 @@ func TestCheckAuthentication(t *testing.T) {
 }
 
 // A plugin server that does not come up is an error of check, with what it said.
-func TestCheckServerDown(t *testing.T) {
+func TestLesson19CheckServerDown(t *testing.T) {
 	t.Parallel()
 	broken := filepath.Join(built.temp, "broken.py")
 	if err := os.WriteFile(broken, []byte("import nothing_of_this_name\n"), 0o600); err != nil {

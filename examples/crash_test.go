@@ -11,7 +11,7 @@ import (
 
 // Plugin servers are killed while requests flow. The routes of the others never notice; those of the killed one are answered rightly or by
 // the fail mode, and afterwards every one of five instances has its own configuration again.
-func TestCrash(t *testing.T) {
+func TestLesson06EveryRequestItsOwnConfiguration(t *testing.T) {
 	t.Parallel()
 	for _, carrier := range carriers {
 		t.Run(carrier, func(t *testing.T) {
@@ -75,7 +75,7 @@ func testCrash(t *testing.T, carrier string) {
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
-			ready := g.log.wait(t, mark, "the restart of "+l.name, func(n line) bool {
+			ready := g.log.waitWithin(t, startPatience, mark, "the restart of "+l.name, func(n line) bool {
 				return n.has("msg", "plugin server is ready", "server", l.name) && n["pid"] != nil
 			})
 			if ready.has("pid", fmt.Sprint(pid)) {
@@ -83,7 +83,7 @@ func testCrash(t *testing.T, carrier string) {
 			}
 			for i := range instances {
 				path, want := fmt.Sprintf("/%s/%d", l.name, i), fmt.Sprintf("%s-%d, you", l.name, i)
-				eventually(t, patience, path+" to answer", func() (bool, string) {
+				eventually(t, startPatience, path+" to answer", func() (bool, string) {
 					a := g.get(t, path, "X-Name", "you")
 					return a.status == 200 && a.header.Get("X-Hello-"+l.suffix) == want, a.String()
 				})
@@ -126,7 +126,7 @@ func TestTwoProcesses(t *testing.T) {
 			for range 20 {
 				g.get(t, "/"+l.name).want(t, 200).wantHeader(t, "X-Hello-"+l.suffix, l.name+", world")
 			}
-			g.log.wait(t, mark, "the restart of "+l.name, func(n line) bool {
+			g.log.waitWithin(t, startPatience, mark, "the restart of "+l.name, func(n line) bool {
 				return n.has("msg", "plugin server is ready", "server", l.name) && n["pid"] != nil
 			})
 		}
@@ -140,8 +140,8 @@ func TestTwoProcesses(t *testing.T) {
 	}
 }
 
-// A server that cannot live is tried again with growing waits. The host does not spin, and the routes stay closed.
-func TestCrashLoop(t *testing.T) {
+// A program that ends at once is started again with growing waits, and the routes stay closed.
+func TestLesson05StartsBackOff(t *testing.T) {
 	t.Parallel()
 	up := echoUpstream(t)
 	g := launch{

@@ -179,7 +179,7 @@ func checkAttached(t *testing.T, lang, text, entities, address string, owner ...
 	}
 	own := "unix://" + filepath.Join(dir, "plugins.sock")
 	attach(t, lang, own)
-	eventually(t, patience, "the plugin server to listen", func() (bool, string) {
+	eventually(t, startPatience, "the plugin server to listen", func() (bool, string) {
 		_, err := os.Stat(filepath.Join(dir, "plugins.sock"))
 		return err == nil, "no socket"
 	})
@@ -192,7 +192,7 @@ func checkAttached(t *testing.T, lang, text, entities, address string, owner ...
 	}
 	settings := filepath.Join(dir, "outrigger.yaml")
 	write(t, settings, text)
-	eventually(t, patience, "outrigger check to accept the settings", func() (bool, string) {
+	eventually(t, startPatience, "outrigger check to accept the settings", func() (bool, string) {
 		r := command(t, dir, nil, "check", "--settings", settings)
 		return r.code == 0, r.out + r.err
 	})

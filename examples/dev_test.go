@@ -213,7 +213,7 @@ func sameBuild(a *answer) error {
 // told waits for a line of outrigger dev, which may have to wait for a compiler. It fails at once when one of the others comes first.
 func (g *gateway) told(t testing.TB, mark int, part string, not ...string) {
 	t.Helper()
-	eventually(t, 3*patience, fmt.Sprintf("a line with %q", part), func() (bool, string) {
+	eventually(t, startPatience, fmt.Sprintf("a line with %q", part), func() (bool, string) {
 		for _, l := range g.out.since(mark) {
 			if strings.Contains(l.text("text"), part) {
 				return true, ""
@@ -231,7 +231,7 @@ func (g *gateway) told(t testing.TB, mark int, part string, not ...string) {
 // shows waits until requests are served by a version.
 func (g *gateway) shows(t testing.TB, version string) {
 	t.Helper()
-	eventually(t, 3*patience, "requests that are served by "+version, func() (bool, string) {
+	eventually(t, startPatience, "requests that are served by "+version, func() (bool, string) {
 		a := g.get(t, "/")
 		return a.header.Get("X-Access") == version, a.String()
 	})
@@ -272,7 +272,7 @@ func TestDevReplacesUnderLoad(t *testing.T) {
 				g.shows(t, fmt.Sprint("v", i))
 			}
 			load.end(t)
-			eventually(t, patience, "one process of the plugin server", func() (bool, string) {
+			eventually(t, startPatience, "one process of the plugin server", func() (bool, string) {
 				pids := g.serverPIDs(t, l.name)
 				return len(pids) == 1 && pids[0] != first, fmt.Sprint(pids)
 			})

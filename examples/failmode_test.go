@@ -6,40 +6,83 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 )
 
-// The settings of a server and the fields of a record decide about deadline and failure, the record first.
-func TestFailMode(t *testing.T) {
+// What is said about deadline and failure for a server, for a plugin on it and by a record decides, the most specific first; where nobody says
+// anything a call has a second. Deadlines that passed are counted.
+func TestLesson09Deadlines(t *testing.T) {
 	t.Parallel()
 	up := echoUpstream(t)
-	for _, l := range languages {
-		t.Run(l.name, func(t *testing.T) {
-			t.Parallel()
-			plugin := "fault-" + l.name
-			sleep := func(phase, record string) string {
-				return fmt.Sprintf("{name: %s, config: {do: sleep, ms: 2000, phase: %s}%s}", plugin, phase, record)
-			}
-			list := []string{
-				route("/raise/server", fmt.Sprintf("{name: %s, config: {do: raise}}", plugin)),
-				route("/raise/closed", fmt.Sprintf("{name: %s, fail_mode: closed, config: {do: raise}}", plugin)),
-				route("/raise/status", fmt.Sprintf("{name: %s, fail_mode: closed, fail_status: 503, config: {do: raise}}", plugin)),
-				route("/slow/access", sleep("access", "")),
-				route("/slow/access/patient", sleep("access", ", timeout: 20s")),
-				route("/slow/header_filter", sleep("header_filter", "")),
-				route("/slow/header_filter/closed", sleep("header_filter", ", timeout: 200ms, fail_mode: closed")),
-			}
-			s := testServer(l.name, "msgpack").with("fail_mode", "open", "fail_status", 502, "timeout", "20s", "timeouts", map[string]any{"access": 200})
-			g := launch{settings: settings{"plugin_servers": []server{s}}, entities: routes(up.URL, list...)}.start(t)
-			g.get(t, "/raise/server").want(t, 200)
-			g.get(t, "/raise/closed").want(t, 502)
-			g.get(t, "/raise/status").want(t, 503)
-			g.get(t, "/slow/access").want(t, 200).wantHeader(t, "X-Fault")
-			g.get(t, "/slow/access/patient").want(t, 200).wantHeader(t, "X-Fault", "left")
-			g.get(t, "/slow/header_filter").want(t, 200).wantHeader(t, "X-Fault", "left")
-			g.get(t, "/slow/header_filter/closed").want(t, 502).wantHeader(t, "X-Fault")
-		})
+	for _, carrier := range carriers {
+		for _, l := range languages {
+			t.Run(l.name+" "+carrier, func(t *testing.T) {
+				t.Parallel()
+				testDeadlines(t, up.URL, carrier, l)
+			})
+		}
 	}
+}
+
+func testDeadlines(t *testing.T, upstream, carrier string, l language) {
+	plugin, other := "fault-"+l.name, "fault-response-"+l.name
+	sleep := func(plugin string, ms int, phase, record string) string {
+		return fmt.Sprintf("{name: %s, config: {do: sleep, ms: %d, phase: %s}%s}", plugin, ms, phase, record)
+	}
+	list := []string{
+		route("/raise/server", fmt.Sprintf("{name: %s, config: {do: raise}}", plugin)),
+		route("/raise/closed", fmt.Sprintf("{name: %s, fail_mode: closed, config: {do: raise}}", plugin)),
+		route("/raise/status", fmt.Sprintf("{name: %s, fail_mode: closed, fail_status: 503, config: {do: raise}}", plugin)),
+		route("/slow/access", sleep(plugin, 2000, "access", "")),
+		route("/slow/access/patient", sleep(plugin, 2000, "access", ", timeout: 20s")),
+		route("/slow/header_filter", sleep(plugin, 2000, "header_filter", "")),
+		route("/slow/header_filter/closed", sleep(plugin, 2000, "header_filter", ", timeout: 200ms, fail_mode: closed")),
+		route("/slow/response", sleep(other, 2000, "response", "")),
+		route("/slow/response/patient", sleep(other, 2000, "response", ", timeouts: {response: 20s}")),
+	}
+	s := testServer(l.name, carrier).with("fail_mode", "open", "fail_status", 502, "timeout", "20s", "timeouts", map[string]any{"access": 200},
+		"plugins", map[string]any{other: map[string]any{"timeout": "200ms", "fail_mode": "closed", "fail_status": 504}})
+	g := launch{settings: settings{"plugin_servers": []server{s}, "status_listen": "127.0.0.1:0"}, entities: routes(upstream, list...)}.start(t)
+	g.get(t, "/raise/server").want(t, 200)
+	g.get(t, "/raise/closed").want(t, 502)
+	g.get(t, "/raise/status").want(t, 503)
+	g.get(t, "/slow/access").want(t, 200).wantHeader(t, "X-Fault")
+	g.get(t, "/slow/access/patient").want(t, 200).wantHeader(t, "X-Fault", "left")
+	g.get(t, "/slow/header_filter").want(t, 200).wantHeader(t, "X-Fault", "left")
+	g.get(t, "/slow/header_filter/closed").want(t, 502).wantHeader(t, "X-Fault")
+	g.get(t, "/slow/response").want(t, 504)
+	g.get(t, "/slow/response/patient").want(t, 200)
+	countTimeouts(t, g, l, map[string]string{"access": plugin, "header_filter": plugin, "response": other})
+
+	// Nobody says anything: a second.
+	dir := t.TempDir()
+	s = testServer(l.name, carrier)
+	delete(s, "timeout")
+	g = launch{settings: settings{"plugin_servers": []server{s}, "status_listen": "127.0.0.1:0"}, entities: routes(upstream, route("/slow", fmt.Sprintf("{name: %s, config: {do: hold, dir: %s}}", plugin, dir)))}.start(t)
+	mark := g.log.mark()
+	a := g.get(t, "/slow", "X-Hold", "held").want(t, 500) // the handler waits for longer than the client
+	write(t, filepath.Join(dir, "release"), "")
+	failed := g.log.waitFields(t, mark, "msg", "plugin failed", "request_id", a.header.Get("X-Kong-Request-Id"))
+	if took, _ := failed["duration_ms"].(float64); !failed.has("code", "timeout", "plugin", plugin) || took < 990 {
+		t.Errorf("found %v, expected a timeout after a second", failed)
+	}
+	countTimeouts(t, g, l, map[string]string{"access": plugin})
+}
+
+// countTimeouts waits until one deadline of each plugin in its phase is counted as passed.
+func countTimeouts(t *testing.T, g *gateway, l language, byPhase map[string]string) {
+	t.Helper()
+	eventually(t, patience, "the deadlines to be counted", func() (bool, string) {
+		_, text := page(t, statusOf(t, g)+"/metrics")
+		for phase, plugin := range byPhase {
+			want := fmt.Sprintf(`outrigger_plugin_calls_total{code="timeout",phase="%s",plugin="%s",server="%s"} 1`, phase, plugin, l.name)
+			if !strings.Contains(text, "\n"+want+"\n") {
+				return false, "there is no " + want
+			}
+		}
+		return true, ""
+	})
 }
 
 // Plugins that authenticate: the consumer is set for what follows, a failure is never an open door, and a plugin that does not say that it
@@ -93,7 +136,7 @@ func TestAuthentication(t *testing.T) {
 }
 
 // A plugin server that is down at the first start: its routes answer 503 until it comes, and are never open.
-func TestLateServer(t *testing.T) {
+func TestLesson08LateServerIsNeverOpen(t *testing.T) {
 	t.Parallel()
 	up := echoUpstream(t)
 	late := filepath.Join(t.TempDir(), "late")
@@ -107,7 +150,7 @@ func TestLateServer(t *testing.T) {
 	if err := os.Symlink(built.goTests, late); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, patience, "the late server's route to answer", func() (bool, string) {
+	eventually(t, startPatience, "the late server's route to answer", func() (bool, string) {
 		a := g.get(t, "/late", "X-User", "ada")
 		return a.status == 200, a.String()
 	})

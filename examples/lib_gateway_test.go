@@ -118,7 +118,7 @@ type launch struct {
 func (l launch) start(t testing.TB) *gateway {
 	t.Helper()
 	g := l.begin(t)
-	ready := g.out.wait(t, 0, "the line that says that the gateway is ready", func(l line) bool {
+	ready := g.out.waitWithin(t, startPatience, 0, "the line that says that the gateway is ready", func(l line) bool {
 		return strings.Contains(l.text("text"), " is ready on ")
 	})
 	_, addresses, _ := strings.Cut(ready.text("text"), " is ready on ")

@@ -106,7 +106,13 @@ func (o *output) text() string {
 // wait returns the first line after a mark for which match holds.
 func (o *output) wait(t testing.TB, mark int, what string, match func(line) bool) line {
 	t.Helper()
-	expired := time.After(patience)
+	return o.waitWithin(t, patience, mark, what, match)
+}
+
+// waitWithin is wait with another time to wait.
+func (o *output) waitWithin(t testing.TB, within time.Duration, mark int, what string, match func(line) bool) line {
+	t.Helper()
+	expired := time.After(within)
 	for i := mark; ; {
 		o.mu.Lock()
 		fresh, ended, news := o.lines[min(i, len(o.lines)):], o.ended, o.news
@@ -123,7 +129,7 @@ func (o *output) wait(t testing.TB, mark int, what string, match func(line) bool
 		select {
 		case <-news:
 		case <-expired:
-			t.Fatalf("waiting for %s: not within %v", what, patience)
+			t.Fatalf("waiting for %s: not within %v", what, within)
 		}
 	}
 }

@@ -127,6 +127,10 @@ const pollInterval = 5 * time.Millisecond
 // patience is how long tests wait for something that should happen soon. It is long: the machine may be busy.
 const patience = 20 * time.Second
 
+// startPatience is how long tests wait for processes to come up: a gateway with three interpreters, a plugin server that starts again, a build. On a
+// busy machine each takes many times as long as it should.
+const startPatience = time.Minute
+
 // eventually waits until a condition holds. what finishes the sentence "waiting for …"; why tells what was last seen.
 func eventually(t testing.TB, within time.Duration, what string, condition func() (ok bool, why string)) {
 	t.Helper()

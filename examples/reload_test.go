@@ -21,7 +21,7 @@ func greetings(upstream, word string) string {
 }
 
 // A broken gateway.yaml is refused with line and column, and the old configuration keeps serving, whatever is wrong with the new one.
-func TestReloadBroken(t *testing.T) {
+func TestLesson08BrokenReloadIsRefused(t *testing.T) {
 	t.Parallel()
 	up := echoUpstream(t)
 	g := launch{settings: settings{"plugin_servers": exampleServers("msgpack")}, entities: greetings(up.URL, "one")}.start(t)
@@ -60,10 +60,19 @@ func TestReloadBroken(t *testing.T) {
 
 // Reloads while requests flow: none fails, none sees half of the old and half of the new configuration, and a request that begins after the
 // change was acknowledged sees it.
-func TestReloadUnderLoad(t *testing.T) {
+func TestLesson15ReloadUnderLoad(t *testing.T) {
 	t.Parallel()
+	for _, carrier := range carriers {
+		t.Run(carrier, func(t *testing.T) {
+			t.Parallel()
+			reloadUnderLoad(t, carrier)
+		})
+	}
+}
+
+func reloadUnderLoad(t *testing.T, carrier string) {
 	up := echoUpstream(t)
-	g := launch{settings: settings{"plugin_servers": exampleServers("msgpack")}, entities: greetings(up.URL, "w0")}.start(t)
+	g := launch{settings: settings{"plugin_servers": exampleServers(carrier)}, entities: greetings(up.URL, "w0")}.start(t)
 	const reloads, workers = 10, 6
 	var acknowledged atomic.Int64 // number of the last configuration known to be live
 	var requests atomic.Int64
@@ -128,7 +137,7 @@ func TestReloadWhileDown(t *testing.T) {
 	}
 	python := attach(t, "python", address)
 	g := launch{late: true, settings: settings{"plugin_servers": servers}, entities: entities("one")}.start(t)
-	eventually(t, patience, "the attached server", func() (bool, string) {
+	eventually(t, startPatience, "the attached server", func() (bool, string) {
 		a := g.get(t, "/hello")
 		return a.status == 200 && a.header.Get("X-Hello-Python") == "one, world", a.String()
 	})
@@ -149,7 +158,7 @@ func TestReloadWhileDown(t *testing.T) {
 	g.get(t, "/hello").want(t, 500)
 
 	attach(t, "python", address)
-	eventually(t, patience, "the new configuration on the new process", func() (bool, string) {
+	eventually(t, startPatience, "the new configuration on the new process", func() (bool, string) {
 		a := g.get(t, "/hello")
 		return a.status == 200, a.String()
 	})

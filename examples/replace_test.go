@@ -42,7 +42,7 @@ func TestReplacementsUnderLoad(t *testing.T) {
 					case 0:
 						mark := g.log.mark()
 						g.signal(t, syscall.SIGHUP)
-						g.log.wait(t, mark, "the new build", func(n line) bool {
+						g.log.waitWithin(t, startPatience, mark, "the new build", func(n line) bool {
 							if n.has("msg", "the plugin server is not replaced, the old build goes on serving") {
 								t.Fatalf("replacement %d: %v", i, n)
 							}

@@ -22,7 +22,7 @@ func TestQuarantine(t *testing.T) {
 		poison := faultPath("fault-"+l.name, "die", "closed") + "?secret=1"
 		alive := func() {
 			t.Helper()
-			eventually(t, patience, l.name+" to come back", func() (bool, string) {
+			eventually(t, startPatience, l.name+" to come back", func() (bool, string) {
 				a := g.get(t, "/alive/"+l.name)
 				return a.status == 418, a.String()
 			})
@@ -78,7 +78,7 @@ func TestRecycling(t *testing.T) {
 	g.admin = g.log.waitFields(t, 0, "msg", "the Admin listener is open").text("address")
 	for _, l := range languages {
 		pid := g.serverPID(t, l.name)
-		eventually(t, 3*patience, l.name+" to be replaced", func() (bool, string) {
+		eventually(t, startPatience, l.name+" to be replaced", func() (bool, string) {
 			for range 50 {
 				g.get(t, "/"+l.name).want(t, 200).wantHeader(t, "X-Hello-"+l.suffix, l.name+", world")
 			}

@@ -75,7 +75,7 @@ test("SIGTERM ends it cleanly, and SIGINT is for the host", async (t) => {
   assert.deepEqual(readdirSync(server.dir), ["plugin.mjs"]);
 });
 
-test("the end of the lifeline ends the server, and its sockets", async (t) => {
+test("lesson 13: the end of the lifeline ends the server, and its sockets", async (t) => {
   const server = await wild(t);
   (server.child.stdio[3] as Writable).destroy();
   assert.deepEqual(await server.exit, [0, null]);

@@ -207,7 +207,7 @@ test("Configure makes, refuses and replaces instances; Release closes them when 
   assert.equal((await host.call({ instance: 2 ** 40 })).error?.[0], "unknown_instance");
 });
 
-test("five instances keep their own configuration", async (t) => {
+test("lesson 06: five instances keep their own configuration", async (t) => {
   const served = await serve(t);
   const host = await openLane(t, served);
   const ids = [1, 2, 3, 4, 5];

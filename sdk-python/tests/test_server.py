@@ -334,7 +334,7 @@ class TestControl:
         assert set_headers(running.outcome()) == {"X-Length": "5"}
         wait_for(lambda: closed(server, "first") > before)
 
-    def test_five_instances_keep_their_configuration(self, server: PluginServer, lane: AnyLane) -> None:  # lesson 6
+    def test_lesson_06_five_instances_keep_their_configuration(self, server: PluginServer, lane: AnyLane) -> None:  # lesson 6
         for i in range(5):
             assert server.configure("probe", 100 + i, {"mark": f"m{i}"}) == []
         pending = [(i % 5, lane.start(do("mark", instance=100 + i % 5))[1]) for i in range(100)]
@@ -448,7 +448,7 @@ class TestProcess:
             assert os.listdir(server.run_dir.name) == []  # noqa: PTH208
 
     @pytest.mark.parametrize("busy", [False, True])
-    def test_ends_with_its_host(self, busy: bool) -> None:  # lesson 13
+    def test_lesson_13_ends_with_its_host(self, busy: bool) -> None:  # lesson 13
         with PluginServer(HERE / "plugins_sync.py") as server, server.lane() as lane:
             assert server.configure("probe", 1) == []
             if busy:
@@ -460,7 +460,7 @@ class TestProcess:
             assert server.process.wait(SECONDS) == 0  # the two seconds are the whole gateway's test
             assert os.listdir(server.run_dir.name) == []  # noqa: PTH208
 
-    def test_runs_as_a_child_of_another_parent(self, tmp_path: Path) -> None:  # lesson 14
+    def test_lesson_14_runs_as_a_child_of_another_parent(self, tmp_path: Path) -> None:  # lesson 14
         """Its parent ends and it is handed to pid 1 (or a subreaper): it keeps serving, since only the lifeline counts."""
         log = tmp_path / "log"
         serve = f'"{sys.executable}" -m outrigger serve "{EXAMPLES / "hello"}" --listen "unix://{tmp_path}/p.sock"'

@@ -48,7 +48,7 @@ func TestAttachedServerRestartReconnects(t *testing.T) {
 }
 
 // Lesson 19: the reason names the path, what is there, and whose it is.
-func TestAttachedSocketThatIsNotThere(t *testing.T) {
+func TestLesson19SocketThatIsNotThere(t *testing.T) {
 	dir := shortDir(t)
 	stale := filepath.Join(dir, "stale.sock")
 	l, err := net.Listen("unix", stale)

@@ -65,7 +65,7 @@ func (f *failing) open(context.Context) (*link, error) {
 }
 
 // Lesson 5: a process that dies at its start for an hour is started a few times, and not over and over. Attached servers have no breaker.
-func TestAnHourOfCrashes(t *testing.T) {
+func TestLesson05AnHourOfCrashes(t *testing.T) {
 	for name, c := range map[string]struct {
 		cfg         Config
 		least, most int

@@ -43,7 +43,7 @@ func daemonOf(dir, server string) string { return filepath.Join(dir, "daemon-"+s
 
 // Lesson 13: a host that is killed leaves no process, no socket and no directory: neither of its servers nor of daemons that they have
 // started.
-func TestKilledHostLeavesNothing(t *testing.T) {
+func TestLesson13KilledHostLeavesNothing(t *testing.T) {
 	for _, stop := range []bool{false, true} {
 		t.Run(fmt.Sprintf("servers stopped=%v", stop), func(t *testing.T) {
 			host := exec.Command(os.Args[0])

@@ -73,7 +73,7 @@ func TestStartCallStop(t *testing.T) {
 }
 
 // Lesson 6: after kill -9 every request still gets its own configuration.
-func TestKilledServerComesBackWithItsInstances(t *testing.T) {
+func TestLesson06KilledServerComesBackWithItsInstances(t *testing.T) {
 	carriers(t, func(t *testing.T, carrier string) {
 		w := newWorld(t)
 		cfg := fakeServer("s")
@@ -126,7 +126,7 @@ func TestKilledServerComesBackWithItsInstances(t *testing.T) {
 	})
 }
 
-func TestCrashLoopBacksOff(t *testing.T) {
+func TestLesson05CrashLoopBacksOff(t *testing.T) {
 	w := newWorld(t)
 	w.opts.Backoff = Backoff{Min: 50 * time.Millisecond, Max: 400 * time.Millisecond}
 	starts := filepath.Join(t.TempDir(), "starts")

@@ -88,7 +88,8 @@ func exists(path string) bool { _, err := os.Stat(path); return err == nil }
 
 // pieces counts the pieces in which a body passes.
 type pieces struct {
-	Buffer bool `json:"buffer"`
+	Buffer bool   `json:"buffer"`
+	Fail   string `json:"fail"`
 }
 
 func (p *pieces) Access(k *pdk.PDK) error {
@@ -103,10 +104,16 @@ func (p *pieces) BodyFilter(k *pdk.PDK, chunk []byte, last bool) ([]byte, error)
 	if len(chunk) > 0 {
 		n++
 	}
+	if last && p.Fail != "" {
+		return nil, errors.New("boom")
+	}
 	if last {
 		return fmt.Appendf(chunk, "|%d pieces", n), nil
 	}
-	return nil, k.CtxShared.Set("pieces", n)
+	if err := k.CtxShared.Set("pieces", n); err != nil || p.Fail != "changed" {
+		return nil, err
+	}
+	return append([]byte("changed "), chunk...), nil
 }
 
 // whole reads the upstream's body in the response phase.

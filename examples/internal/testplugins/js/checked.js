@@ -60,8 +60,10 @@ class Pieces {
   }
   bodyFilter(kong, chunk, last) {
     const count = (kong.ctx.shared.get("pieces") ?? 0) + (chunk.length > 0 ? 1 : 0);
+    if (last && this.config.fail) throw new Error("boom");
     if (last) return Buffer.concat([chunk, Buffer.from(`|${count} pieces`)]);
     kong.ctx.shared.set("pieces", count);
+    if (this.config.fail === "changed") return Buffer.concat([Buffer.from("changed "), chunk]);
   }
 }
 
@@ -115,7 +117,7 @@ export default [
     ...common,
     name: "pieces-js",
     priority: 940,
-    schema: record({ buffer: { type: "boolean", default: false } }),
+    schema: record({ buffer: { type: "boolean", default: false }, fail: { type: "string", default: "" } }),
     instance: Pieces,
   }),
   definePlugin({ ...common, name: "whole-js", priority: 930, instance: Whole }),

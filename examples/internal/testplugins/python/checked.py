@@ -102,9 +102,10 @@ class Hooked(outrigger.Plugin):
 
 @dataclass
 class PiecesConfig:
-    """Whether the body is buffered before it is filtered."""
+    """Whether the body is buffered before it is filtered, and whether the last piece fails, with the others changed or not."""
 
     buffer: bool = False
+    fail: str = ""
 
 
 class Pieces(outrigger.Plugin):
@@ -123,10 +124,12 @@ class Pieces(outrigger.Plugin):
 
     def body_filter(self, kong: outrigger.PDK, chunk: bytes, last: bool) -> bytes | None:
         count = (kong.ctx.shared.get("pieces") or 0) + (len(chunk) > 0)
+        if last and self.config.fail:
+            raise RuntimeError("boom")
         if last:
             return chunk + b"|%d pieces" % count
         kong.ctx.shared.set("pieces", count)
-        return None
+        return b"changed " + chunk if self.config.fail == "changed" else None
 
 
 class Whole(outrigger.Plugin):
