@@ -28,6 +28,7 @@ var (
 	errStopping = errors.New("it is being stopped")
 	errHung     = errors.New("the server does not answer health checks")
 
+	errRetired     = errors.New("the build was replaced meanwhile: what starts now would be the new one")
 	errNoAnswerYet = errors.New("it has not answered yet")
 )
 
@@ -147,13 +148,17 @@ func (l *life) openLanes(ctx context.Context, n int) (lanes []*lane, err error) 
 }
 
 // publish lets new lanes take calls once the process has all instances. A life that takes calls already makes room in the same moment, unless
-// the new one lacks an instance that it has. On an error the lanes are closed.
+// the new one lacks an instance that it has. A build that was retired meanwhile takes no new process. On an error the lanes are closed.
 func (l *life) publish(lanes []*lane) error {
 	p := l.peer
-	var lacks error
+	var refused error
 	err := l.sync(func() {
+		if p.next == l && p.server.role == retired {
+			refused = errRetired
+			return
+		}
 		if old := p.life; old != nil && old != l && len(p.lanes) > 0 {
-			if lacks = l.lacks(old); lacks != nil {
+			if refused = l.lacks(old); refused != nil {
 				return
 			}
 		}
@@ -163,14 +168,14 @@ func (l *life) publish(lanes []*lane) error {
 		case p.next == l:
 			p.next, p.life, l.begun = nil, l, l.opened
 		case l.pulse.life.Load() != 0:
-			l.pulse.life.Store(l.peer.server.servers.lives.Add(1))
+			l.pulse.life.Store(p.server.servers.lives.Add(1))
 		}
 		if p.life == l {
 			p.setLanes(l.lanes)
 		}
 	})
 	if err == nil {
-		err = lacks
+		err = refused
 	}
 	if err != nil {
 		closeLanes(lanes, "closed", "the process is not ready for calls")
@@ -266,6 +271,7 @@ func (l *life) run(soft, hard context.Context) (next *life, err error) {
 				}
 				return b.life, nil
 			}
+			l.peer.space(0)
 			s.logger.Warn("a process stays although it is to be replaced: its successor does not start", "process", l.peer.number, "pid", l.pid, "error", b.err)
 		case err := <-checked:
 			checking = false

@@ -119,7 +119,7 @@ func (p *peer) rest(lived time.Duration, err error) time.Duration {
 	return wait
 }
 
-// live runs one life, and those that take its place, and returns how long the last one took calls and why it ended.
+// live runs one life, and those that take its place, and returns how long they took calls without a death between them, and why the last one ended.
 func (p *peer) live(soft, hard context.Context) (time.Duration, error) {
 	s := p.server
 	s.mu.Lock()
@@ -137,6 +137,7 @@ func (p *peer) live(soft, hard context.Context) (time.Duration, error) {
 		}
 		return 0, err
 	}
+	since := l.begun
 	for {
 		s.logger.Info("plugin server is ready", "process", p.number, "pid", l.pid, "sdk", l.desc.sdk, "carrier", s.cfg.Carrier, "lanes", l.desc.lanes)
 		s.tell()
@@ -151,7 +152,11 @@ func (p *peer) live(soft, hard context.Context) (time.Duration, error) {
 			}
 			l.close()
 			p.down(err)
-			return time.Since(l.begun), err
+			return time.Since(since), err
+		}
+		p.space(time.Since(l.begun))
+		if err != nil { // a death, although its successor is there already
+			since = next.begun
 		}
 		p.replace(l, err, hard)
 		l = next

@@ -50,8 +50,8 @@ func (l *life) worn(now time.Time) string {
 }
 
 // succeed starts a successor when the process is worn, and returns where it arrives; nil: not now. The successor gets all instances and then takes
-// the place of this life. One process of a server is replaced at a time, and the replacements of one process are spaced by the back-off, so that
-// a limit that every new process is over at once costs no more than a crash loop.
+// the place of this life. One process of a server is replaced at a time, and the attempts to replace one process are spaced by the back-off, so
+// that neither a limit that every new process is over at once nor a successor that does not start costs more than a crash loop.
 func (l *life) succeed(soft context.Context) chan begun {
 	s, p, now := l.peer.server, l.peer, time.Now()
 	why := l.worn(now)
@@ -63,7 +63,6 @@ func (l *life) succeed(soft context.Context) chan begun {
 	default:
 		return nil
 	}
-	p.notBefore = now.Add(p.spaced.wait(now.Sub(l.begun)))
 	s.logger.Info("a process is replaced", "process", p.number, "pid", l.pid, "reason", why)
 	arrives := make(chan begun, 1)
 	go func() {
@@ -75,6 +74,9 @@ func (l *life) succeed(soft context.Context) chan begun {
 	}()
 	return arrives
 }
+
+// space puts a wait before the next replacement, after a process that has taken calls for lived was replaced; 0: it was not.
+func (p *peer) space(lived time.Duration) { p.notBefore = time.Now().Add(p.spaced.wait(lived)) }
 
 // recycled ends the replacement of a process: another one may be replaced. done says that its successor took its place.
 func (s *Server) recycled(done bool, p *peer) {

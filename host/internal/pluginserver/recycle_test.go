@@ -288,3 +288,63 @@ func TestLeavingLanes(t *testing.T) {
 		set.lanes[0].empty(ctx) // does not wait for ever
 	}
 }
+
+// A successor that does not start is tried again at growing intervals, however long the process before it has lived.
+func TestFailingSuccessorsAreSpaced(t *testing.T) {
+	w := newWorld(t)
+	w.opts.Backoff = Backoff{Min: 20 * time.Millisecond, Max: 400 * time.Millisecond, Healthy: 50 * time.Millisecond}
+	w.opts.HealthInterval = 10 * time.Millisecond
+	file := filepath.Join(t.TempDir(), "bad")
+	cfg := fakeServer("s", "exit_while="+file)
+	cfg.Recycle.Calls = 1
+	write(t, file+".not yet")
+	w.mustStart(cfg)
+	w.mustConfigure("s", 1)
+	write(t, file)
+	w.answers("s", 1)
+	var tries []logLine
+	eventually(t, "seven successors", func() bool {
+		tries = w.log.find("msg", "a process is replaced")
+		return len(tries) >= 7
+	})
+	at := func(i int) (at time.Time) {
+		if err := at.UnmarshalText([]byte(tries[i]["time"].(string))); err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	if gap := at(6).Sub(at(5)); gap < 300*time.Millisecond {
+		t.Errorf("the seventh attempt came %v after the sixth, want the longest wait of the back-off", gap)
+	}
+}
+
+// Processes that take each other's place in time are one long service: a death after it is the first, whatever was before it.
+func TestRecyclingIsNoDeath(t *testing.T) {
+	const within = time.Second
+	w := newWorld(t)
+	w.opts.HealthInterval = 20 * time.Millisecond
+	cfg := fakeServer("s")
+	cfg.Recycle.Calls = 20
+	cfg.CrashLoop = CrashLoop{Deaths: 1, Within: within, Hold: time.Second}
+	w.mustStart(cfg)
+	w.mustConfigure("s", 1)
+	first := w.pids("s")[0]
+	kill(t, first, syscall.SIGKILL)
+	eventually(t, "the probe", func() bool { p := w.pids("s"); return len(p) == 1 && p[0] != first })
+	for probe, recycled := time.Now(), 0; time.Since(probe) <= within; {
+		recycled++
+		for range cfg.Recycle.Calls {
+			w.answers("s", 1)
+		}
+		eventually(t, "a young process", func() bool { return w.Server("s").Status().Recycled == recycled })
+	}
+	kill(t, w.pids("s")[0], syscall.SIGKILL)
+	var holds []logLine
+	eventually(t, "another hold", func() bool {
+		holds = w.log.find("msg", "a process of the plugin server dies again and again: nothing is started for a while")
+		return len(holds) == 2
+	})
+	if holds[1]["hold"] != holds[0]["hold"] {
+		t.Errorf("holds %v, want the second as long as the first", holds)
+	}
+}

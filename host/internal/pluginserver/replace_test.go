@@ -428,3 +428,24 @@ func TestTrialIsRetired(t *testing.T) {
 	}
 	dies.Abandon()
 }
+
+// A process that comes up on a build that was replaced meanwhile is of the new build: it takes no calls.
+func TestRetiredBuildsTakeNoNewProcess(t *testing.T) {
+	w := newWorld(t)
+	w.mustStart(fakeServer("s"))
+	w.mustConfigure("s", 1)
+	old, pid := w.Server("s"), w.pids("s")[0]
+	next := w.begin(fakeServer("s"))
+	next.configureFor(t, 2)
+	if err := w.Promote(next); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := old.peers[0].begin(old.soft); err == nil || !errors.Is(err, errRetired) {
+		t.Errorf("life %v, error %v, want %v", l, err, errRetired)
+	}
+	if got, _, err := callOn(old, 1); err != nil || got != pid {
+		t.Errorf("process %d, error %v, want still %d", got, err, pid)
+	}
+	old.Release(1)
+	eventually(t, "the old build is gone", func() bool { return gone(pid) && w.Status()[0].Retired == 0 })
+}
