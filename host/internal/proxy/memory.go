@@ -11,15 +11,14 @@ const (
 )
 
 // readHeld reads a body of at most limit bytes and one more into memory that the exchange holds. Memory is taken as bytes come, not as they are
-// announced: a client that announces much and sends nothing takes nothing. What was read is returned with the error, so that whoever goes on gets it.
-// size is what was announced; -1: nothing.
-func (r *request) readHeld(body io.Reader, size, limit int) ([]byte, error) {
+// announced: a client that announces much and sends nothing takes nothing. b is what was read and held before; what was read is returned with the error
+// too, so that whoever goes on gets it. size is what was announced; -1: nothing.
+func (r *request) readHeld(b []byte, body io.Reader, size, limit int) ([]byte, error) {
 	most := limit + 1
 	if size >= 0 && size < limit {
 		most = size + 1 // the byte more finds the end
 	}
-	var b []byte
-	for {
+	for len(b) <= limit {
 		if len(b) == cap(b) {
 			grown := min(cap(b)+max(min(cap(b), lastBuffer), firstBuffer), most)
 			if err := r.ex.Hold(grown - cap(b)); err != nil {
@@ -32,11 +31,12 @@ func (r *request) readHeld(body io.Reader, size, limit int) ([]byte, error) {
 		if err == io.EOF {
 			return b, nil
 		}
-		if err != nil || len(b) > limit {
+		if err != nil {
 			return b, err
 		}
 		if len(b) == most { // more came than was announced
 			most = limit + 1
 		}
 	}
+	return b, nil
 }

@@ -53,6 +53,13 @@ func (*bodies) Access(k *pdk.PDK) error {
 }
 
 func (*bodies) Response(k *pdk.PDK) error {
+	if does(k, "insist") {
+		for range 5 {
+			if _, err := k.ServiceResponse.GetRawBody(); err == nil || !strings.Contains(err.Error(), "max_body") {
+				return fmt.Errorf("a body over the limit: %w", err)
+			}
+		}
+	}
 	if does(k, "huge") {
 		return k.Response.SetRawBody(bytes.Repeat([]byte("h"), huge))
 	}
@@ -188,6 +195,40 @@ func TestAnnouncedBodiesTakeNoMemory(t *testing.T) {
 	g.post("read", 10<<10).want(t, 200, "")
 	for _, c := range idle {
 		_ = c.Close()
+	}
+	drained(t, b)
+}
+
+// A body that is over the limit takes the memory of one try, however often a handler asks, and goes on whole.
+func TestABodyOverTheLimitTakesMemoryOnce(t *testing.T) {
+	const limit, size = 64 << 10, 300 << 10
+	b := budget.NewBytes(3 * limit)
+	sent := bytes.Repeat([]byte("0123456789"), size/10)
+	up := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body)
+		w.Header().Set("X-Got", fmt.Sprint(n))
+		w.(http.Flusher).Flush() // without a length
+		_, _ = w.Write(sent)
+	})
+	g := start(t, up, plain+"plugins: [{name: bodies}]\n", []pdk.Plugin{plugin("bodies", 1, &bodies{})}, func(o *Options) {
+		o.Bodies, o.MaxBody = b, limit
+	})
+	req, err := http.NewRequest(http.MethodPost, "http://"+g.addr+"/api", io.MultiReader(bytes.NewReader(sent))) // without a length
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Do", "again insist")
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	got, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != 200 || resp.Header.Get("X-Got") != fmt.Sprint(len(sent)) || !bytes.Equal(got, sent) {
+		t.Errorf("status %d, the upstream got %s bytes, the client %d, %v; expected %d", resp.StatusCode, resp.Header.Get("X-Got"), len(got), err, len(sent))
+	}
+	if n := b.Refused(); n != 0 {
+		t.Errorf("%d takings were refused", n)
 	}
 	drained(t, b)
 }

@@ -48,7 +48,6 @@ type request struct {
 	clientBody   clientBody
 	body         []byte // the request body in memory
 	hasBody      bool
-	prefixHeld   int    // memory for the body as far as it was read
 	responseBody []byte // the upstream's body in memory
 	bufferedBody bool
 
@@ -269,19 +268,12 @@ func (r *request) RequestBody() ([]byte, error) {
 	if r.clientBody.size > limit {
 		return nil, tooLarge("request body", r.clientBody.size, limit)
 	}
-	r.ex.Drop(r.prefixHeld) // of an earlier try
-	b, err := r.readHeld(&r.clientBody, r.clientBody.size, limit)
-	r.prefixHeld = cap(b)
-	if err != nil {
-		r.clientBody.prefix = append(b, r.clientBody.prefix...) // whoever goes on gets the same bytes and the same error
-		if we, known := err.(*wire.Error); known {
-			return nil, we
-		}
-		return nil, &wire.Error{Code: wire.CodeHostError, Message: "reading the request body: " + err.Error()}
-	}
-	if len(b) > limit {
-		r.clientBody.prefix = append(b, r.clientBody.prefix...)
-		return nil, tooLarge("request body", len(b), limit)
+	b := r.clientBody.prefix // of an earlier try
+	r.clientBody.prefix = nil
+	b, err := r.readHeld(b, &r.clientBody, r.clientBody.size, limit)
+	if err != nil || len(b) > limit {
+		r.clientBody.prefix = b // whoever goes on gets the same bytes and the same error
+		return nil, unread("request body", err, len(b), limit)
 	}
 	r.body, r.hasBody, r.clientBody.r = b, true, nil
 	return b, nil
@@ -308,17 +300,15 @@ func (r *request) ResponseBody() ([]byte, error) {
 		return nil, tooLarge("response body", n, limit)
 	}
 	stream := resp.BodyStream().(*upstream.Body)
-	b, err := r.readHeld(stream, resp.Header.ContentLength(), limit)
-	if we, full := err.(*wire.Error); full {
-		stream.ReadCloser = &prefixedStream{prefix: b, rest: stream.ReadCloser}
-		return nil, we
+	var b []byte
+	rest := stream.ReadCloser
+	if tried, again := rest.(*prefixedStream); again {
+		b, rest = tried.prefix, tried.rest
 	}
-	if err != nil {
-		return nil, &wire.Error{Code: wire.CodeHostError, Message: "reading the response body: " + err.Error()}
-	}
-	if len(b) > limit {
-		stream.ReadCloser = &prefixedStream{prefix: b, rest: stream.ReadCloser}
-		return nil, tooLarge("response body", len(b), limit)
+	b, err := r.readHeld(b, rest, resp.Header.ContentLength(), limit)
+	if err != nil || len(b) > limit {
+		stream.ReadCloser = &prefixedStream{prefix: b, rest: rest}
+		return nil, unread("response body", err, len(b), limit)
 	}
 	r.responseBody, r.bufferedBody = b, true
 	resp.SetBodyRaw(b) // closes the stream, which gives the connection back
@@ -331,6 +321,17 @@ func (r *request) UpstreamURI() string {
 		return ""
 	}
 	return string(r.appendURI(nil))
+}
+
+// unread says why a body of which size bytes were read is not in memory.
+func unread(what string, err error, size, limit int) *wire.Error {
+	if err == nil {
+		return tooLarge(what, size, limit)
+	}
+	if we, known := err.(*wire.Error); known {
+		return we
+	}
+	return &wire.Error{Code: wire.CodeHostError, Message: "reading the " + what + ": " + err.Error()}
 }
 
 func tooLarge(what string, size, limit int) *wire.Error {
