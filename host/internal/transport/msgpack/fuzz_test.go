@@ -61,6 +61,34 @@ func FuzzLane(f *testing.F) {
 	})
 }
 
+// FuzzHello lets a server open a lane with anything: a lane, or an error, at the end of what it says.
+func FuzzHello(f *testing.F) {
+	hello := wire.AppendFrame(nil, 0, wire.TypeHello, wire.AppendServerHello(nil, &transporttest.Hello))
+	f.Add(hello)
+	f.Add(append(hello, wire.AppendFrame(nil, 0, wire.TypeLog, wire.AppendLog(nil, &wire.LogLine{Message: "x"}))...))
+	f.Add(wire.AppendFrame(nil, 0, wire.TypeGoAway, wire.AppendGoAway(nil, &wire.GoAway{Code: "not_ready", Message: "later"})))
+	f.Add([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, say []byte) {
+		here, there := net.Pipe()
+		var peer sync.WaitGroup
+		peer.Go(func() { _, _ = io.Copy(io.Discard, there) })
+		peer.Go(func() {
+			defer there.Close()
+			_, _ = there.Write(say)
+		})
+		l, r, err := handshake(context.Background(), here, nil, transport.Options{OnLog: func(transport.LogRecord) {}})
+		if err == nil {
+			if l.Hello().Version != wire.Version {
+				t.Errorf("a lane with %+v", l.Hello())
+			}
+			go l.read(r)
+			<-l.Done()
+		}
+		_ = here.Close()
+		peer.Wait()
+	})
+}
+
 type answers struct{}
 
 func (answers) Answer(*wire.Ask) wire.Answer {
