@@ -149,8 +149,12 @@ func (h *Host) recompileCanary(ctx context.Context, set *entity.Set) {
 		return
 	}
 	c.set, c.gen = set, gen
-	h.generations.SwapCanary(gen, c.bounds.Share)
-	if c.condemned.Load() { // meanwhile; what judged it waits for the lock
+	share := c.bounds.Share
+	if c.condemned.Load() { // what judged it waits for the lock
+		share = 0
+	}
+	h.generations.SwapCanary(gen, share)
+	if c.condemned.Load() { // perhaps meanwhile
 		h.generations.SwapCanary(nil, 0)
 	}
 }
@@ -177,6 +181,11 @@ func (h *Host) DecideCanary(server string, promote bool) (pluginserver.Replaceme
 		return *m.last.Load(), err
 	}
 	return *m.last.Load(), nil
+}
+
+// busy says that a canary is in the way.
+func (c *trial) busy() error {
+	return &BusyError{fmt.Sprintf("a canary of plugin server %q is under way: promote it or roll it back first", c.server)}
 }
 
 // status of a canary.

@@ -180,7 +180,10 @@ func (h refresh) changed(c *config.PluginServer) (why string, w wanted) {
 	if !watched { // nothing to compare with
 		*digest = found
 	}
-	if found == *digest || found == "" || *digest == "" {
+	if found == "" { // not known now: what was known counts the next time
+		return "", w
+	}
+	if found == *digest || *digest == "" {
 		*digest = found
 		return "", w
 	}

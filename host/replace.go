@@ -91,33 +91,34 @@ func (h *Host) replace(ctx context.Context, w wanted) (pluginserver.Replacement,
 		return pluginserver.Replacement{}, err
 	}
 	r := pluginserver.Replacement{Trigger: w.trigger}
-	err := h.build(ctx, servers, m, &w, &r)
-	r.At = time.Now()
-	if err != nil {
-		r.Result, r.Reason = pluginserver.ResultFailed, err.Error()
+	if err := h.build(ctx, servers, m, &w, &r); err != nil {
+		r.At, r.Result, r.Reason = time.Now(), pluginserver.ResultFailed, err.Error()
+		m.last.Store(&r)
+		return r, err
 	}
-	m.last.Store(&r)
-	return r, err
+	return r, nil
 }
 
-// makeWay ends a canary that the replacement makes pointless, or says that it is in the way.
+// makeWay ends a canary that the replacement makes pointless, or says what is in the way.
 func (h *Host) makeWay(w *wanted) error {
 	h.reloading.Lock()
 	defer h.reloading.Unlock()
 	c := h.canary
 	switch {
+	case h.stopping():
+		return errStopping
 	case c == nil:
 		return nil
 	case c.server == w.server && w.wait:
 		h.rollBack(c, "another build is to take its place")
 		return nil
 	case c.server == w.server, w.canary != nil:
-		return &BusyError{fmt.Sprintf("a canary of plugin server %q is under way: promote it or roll it back first", c.server)}
+		return c.busy()
 	}
 	return nil
 }
 
-// build starts a new build and makes it the current one, or the canary.
+// build starts a new build and makes it the current one, or the canary, and notes that.
 func (h *Host) build(ctx context.Context, servers *servers, m *made, w *wanted, r *pluginserver.Replacement) error {
 	ctx, cancel := h.untilStop(ctx)
 	defer cancel()
@@ -142,6 +143,9 @@ func (h *Host) build(ctx context.Context, servers *servers, m *made, w *wanted, 
 	if h.stopping() {
 		return errStopping
 	}
+	if c := h.canary; c != nil && w.canary != nil { // begun while this build started
+		return c.busy()
+	}
 	set, gen, err := h.compileFor(ctx, p)
 	if err != nil {
 		return err
@@ -156,12 +160,15 @@ func (h *Host) build(ctx context.Context, servers *servers, m *made, w *wanted, 
 		return fmt.Errorf("the new build of plugin server %q cannot take requests: %w", w.server, next.Cause(err))
 	}
 	kept = true
+	r.At, r.Result = time.Now(), pluginserver.ResultLive
 	if w.canary != nil {
 		r.Result = pluginserver.ResultCanary
+	}
+	m.last.Store(new(*r)) // before anybody can end the canary
+	if w.canary != nil {
 		h.beginCanary(p, *w.canary, w.trigger, set, gen)
 		return nil
 	}
-	r.Result = pluginserver.ResultLive
 	h.settle(p, set, gen)
 	h.recompileCanary(ctx, nil)
 	return nil
@@ -181,7 +188,7 @@ func (h *Host) plan(servers *servers, m *made, w *wanted) (*planned, pluginserve
 	h.reloading.Lock()
 	defer h.reloading.Unlock()
 	current := servers.all.Server(w.server)
-	if current == nil { // it has just been removed
+	if current == nil || servers.madeOf(w.server) != m { // it has just been removed
 		return nil, pluginserver.Config{}, &UnknownServerError{w.server, servers.names()}
 	}
 	cfg := current.Config()

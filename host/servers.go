@@ -62,15 +62,22 @@ type builds struct {
 	*servers
 	list     []*pluginserver.Server
 	policies map[string]generation.Policy
+	// trial are the servers with a build that is to prove itself.
+	trial map[string]bool
+	// silent are plugins that did not answer for an instance, with what became of it. One is waited for once, not for each record that uses it.
+	silent map[silence]*pluginserver.UnreachableError
 }
+
+// silence is what does not answer: a plugin of a server, or with "" all of a build that is to prove itself, which has failed then.
+type silence struct{ server, plugin string }
 
 // builds are the current ones, and next in place of the one that it is to replace; reloading is held.
 func (s *servers) builds(next ...*planned) builds {
-	b := builds{s, s.all.Current(), maps.Clone(s.policies)}
+	b := builds{s, s.all.Current(), maps.Clone(s.policies), map[string]bool{}, map[silence]*pluginserver.UnreachableError{}}
 	for i, old := range b.list {
 		for _, n := range next {
 			if n.Name() == old.Name() {
-				b.list[i], b.policies[n.Name()] = n.Server, n.policy
+				b.list[i], b.policies[n.Name()], b.trial[n.Name()] = n.Server, n.policy, true
 			}
 		}
 	}
@@ -115,13 +122,21 @@ func (b builds) Policy(server string) generation.Policy { return b.policies[serv
 // Configure treats an unreachable server as one that will take the instance when it is back: its requests get the fail mode's answer
 // until then. (A new build that did not take an instance is not promoted.)
 func (b builds) Configure(ctx context.Context, server string, id uint64, plugin string, r *entity.Plugin, cfg []byte) error {
-	err := b.server(server).Configure(ctx, pluginserver.Instance{
-		ID: id, Plugin: plugin, Config: cfg, RecordID: r.ID, InstanceName: r.InstanceName, Redact: r.Redact,
-	})
+	in := pluginserver.Instance{ID: id, Plugin: plugin, Config: cfg, RecordID: r.ID, InstanceName: r.InstanceName, Redact: r.Redact}
+	who := silence{server, plugin}
+	if b.trial[server] {
+		who.plugin = ""
+	}
+	if before := b.silent[who]; before != nil {
+		b.server(server).ConfigureLater(in, before)
+		return nil
+	}
+	err := b.server(server).Configure(ctx, in)
 	var down *pluginserver.UnreachableError
 	if errors.As(err, &down) && !b.checking {
 		b.logger.Warn("the plugin server is down: the instance is configured when it is back",
 			"server", server, "plugin", r.Name, "record", r.ID, "reason", down.Reason)
+		b.silent[who] = down
 		return nil
 	}
 	var refused *pluginserver.ConfigError

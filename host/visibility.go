@@ -3,7 +3,6 @@ package host
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"sync/atomic"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/admin"
@@ -11,7 +10,6 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
 	"github.com/outrigger-gateway/outrigger/host/internal/metrics"
 	"github.com/outrigger-gateway/outrigger/host/internal/proxy"
-	"github.com/outrigger-gateway/outrigger/host/internal/telemetry"
 	"github.com/outrigger-gateway/outrigger/host/internal/tracing"
 )
 
@@ -87,25 +85,6 @@ func (h *Host) figures() metrics.Status {
 	}
 	return out
 }
-
-// listenStatus opens the status listener.
-func (h *Host) listenStatus() error {
-	if h.settings.StatusListen == "" {
-		return nil
-	}
-	ln, err := admin.ListenStatus(h.settings.StatusListen)
-	if err != nil {
-		return fmt.Errorf("status_listen: %w", err)
-	}
-	h.sight.statusAddress = ln.Addr().String()
-	h.logger.Log(context.Background(), telemetry.LevelNotice, "the status listener is open", "address", h.sight.statusAddress)
-	h.sight.status = admin.NewStatus(operator{h, h.servers}, h.logger)
-	h.sight.status.Serve(ln)
-	return nil
-}
-
-// StatusAddress is where the status listener is, host:port or the path of a socket; empty when it is off.
-func (h *Host) StatusAddress() string { return h.sight.statusAddress }
 
 // StatusSetting is where the settings say that /status and /metrics are answered: the status listener, or the Admin listener; empty for none.
 func (h *Host) StatusSetting() string { return cmp.Or(h.settings.StatusListen, h.settings.AdminListen) }

@@ -1,0 +1,44 @@
+package host
+
+import (
+	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
+	"github.com/outrigger-gateway/outrigger/host/internal/plugincache"
+	"github.com/outrigger-gateway/outrigger/host/internal/proxy"
+	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// interceptors stand around the calls of plugin servers, in this order: metrics, tracing, black box, canary, budgets, quarantine.
+func (h *Host) interceptors() []dispatch.Interceptor {
+	list := h.sight.interceptors()
+	if h.blackBox = h.newBlackBox(); h.blackBox != nil {
+		list = append(list, h.blackBox)
+	}
+	list = append(list, &h.observer, dispatch.Budgets{}, h.quarantine)
+	return list
+}
+
+func (h *Host) startProxy() {
+	s := h.settings
+	h.upstream = upstream.New(upstream.Options{
+		IdlePerTarget: s.UpstreamKeepalivePoolSize, RequestsPerConn: s.UpstreamKeepaliveMaxRequests, IdleTimeout: s.UpstreamKeepaliveIdleTimeout,
+	})
+	h.cache = plugincache.New(s.PluginCacheSize)
+	gateway := h.gateway()
+	h.proxy = proxy.New(proxy.Options{
+		Generations: &h.generations, Gateway: gateway,
+		Dispatcher: &dispatch.Dispatcher{Node: h.node, Logger: h.logger, PluginLog: h.nativeLine, MaxInlineBody: wire.ChunkSize, Interceptors: h.interceptors(), Watchers: h.sight.watchers()},
+		Upstream:   h.upstream, Logger: h.logger, Version: Version,
+		TrustedIPs: s.TrustedIPs, RealIPHeader: s.RealIPHeader, RealIPRecursive: s.RealIPRecursive,
+		ServerTokens: s.Headers.ServerTokens, LatencyTokens: s.Headers.LatencyTokens, RequestIDHeader: s.Headers.RequestID,
+		UpstreamStatus: s.Headers.UpstreamStatus, HeadersUpstream: s.UpstreamRequestID, DebugHeader: s.AllowDebugHeader, PluginDebugHeader: s.PluginDebugHeader,
+		ErrorDefaultType: s.ErrorDefaultType, MaxBody: s.MaxBody, Bodies: h.bodies, MaxRequestBody: s.ClientMaxBodySize,
+		ServerTiming: s.ServerTiming, Observer: h.sight.metrics.Requests, Tracer: h.sight.tracer,
+		LogQueue: s.LogQueueSize, LogWorkers: 4,
+	})
+	h.sight.source.Store(&source{h.servers, h.proxy, h.blackBox})
+	gateway.Statistics = h.proxy.Statistics
+	h.http = proxy.NewServer(h.proxy, proxy.ServerOptions{
+		MaxHeaderBytes: s.MaxHeaderSize, ReadTimeout: max(s.ClientBodyTimeout, s.ClientHeaderTimeout, s.KeepaliveTimeout), WriteTimeout: s.SendTimeout,
+	})
+}
