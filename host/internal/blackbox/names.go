@@ -6,12 +6,30 @@ import (
 	"strings"
 )
 
-// Names of headers, query parameters, keys of maps and of ctx whose values are secrets, in lower case with '-' for '_'.
+// Names of headers, query parameters, keys of maps and of ctx whose values are secrets, as canonical writes them.
 var (
-	secretNames = []string{"auth", "x-auth", "cookie", "cookies", "set-cookie", "key", "pass", "pwd", "jwt", "sid", "sig", "otp"}
+	secretNames = []string{
+		"auth", "cookie", "cookies", "set-cookie", "key", "pass", "pwd", "jwt", "sid", "sig", "otp", "pin", "cvv", "cvc", "assertion", "samlresponse",
+	}
 	secretParts = []string{
-		"authorization", "api-key", "apikey", "token", "secret", "password", "passwd", "passphrase", "credential", "session", "signature",
-		"private-key", "access-key", "bearer", "jwt-", "-jwt", "-cookie",
+		"authorization", "authentication", "api-key", "apikey", "token", "secret", "password", "passwd", "passphrase", "credential", "session", "signature",
+		"private-key", "privatekey", "access-key", "accesskey", "bearer", "jwt-", "-jwt", "-cookie",
+	}
+	secretEnds = []string{"-key", "-auth", "-pass", "-pwd", "-sid", "-sig", "-otp", "-pin", "-assertion"}
+	// openEnds are those of secretEnds that say where something is, and are no secrets.
+	openEnds = []string{"socket-key", "public-key", "cache-key", "idempotency-key", "primary-key", "foreign-key", "partition-key", "sort-key", "routing-key"}
+)
+
+// Names of settings of a plugin whose values are secrets although no schema says so. They are fewer than above: a configuration that lacks what
+// is no secret cannot be replayed.
+var (
+	secretSettings = []string{
+		"api-key", "apikey", "token", "secret", "password", "passwd", "passphrase", "credential", "private-key", "privatekey", "access-key", "accesskey",
+	}
+	// openSettings end the names of settings that say where a secret is looked for, or what it is like.
+	openSettings = []string{
+		"-name", "-names", "-header", "-headers", "-field", "-fields", "-param", "-params", "-parameter", "-location", "-in", "-type", "-types", "-prefix",
+		"-claim", "-claims", "-algorithm", "-url", "-uri", "-endpoint", "-path", "-mode", "-format", "-method", "-methods", "-encoding", "-style",
 	}
 )
 
@@ -25,13 +43,32 @@ func namesOf(lists ...[]string) names {
 	var n names
 	for _, list := range lists {
 		for _, name := range list {
-			n.more = append(n.more, canonical(name))
+			n.more = append(n.more, canonical(name), canonical(strings.ToLower(name))) // headers come in lower case
 		}
 	}
 	return n
 }
 
-func canonical(name string) string { return strings.ReplaceAll(strings.ToLower(name), "_", "-") }
+// canonical is a name in lower case with "-" between its words, however they were told apart: api_key, api.key, apiKey.
+func canonical(name string) string {
+	var b strings.Builder
+	inWord := false // behind a letter that is no capital, or a digit
+	for _, c := range []byte(name) {
+		capital := 'A' <= c && c <= 'Z'
+		if capital && inWord {
+			b.WriteByte('-')
+		}
+		switch {
+		case capital:
+			c += 'a' - 'A'
+		case c == '_' || c == '.':
+			c = '-'
+		}
+		inWord = !capital && c != '-'
+		b.WriteByte(c)
+	}
+	return b.String()
+}
 
 // secret reports whether the value under a name is one.
 func (n names) secret(name string) bool {
@@ -39,9 +76,28 @@ func (n names) secret(name string) bool {
 		return false
 	}
 	name = canonical(name)
-	if slices.Contains(secretNames, name) || slices.ContainsFunc(secretParts, func(part string) bool { return strings.Contains(name, part) }) {
+	if slices.Contains(secretNames, name) || contains(name, secretParts) || ends(name, secretEnds) && !ends(name, openEnds) {
 		return true
 	}
+	return n.named(name)
+}
+
+// setting reports whether the value of a plugin's setting is a secret.
+func (n names) setting(name string) bool {
+	name = canonical(name)
+	return contains(name, secretSettings) && !ends(name, openSettings) || n.named(name)
+}
+
+func contains(name string, parts []string) bool {
+	return slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(name, part) })
+}
+
+func ends(name string, all []string) bool {
+	return slices.ContainsFunc(all, func(end string) bool { return strings.HasSuffix(name, end) })
+}
+
+// named reports whether a canonical name is one of those that were configured.
+func (n names) named(name string) bool {
 	return slices.ContainsFunc(n.more, func(pattern string) bool {
 		ok, err := path.Match(pattern, name)
 		return ok || err != nil && pattern == name

@@ -5,7 +5,9 @@
 //	transcript.go  questions of a running handler, kept until it is known whether the call fails
 //	take.go        a call becomes a Recording
 //	names.go       whose values are secrets
+//	gather.go      the secrets of one call, wherever they came by
 //	redact.go      secrets become "<redacted 24 bytes>"
+//	pairs.go       secrets that stand behind their names in a text
 //	recording.go   the form of a file
 //	spell.go       bytes, texts and free values in JSON
 //	read.go        a file becomes a Recording, and a Recording a call

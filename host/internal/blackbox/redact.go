@@ -1,9 +1,7 @@
 package blackbox
 
 import (
-	"encoding/base64"
 	"fmt"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,122 +9,15 @@ import (
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
-// shortest is the length from which a secret is looked for in other texts. Shorter ones would be found by chance.
-const shortest = 6
-
 // mark stands for a secret: it keeps the length, which often says what is wrong.
 func mark(size int) string { return fmt.Sprintf("<redacted %d bytes>", size) }
 
 // redactor takes the secrets out of one recording: the values of secret names, and their texts wherever else they stand.
 type redactor struct {
 	names
-	found []string // secrets, the longest first
-}
-
-// newRedactor gathers the secrets of a call.
-func newRedactor(n names, c *wire.Call, configured []string) *redactor {
-	r := &redactor{names: n}
-	r.find(configured...)
-	for _, list := range [][]wire.Header{c.Request.Headers, c.Response.Headers, c.ServiceResponse.Headers} {
-		r.findHeaders(list)
-	}
-	for _, query := range []string{c.Request.RawQuery, wire.QueryOfTarget(c.Request.Target)} {
-		r.findQuery(query)
-	}
-	for _, list := range [][]wire.SharedValue{c.Shared, c.Plugin} {
-		for i := range list {
-			r.findValue(valueOf(list[i].Value).V, r.secret(list[i].Key))
-		}
-	}
-	if c.Credential != nil {
-		r.findCredential(valueOf(c.Credential.Doc).V)
-	}
-	slices.SortFunc(r.found, func(a, b string) int { return len(b) - len(a) })
-	r.found = slices.Compact(r.found)
-	return r
-}
-
-func (r *redactor) find(secrets ...string) {
-	for _, s := range secrets {
-		if len(s) >= shortest && !slices.Contains(r.found, s) {
-			r.found = append(r.found, strings.Clone(s))
-		}
-	}
-}
-
-func (r *redactor) findHeaders(list []wire.Header) {
-	for _, h := range list {
-		if !r.secret(h.Name) {
-			continue
-		}
-		r.find(h.Value)
-		scheme, rest, _ := strings.Cut(h.Value, " ")
-		r.find(rest)
-		if strings.EqualFold(scheme, "basic") {
-			pair, _ := base64.StdEncoding.DecodeString(strings.TrimSpace(rest))
-			_, password, _ := strings.Cut(string(pair), ":")
-			r.find(string(pair), password)
-		}
-		if strings.Contains(strings.ToLower(h.Name), "cookie") {
-			for crumb := range strings.SplitSeq(h.Value, ";") {
-				name, value, _ := strings.Cut(strings.TrimSpace(crumb), "=")
-				if !slices.Contains(cookieAttributes, strings.ToLower(name)) {
-					r.find(value)
-				}
-			}
-		}
-	}
-}
-
-// cookieAttributes are no cookies: their values are no secrets.
-var cookieAttributes = []string{"path", "domain", "expires", "max-age", "samesite"}
-
-func (r *redactor) findQuery(query string) {
-	for part := range strings.SplitSeq(query, "&") {
-		name, value, _ := strings.Cut(part, "=")
-		if !r.secret(unescaped(name)) {
-			continue
-		}
-		r.find(value, unescaped(value))
-	}
-}
-
-func unescaped(s string) string {
-	if plain, err := url.QueryUnescape(s); err == nil {
-		return plain
-	}
-	return s
-}
-
-// findValue gathers the texts below secret keys; all of them when secret.
-func (r *redactor) findValue(v any, secret bool) {
-	switch v := v.(type) {
-	case string:
-		if secret {
-			r.find(v)
-		}
-	case []byte:
-		if secret {
-			r.find(string(v))
-		}
-	case []any:
-		for _, item := range v {
-			r.findValue(item, secret)
-		}
-	case map[string]any:
-		for k, item := range v {
-			r.findValue(item, secret || r.secret(k))
-		}
-	}
-}
-
-func (r *redactor) findCredential(v any) {
-	fields, _ := v.(map[string]any)
-	for k, item := range fields {
-		if !slices.Contains(openCredential, k) {
-			r.findValue(item, true)
-		}
-	}
+	found map[string]bool   // secrets
+	marks *strings.Replacer // makes marks of them, the longest first
+	known map[string]bool   // what secret said of names in texts
 }
 
 // openCredential are the fields of a credential that name it and its owner.
@@ -138,16 +29,18 @@ var passwordInURL = regexp.MustCompile(`://[^/@\s?#]+@`)
 // parameter is a parameter in the query of a URL, wherever it stands.
 var parameter = regexp.MustCompile(`([?&])([^=&?#\s"]+)=([^&#\s"]*)`)
 
+// What is a secret by its looks.
+var (
+	privateKey   = regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\z)`)
+	jsonWebToken = regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
+)
+
 // text is a text without the secrets that stand in it.
 func (r *redactor) text(s string) string {
 	if r.none {
 		return strings.Clone(s)
 	}
-	for _, secret := range r.found {
-		if strings.Contains(s, secret) {
-			s = strings.ReplaceAll(s, secret, mark(len(secret)))
-		}
-	}
+	s = r.marks.Replace(s)
 	if strings.Contains(s, "://") {
 		s = passwordInURL.ReplaceAllStringFunc(s, func(m string) string { return "://" + mark(len(m)-4) + "@" })
 	}
@@ -157,7 +50,13 @@ func (r *redactor) text(s string) string {
 			return m[:1] + r.parameter(name, value)
 		})
 	}
-	return s
+	if strings.Contains(s, "PRIVATE KEY-----") {
+		s = privateKey.ReplaceAllStringFunc(s, func(m string) string { return mark(len(m)) })
+	}
+	if strings.Contains(s, "eyJ") {
+		s = jsonWebToken.ReplaceAllStringFunc(s, func(m string) string { return mark(len(m)) })
+	}
+	return r.pairs(s)
 }
 
 func (r *redactor) Text(s string) Text { return Text(r.text(s)) }

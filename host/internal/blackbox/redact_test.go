@@ -8,19 +8,31 @@ import (
 	"testing"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/host/internal/plan"
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
 func TestNames(t *testing.T) {
-	n := namesOf([]string{"x-customer-*", "X_Shop"})
+	n := namesOf([]string{"x-customer-*", "X_Shop", "myNumber"})
 	for name, want := range map[string]bool{
 		"Authorization": true, "proxy-authorization": true, "Cookie": true, "Set-Cookie": true, "X-Api-Key": true, "apikey": true, "X_API_KEY": true,
-		"access_token": true, "client_secret": true, "user-password": true, "X-Shop": true, "x-customer-no": true, "key": true, "X-CSRF-Token": true,
+		"accessKey": true, "privatekey": true, "X-Functions-Key": true, "Ocp-Apim-Subscription-Key": true, "db_pass": true, "conf.password": true, "X-Basic-Auth": true,
+		"Sec-WebSocket-Key": false, "X-Cache-Key": false, "publicKey": false, "author": false, "keyboard": false, "compass": false,
+		"access_token": true, "client_secret": true, "user-password": true, "X-Shop": true, "mynumber": true, "my_number": true, "x-customer-no": true, "key": true, "X-CSRF-Token": true,
 		"host": false, "accept": false, "x-customer": false, "keys-of-a-piano": false, "monkey": false, "": false,
 	} {
 		if n.secret(name) != want {
 			t.Errorf("%q is a secret: %t", name, !want)
+		}
+	}
+	for name, want := range map[string]bool{
+		"client_secret": true, "redis_password": true, "apiToken": true, "secret_is_base64": true, "token_header": false, "token_endpoint": false, "key": false,
+		"session_storage": false, "mynumber": true,
+	} {
+		if n.setting(name) != want {
+			t.Errorf("the setting %q is a secret: %t", name, !want)
 		}
 	}
 	for name, want := range map[string]bool{
@@ -32,8 +44,74 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// Values behind secret names are found in texts of any kind, and what only looks alike stays.
+func TestPairs(t *testing.T) {
+	r := redactorOf(wire.Facts{})
+	for text, want := range map[string]string{
+		`{"user": "ada", "password": "pw", "pin": 1234, "token": null}`: `{"user": "ada", "password": "<redacted 2 bytes>", "pin": "<redacted 4 bytes>", "token": null}`,
+		`{"password":"a\"b\\","x":1}`:                                   `{"password":"<redacted 6 bytes>","x":1}`,
+		`{'apiKey': 'k', 'b': 'c'}`:                                     `{'apiKey': '<redacted 1 bytes>', 'b': 'c'}`,
+		`"{\"client_secret\": \"s\", \"n\": 1}"`:                        `"{\"client_secret\": \"<redacted 1 bytes>\", \"n\": 1}"`,
+		`name=ada&password=pw&x=1`:                                      `name=ada&password=<redacted 2 bytes>&x=1`,
+		`user[password]=a&user%5Bpin%5D=b&c=d`:                          `user[password]=<redacted 1 bytes>&user%5Bpin%5D=<redacted 1 bytes>&c=d`,
+		`Authorization: Bearer abcdef, x`:                               `Authorization: Bearer <redacted 6 bytes>, x`,
+		`connect host=db password=pw dbname=x`:                          `connect host=db password=<redacted 2 bytes> dbname=x`,
+		`connect(password="p w", timeout=3)`:                            `connect(password="<redacted 3 bytes>", timeout=3)`,
+		`password: "never closed`:                                       `password: "<redacted 12 bytes>`,
+		`x-api-key: k1`:                                                 `x-api-key: <redacted 2 bytes>`,
+		`invalid token: expected three parts`:                           `invalid token: expected three parts`,
+		`KeyError: 'session'`:                                           `KeyError: 'session'`,
+		`    token = decode(header)`:                                    `    token = decode(header)`,
+		`if token == x: return`:                                         `if token == x: return`,
+		`def f(key: str, password: bytes):`:                             `def f(key: str, password: bytes):`,
+		`token=`:                                                        `token=`,
+		`token:`:                                                        `token:`,
+		`password="`:                                                    `password="`,
+		`="`:                                                            `="`,
+		`secret:\`:                                                      `secret:<redacted 1 bytes>`,
+		`password=<redacted 3 bytes>`:                                   `password=<redacted 3 bytes>`,
+	} {
+		if got := r.text(text); got != want {
+			t.Errorf("%s\nfound    %s\nexpected %s", text, got, want)
+		}
+	}
+	long := strings.Repeat("a", 300) + "password=pw"
+	if got := r.text(long); got != strings.Repeat("a", 300)+"password=pw" { // no name is that long
+		t.Errorf("found %s", got)
+	}
+}
+
+func FuzzPairs(f *testing.F) {
+	for _, text := range []string{`{"a": "b"}`, `token=x`, `token: 'x\`, `token:\"x\"`, `%5D=`, `Authorization: Basic `} {
+		f.Add(text)
+	}
+	r := redactorOf(wire.Facts{})
+	f.Fuzz(func(t *testing.T, text string) {
+		r.text(text)
+		if got := r.text(`{"password": "s3cret-value"} ` + text); strings.Contains(got[:min(len(got), 40)], "s3cret") {
+			t.Errorf("found %q", got)
+		}
+	})
+}
+
+func TestSecretsByTheirLooks(t *testing.T) {
+	r := redactorOf(wire.Facts{})
+	for text, want := range map[string]string{
+		"a -----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY----- b": "a <redacted 65 bytes> b",
+		"-----BEGIN PRIVATE KEY-----\nMII":                                        "<redacted 31 bytes>",
+		"bad eyJhbGciOiJI.eyJzdWIi.abc_- here":                                    "bad <redacted 27 bytes> here",
+		"-----BEGIN CERTIFICATE-----":                                             "-----BEGIN CERTIFICATE-----",
+	} {
+		if got := r.text(text); got != want {
+			t.Errorf("%s\nfound    %s\nexpected %s", text, got, want)
+		}
+	}
+}
+
 func redactorOf(f wire.Facts, configured ...string) *redactor {
-	return newRedactor(namesOf(nil), &wire.Call{Facts: &f}, configured)
+	return newRedactor(namesOf(nil), &dispatch.Call{
+		Request: &wire.Call{Facts: &f}, Outcome: &wire.Outcome{}, Instance: &plan.Instance{Record: &entity.Plugin{Secrets: configured}},
+	})
 }
 
 func TestRedactedTargets(t *testing.T) {
@@ -86,8 +164,15 @@ func TestNoSecretIsInAFile(t *testing.T) {
 	record.Config = map[string]any{"key": "s3cret-config", "ref": "{vault://env/x}", "list": []any{map[string]any{"k": "s3cret-config"}}, "url": "http://u:s3cret-url@h/"}
 	record.Resolved = map[string]any{"key": "s3cret-config", "ref": "s3cret-resolved", "list": []any{map[string]any{"k": "s3cret-config"}}, "url": "http://u:s3cret-url@h/"}
 	record.Secrets = []string{"s3cret-config", "s3cret-resolved"}
+	record.Config["db_password"], record.Resolved["db_password"] = "s3cret-named", "s3cret-named"
+	record.Config["tokens"], record.Resolved["tokens"] = []string{"s3cret-listed"}, []string{"s3cret-listed"}
 	c.Request.Chunk = []byte("s3cret-shop and s3cret-pass")
-	c.Err = errors.Join(&wire.Error{Code: "handler_error", Message: "bad s3cret-config", Detail: "at s3cret-resolved"})
+	c.Request.RequestBody = []byte(`{"login": {"password": "s3cret-json", "pin": 4711}, "note": "s3cret-json"}`)
+	c.Request.ResponseBody = []byte(`refresh_token=s3cret-form&x=s3cret-form&pwd=x`)
+	c.Err = errors.Join(&wire.Error{
+		Code: "handler_error", Detail: "at s3cret-resolved, of s3cret-vault and s3cret-loaded, was s3cret-op",
+		Message: "bad s3cret-config, s3cret-named, s3cret-listed, s3cret-json, s3cret-form, s3cret-asked, s3cret-argument, s3cret-var, s3cret-jwt, s3cret-authenticated",
+	})
 	ask := func(fn wire.AskFn, answer *wire.Answer, args ...any) {
 		a := &wire.Ask{Fn: fn}
 		for _, arg := range args {
@@ -97,12 +182,14 @@ func TestNoSecretIsInAFile(t *testing.T) {
 	}
 	ask(pdk.AskVaultGet, &wire.Answer{Value: raw(t, "s3cret-vault")}, "{vault://env/y}")
 	ask(pdk.AskClientLoadCredential, &wire.Answer{Value: raw(t, map[string]any{"id": "z", "key": "s3cret-loaded"})}, "keyauth_credentials", "s3cret-argument")
+	ask(pdk.AskRequestGetRawBody, &wire.Answer{Bytes: []byte(`{"api_key": "s3cret-asked"}`), IsBytes: true})
 	ask(pdk.AskNginxGetVar, &wire.Answer{Bytes: []byte("s3cret-var"), IsBytes: true}, "cookie_b")
 	ask(pdk.AskNginxGetVar, &wire.Answer{Bytes: []byte("GET /?api_key=s3cret-line HTTP/1.1"), IsBytes: true}, "request")
 	ask(pdk.AskLogSerialize, &wire.Answer{Value: raw(t, map[string]any{"request": map[string]any{"headers": map[string]any{"apikey": "s3cret-log"}}})})
 	ask(pdk.AskCacheGet, &wire.Answer{Value: raw(t, "s3cret-cache")}, "token:1")
 	c.Outcome.Ops = []wire.Op{
 		{Code: wire.OpServiceRequestSetHeader, Name: "X-Api-Key", Values: []string{"s3cret-op"}},
+		{Code: wire.OpServiceRequestSetHeader, Name: "X-Plain", Values: []string{"s3cret-vault"}},
 		{Code: wire.OpServiceRequestSetRawQuery, Name: "token=s3cret-raw"},
 		{Code: wire.OpResponseExit, Status: 401, Body: []byte("no s3cret-shop"), HasBody: true, Headers: []wire.Header{{Name: "set-cookie", Value: "x=s3cret-exit"}}},
 		{Code: wire.OpClientAuthenticate, Value: raw(t, map[string]any{"id": "c"}), Credential: raw(t, map[string]any{"id": "k", "password": "s3cret-authenticated"})},
@@ -120,14 +207,14 @@ func TestNoSecretIsInAFile(t *testing.T) {
 			t.Errorf("s3cret%.20s is in the file", part)
 		}
 	}
-	if strings.Contains(string(text), "123456789") || strings.Contains(string(text), "YWRhOnMz") {
+	if strings.Contains(string(text), "123456789") || strings.Contains(string(text), "YWRhOnMz") || strings.Contains(string(text), "4711") {
 		t.Errorf("%s", text)
 	}
 	rec, err := Parse(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(rec.Secrets, " "); got != "key list.0.k ref" {
+	if got := strings.Join(rec.Secrets, " "); got != "db_password key list.0.k ref tokens.0" {
 		t.Errorf("secrets of the configuration: %s", got)
 	}
 	var config map[string]any

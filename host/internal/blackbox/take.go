@@ -28,7 +28,7 @@ type taking struct {
 // take makes the recording of a call that has failed. It shares no memory with the call once it is encoded.
 func (r *Recorder) take(c *dispatch.Call) *Recording {
 	configured := r.opts.SecretNames()
-	t := taking{newRedactor(namesOf(r.opts.Redact, configured), c.Request, c.Instance.Record.Secrets), r.opts.Bodies}
+	t := taking{newRedactor(namesOf(r.opts.Redact, configured), c), r.opts.Bodies}
 	rec := &Recording{
 		Version: Version, Time: c.Start.UTC(), Gateway: Gateway{r.opts.Gateway, r.opts.Node},
 		Failure: t.failure(c), Plugin: t.plugin(c.Instance, r.opts.Origin), Call: t.call(c), Asks: []Ask{},
@@ -75,7 +75,8 @@ func (t taking) plugin(in *plan.Instance, origin func(*plan.Instance) Origin) Pl
 	return p
 }
 
-// config is the configuration without its secrets, and where they stand. References to secrets stay as they were written.
+// config is the configuration without its secrets, and where they stand: what the schema or the name of a setting calls one. References to secrets
+// stay as they were written.
 func (t taking) config(p *entity.Plugin) (config json.RawMessage, secrets []string) {
 	var walk func(written, effective any, at []string) any
 	walk = func(written, effective any, at []string) any {
@@ -101,7 +102,7 @@ func (t taking) config(p *entity.Plugin) (config json.RawMessage, secrets []stri
 				secrets = append(secrets, strings.Join(at, "."))
 				return w
 			}
-			if slices.Contains(p.Secrets, w) {
+			if w != "" && (slices.Contains(p.Secrets, w) || secretPlace(t.names, at)) {
 				secrets = append(secrets, strings.Join(at, "."))
 				return mark(len(w))
 			}
@@ -116,6 +117,9 @@ func (t taking) config(p *entity.Plugin) (config json.RawMessage, secrets []stri
 	slices.Sort(secrets)
 	return raw, secrets
 }
+
+// secretPlace reports whether the name of a setting, or of one around it, says that it is a secret.
+func secretPlace(n names, at []string) bool { return slices.ContainsFunc(at, n.setting) }
 
 // asAny is a configuration as encoding/json would have read it, whatever slices and maps it is made of.
 func asAny(config map[string]any) any {
@@ -224,7 +228,7 @@ func (t taking) body(b []byte, has bool) *Body {
 }
 
 func (t taking) ask(kept *transcript, q *asked) Ask {
-	sent, err := wire.DecodeAsk(kept.buf[q.from:q.ask])
+	sent, answer, err := kept.read(q)
 	if err != nil { // we have encoded it ourselves
 		return Ask{Function: "unknown", Error: &Error{wire.CodeBadData, err.Error()}}
 	}
@@ -233,7 +237,6 @@ func (t taking) ask(kept *transcript, q *asked) Ask {
 	for i, raw := range sent.Args {
 		out.Args = append(out.Args, t.raw(raw, kind.arg(i)))
 	}
-	answer := kept.buf[q.ask:q.to]
 	switch {
 	case q.err != nil:
 		out.Error = &Error{q.err.Code, t.text(q.err.Message)}
@@ -262,7 +265,7 @@ type sensitivity struct {
 
 func (s sensitivity) arg(i int) bool { return s.args > 0 && i >= s.args }
 
-func (t taking) sensitivity(a *wire.Ask) sensitivity {
+func (r *redactor) sensitivity(a *wire.Ask) sensitivity {
 	first := ""
 	if len(a.Args) > 0 {
 		first, _ = valueOf(a.Args[0]).V.(string)
@@ -273,9 +276,9 @@ func (t taking) sensitivity(a *wire.Ask) sensitivity {
 	case pdk.AskClientLoadCredential: // the kind, then the key
 		return sensitivity{args: 1, credential: true}
 	case pdk.AskNginxGetVar:
-		return sensitivity{answer: t.variable(first)}
+		return sensitivity{answer: r.variable(first)}
 	case pdk.AskCacheGet:
-		return sensitivity{answer: t.secret(first)}
+		return sensitivity{answer: r.secret(first)}
 	}
 	return sensitivity{}
 }
@@ -322,10 +325,7 @@ func (t taking) outcome(o *wire.Outcome) *Outcome {
 }
 
 func (t taking) operation(op *wire.Op) Operation {
-	named := op.Code == pdk.OpCtxSharedSet || op.Code == pdk.OpCtxPluginSet || op.Code == pdk.OpLogSetSerializeValue
-	lines := op.Code == wire.OpServiceRequestSetHeader || op.Code == wire.OpServiceRequestAddHeader ||
-		op.Code == wire.OpResponseSetHeader || op.Code == wire.OpResponseAddHeader
-	secret := (named || lines) && t.secret(op.Name)
+	secret, lines := t.operationSecret(op)
 	out := Operation{Function: opName(op.Code), Number: uint16(op.Code), Name: t.Text(op.Name), Status: op.Status, Mode: op.Mode}
 	if op.Code == wire.OpServiceRequestSetRawQuery {
 		out.Name = t.query(op.Name)
@@ -342,13 +342,26 @@ func (t taking) operation(op *wire.Op) Operation {
 	}
 	out.Body = t.body(op.Body, op.HasBody || op.Body != nil)
 	if op.Value != nil {
-		v := t.raw(op.Value, secret || !t.none && op.Code == wire.OpServiceSetTLSCertKey)
+		v := t.raw(op.Value, secret)
 		out.Value = &v
 	}
 	if op.Credential != nil {
 		out.Credential = t.credential(op.Credential)
 	}
 	return out
+}
+
+// operationSecret says whether the value of an operation is a secret, and whether it is the value of a header.
+func (r *redactor) operationSecret(op *wire.Op) (secret, header bool) {
+	switch op.Code {
+	case pdk.OpCtxSharedSet, pdk.OpCtxPluginSet, pdk.OpLogSetSerializeValue:
+		return r.secret(op.Name), false
+	case wire.OpServiceRequestSetHeader, wire.OpServiceRequestAddHeader, wire.OpResponseSetHeader, wire.OpResponseAddHeader:
+		return r.secret(op.Name), true
+	case wire.OpServiceSetTLSCertKey:
+		return !r.none, false
+	}
+	return false, false
 }
 
 func opName(code wire.OpCode) string {

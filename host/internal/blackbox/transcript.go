@@ -60,6 +60,12 @@ func asksBody(fn wire.AskFn) bool {
 	return fn == pdk.AskRequestGetRawBody || fn == pdk.AskServiceResponseGetRawBody || fn == pdk.AskResponseGetRawBody
 }
 
+// read is a question and its answer as it crossed the wire; what it borrows is the transcript's.
+func (t *transcript) read(q *asked) (sent wire.Ask, answer []byte, err error) {
+	sent, err = wire.DecodeAsk(t.buf[q.from:q.ask])
+	return sent, t.buf[q.ask:q.to], err
+}
+
 // end gives the memory back.
 func (t *transcript) end() {
 	clear(t.asked)
