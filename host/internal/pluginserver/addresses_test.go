@@ -387,3 +387,22 @@ func TestVersionsWithoutOverlap(t *testing.T) {
 		"update the gateway to one that speaks version 2, or use an older SDK"
 	eventually(t, want, func() bool { return w.Server("a").State().Reason == want })
 }
+
+// A goodbye that is heard when the connection has ended already is nothing to the next one.
+func TestLateGoodbye(t *testing.T) {
+	path := filepath.Join(shortDir(t), "1.sock")
+	process := spawn(t, "listen="+path)
+	w := newWorld(t)
+	w.mustStart(addresses(path))
+	w.mustConfigure("a", 1)
+	p := w.Server("a").peers[0]
+	w.Server("a").mu.Lock()
+	ended := p.life
+	w.Server("a").mu.Unlock()
+	kill(t, process.Process.Pid, syscall.SIGKILL)
+	eventually(t, "down", func() bool { return w.process(0).State == StateDown && w.process(0).PID == 0 })
+	spawn(t, "listen="+path)
+	eventually(t, "ready", func() bool { return w.ready("a") })
+	ended.depart()
+	w.answers("a", 1)
+}

@@ -74,10 +74,14 @@ func (l *life) hear(leaves chan<- struct{}) {
 	}
 }
 
-// depart ends a life whose server goes away: it gets no more calls, the ones that run end, no longer than DrainTimeout.
+// depart ends a life whose server goes away, unless it has ended already: it gets no more calls, the ones that run end, no longer than DrainTimeout.
 func (l *life) depart() {
 	s := l.peer.server
 	s.mu.Lock()
+	if l.peer.life != l { // the peer has another life by now, or is to get one
+		s.mu.Unlock()
+		return
+	}
 	lanes := l.lanes
 	l.peer.leaveOut(StateDraining, errLeaves)
 	s.mu.Unlock()

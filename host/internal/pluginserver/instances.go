@@ -73,7 +73,7 @@ func (s *Server) Configure(ctx context.Context, in Instance) error {
 	for _, err := range errs {
 		var refused *ConfigError
 		if errors.As(err, &refused) {
-			s.takeBack(&in, before, lives)
+			s.takeBack(&in, before)
 			return refused
 		}
 	}
@@ -86,8 +86,8 @@ func (s *Server) Configure(ctx context.Context, in Instance) error {
 	return errs[0]
 }
 
-// takeBack undoes a configuration that was refused.
-func (s *Server) takeBack(in, before *Instance, lives []*life) {
+// takeBack undoes a configuration that was refused, also in processes that came up meanwhile.
+func (s *Server) takeBack(in, before *Instance) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.instances[in.ID] != in {
@@ -95,14 +95,31 @@ func (s *Server) takeBack(in, before *Instance, lives []*life) {
 	}
 	if before != nil { // a process that refused still runs it; one that accepted gets it again
 		s.instances[in.ID] = before
-		for _, l := range lives {
+		for _, l := range s.allLives() {
 			s.later(func() { _ = l.configure(l.ctx, before) })
 		}
 		return
 	}
 	delete(s.instances, in.ID)
-	for _, l := range lives {
-		s.later(func() { l.release(in.ID) })
+	s.releaseLater(in.ID)
+}
+
+// allLives lists the lives that have instances, or get them; s.mu is held.
+func (s *Server) allLives() (lives []*life) {
+	for _, p := range s.peers {
+		for _, l := range []*life{p.life, p.next} {
+			if l != nil {
+				lives = append(lives, l)
+			}
+		}
+	}
+	return lives
+}
+
+// releaseLater tells every process that instances are done with; s.mu is held.
+func (s *Server) releaseLater(ids ...uint64) {
+	for _, l := range s.allLives() {
+		s.later(func() { l.release(ids...) })
 	}
 }
 
@@ -127,13 +144,7 @@ func (s *Server) Release(ids ...uint64) {
 		go s.letGo(ids)
 		return
 	}
-	for _, p := range s.peers {
-		for _, l := range []*life{p.life, p.next} {
-			if l != nil {
-				s.later(func() { l.release(ids...) })
-			}
-		}
-	}
+	s.releaseLater(ids...)
 }
 
 // configure asks one process and keeps what it said. The error is a *ConfigError or an *UnreachableError.
@@ -142,8 +153,11 @@ func (l *life) configure(ctx context.Context, in *Instance) error {
 	err, again := l.ask(ctx, in)
 	s.mu.Lock()
 	current := s.instances[in.ID]
-	if current == in || current == nil {
+	switch {
+	case current == in, current == nil && err == nil:
 		l.applied[in.ID] = applied{in, err, again}
+	case current == nil: // nothing to release
+		delete(l.applied, in.ID)
 	}
 	s.mu.Unlock()
 	if current == nil && err == nil { // released while it was on its way

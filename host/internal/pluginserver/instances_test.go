@@ -134,3 +134,23 @@ func TestProcessThatRefusesAnInstance(t *testing.T) {
 		t.Errorf("status %+v, want one failed instance", st)
 	}
 }
+
+// What is refused is taken back from every process, whichever took calls when it was asked for, and leaves no trace.
+func TestRefusedInstancesLeaveNoTrace(t *testing.T) {
+	w := newWorld(t)
+	w.mustStart(fakeServer("s"))
+	w.mustConfigure("s", 1, 2)
+	s := w.Server("s")
+	s.mu.Lock()
+	in, l := s.instances[2], s.peers[0].life
+	s.mu.Unlock()
+	s.takeBack(in, nil) // as if another process had refused it
+	eventually(t, "the instance is released", func() bool { _, _, err := w.call("s", 2, "/"); return err != nil })
+	w.answers("s", 1)
+	if err := l.configure(t.Context(), &Instance{ID: 3, Plugin: "echo", Config: []byte(`"bad"`)}); err == nil {
+		t.Error("accepted")
+	}
+	if st := s.Status(); st.Degraded || len(st.Processes[0].Failed) > 0 || st.Instances != 1 {
+		t.Errorf("status %+v, want nothing of an instance that was released while it was refused", st)
+	}
+}
