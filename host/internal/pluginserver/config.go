@@ -105,6 +105,9 @@ type Options struct {
 	// OnDeath is told that a process of a server with Quarantine has ended and nobody here had ended it; life is the Life of the
 	// transport errors of its calls. It is called before the next process takes calls, and must not block. Nil: nobody is told.
 	OnDeath func(life uint64)
+	// OnNewPlugins is told that a process of a build came up with other plugins than the one before it, another version of them at least, and which
+	// instances the build has. It is called before that process takes calls, and must not block. Nil: nobody is told.
+	OnNewPlugins func(instances []uint64)
 	// Reaper is the command line of the reaper process; nil: this binary with reaper.Arg.
 	Reaper []string
 

@@ -3,6 +3,7 @@ package pluginserver
 import (
 	"errors"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -233,5 +234,25 @@ func TestLeavingServersDoNotDie(t *testing.T) {
 	eventually(t, "ready", func() bool { return w.ready("a") })
 	if n := died.Load(); n > 0 {
 		t.Errorf("%d deaths are told, want none: the server had said that it goes", n)
+	}
+}
+
+// A process with another version of its plugins is told of before it takes calls, one with the same is not.
+func TestNewPluginsAreTold(t *testing.T) {
+	w := newWorld(t)
+	told := make(chan []uint64, 9)
+	w.opts.OnNewPlugins = func(instances []uint64) { told <- slices.Sorted(slices.Values(instances)) }
+	path := filepath.Join(shortDir(t), "a.sock")
+	spawn(t, "listen="+path)
+	w.mustStart(attachedServer("a", path))
+	w.mustConfigure("a", 3, 5)
+	for _, version := range []string{"1.2.3", "2.0.0"} {
+		kill(t, int(w.process(0).PID), syscall.SIGKILL)
+		eventually(t, "down", func() bool { return !w.ready("a") })
+		spawn(t, "listen="+path, "version="+version)
+		eventually(t, "ready", func() bool { return w.ready("a") })
+	}
+	if len(told) != 1 || !slices.Equal(<-told, []uint64{3, 5}) {
+		t.Errorf("told %d times more, want once, of the instances 3 and 5", len(told))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -180,8 +181,12 @@ func (s *Server) learn(list []entity.Manifest) error {
 	s.mu.Lock()
 	changed := s.manifests != nil && !slices.EqualFunc(s.manifests, list, sameManifest)
 	s.manifests = list
+	instances := slices.Collect(maps.Keys(s.instances))
 	s.mu.Unlock()
 	if changed {
+		if s.opts.OnNewPlugins != nil {
+			s.opts.OnNewPlugins(instances)
+		}
 		s.logger.Warn("the plugins of the server are not what they were; a reload makes the host use what they say now")
 	}
 	return nil

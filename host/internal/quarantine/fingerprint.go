@@ -77,7 +77,7 @@ var (
 	passingNames    = []string{
 		"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "expect",
 		"date", "age", "via", "forwarded", "x-real-ip", "x-client-ip", "true-client-ip", "cdn-loop",
-		"x-request-id", "x-correlation-id", "x-kong-request-id", "request-id", "x-request-start",
+		"x-request-id", "x-correlation-id", "kong-request-id", "x-kong-request-id", "request-id", "x-request-start",
 		"traceparent", "tracestate", "baggage", "b3", "uber-trace-id", "sentry-trace",
 		"x-amzn-trace-id", "x-cloud-trace-context", "x-ot-span-context", "newrelic",
 	}

@@ -12,7 +12,7 @@
 //   - A crowded death accuses nobody: one with more than Others other fingerprints in flight. A process that is killed from outside under load
 //     is one of these; a request that kills by itself finds the next process empty, or nearly so, because clients meet closed doors until then.
 //   - It ends: a refused fingerprint is free again after Period, and so is one that was marked once. Instances of a new configuration or a new
-//     build have numbers of their own and start without marks.
+//     build have numbers of their own and start without marks, and so do those of a server that comes back with another version of its plugins.
 //
 // What is left is a bystander that was never answered between two deaths with few calls. It is refused for Period, which is what it would have
 // met had the process died a third time.
@@ -24,6 +24,7 @@ package quarantine
 
 import (
 	"container/list"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,7 +85,7 @@ type call struct {
 // death is one life that ended under calls.
 type death struct {
 	confirmed bool // the process died; else only the lane was lost, or nobody knows yet
-	accused   int  // fingerprints
+	accused   int  // fingerprints, at most one more than a crowd has
 }
 
 // entry is a fingerprint that was in flight at a death.
@@ -119,15 +120,13 @@ type Status struct {
 
 // refuses says whether a call is refused. A call that is let through although it is marked is followed until answered or failed is called.
 func (t *Table) refuses(c call, sent *wire.Call, now time.Time) bool {
-	if t.marked.Load() == 0 {
+	if t.marked.Load() == 0 || !t.hasMarks(c.in.ID) {
 		return false
 	}
+	print := printOf(c, sent) // without the lock: there may be a body to read
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.marks[c.in.ID] == 0 {
-		return false
-	}
-	e := t.find(printOf(c, sent), now)
+	e := t.find(print, now)
 	if e == nil {
 		return false
 	}
@@ -145,6 +144,12 @@ func (t *Table) refuses(c call, sent *wire.Call, now time.Time) bool {
 	t.trying[c] = e.print
 	t.followed.Store(int64(len(t.trying)))
 	return false
+}
+
+func (t *Table) hasMarks(instance uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.marks[instance] > 0
 }
 
 // ended tells of the end of a call. One that was answered proves the innocence of its fingerprint. What was sent is asked of trying and not
@@ -166,12 +171,16 @@ func (t *Table) ended(c call, answered bool) {
 	}
 }
 
-// inFlight marks a fingerprint that was in flight when the lanes of a life ended.
+// inFlight marks a fingerprint that was in flight when the lanes of a life ended. Those beyond a crowd leave no mark: it would accuse nobody, and
+// would take the room of one that does.
 func (t *Table) inFlight(c call, sent *wire.Call, life uint64, now time.Time) {
+	print := printOf(c, sent)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	d := t.death(life)
-	print := printOf(c, sent)
+	if t.crowded(d) {
+		return
+	}
 	e := t.find(print, now)
 	if e == nil {
 		r := &c.of.Facts.Request
@@ -199,15 +208,31 @@ func (t *Table) Died(life uint64) {
 	t.death(life).confirmed = true
 }
 
+// Forget frees the calls of instances whose plugins are not what they were: what killed the process may be mended.
+func (t *Table) Forget(instances []uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for at := t.order.Front(); at != nil; {
+		next := at.Next()
+		if slices.Contains(instances, at.Value.(*entry).show.Instance) {
+			t.remove(at)
+		}
+		at = next
+	}
+}
+
 // guilt is how many deaths accuse a fingerprint; mu is held.
 func (t *Table) guilt(e *entry) (n int) {
 	for _, d := range e.deaths {
-		if d.confirmed && d.accused <= orElse(t.Others, DefaultOthers)+1 {
+		if d.confirmed && !t.crowded(d) {
 			n++
 		}
 	}
 	return n
 }
+
+// crowded says whether too many fingerprints were in flight at a death; mu is held.
+func (t *Table) crowded(d *death) bool { return d.accused > orElse(t.Others, DefaultOthers)+1 }
 
 // death finds or makes the record of a life; mu is held.
 func (t *Table) death(life uint64) *death {

@@ -176,6 +176,21 @@ func TestBystandersGoFree(t *testing.T) {
 			c.kill(2, c.begin("/x"))
 			c.now = c.now.Add(DefaultPeriod + time.Second)
 		}, false},
+		"a crowd takes no room": {&Table{Entries: 20}, func(c *client) {
+			c.kill(1, c.begin("/x"))
+			c.kill(2, crowd(c, 100, "/y")...)
+			c.kill(3, c.begin("/x"))
+		}, true},
+		"other plugins": {&Table{}, func(c *client) {
+			c.kill(1, c.begin("/x"))
+			c.kill(2, c.begin("/x"))
+			c.Forget([]uint64{3, 7})
+		}, false},
+		"other plugins of another server": {&Table{}, func(c *client) {
+			c.kill(1, c.begin("/x"))
+			c.Forget([]uint64{3, 8})
+			c.kill(2, c.begin("/x"))
+		}, true},
 		"forgotten for want of room": {&Table{Entries: 3}, func(c *client) { c.kill(1, c.begin("/x")); c.kill(2, crowd(c, 2, "/y")...); c.kill(3, c.begin("/x")) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
