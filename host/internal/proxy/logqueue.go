@@ -49,16 +49,18 @@ func (q *logQueue) push(ex *exchange.Exchange, gen *generation.Generation) {
 		gen.Release()
 		return
 	}
+	why := "max_bodies_in_memory is reached"
 	if ex.HoldLog() == nil {
 		select {
 		case q.queue <- logged{ex, gen}:
 			return
 		default:
 			ex.DropAll()
+			why = "log_queue_size is reached"
 		}
 	}
 	if n := q.dropped.Add(1); n&(n-1) == 0 { // the first, second, fourth, … so that a flood does not become a flood of lines
-		q.logger.Warn("log queue is full: log phases were dropped", "dropped", n)
+		q.logger.Warn("log phases are dropped", "reason", why, "dropped", n)
 	}
 	gen.Release()
 }
