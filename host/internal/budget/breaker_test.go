@@ -122,6 +122,42 @@ func TestBreakerTriesAgain(t *testing.T) {
 	}
 }
 
+// Many callers find a breaker that may be tried at the same time: exactly the probes pass, and each one that says nothing lets one more.
+func TestOnlyProbesPass(t *testing.T) {
+	b := NewBreaker(Errors{Ratio: 0.5, Calls: 1, Window: time.Second, OpenFor: time.Second, Probes: 3})
+	now := b.base
+	opened, _, _ := b.Allow(now)
+	b.Done(opened, now, Failure)
+	now = now.Add(time.Minute)
+	tickets := make(chan Ticket, 100)
+	crowd := func() {
+		var all sync.WaitGroup
+		for range 32 {
+			all.Go(func() {
+				if t, _, ok := b.Allow(now); ok {
+					tickets <- t
+				}
+			})
+		}
+		all.Wait()
+	}
+	crowd()
+	if n := len(tickets); n != 3 {
+		t.Fatalf("%d calls pass, want 3", n)
+	}
+	b.Done(<-tickets, now, Neither)
+	crowd()
+	if n := len(tickets); n != 3 {
+		t.Fatalf("%d calls pass once one has said nothing, want 3", n)
+	}
+	for range 3 {
+		b.Done(<-tickets, now, Success)
+	}
+	if s, _, refused := b.State(); s != StateClosed || refused != 29+31 {
+		t.Errorf("it is %s and has refused %d", s, refused)
+	}
+}
+
 func TestLateResultsOfAnotherTermDoNotCount(t *testing.T) {
 	w := newWatch(t)
 	late, _, _ := w.Allow(w.now)
