@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
+	"unicode"
 )
 
 // NewLog is the log of a replay, for people: what the server prints, line by line, and what goes wrong with it. Nothing else is of interest for
@@ -42,9 +44,9 @@ func (o *output) Handle(_ context.Context, rec slog.Record) error {
 	var err error
 	switch {
 	case stream != "":
-		_, err = fmt.Fprintf(o.w, "%s: %s\n", stream, rec.Message)
+		_, err = fmt.Fprintf(o.w, "%s: %s\n", stream, harmless(rec.Message))
 	case rec.Level >= slog.LevelWarn:
-		_, err = fmt.Fprintf(o.w, "%s%s\n", rec.Message, more)
+		_, err = fmt.Fprintf(o.w, "%s%s\n", harmless(rec.Message), harmless(more))
 	}
 	return err
 }
@@ -56,3 +58,16 @@ func (o *output) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 // WithGroup implements slog.Handler.
 func (o *output) WithGroup(string) slog.Handler { return o }
+
+// harmless spells the characters that would do something to a terminal: clients and plugins have written what stands in a recording. Lines stay.
+func harmless(s string) string {
+	var b strings.Builder
+	for _, c := range s {
+		if c < ' ' && c != '\n' && c != '\t' || c >= 0x7f && c < 0xa0 || unicode.Is(unicode.Bidi_Control, c) {
+			fmt.Fprintf(&b, "\\u%04x", c)
+			continue
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}

@@ -200,3 +200,26 @@ func TestOutput(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// What a client or a plugin has written does nothing to the terminal, and looks like no line of the report.
+func TestReportsAreHarmless(t *testing.T) {
+	rec := &blackbox.Recording{Failure: blackbox.Failure{Code: "handler_error", Error: "a\x1b[2J\u009b\u202eb\x7f\r\nThe call succeeds now."}}
+	rec.Call.Request.Target = "/\x1b]0;x\a"
+	r := newReport(rec, "", pluginserver.Config{})
+	r.Logs = []LogLine{{"info", "\x1b[1A"}}
+	var b strings.Builder
+	if err := r.Text(&b); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(b.String(), "\x1b\u009b\u202e\x7f\r\a") || !strings.Contains(b.String(), `a\u001b[2J`) {
+		t.Errorf("found %q", b.String())
+	}
+	if strings.Contains(b.String(), "\nThe call succeeds now.") {
+		t.Errorf("a message looks like the verdict: %s", b.String())
+	}
+	b.Reset()
+	NewLog(&b).Warn("a\x1bc", "stream", "stdout")
+	if b.String() != "stdout: a\\u001bc\n" {
+		t.Errorf("found %q", b.String())
+	}
+}

@@ -163,7 +163,8 @@ func (r *Report) Sentence() string {
 func (r *Report) Text(w io.Writer) error {
 	var b strings.Builder
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(&b, "%-10s  %s\n", name, fmt.Sprintf(format, args...))
+		text := strings.ReplaceAll(harmless(fmt.Sprintf(format, args...)), "\n", "\n            ") // what goes on must not look like a line of ours
+		fmt.Fprintf(&b, "%-10s  %s\n", name, text)
 	}
 	line("plugin", "%s %s, phase %s, on plugin server %s (%s, %s)", r.Plugin, r.Version, r.Phase, r.Server, r.SDK, r.Carrier)
 	line("request", "%s, recorded %s", r.Request, r.Time.UTC().Format("2006-01-02 15:04:05.000 MST"))
@@ -193,7 +194,7 @@ func (r *Report) Text(w io.Writer) error {
 	for _, n := range r.Notes {
 		line("note", "%s", n)
 	}
-	fmt.Fprintln(&b, r.Sentence())
+	fmt.Fprintln(&b, harmless(r.Sentence()))
 	_, err := io.WriteString(w, b.String())
 	return err
 }
