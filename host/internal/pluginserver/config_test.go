@@ -175,9 +175,12 @@ func TestChoosePlane(t *testing.T) {
 		{CarrierMsgpack, address{"unix", "/x"}, []*pluginv1.DataPlane{{Carrier: "msgpack", Network: "tcp", Address: ":1"}}, plane{"tcp", "127.0.0.1:1", nil}, ""},
 		{CarrierMsgpack, address{"unix", "/x"}, []*pluginv1.DataPlane{{Carrier: "msgpack", Network: "tcp"}}, plane{}, "has no address"},
 		{CarrierMsgpack, control, []*pluginv1.DataPlane{{Carrier: "msgpack", Network: "tcp", Address: "10.0.0.1:1"}}, plane{}, "TCP off loopback needs TLS"},
-		{CarrierMsgpack, control, []*pluginv1.DataPlane{{Carrier: "grpc"}}, plane{}, `no data plane for carrier "msgpack"; it offers ["grpc"]`},
+		{CarrierMsgpack, control, []*pluginv1.DataPlane{{Carrier: "grpc"}}, plane{}, `no data plane for carrier "msgpack" that can be reached from here; it offers ["grpc"]`},
 		{CarrierMsgpack, control, []*pluginv1.DataPlane{{Carrier: "msgpack", Network: "udp"}}, plane{}, `network "udp"`},
 		{CarrierGRPC, control, []*pluginv1.DataPlane{{Carrier: "grpc", Network: "tcp", Address: "1.2.3.4:1"}}, plane{}, ""},
+		{CarrierMsgpack, address{}, []*pluginv1.DataPlane{{Carrier: "msgpack", Network: "unix", Address: "/a"}}, plane{"unix", "/a", nil}, ""},
+		{CarrierMsgpack, address{"tcp", "10.0.0.1:7"}, []*pluginv1.DataPlane{{Carrier: "msgpack", Network: "unix", Address: "/a"}, {Carrier: "msgpack", Network: "tcp", Address: "127.0.0.1:1"}}, plane{"tcp", "127.0.0.1:1", nil}, ""},
+		{CarrierMsgpack, address{"tcp", "10.0.0.1:7"}, []*pluginv1.DataPlane{{Carrier: "grpc"}, {Carrier: "msgpack", Network: "unix", Address: "/a"}}, plane{}, `no data plane for carrier "msgpack" that can be reached from here; it offers ["grpc"]`},
 	} {
 		got, err := choosePlane(c.planes, &Config{Carrier: c.carrier}, c.control)
 		if c.err != "" {

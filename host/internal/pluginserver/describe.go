@@ -126,11 +126,14 @@ func manifests(plugins []*pluginv1.PluginManifest, server string) ([]entity.Mani
 	return list, nil
 }
 
-// choosePlane finds the data plane of the configured carrier; a unix socket goes before TCP.
+// choosePlane finds the data plane of the configured carrier; a unix socket goes before TCP, but one of another machine is none of ours.
 func choosePlane(planes []*pluginv1.DataPlane, cfg *Config, control address) (plane, error) {
 	var found *pluginv1.DataPlane
 	var offered []string
 	for _, p := range planes {
+		if p.Network == "unix" && control.network == "tcp" && !control.loopback() {
+			continue
+		}
 		if !slices.Contains(offered, p.Carrier) {
 			offered = append(offered, p.Carrier)
 		}
@@ -140,7 +143,7 @@ func choosePlane(planes []*pluginv1.DataPlane, cfg *Config, control address) (pl
 	}
 	switch {
 	case found == nil:
-		return plane{}, fmt.Errorf("the server offers no data plane for carrier %q; it offers %q", cfg.Carrier, offered)
+		return plane{}, fmt.Errorf("the server offers no data plane for carrier %q that can be reached from here; it offers %q", cfg.Carrier, offered)
 	case cfg.Carrier == CarrierGRPC:
 		return plane{token: found.Token}, nil // the Dispatch stream of the control connection
 	case found.Network == "unix":
