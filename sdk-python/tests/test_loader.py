@@ -160,7 +160,8 @@ class TestCommandLine:
     @pytest.mark.parametrize(
         ("address", "words"),
         [
-            ("tcp://0.0.0.0:0", "is not on loopback"),
+            ("tcp://0.0.0.0:0", "can be reached from other machines: expected a loopback address, or --tls-cert"),
+            ("tcp://:0", "tcp://0.0.0.0:0 can be reached from other machines"),
             ("tcp://example.com:1", "expected a loopback address"),
             ("tcp://127.0.0.1:x", "port 'x'"),
             ("http://127.0.0.1:1", "expected unix:///path/to/socket or tcp://"),
