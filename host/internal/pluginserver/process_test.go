@@ -429,3 +429,48 @@ func TestRunsAsAnotherUser(t *testing.T) {
 		t.Errorf("the process runs as uid %d, %v", st.Uid, err)
 	}
 }
+
+// A directory that the host chooses itself is one that the user of a server may enter: that of root's session is not.
+func TestRunDirForAnotherUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to be somebody else's directory")
+	}
+	closed := shortDir(t)
+	open := shortDir(t)
+	for dir, mode := range map[string]os.FileMode{closed: 0o700, open: 0o711} {
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("XDG_RUNTIME_DIR", closed)
+	t.Setenv("TMPDIR", open)
+	nobody := &account{name: "nobody", uid: 65534, gid: 65534}
+	for _, c := range []struct {
+		users  []*account
+		parent string
+		mode   os.FileMode
+	}{{nil, closed, 0o700}, {[]*account{nil}, closed, 0o700}, {[]*account{nil, nobody}, open, 0o711}} {
+		dir, err := makeRunDir("", c.users...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(dir)
+		if err != nil || filepath.Dir(dir) != c.parent || info.Mode().Perm() != c.mode {
+			t.Errorf("%d users: found %s with %v, %v; expected it in %s with %v", len(c.users), dir, info.Mode(), err, c.parent, c.mode)
+		}
+		if err := os.Remove(dir); err != nil {
+			t.Error(err)
+		}
+	}
+	inner := filepath.Join(open, "made", "here")
+	dir, err := makeRunDir(inner, nobody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := reachable(dir, []*account{nobody}); err != nil {
+		t.Error(err)
+	}
+	if err := reachable(closed, []*account{nobody}); err == nil || !strings.Contains(err.Error(), "user nobody may not enter "+closed) {
+		t.Errorf("error %v", err)
+	}
+}

@@ -1,9 +1,13 @@
 package pluginserver
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"syscall"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver/reaper"
 )
@@ -18,9 +22,32 @@ const (
 	runDirRoom = 1 + len(reaper.DirPrefix) + 10
 )
 
-// makeRunDir makes the run directory, readable by its owner alone, inside parent. An empty parent means the first of
-// $XDG_RUNTIME_DIR, the directory for temporary files and /tmp that exists and is short enough for socket paths.
-func makeRunDir(parent string) (string, error) {
+// makeRunDir makes the run directory inside parent, and lets users reach their own directories in it; nil users are the host's, and without others
+// it is readable by its owner alone. An empty parent means the first of $XDG_RUNTIME_DIR, the directory for temporary files and /tmp that exists,
+// is short enough for socket paths, and may be entered by all users.
+func makeRunDir(parent string, users ...*account) (string, error) {
+	dir, err := makePrivateDir(parent, slices.DeleteFunc(slices.Clone(users), func(a *account) bool { return a == nil }))
+	if err != nil {
+		return "", err
+	}
+	if err := admit(dir, users...); err != nil {
+		_ = os.Remove(dir)
+		return "", err
+	}
+	return dir, nil
+}
+
+// admit lets users reach what they own in a directory; they still cannot list it.
+func admit(dir string, users ...*account) error {
+	for _, a := range users {
+		if a != nil {
+			return os.Chmod(dir, 0o711)
+		}
+	}
+	return nil
+}
+
+func makePrivateDir(parent string, users []*account) (string, error) {
 	if parent != "" {
 		parent, err := filepath.Abs(parent)
 		if err != nil {
@@ -29,7 +56,7 @@ func makeRunDir(parent string) (string, error) {
 		if most := maxSocketPath - socketRoom - runDirRoom; len(parent) > most {
 			return "", fmt.Errorf("make the run directory in %q: the path has %d bytes; at most %d leave room for socket paths of %d", parent, len(parent), most, maxSocketPath)
 		}
-		if err := os.MkdirAll(parent, 0o700); err != nil {
+		if err := makeParents(parent, users); err != nil {
 			return "", fmt.Errorf("make the run directory: %w", err)
 		}
 		dir, err := os.MkdirTemp(parent, reaper.DirPrefix)
@@ -43,9 +70,12 @@ func makeRunDir(parent string) (string, error) {
 		if !filepath.IsAbs(parent) || len(parent)+runDirRoom+socketRoom > maxSocketPath {
 			continue
 		}
-		dir, err := os.MkdirTemp(parent, reaper.DirPrefix)
+		err := reachable(parent, users)
 		if err == nil {
-			return dir, nil
+			var dir string
+			if dir, err = os.MkdirTemp(parent, reaper.DirPrefix); err == nil {
+				return dir, nil
+			}
 		}
 		if firstErr == nil {
 			firstErr = err
@@ -55,4 +85,56 @@ func makeRunDir(parent string) (string, error) {
 		firstErr = fmt.Errorf("no directory for temporary files has a path of at most %d bytes", maxSocketPath-socketRoom-runDirRoom)
 	}
 	return "", fmt.Errorf("make the run directory: %w", firstErr)
+}
+
+// makeParents makes a directory and those above it that are missing, all for users to enter.
+func makeParents(dir string, users []*account) error {
+	var made []string
+	for at := dir; ; at = filepath.Dir(at) {
+		if _, err := os.Stat(at); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		made = append(made, at)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, at := range made {
+		if err := admit(at, users...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reachable is an error when one of the users may not enter a directory or one above it.
+func reachable(dir string, users []*account) error {
+	for _, a := range users {
+		for at := dir; ; at = filepath.Dir(at) {
+			var st syscall.Stat_t
+			if err := syscall.Stat(at, &st); err != nil {
+				return fmt.Errorf("look at %s: %w", at, err)
+			}
+			if !a.mayEnter(&st) {
+				return fmt.Errorf("user %s may not enter %s", a.name, at)
+			}
+			if at == filepath.Dir(at) {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// mayEnter says whether the mode of a directory lets the account search it.
+func (a *account) mayEnter(st *syscall.Stat_t) bool {
+	switch {
+	case a.uid == 0:
+		return true
+	case int(st.Uid) == a.uid:
+		return st.Mode&0o100 != 0
+	case int(st.Gid) == a.gid || slices.Contains(a.groups, int(st.Gid)):
+		return st.Mode&0o010 != 0
+	}
+	return st.Mode&0o001 != 0
 }

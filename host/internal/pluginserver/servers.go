@@ -151,23 +151,12 @@ func (ss *Servers) build(cfg Config) (*Server, *account, error) {
 // openRunDir makes the run directory, unless it is there, starts the reaper that removes it if we cannot, and lets accounts reach it; nil
 // accounts are the host's. ss.mu is held, or nobody else has ss yet.
 func (ss *Servers) openRunDir(accounts ...*account) error {
-	if ss.runDir == "" {
-		ss.openCgroups() // before the reaper: the host may have to move into a group of its own
-		if err := ss.makeRunDir(); err != nil {
-			return err
-		}
+	if ss.runDir != "" {
+		return admit(ss.runDir, accounts...)
 	}
-	for _, a := range accounts {
-		if a != nil { // the account must reach its own directory inside; it still cannot list the others
-			return os.Chmod(ss.runDir, 0o711)
-		}
-	}
-	return nil
-}
-
-func (ss *Servers) makeRunDir() error {
+	ss.openCgroups() // before the reaper: the host may have to move into a group of its own
 	sealDescriptors()
-	dir, err := makeRunDir(ss.opts.RunDir)
+	dir, err := makeRunDir(ss.opts.RunDir, accounts...)
 	if err != nil {
 		return err
 	}
@@ -185,6 +174,9 @@ func (ss *Servers) makeRunDir() error {
 
 // openCgroups makes the place of the cgroups, if a server is to have one.
 func (ss *Servers) openCgroups() {
+	if ss.tree != nil {
+		return // what came after it has failed before
+	}
 	if !ss.grouped.Load() {
 		ss.noTree = errors.New("no plugin server was to have one when the gateway began to start them; restart it")
 	} else if tree, err := cgroup.Open(); err != nil {
