@@ -143,8 +143,7 @@ func (r *Recorder) After(c *dispatch.Call) {
 }
 
 func (r *Recorder) record(c *dispatch.Call) {
-	switch c.Code {
-	case dispatch.Overloaded, dispatch.BreakerOpen, dispatch.Quarantined, dispatch.NotReady:
+	if !c.Sent || c.Code == dispatch.Overloaded || c.Code == dispatch.NotReady { // the last two: the server had no room, or no lane
 		r.notSent.Add(1)
 		return
 	}

@@ -114,7 +114,7 @@ func failing(t testing.TB, code dispatch.Code, err error) *dispatch.Call {
 	}
 	in := &plan.Instance{ID: 7, Record: &entity.Plugin{ID: "rec", Name: "picky", InstanceName: "one", Config: map[string]any{"a": 1, "list": []string{"x"}}}}
 	return &dispatch.Call{
-		Instance: in, Phase: pdk.PhaseAccess, Start: time.Now(), Duration: 1500 * time.Microsecond, Err: err, Code: code, Outcome: &wire.Outcome{},
+		Instance: in, Phase: pdk.PhaseAccess, Sent: true, Start: time.Now(), Duration: 1500 * time.Microsecond, Err: err, Code: code, Outcome: &wire.Outcome{},
 		Request: &wire.Call{
 			Instance: 7, Phase: pdk.PhaseAccess.Code(), TimeoutMS: 1000, Facts: f, PluginID: "rec", Plugin: []wire.SharedValue{{Key: "p", Value: raw(t, "q")}},
 			Chunk: []byte("chunk"), HasChunk: true, Last: true, RequestBody: []byte{0, 0xff}, HasRequestBody: true, ResponseBody: []byte{}, HasResponseBody: true,
@@ -206,8 +206,12 @@ func TestWhichCallsAreRecorded(t *testing.T) {
 	ok := failing(t, dispatch.OK, nil)
 	r.Asked(ok, &wire.Ask{Fn: pdk.AskNodeGetMemoryStats}, &wire.Answer{})
 	r.After(ok)
-	for _, code := range []dispatch.Code{dispatch.Overloaded, dispatch.BreakerOpen, dispatch.Quarantined, dispatch.NotReady} {
-		r.After(failing(t, code, errors.New("no")))
+	for code, sent := range map[dispatch.Code]bool{
+		dispatch.Overloaded: true, dispatch.NotReady: true, dispatch.BreakerOpen: false, dispatch.Quarantined: false, dispatch.TooLarge: false,
+	} {
+		c := failing(t, code, errors.New("no"))
+		c.Sent = sent
+		r.After(c)
 	}
 	for range 100 * perSecond {
 		r.After(failing(t, dispatch.HandlerError, errBoom))
@@ -217,7 +221,7 @@ func TestWhichCallsAreRecorded(t *testing.T) {
 	r.After(other)
 	finish(t, r)
 	s := r.Stats()
-	if s.NotSent != 4 || s.Recorded < perSecond+1 || s.Limited == 0 || s.Recorded+s.Limited+s.Dropped != 100*perSecond+1 || s.Failed != 0 {
+	if s.NotSent != 5 || s.Recorded < perSecond+1 || s.Limited == 0 || s.Recorded+s.Limited+s.Dropped != 100*perSecond+1 || s.Failed != 0 {
 		t.Errorf("%+v", s)
 	}
 	list := files(t, dir)

@@ -25,6 +25,7 @@ type Call struct {
 	Start    time.Time
 	Duration time.Duration // until the outcome was there, or given up; set before After
 	Deadline time.Time
+	Sent     bool  // to the plugin server
 	Asks     int   // questions of the handler so far
 	Err      error // nil: success; set before After
 	Code     Code  // what Err is; set before After
@@ -62,7 +63,7 @@ const (
 	Overloaded        // too many calls in flight, or no memory for a body
 	BadFrame          // what the server sent does not decode
 	Cancelled         // the caller gave up
-	TooLarge          // a message is over its bound
+	TooLarge          // a message is over its bound, or a body that the plugin wants with the call
 	NotReady          // no process of the server takes calls
 	BreakerOpen       // the error budget is used up
 	Quarantined       // requests like this one killed the server
@@ -92,6 +93,23 @@ type refused struct{ error }
 
 func (r refused) Unwrap() error { return r.error }
 
+// missingBody is why a call was not sent whose plugin wants a body with it. The handler never saw it.
+type missingBody struct{ err *wire.Error }
+
+func (m missingBody) Error() string { return m.err.Error() }
+
+func (m missingBody) Unwrap() error { return m.err }
+
+func (m missingBody) code() Code {
+	switch m.err.Code {
+	case exchange.CodeNoMemory:
+		return Overloaded
+	case wire.CodeBadData:
+		return TooLarge
+	}
+	return Cancelled // whoever sends it gave up
+}
+
 // CodeOf says how a call ended that ended with err.
 func CodeOf(err error) Code { return codeOf(err) }
 
@@ -102,12 +120,15 @@ func codeOf(err error) Code {
 	}
 	var (
 		refusal *Refusal
+		missing missingBody
 		carried *transport.Error
 		outcome *wire.Error
 	)
 	switch {
 	case errors.As(err, &refusal):
 		return refusal.Code
+	case errors.As(err, &missing):
+		return missing.code()
 	case errors.Is(err, exchange.ErrNoMemory):
 		return Overloaded
 	case errors.As(err, new(refused)):

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/budget"
+	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
 	"github.com/outrigger-gateway/outrigger/host/internal/plan"
 	"github.com/outrigger-gateway/outrigger/host/internal/transport"
 	"github.com/outrigger-gateway/outrigger/pdk"
@@ -32,7 +34,38 @@ func (w *witness) Asked(c *Call, a *wire.Ask, answer *wire.Answer) {
 }
 
 func (w *witness) After(c *Call) {
-	*w.told = append(*w.told, fmt.Sprintf("%s after %s open=%v sent=%v", w.name, c.Code, c.FailedOpen, c.Request != nil && c.Duration > 0))
+	line := fmt.Sprintf("%s after %s open=%v sent=%v", w.name, c.Code, c.FailedOpen, c.Sent)
+	if c.Duration <= 0 {
+		line += " without a time"
+	}
+	*w.told = append(*w.told, line)
+}
+
+// A call that has to do without its body is not sent, but those that watch are told of it, and no place is taken.
+func TestACallWithoutItsBodyIsSeen(t *testing.T) {
+	for code, err := range map[Code]error{
+		Overloaded: &wire.Error{Code: exchange.CodeNoMemory, Message: "no memory"},
+		TooLarge:   &wire.Error{Code: wire.CodeBadData, Message: "too long"},
+		Cancelled:  &wire.Error{Code: wire.CodeHostError, Message: "gone"},
+	} {
+		b := newBench(t)
+		b.live.err = err
+		var told []string
+		b.Interceptors = []Interceptor{&witness{name: "a", told: &told}, Budgets{}, &witness{name: "b", told: &told}}
+		in := instance("x", remote(func(*wire.Call, wire.Asker, *wire.Outcome) error {
+			t.Errorf("%s: the call was sent", code)
+			return nil
+		}), failOpen, under(budget.Limits{MaxInFlight: 1}))
+		in.Needs = pdk.NeedRequestBody
+		ex := b.exchange(in)
+		b.RunAccess(ex)
+		if want := []string{"a before access", fmt.Sprintf("a after %s open=true sent=false", code)}; !slices.Equal(told, want) || ex.Answer.Given {
+			t.Errorf("told %q, want %q; answer %+v", told, want, ex.Answer)
+		}
+		if u := in.Budgets[0].Limiter.Usage(); u != (budget.Usage{}) {
+			t.Errorf("%s: %+v", code, u)
+		}
+	}
 }
 
 func TestInterceptorsStandAroundEveryRemoteCall(t *testing.T) {
@@ -122,7 +155,7 @@ func TestARefusedCallIsNotSent(t *testing.T) {
 			in.FailStatus, in.FailOpen = c.status, c.open
 			ex := b.exchange(in)
 			b.RunAccess(ex)
-			want := []string{"a before access", "b before access", fmt.Sprintf("a after %s open=%v sent=true", c.code, c.open)}
+			want := []string{"a before access", "b before access", fmt.Sprintf("a after %s open=%v sent=false", c.code, c.open)}
 			if !slices.Equal(told, want) {
 				t.Errorf("told %q,\nwant %q", told, want)
 			}
@@ -174,8 +207,8 @@ func TestWatchers(t *testing.T) {
 		instance("z", nil, failOpen, native(&pdk.Handlers{Access: func(*pdk.PDK) error { return errors.New("no") }})),
 	))
 	want := []string{
-		"a before access", "b before access", "b after ok open=false sent=true", "a after ok open=false sent=true",
-		"a before access", "b before access", "b after handler_error open=true sent=true", "a after handler_error open=true sent=true",
+		"a before access", "b before access", "b after ok open=false sent=false", "a after ok open=false sent=false",
+		"a before access", "b before access", "b after handler_error open=true sent=false", "a after handler_error open=true sent=false",
 	}
 	if !slices.Equal(told, want) {
 		t.Errorf("told %q,\nwant %q", told, want)

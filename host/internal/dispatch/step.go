@@ -106,7 +106,7 @@ func (s *step) run() error {
 // native runs the call in this process.
 func (s *step) native() {
 	if len(s.d.Watchers) > 0 {
-		_ = s.enter(s.d.Watchers) // they refuse nothing
+		_ = s.enter(s.d.Watchers, nil) // they refuse nothing
 	}
 	s.session = local.Begin(&s.call, s.d.Node, s)
 	s.session.Run(s.in.Native, &s.out)
@@ -118,32 +118,38 @@ func (s *step) native() {
 	}
 }
 
-// enter asks the interceptors in turn whether the call may run.
-func (s *step) enter(around []Interceptor) error {
+// enter asks the interceptors in turn whether the call may run. missing is why it cannot, for want of a body: those that watch are told of such a
+// call too, but it takes no place.
+func (s *step) enter(around []Interceptor, missing error) error {
 	c := &s.seen
 	c.Instance, c.Phase, c.Exchange, c.Request, c.Outcome, c.around = s.in, s.phase, s.ex, &s.call, &s.out, around
 	c.Start = time.Now()
 	c.Deadline = c.Start.Add(s.in.Timeouts[s.phase.Index()])
 	for _, i := range around {
+		if missing != nil {
+			if _, places := i.(Budgets); places {
+				break
+			}
+		}
 		if err := i.Before(c); err != nil {
 			return err
 		}
 		c.entered++
 	}
-	return nil
+	return missing
 }
 
 // remote runs the call on its plugin server, once all interceptors have let it pass. What they wait counts against its deadline.
 func (s *step) remote() error {
 	c := &s.seen
+	var missing error
 	if s.in.Needs != 0 && (len(s.in.Budgets) == 0 || !s.in.Budgets.Busy(s.phase.Index(), time.Now())) { // no body for a call that will be refused
-		if err := s.inline(); err != nil {
-			return err
-		}
+		missing = s.inline()
 	}
-	if err := s.enter(s.d.Interceptors); err != nil {
+	if err := s.enter(s.d.Interceptors, missing); err != nil {
 		return err
 	}
+	c.Sent = true
 	err := s.in.Remote.Call(&s.call, c.Deadline, s, &s.out)
 	c.Duration = time.Since(c.Start)
 	return err
@@ -169,7 +175,7 @@ func (s *step) after(err error, failedOpen bool) {
 func (s *step) inline() error {
 	if s.in.Needs&pdk.NeedRequestBody != 0 && s.phase == pdk.PhaseAccess {
 		if a := s.ex.Ask(s.in, &wire.Ask{Fn: pdk.AskRequestGetRawBody}); a.Err != nil {
-			return a.Err
+			return missingBody{a.Err}
 		} else if len(a.Bytes) <= s.d.MaxInlineBody {
 			s.call.RequestBody, s.call.HasRequestBody = a.Bytes, true
 		}
@@ -177,7 +183,7 @@ func (s *step) inline() error {
 	// Two functions read the response body that travels. Once a plugin has replaced it they differ, and each asks for its own.
 	if s.in.Needs&pdk.NeedResponseBody != 0 && s.phase == pdk.PhaseResponse && !s.ex.HasNewBody {
 		if a := s.ex.Ask(s.in, &wire.Ask{Fn: pdk.AskServiceResponseGetRawBody}); a.Err != nil {
-			return a.Err
+			return missingBody{a.Err}
 		} else if len(a.Bytes) <= s.d.MaxInlineBody {
 			s.call.ResponseBody, s.call.HasResponseBody = a.Bytes, true
 		}
