@@ -57,6 +57,10 @@ func (w *Watch) count(c *dispatch.Call) {
 	switch c.Code {
 	case dispatch.Cancelled, dispatch.BreakerOpen, dispatch.Quarantined:
 		return // the client went, or nothing was sent: it says nothing about the build
+	case dispatch.TooLarge:
+		if !c.Sent { // the body of a client
+			return
+		}
 	}
 	switch c.Instance.Remote {
 	case w.newBuild.remote:

@@ -54,7 +54,7 @@ func TestJudge(t *testing.T) {
 		{"both fail", bounds, time.Minute, []fed{{"new", 90, ms, ok}, {"new", 10, ms, dispatch.HandlerError}, {"old", 900, ms, ok}, {"old", 100, ms, dispatch.HandlerError}}, Good, "10 of 100"},
 		{"the old build fails once at the start", bounds, time.Second, []fed{{"new", 3, ms, dispatch.HandlerError}, {"old", 1, ms, dispatch.HandlerError}}, Bad, ""},
 		{"no error allowed", Bounds{For: time.Minute, MinCalls: 100}, 0, []fed{{"new", 1, ms, dispatch.HandlerError}}, Bad, ""},
-		{"what says nothing", bounds, 0, []fed{{"new", 50, ms, dispatch.Cancelled}, {"new", 50, ms, dispatch.BreakerOpen}, {"new", 50, ms, dispatch.Quarantined}}, Watching, ""},
+		{"what says nothing", bounds, 0, []fed{{"new", 50, ms, dispatch.Cancelled}, {"new", 50, ms, dispatch.BreakerOpen}, {"new", 50, ms, dispatch.Quarantined}, {"new", 50, ms, dispatch.TooLarge}}, Watching, ""},
 		{"slow", bounds, time.Second, []fed{{"new", 100, 5 * ms, ok}, {"old", 100, 2 * ms, ok}}, Bad, "half of its calls take longer than"},
 		{"slow, too few calls", bounds, time.Second, []fed{{"new", 99, 5 * ms, ok}, {"old", 100, 2 * ms, ok}}, Watching, ""},
 		{"slow, nothing to compare with", bounds, time.Minute, []fed{{"new", 100, 5 * ms, ok}}, Good, ""},
