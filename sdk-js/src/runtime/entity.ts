@@ -1,4 +1,5 @@
-import { decodeValue } from "./msgpack_read.js";
+import { describe } from "../plugin.js";
+import { BadFrame, decodeValue } from "./msgpack_read.js";
 
 /** A route, service, consumer or credential as it travelled: decoded once, when a handler first asks for it, and then shared. */
 export class Entity {
@@ -17,10 +18,10 @@ export class Entity {
   }
 }
 
-/** A decoded document, deeply frozen. A credential whose consumer is a reference gets its consumer_id. */
-export function frozenDocument(value: unknown): object {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new TypeError(`expected the document of an entity, found ${JSON.stringify(value)}`);
+/** A decoded document, deeply frozen. */
+function frozenDocument(value: unknown): object {
+  if (typeof value !== "object" || value === null || Array.isArray(value) || value instanceof Uint8Array) {
+    throw new BadFrame(`expected the document of an entity, found ${describe(value)}`);
   }
   return deepFreeze(value);
 }

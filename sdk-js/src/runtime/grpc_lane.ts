@@ -19,7 +19,7 @@ import { CHUNK_SIZE, VERSION } from "./frame.js";
 import type { Line } from "./headers.js";
 import { type Instances, instanceId } from "./instances.js";
 import { type Carrier, closing, Lane } from "./lane.js";
-import { BadFrame, decodeValue, placeChunks } from "./msgpack_read.js";
+import { BadFrame, decodeValue, placeChunks, skip } from "./msgpack_read.js";
 import { type Answer, largeBodies, type Op, type Outcome } from "./ops.js";
 import { decodeText, encodeText } from "./text.js";
 import { CallView } from "./view.js";
@@ -175,10 +175,22 @@ function blobIn(blob: BlobMessage | undefined): Blob | null {
     case "inline":
       return blob.content.value;
     case "chunked":
-      return { chunked: Number(blob.content.value) };
+      return { chunked: whole("length of a body", blob.content.value) };
     default:
       return new Uint8Array(0);
   }
+}
+
+/** A number of 64 bits that JavaScript can hold. */
+function whole(what: string, value: bigint): number {
+  if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new BadFrame(`${what} is ${value}; at most 2^53-1 is allowed`);
+  return Number(value);
+}
+
+/** Bytes that are to stand inside others: more or less than one value would move what follows. */
+function oneValue(what: string, bytes: Uint8Array): Uint8Array {
+  if (skip(buffer(bytes), 0, bytes.length) !== bytes.length) throw new BadFrame(`${what} is not one value`);
+  return bytes;
 }
 
 function factsOf(m: CallMessage): CallFacts {
@@ -188,7 +200,7 @@ function factsOf(m: CallMessage): CallFacts {
     phase: m.phase,
     timeoutMs: m.timeoutMs,
     requestId: m.requestId,
-    startTime: Number(m.startTime),
+    startTime: whole("start_time", m.startTime),
     request: {
       method: request?.method ?? "",
       scheme: request?.scheme ?? "",
@@ -211,11 +223,11 @@ function factsOf(m: CallMessage): CallFacts {
     route: m.route ?? null,
     service: m.service ?? null,
     consumer: m.consumer ?? null,
-    credential: m.credential ?? null,
+    credential: m.credential === undefined ? null : oneValue("credential", m.credential),
     captures: captures
       ? { unnamed: captures.unnamed, named: captures.named.map(({ name, value }) => [name, value] as const) }
       : null,
-    shared: m.shared.map(({ key, value }) => [key, value] as const),
+    shared: m.shared.map(({ key, value }) => [key, oneValue("value of ctx.shared", value)] as const),
     response: response ? { ...response, headers: linesOf(response.headers) } : null,
     serviceResponse: serviceResponse
       ? {
@@ -227,7 +239,7 @@ function factsOf(m: CallMessage): CallFacts {
     last: m.last,
     requestBody: blobIn(m.requestBody),
     responseBody: blobIn(m.responseBody),
-    plugin: m.plugin.map(({ key, value }) => [key, value] as const),
+    plugin: m.plugin.map(({ key, value }) => [key, oneValue("value of ctx.plugin", value)] as const),
     tls: tls ?? null,
     groups: m.groups,
     trace: m.trace ?? null,

@@ -197,7 +197,7 @@ export class Lane implements CallHost {
       );
     }
     if (this.#tooLarge(gathered)) gathered.chunks.length = 0;
-    else gathered.chunks.push(bytes);
+    else if (bytes.length > 0) gathered.chunks.push(bytes); // those without a byte count for nothing
   }
 
   #tooLarge(gathered: Gathered): boolean {

@@ -263,10 +263,12 @@ export class Writer {
   }
 
   #object(v: object, depth: number): void {
-    if (depth >= MAX_DEPTH) throw new UnsupportedValue(`nesting deeper than ${MAX_DEPTH}`);
     if (v instanceof Uint8Array) {
       this.bin(v);
-    } else if (Array.isArray(v)) {
+      return;
+    }
+    if (depth >= MAX_DEPTH) throw new UnsupportedValue(`nesting deeper than ${MAX_DEPTH}`);
+    if (Array.isArray(v)) {
       this.array(v.length);
       for (const item of v) this.value(item, depth + 1);
     } else if (v instanceof Map) {

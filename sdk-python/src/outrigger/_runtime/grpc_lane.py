@@ -235,6 +235,12 @@ def _packed(value: Any) -> msgspec.Raw:
     return msgspec.Raw(_raw(value))
 
 
+def _one_value(raw: bytes) -> msgspec.Raw:
+    """Bytes that are to stand inside others: more or less than one value would move what follows."""
+    decode_value(raw)
+    return msgspec.Raw(raw)
+
+
 def _call(call: pb.Call, gathered: Gathered | None) -> WireCall:
     """The shell of a call. gRPC costs far more than packing the parts once more, so that one engine reads both carriers."""
     request, client = call.request, call.client
@@ -271,9 +277,9 @@ def _call(call: pb.Call, gathered: Gathered | None) -> WireCall:
         captures = call.captures
         wire.captures = _packed([list(captures.unnamed), {group.name: group.value for group in captures.named}])
     if call.shared:
-        wire.shared = _packed({entry.key: msgspec.Raw(entry.value) for entry in call.shared})
+        wire.shared = _packed({entry.key: _one_value(entry.value) for entry in call.shared})
     if call.plugin:
-        wire.plugin = _packed({entry.key: msgspec.Raw(entry.value) for entry in call.plugin})
+        wire.plugin = _packed({entry.key: _one_value(entry.value) for entry in call.plugin})
     if call.HasField("tls"):
         tls = call.tls
         wire.tls = _packed([tls.version, tls.cipher, tls.client_verify, tls.has_certificate])

@@ -120,15 +120,6 @@ def decode_tolerant(data: bytes, ext_hook: ExtHook | None = None) -> Any:
     return value
 
 
-def skip_value(data: bytes) -> bool:
-    """Whether the bytes are exactly one MessagePack value."""
-    try:
-        decode_tolerant(data)
-    except Malformed:
-        return False
-    return True
-
-
 def append_text(out: bytearray, text: str) -> None:
     """Appends a str, with the bytes that surrogates stand for."""
     try:
