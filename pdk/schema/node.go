@@ -3,7 +3,9 @@ package schema
 import (
 	"encoding"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"regexp"
 	"slices"
@@ -292,8 +294,8 @@ func parse(text []byte) (any, error) {
 	if err := d.Decode(&v); err != nil {
 		return nil, err
 	}
-	if d.More() {
-		return nil, fmt.Errorf("text goes on behind the JSON value")
+	if _, err := d.Token(); !errors.Is(err, io.EOF) { // More takes a closing bracket for the end
+		return nil, errors.New("text goes on behind the JSON value")
 	}
 	return v, nil
 }
