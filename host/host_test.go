@@ -103,6 +103,25 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// A plugin server that comes up makes nothing live that nobody has asked for.
+func TestCompletedWithoutTheFile(t *testing.T) {
+	h, get, set := started(t)
+	set("routes: [{name: r, paths: [/b]}]\n")
+	before := h.generations.Current().Number
+	if err := h.completed(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if now := h.generations.Current().Number; now != before+1 {
+		t.Errorf("found generation %d, expected %d", now, before+1)
+	}
+	if status, _ := get("/b"); status != 404 {
+		t.Errorf("found %d for a route of the file, expected 404", status)
+	}
+	if status, _ := get("/a"); status != 503 {
+		t.Errorf("found %d for a live route, expected 503", status)
+	}
+}
+
 // Reloads from all sides while the gateway shuts down: nothing becomes live behind the end, and nothing hangs.
 func TestReloadsDuringShutdown(t *testing.T) {
 	var mu sync.Mutex

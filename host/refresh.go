@@ -105,12 +105,15 @@ func (h refresh) addServer(ctx context.Context, c *config.PluginServer) error {
 		return err
 	}
 	m := h.makeOf(c)
+	h.reloading.Lock()
+	h.servers.policies[c.Name] = policyOf(c) // before its plugins are there for a generation
+	h.reloading.Unlock()
 	if err := h.servers.all.Add(ctx, cfg); err != nil {
+		h.reloading.Lock()
+		defer h.reloading.Unlock()
+		h.servers.forget(c.Name)
 		return err
 	}
-	h.reloading.Lock()
-	defer h.reloading.Unlock()
-	h.servers.policies[c.Name] = policyOf(c)
 	h.servers.keep(c.Name, m)
 	return nil
 }

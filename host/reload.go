@@ -25,6 +25,21 @@ func (h *Host) Reload(ctx context.Context) error {
 		// Most likely a file that is being written: taking it would drop every route.
 		return fmt.Errorf("config %s: found a file without content, expected at least _format_version: \"3.0\", which alone is an empty configuration", h.settings.DeclarativeConfig)
 	}
+	return h.renew(ctx, set)
+}
+
+// completed builds the generation of the live entities again, with a plugin server that came up meanwhile. Their file may hold something else by now
+// that nobody has asked for.
+func (h *Host) completed(ctx context.Context) error {
+	h.reloading.Lock()
+	defer h.reloading.Unlock()
+	ctx, cancel := h.untilStop(ctx)
+	defer cancel()
+	return h.renew(ctx, h.entities)
+}
+
+// renew makes entities live and tells it; reloading is held.
+func (h *Host) renew(ctx context.Context, set *entity.Set) error {
 	if err := h.apply(ctx, set); err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/config"
 	"github.com/outrigger-gateway/outrigger/host/internal/generation"
@@ -106,8 +105,8 @@ func (h *Host) watchServers() {
 		if gen == nil || !gen.Waiting() {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		err := h.Reload(ctx)
+		ctx, cancel := context.WithTimeout(context.Background(), reloadTime)
+		err := h.completed(ctx)
 		cancel()
 		if err != nil {
 			h.logger.Error("the configuration cannot use a plugin server that came up", "error", err.Error())

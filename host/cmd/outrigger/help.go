@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/outrigger-gateway/outrigger/host"
 )
@@ -52,7 +53,7 @@ Kong's declarative format. Every setting is also an environment variable and a f
 
 func help(args []string, out, errOut io.Writer) int {
 	switch {
-	case len(args) == 0 || args[0] == "run" || args[0] == "dev" || args[0] == "check":
+	case len(args) == 0 || slices.Contains([]string{"run", "dev", "check", "version", "help"}, args[0]):
 		fmt.Fprint(out, usage)
 		return exitOK
 	case args[0] == "settings":

@@ -42,6 +42,7 @@ func TestCommands(t *testing.T) {
 		{[]string{"dev", "/no/such/plugin"}, exitFailed, "", "/no/such/plugin"},
 		{[]string{"dev", "--confg", "x"}, exitUsage, "", "unknown flag --confg; did you mean --config?"},
 		{[]string{"help", "settings"}, exitOK, "OUTRIGGER_PROXY_LISTEN", ""},
+		{[]string{"help", "version"}, exitOK, "Usage:", ""},
 		{[]string{"help", "nonsense"}, exitUsage, "", `unknown topic "nonsense"`},
 		{[]string{"version"}, exitOK, "outrigger " + host.Version + " (go", ""},
 		{[]string{"nonsense"}, exitUsage, "", `unknown command "nonsense"`},
