@@ -143,8 +143,12 @@ chaos-programs: build python js
 	go build -trimpath -o $(BIN)/chaos ./bench/chaos
 	go build -trimpath -o $(BIN)/chaos-go ./bench/chaos/plugins/go
 
+.PHONY: fuzz
+fuzz: python js ## FUZZ_TIME=20s of changed inputs for the decoders of each language; FUZZ_SEED=n repeats a run
+	FUZZ_TIME=$(or $(FUZZ_TIME),20s) FUZZ_SEED=$(FUZZ_SEED) .ci/fuzz
+
 .PHONY: ci
-ci: test ## what .ci/run runs
+ci: test fuzz ## what .ci/run runs
 
 .PHONY: clean
 clean: ## remove what the other targets made
