@@ -33,6 +33,7 @@ func main() {
 		pdk.Plugin{Name: "relay-go", Version: "0.1.0", Priority: 980, New: func() any { return &relay{} }},
 		pdk.Plugin{Name: "show-go", Version: "0.1.0", Priority: 970, New: func() any { return &show{} }},
 		pdk.Plugin{Name: "strict-go", Version: "0.1.0", Priority: 960, New: newStrict},
+		pdk.Plugin{Name: "waits-go", Version: "0.1.0", Priority: 1000, New: func() any { return &waits{} }},
 		pdk.Plugin{Name: "reach-go", Version: "0.1.0", Priority: 1000, New: func() any { return &reach{} }},
 		pdk.Plugin{Name: "group-go", Version: "0.1.0", Priority: 900, New: func() any { return &group{} }},
 		pdk.Plugin{Name: "hooked-go", Version: "0.1.0", Priority: 950, New: func() any { return &hooked{} }},

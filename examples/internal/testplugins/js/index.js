@@ -7,6 +7,7 @@ import { definePlugin } from "../../../../sdk-js/dist/index.js";
 import checked from "./checked.js";
 import reach from "./reach.js";
 import trail from "./trail.js";
+import { waits } from "./waits.js";
 
 const behaviour = (phase) => ({
   type: "object",
@@ -234,6 +235,7 @@ export default [
   ...checked,
   ...reach,
   ...trail,
+  ...waits,
   definePlugin({ ...common, name: "fault-js", schema: behaviour("access"), instance: Fault }),
   definePlugin({ ...common, name: "fault-async-js", schema: behaviour("access"), instance: FaultAsync }),
   definePlugin({ ...common, name: "fault-response-js", schema: behaviour("response"), instance: FaultResponse }),
