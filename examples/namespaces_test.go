@@ -209,7 +209,7 @@ func TestPluginServerOnAnotherMachine(t *testing.T) {
 					return a.status == status && (a.header.Get("X-Hello-Go") != "") == greeted, a.String()
 				}
 			}
-			eventually(t, patience, "the plugin to run", answered("/closed", 200, true))
+			eventually(t, startPatience, "the plugin to run", answered("/closed", 200, true))
 			pid := far.Process.Pid
 
 			m.plug(t, "down")
@@ -227,7 +227,7 @@ func TestPluginServerOnAnotherMachine(t *testing.T) {
 			g.log.waitFields(t, 0, "msg", "plugin server is down")
 
 			m.plug(t, "up")
-			eventually(t, 2*patience, "the plugin to run again", answered("/closed", 200, true))
+			eventually(t, startPatience, "the plugin to run again", answered("/closed", 200, true))
 			eventually(t, patience, "the plugin to run again where it fails open", answered("/open", 200, true))
 			if err := syscall.Kill(pid, 0); err != nil || far.ProcessState != nil {
 				t.Errorf("the plugin server has ended: %v", err)

@@ -42,7 +42,6 @@ func retryAfterOf(ex *exchange.Exchange) string {
 func TestAHangingHandlerHoldsNoMoreThanItsPlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudgetBench(t)
-		const timeout = time.Second
 		hangs := func(_ *wire.Call, deadline time.Time, _ wire.Asker, _ *wire.Outcome) error {
 			time.Sleep(time.Until(deadline))
 			return &transport.Error{Kind: transport.Timeout, Msg: "late"}
