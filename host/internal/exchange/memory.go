@@ -3,6 +3,7 @@ package exchange
 import (
 	"errors"
 
+	"github.com/outrigger-gateway/outrigger/pdk/local"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
@@ -38,8 +39,20 @@ func (e *Exchange) Drop(n int) {
 // DropAll gives all room back. The exchange must not keep bodies any more.
 func (e *Exchange) DropAll() { e.Drop(e.held) }
 
-// HoldLog takes room for what a detached exchange keeps for the log phase.
-func (e *Exchange) HoldLog() error { return e.Hold(e.serializedBytes + e.spanBytes) }
+// HoldLog takes room for what a detached exchange keeps for the log phase: what clients, services and plugins can make large of it.
+func (e *Exchange) HoldLog() error {
+	f := &e.Facts
+	n := e.serializedBytes + e.spanBytes + len(f.Request.Target) + local.SharedSize(f.Shared)
+	for _, headers := range [][]wire.Header{f.Request.Headers, f.Response.Headers, f.ServiceResponse.Headers} {
+		for i := range headers {
+			n += len(headers[i].Name) + len(headers[i].Value)
+		}
+	}
+	for i := range e.privates {
+		n += local.SharedSize(e.privates[i].values)
+	}
+	return e.Hold(n)
+}
 
 // holdBodies takes room for the bodies that operations bring.
 func (e *Exchange) holdBodies(ops []wire.Op) error {
