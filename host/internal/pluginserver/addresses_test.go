@@ -406,3 +406,25 @@ func TestLateGoodbye(t *testing.T) {
 	ended.depart()
 	w.answers("a", 1)
 }
+
+// What is released while a server is away is not there when the same process is back.
+func TestReleasedWhileAway(t *testing.T) {
+	dir := shortDir(t)
+	path, sick := filepath.Join(dir, "1.sock"), filepath.Join(dir, "sick")
+	spawn(t, "listen="+path, "sick="+sick)
+	w := newWorld(t)
+	w.mustStart(addresses(path))
+	w.mustConfigure("a", 1, 2)
+	write(t, sick)
+	eventually(t, "away", func() bool { return w.process(0).State == StateDown })
+	w.Server("a").Release(2)
+	if err := os.Remove(sick); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "back", func() bool { return w.ready("a") })
+	w.answers("a", 1)
+	var unknown *wire.Error
+	if _, config, err := w.call("a", 2, "/"); !errors.As(err, &unknown) || unknown.Code != wire.CodeUnknownInstance {
+		t.Errorf("an instance that was released answers %q, %v", config, err)
+	}
+}

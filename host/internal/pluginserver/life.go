@@ -112,7 +112,7 @@ func (l *life) raise(start context.Context) error {
 		return err
 	}
 	if !s.cfg.Managed() {
-		l.succeedsTheDead()
+		l.follow()
 		if err := l.serving(start); err != nil {
 			return err
 		}
@@ -270,6 +270,9 @@ func (l *life) run(soft, hard context.Context) (next *life, err error) {
 					<-reopened
 				}
 				return b.life, nil
+			}
+			if soft.Err() != nil || errors.Is(b.err, errRetired) {
+				continue
 			}
 			l.peer.space(0)
 			s.logger.Warn("a process stays although it is to be replaced: its successor does not start", "process", l.peer.number, "pid", l.pid, "error", b.err)

@@ -34,7 +34,8 @@ type peer struct {
 	spaced    waits          // between replacements of a worn process
 	notBefore time.Time      // the next replacement
 	leaving   sync.WaitGroup // lives whose place another one has taken
-	lost      *life          // of an attached server: the last one, when its lanes ended by themselves
+	before    *life          // of an attached server: the last one, until there is another
+	ranDry    bool           // before lost its lanes by itself
 	// first is closed when the peer is ready for the first time, or when Start need not wait for it any more.
 	first     chan struct{}
 	firstDone bool // owned by run
@@ -137,6 +138,7 @@ func (p *peer) live(soft, hard context.Context) (time.Duration, error) {
 		}
 		return 0, err
 	}
+	p.before = nil
 	since := l.begun
 	for {
 		s.logger.Info("plugin server is ready", "process", p.number, "pid", l.pid, "sdk", l.desc.sdk, "carrier", s.cfg.Carrier, "lanes", l.desc.lanes)
@@ -147,8 +149,8 @@ func (p *peer) live(soft, hard context.Context) (time.Duration, error) {
 		}
 		next, err := l.run(soft, hard)
 		if next == nil {
-			if !s.cfg.Managed() && l.ranDry() {
-				p.lost = l
+			if !s.cfg.Managed() {
+				p.before, p.ranDry = l, l.endsDry()
 			}
 			l.close()
 			p.down(err)
