@@ -292,12 +292,11 @@ func TestLeavingLanes(t *testing.T) {
 // A successor that does not start is tried again at growing intervals, however long the process before it has lived.
 func TestFailingSuccessorsAreSpaced(t *testing.T) {
 	w := newWorld(t)
-	w.opts.Backoff = Backoff{Min: 20 * time.Millisecond, Max: 400 * time.Millisecond, Healthy: 50 * time.Millisecond}
-	w.opts.HealthInterval = 10 * time.Millisecond
+	w.opts.Backoff = Backoff{Min: 20 * time.Millisecond, Max: time.Second, Healthy: 50 * time.Millisecond}
+	w.opts.HealthInterval = 200 * time.Millisecond
 	file := filepath.Join(t.TempDir(), "bad")
 	cfg := fakeServer("s", "exit_while="+file)
 	cfg.Recycle.Calls = 1
-	write(t, file+".not yet")
 	w.mustStart(cfg)
 	w.mustConfigure("s", 1)
 	write(t, file)
@@ -313,8 +312,8 @@ func TestFailingSuccessorsAreSpaced(t *testing.T) {
 		}
 		return at
 	}
-	if gap := at(6).Sub(at(5)); gap < 300*time.Millisecond {
-		t.Errorf("the seventh attempt came %v after the sixth, want the longest wait of the back-off", gap)
+	if gap := at(6).Sub(at(5)); gap < 450*time.Millisecond {
+		t.Errorf("the seventh attempt came %v after the sixth, want the sixth wait of the back-off, of 640 ms", gap)
 	}
 }
 
@@ -322,7 +321,7 @@ func TestFailingSuccessorsAreSpaced(t *testing.T) {
 func TestRecyclingIsNoDeath(t *testing.T) {
 	const within = time.Second
 	w := newWorld(t)
-	w.opts.HealthInterval = 20 * time.Millisecond
+	w.opts.HealthInterval = 200 * time.Millisecond
 	cfg := fakeServer("s")
 	cfg.Recycle.Calls = 20
 	cfg.CrashLoop = CrashLoop{Deaths: 1, Within: within, Hold: time.Second}
