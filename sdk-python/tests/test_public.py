@@ -31,6 +31,9 @@ def test_engine_answers_every_function() -> None:
         if name.startswith("_"):
             continue
         mine = getattr(engine.Call, name)
+        if isinstance(method, property):  # what is no function, such as cancelled
+            assert isinstance(mine, property), name
+            continue
         assert inspect.iscoroutinefunction(mine) == inspect.iscoroutinefunction(method), name
         wanted = [parameter.kind is parameter.VAR_POSITIONAL for parameter in inspect.signature(method).parameters.values()]
         found = [parameter.kind is parameter.VAR_POSITIONAL for parameter in inspect.signature(mine).parameters.values()]
