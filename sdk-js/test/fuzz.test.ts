@@ -1,10 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { readAnswer, readHello } from "../src/runtime/lane.js";
+import { BadFrame, Reader } from "../src/runtime/msgpack_read.js";
 import { fuzz, runOne } from "./fuzz.js";
 import { corpusOf, MUTATORS, makeTargets, seeds, type Target } from "./fuzz_targets.js";
 import { Random } from "./mutate.js";
 
 // The fuzz targets on their corpus, in which the inputs are that once found something, and for a moment on changed inputs.
+
+test("bytes behind a message are refused, what a newer host adds is not", () => {
+  const reader = (hex: string): Reader => new Reader(Buffer.from(hex, "hex"));
+  for (const read of [readAnswer, readHello]) assert.throws(() => read(reader("9090")), BadFrame);
+  assert.deepEqual(readAnswer(reader("94c00791c0c0")), { error: null, value: 7 });
+});
 
 const targets = await makeTargets();
 

@@ -282,14 +282,16 @@ export function readAnswer(reader: Reader): Answer {
     error = { code, message: fields > 1 ? reader.text() : "", detail: "" };
     for (let i = 2; i < fields; i++) reader.skip();
   }
-  return { error, value: count > 1 ? reader.value() : null };
+  const value = count > 1 ? reader.value() : null;
+  reader.finish(count - 2);
+  return { error, value };
 }
 
 /** Reads the body of the host's hello. */
 export function readHello(reader: Reader): HostHello {
   const count = reader.array();
   const at = <T>(index: number, read: () => T, missing: T): T => (index < count ? read() : missing);
-  return {
+  const hello: HostHello = {
     version: at(0, () => reader.uint(), 0),
     nodeId: at(1, () => reader.text(), ""),
     hostname: at(2, () => reader.text(), ""),
@@ -301,6 +303,8 @@ export function readHello(reader: Reader): HostHello {
     clusterId: at(8, () => reader.text(), ""),
     telemetryLogs: at(9, () => reader.bool(), false),
   };
+  reader.finish(count - 10);
+  return hello;
 }
 
 /** What a lane says when it closes because of something thrown while it read. */

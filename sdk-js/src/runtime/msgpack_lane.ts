@@ -146,8 +146,12 @@ export class MsgpackLane implements Carrier {
         return;
       case FrameType.entity: {
         const reader = new Reader(buf, start, end);
-        if (reader.array() < 2) throw new BadFrame("an entity without a document");
-        this.lane.entity(reader.uint(), reader.raw());
+        const count = reader.array();
+        if (count < 2) throw new BadFrame("an entity without a document");
+        const slot = reader.uint();
+        const document = reader.raw();
+        reader.finish(count - 2);
+        this.lane.entity(slot, document);
         return;
       }
       case FrameType.hello:

@@ -328,6 +328,12 @@ export class Reader {
     this.pos = skip(this.buf, this.pos, this.end);
   }
 
+  /** Passes over what a newer peer has added to a message. @throws BadFrame when the message does not end with it. */
+  finish(added: number): void {
+    for (let i = 0; i < added; i++) this.skip();
+    if (this.pos !== this.end) throw new BadFrame(`${this.end - this.pos} bytes behind the end of a message`);
+  }
+
   /** An extension, whose first byte was just read: type 1 stands for bytes that came ahead in chunks. */
   #ext(): Buffer {
     const at = this.pos - 1;
