@@ -90,9 +90,7 @@ func (a *attached) open(ctx context.Context) (*link, error) {
 	}
 	return &link{
 		conn: conn, addr: a.addr, tls: a.tls, socket: a.socket,
-		ending:   func() string { return "the connection to " + a.addr.String() + " ended" },
-		shutdown: func(context.Context) {},
-		close:    func() { conn.Close() },
+		close: func() { conn.Close() },
 	}, nil
 }
 

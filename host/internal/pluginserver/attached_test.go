@@ -126,3 +126,20 @@ func TestAttachedServerComesLate(t *testing.T) {
 		t.Errorf("manifests %v", m)
 	}
 }
+
+// The end of a host waits for its own calls, not for those that other hosts have on the same server.
+func TestAttachedServerOfOthersIsLeft(t *testing.T) {
+	path := filepath.Join(shortDir(t), "a.sock")
+	spawn(t, "listen="+path, "busy")
+	w := newWorld(t)
+	w.mustStart(attachedServer("a", path), fakeServer("s", "plugin=other,busy"))
+	w.mustConfigure("a", 1)
+	w.shutdown()
+	const said = "calls still run on the plugin server after the time for draining"
+	if n := len(w.log.find("msg", said, "server", "a")); n > 0 {
+		t.Error("the attached server was asked to drain")
+	}
+	if n := len(w.log.find("msg", said, "server", "s")); n != 1 {
+		t.Errorf("the managed server was asked to drain %d times", n)
+	}
+}

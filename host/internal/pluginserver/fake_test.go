@@ -52,6 +52,7 @@ import (
 //	version=V          of the plugin (1.2.3)
 //	speaks=MIN-MAX     protocol versions
 //	mute_while=FILE    calls get no answer while FILE exists
+//	busy               says that calls still run after the time for draining
 const fakeKey = "FAKE_SERVER"
 
 // fake is a plugin server whose one plugin answers every call with its pid and the configuration of the instance. The path of the
@@ -271,7 +272,7 @@ func (f *fake) Release(_ context.Context, r *pluginv1.ReleaseRequest) (*pluginv1
 }
 
 func (f *fake) Drain(context.Context, *pluginv1.DrainRequest) (*pluginv1.DrainResponse, error) {
-	return &pluginv1.DrainResponse{Drained: true}, nil
+	return &pluginv1.DrainResponse{Drained: !f.on("busy")}, nil
 }
 
 // Shutdown implements goplugin.ControllerServer.

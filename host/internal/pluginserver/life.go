@@ -347,20 +347,24 @@ func (l *life) askAgainLater() {
 	}
 }
 
-// finish ends a life in order: running calls, then the lanes, then the process. Lanes take no new calls any more.
+// finish ends a life in order: running calls, then the lanes, then the process. Lanes take no new calls any more. An attached server goes on
+// living, perhaps for other hosts, whose calls are not waited for: only the instances are released.
 func (l *life) finish(hard context.Context) {
 	s := l.peer.server
 	ctx, cancel := context.WithTimeout(hard, s.cfg.DrainTimeout+time.Second)
 	defer cancel()
+	if !s.cfg.Managed() {
+		l.closeLanes("shutdown", "the host ends")
+		l.releaseAll(ctx)
+		l.end(errStopping)
+		return
+	}
 	if r, err := l.client.Drain(ctx, &pluginv1.DrainRequest{TimeoutMs: uint32(s.cfg.DrainTimeout.Milliseconds())}); err != nil {
 		s.logger.Warn("the plugin server does not drain", "pid", l.pid, "error", rpcError(ctx, err))
 	} else if !r.Drained {
 		s.logger.Warn("calls still run on the plugin server after the time for draining", "pid", l.pid, "timeout", s.cfg.DrainTimeout)
 	}
 	l.closeLanes("shutdown", "the host lets this process end")
-	if !s.cfg.Managed() {
-		l.releaseAll(ctx)
-	}
 	l.end(errStopping) // the process does not die by itself from here on
 	l.link.shutdown(hard)
 }

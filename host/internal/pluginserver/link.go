@@ -35,9 +35,9 @@ type link struct {
 	socket *socketRules    // attached: for the data plane too; managed: nil
 
 	memory func() uint64 // managed: bytes that its cgroup uses; 0: not known
-	// ending says why gone was closed.
+	// ending says why gone was closed; managed only.
 	ending func() string
-	// shutdown ends a managed process in order and waits for it; at the latest when ctx is done it is killed.
+	// shutdown ends the process in order and waits for it; at the latest when ctx is done it is killed. Managed only.
 	shutdown func(ctx context.Context)
 	// close ends what shutdown did not end and frees everything. It waits, and may be called again.
 	close func()
