@@ -26,8 +26,8 @@ type trial struct {
 	watch   *canary.Watch
 	since   time.Time
 	ended   chan struct{} // closed at the end
-	// condemned: it takes no requests any more, whatever is compiled for it meanwhile.
-	condemned atomic.Bool
+	// decided: it does not take its share any more, whatever is compiled for it meanwhile. Who sets it decides what becomes of it.
+	decided atomic.Bool
 
 	// Guarded by reloading.
 	set *entity.Set
@@ -78,9 +78,10 @@ func (h *Host) judge(c *trial) (over bool) {
 	if verdict == canary.Watching {
 		return false
 	}
-	if verdict == canary.Bad { // it takes no request any more from now on: a reload may hold the lock for long
-		c.condemned.Store(true)
-		h.generations.SwapCanary(nil, 0)
+	if verdict == canary.Bad {
+		if c.decided.CompareAndSwap(false, true) { // it takes no request any more from now on: a reload may hold the lock for long
+			h.generations.SwapCanary(nil, 0)
+		}
 		reason = c.next.Cause(errors.New(reason)).Error()
 	}
 	h.reloading.Lock()
@@ -99,6 +100,9 @@ func (h *Host) judge(c *trial) (over bool) {
 // promote makes a canary the build of all requests; reloading is held.
 func (h *Host) promote(c *trial) error {
 	err := c.next.Check()
+	if err == nil && !c.decided.CompareAndSwap(false, true) { // its generation is gone
+		err = errors.New("it was found bad meanwhile")
+	}
 	if err == nil {
 		err = h.servers.all.Promote(c.next.Server)
 	}
@@ -125,7 +129,7 @@ func (h *Host) note(c *trial, result, reason string) {
 
 // endCanary lets all requests take the current generation; reloading is held.
 func (h *Host) endCanary(c *trial) {
-	c.condemned.Store(true)
+	c.decided.Store(true)
 	h.canary = nil
 	h.canaryNow.Store(nil)
 	h.observer.Follow(nil)
@@ -150,11 +154,11 @@ func (h *Host) recompileCanary(ctx context.Context, set *entity.Set) {
 	}
 	c.set, c.gen = set, gen
 	share := c.bounds.Share
-	if c.condemned.Load() { // what judged it waits for the lock
+	if c.decided.Load() { // what judged it waits for the lock
 		share = 0
 	}
 	h.generations.SwapCanary(gen, share)
-	if c.condemned.Load() { // perhaps meanwhile
+	if c.decided.Load() { // perhaps meanwhile
 		h.generations.SwapCanary(nil, 0)
 	}
 }
@@ -171,7 +175,7 @@ func (h *Host) DecideCanary(server string, promote bool) (pluginserver.Replaceme
 		return pluginserver.Replacement{}, &UnknownServerError{server, h.servers.names()}
 	}
 	c := h.canary
-	if c == nil || c.server != server || c.condemned.Load() {
+	if c == nil || c.server != server || c.decided.Load() {
 		return pluginserver.Replacement{}, &BusyError{fmt.Sprintf("there is no canary of plugin server %q", server)}
 	}
 	if !promote {

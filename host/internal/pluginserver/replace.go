@@ -233,13 +233,20 @@ func (ss *Servers) leave(s *Server, over []*Server) {
 	}
 }
 
-// endTime is how long Cause waits for the end of a process.
-const endTime = time.Second
+// Cause waits for the end of a process so long: when all seems well, and when something is lost already.
+const (
+	endTime  = time.Second
+	lostTime = 10 * time.Second
+)
 
 // Cause is what err, which a call or a check of a build on trial met, comes from: a process that ends shuts its sockets first, and says with its
-// end why. Without such an end within a second it is err.
+// end why. Without such an end it is err.
 func (s *Server) Cause(err error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), endTime)
+	most := endTime
+	if s.lives() != nil {
+		most = lostTime
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), most)
 	defer cancel()
 	ended := make(chan struct{}, len(s.peers))
 	for _, p := range s.peers {
