@@ -19,7 +19,9 @@ func TestGenerationIsDrainedOnce(t *testing.T) {
 	}
 }
 
-func TestHolderUnderSwaps(t *testing.T) {
+// inUse changes a holder while it is used: nobody gets a generation that was drained, and each of the made ones is drained once.
+func inUse(t *testing.T, made int, change func(h *Holder, fresh func() *Generation)) {
+	t.Helper()
 	var h Holder
 	var mu sync.Mutex
 	drained := map[*Generation]int{}
@@ -52,20 +54,26 @@ func TestHolderUnderSwaps(t *testing.T) {
 			}
 		})
 	}
-	for range 2000 {
-		h.Swap(fresh())
-	}
+	change(&h, fresh)
 	close(stop)
 	users.Wait()
 	h.Swap(nil)
-	if len(drained) != 2001 {
-		t.Errorf("%d generations were drained, want 2001", len(drained))
+	if len(drained) != made {
+		t.Errorf("%d generations were drained, want %d", len(drained), made)
 	}
 	for _, n := range drained {
 		if n != 1 {
 			t.Fatalf("a generation was drained %d times", n)
 		}
 	}
+}
+
+func TestHolderUnderSwaps(t *testing.T) {
+	inUse(t, 2001, func(h *Holder, fresh func() *Generation) {
+		for range 2000 {
+			h.Swap(fresh())
+		}
+	})
 }
 
 // A canary takes exactly its share, evenly spread, and nothing after its end.
@@ -111,57 +119,16 @@ func TestCanaryShare(t *testing.T) {
 
 // A promotion makes the canary the current generation: whoever acquires meanwhile has one of the two, and none that was drained.
 func TestCanaryUnderPromotions(t *testing.T) {
-	var h Holder
-	var mu sync.Mutex
-	drained := map[*Generation]int{}
-	fresh := func() *Generation {
-		return &Generation{drained: func(g *Generation) {
-			mu.Lock()
-			defer mu.Unlock()
-			drained[g]++
-		}}
-	}
-	h.Swap(fresh())
-	stop := make(chan struct{})
-	var users sync.WaitGroup
-	for range 4 {
-		users.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				g := h.Acquire()
-				mu.Lock()
-				gone := drained[g] > 0
-				mu.Unlock()
-				if gone {
-					t.Error("a generation in use was drained")
-				}
-				g.Release()
+	inUse(t, 1001, func(h *Holder, fresh func() *Generation) {
+		for i := range 1000 {
+			next := fresh()
+			h.SwapCanary(next, 0.5)
+			if i%2 == 0 { // promoted
+				h.Swap(next)
 			}
-		})
-	}
-	for i := range 1000 {
-		next := fresh()
-		h.SwapCanary(next, 0.5)
-		if i%2 == 0 { // promoted
-			h.Swap(next)
+			h.SwapCanary(nil, 0)
 		}
-		h.SwapCanary(nil, 0)
-	}
-	close(stop)
-	users.Wait()
-	h.Swap(nil)
-	if len(drained) != 1001 {
-		t.Errorf("%d generations were drained, want 1001", len(drained))
-	}
-	for _, n := range drained {
-		if n != 1 {
-			t.Fatalf("a generation was drained %d times", n)
-		}
-	}
+	})
 }
 
 func BenchmarkAcquire(b *testing.B) {
