@@ -222,7 +222,7 @@ class Targets:
     def answer(self, data: bytes) -> list[str]:
         """An answer's body, for every function that asks."""
         lane = Lane(self.registry, True, Port())
-        lane.state.on_frame(wire.CALL, 1, _CALL)
+        lane.state.on_frame(wire.CALL, 1, ANY_CALL)
         (call,) = lane.state.ready
         registered = lane.state.new_waiter(call, b"", None)
         assert registered is not None
@@ -314,7 +314,7 @@ def _feed(framer: Framer, pieces: list[bytes], into: list[tuple[int, int, bytes]
 
 
 _REQUEST: list[Any] = ["GET", "http", "gw.test", 8000, 11, b"/", None, ["host", b"gw.test"]]
-_CALL = values.encode_value([1, 2, 1000, "ab" * 16, 1, _REQUEST, ["10.0.0.9", 1, None, None, False]])
+ANY_CALL = values.encode_value([1, 2, 1000, "ab" * 16, 1, _REQUEST, ["10.0.0.9", 1, None, None, False]])
 
 
 def seeds(target: str) -> list[bytes]:

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -14,8 +14,9 @@ from .call import Call
 from .handlers import CANCELLED
 from .node import Entity, Node
 from .registry import Registry
-from .shapes import body
+from .shapes import body, fitted, text
 from .state import Port
+from .text import text_of
 from .values import Malformed
 from .wire import (
     ANSWER,
@@ -299,9 +300,13 @@ class LaneState:
             fields = gathered.decode(body, "answer")
         error = fields[0] if fields else None
         if error is not None:
-            if not isinstance(error, list) or len(error) < 2:  # pyright: ignore[reportUnknownArgumentType]
+            if not isinstance(error, list):
                 raise BadFrame("error of an answer is no [code, message]")
-            self.on_answer(call_id, Answer(error=(str(error[0]), str(error[1]))))  # pyright: ignore[reportUnknownArgumentType]
+            try:
+                code, message = fitted(cast("list[Any]", error), (text, text))
+            except Malformed as err:
+                raise BadFrame(f"error of an answer: {err}") from None
+            self.on_answer(call_id, Answer(error=(text_of(code), text_of(message))))
         else:
             self.on_answer(call_id, Answer(value=fields[1] if len(fields) > 1 else None))
 

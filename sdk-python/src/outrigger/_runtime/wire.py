@@ -242,11 +242,13 @@ def decode_hello(body: bytes) -> HostHello:
 
 
 def decode_array(body: bytes, what: str) -> list[Any]:
-    """A message that is not on the hot path, as a list."""
+    """A message that is not on the hot path, as a list; nil is an empty one."""
     try:
         fields = decode_tolerant(body)
     except Malformed as err:
         raise BadFrame(f"{what} does not decode: {err}") from None
+    if fields is None:
+        return []
     if not isinstance(fields, list):
         raise BadFrame(f"{what} is a {type(fields).__name__}; expected an array")
     return cast("list[Any]", fields)
