@@ -26,7 +26,7 @@ Usage:
 
 run starts the gateway and prints one line with its addresses when it accepts requests. SIGHUP reads the entities and the plugin servers of
 the settings again: plugin servers whose settings or program changed are replaced without losing a request; when anything is wrong, what runs goes
-on. SIGINT and SIGTERM finish the requests in flight and end with exit code 0.
+on. SIGINT and SIGTERM finish the requests in flight and end with exit code 0, or 1 when drain_timeout was not enough; a second one ends at once.
 
 dev runs the gateway for the author of the plugins in DIR (made by outrigger plugin new; this directory if none is named), or of the plugin
 servers in the settings. When a source changes, the plugin server is built and started beside the old one, and takes over once it is healthy and
