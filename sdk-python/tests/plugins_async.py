@@ -188,6 +188,7 @@ class Probe(outrigger.Plugin):
         kong.response.exit(200, b"z" * 5_000_000)
 
     async def do_wait_cancelled(self, kong: outrigger.AsyncPDK) -> None:
+        print("waits for the cancel", file=sys.stderr, flush=True)
         try:
             await asyncio.Event().wait()
         finally:

@@ -208,6 +208,7 @@ class Probe(outrigger.Plugin):
 
     def do_wait_cancelled(self, kong: outrigger.PDK) -> None:
         # Ends when the call is sealed: every use raises then.
+        print("waits for the cancel", file=sys.stderr, flush=True)
         while True:
             try:
                 kong.request.get_method()

@@ -265,11 +265,15 @@ class TestLife:
         assert found == {"X-Error": "wrong_phase: request.get_header: called after its handler has ended"}
 
     def test_cancel_seals(self, server: PluginServer, lane: AnyLane) -> None:
-        before = sum("sealed: " in line for line in server.stderr)
+        def said(text: str) -> int:
+            return sum(text in line for line in server.stderr)
+
+        waiting, sealed = said("waits for the cancel"), said("sealed: ")
         call_id, pending = lane.start(do("wait_cancelled"))
+        wait_for(lambda: said("waits for the cancel") > waiting)  # one that is cancelled earlier never runs
         assert set_headers(lane.call(do("mark"))) == {"X-Mark": "one"}
         lane.cancel(call_id)
-        wait_for(lambda: sum("sealed: " in line for line in server.stderr) > before)
+        wait_for(lambda: said("sealed: ") > sealed)
         assert "called after nobody waits for it any more" in server.stderr_text()
         assert pending.events.empty()
 
