@@ -148,7 +148,7 @@ fuzz: python js ## FUZZ_TIME=20s of changed inputs for the decoders of each lang
 	FUZZ_TIME=$(or $(FUZZ_TIME),20s) FUZZ_SEED=$(FUZZ_SEED) .ci/fuzz
 
 .PHONY: ci
-ci: test fuzz ## what .ci/run runs
+ci: test fuzz chaos ## what .ci/run runs
 
 .PHONY: clean
 clean: ## remove what the other targets made
