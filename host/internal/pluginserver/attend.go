@@ -52,7 +52,7 @@ func (l *life) attend() {
 }
 
 // hear watches what the server says of its health, and closes leaves when it does not serve any more. A server that cannot be watched is only
-// checked from time to time.
+// checked from time to time. A stream that ended may have taken the control connection along: the next one has to reach the process of the lanes.
 func (l *life) hear(leaves chan<- struct{}) {
 	health := grpc_health_v1.NewHealthClient(l.link.conn)
 	for l.ctx.Err() == nil {
@@ -71,7 +71,25 @@ func (l *life) hear(leaves chan<- struct{}) {
 		case <-l.ctx.Done():
 		case <-time.After(l.peer.server.healthInterval()):
 		}
+		if err := l.sameProcess(); err != nil {
+			l.end(err)
+			return
+		}
 	}
+}
+
+// errElsewhere ends the life of an attached server whose control connection leads to another process than its lanes.
+var errElsewhere = errors.New("another process answers in its place")
+
+// sameProcess is errElsewhere when another process answers now. One that does not answer is found out by its health.
+func (l *life) sameProcess() error {
+	ctx, cancel := context.WithTimeout(l.ctx, l.peer.server.cfg.StartTimeout)
+	defer cancel()
+	d, err := l.describe(ctx)
+	if err == nil && d.identity != l.desc.identity {
+		return errElsewhere
+	}
+	return nil
 }
 
 // depart ends a life whose server goes away, unless it has ended already: it gets no more calls, the ones that run end, no longer than DrainTimeout.

@@ -99,7 +99,7 @@ func (p *peer) begin(ctx context.Context) (*life, error) {
 func (l *life) raise(start context.Context) error {
 	s := l.peer.server
 	var err error
-	if l.desc, err = describe(start, l.client, &s.cfg, l.link.addr, s.opts.Hello.GatewayVersion); err != nil {
+	if l.desc, err = l.describe(start); err != nil {
 		return err
 	}
 	if l.pid == 0 {
@@ -125,6 +125,12 @@ func (l *life) raise(start context.Context) error {
 	l.peer.next = l // from here on Release reaches it
 	s.mu.Unlock()
 	return l.publish(lanes)
+}
+
+// describe asks the process that answers now what it hosts.
+func (l *life) describe(ctx context.Context) (*description, error) {
+	s := l.peer.server
+	return describe(ctx, l.client, &s.cfg, l.link.addr, s.opts.Hello.GatewayVersion)
 }
 
 // openLanes opens n lanes, all or none.

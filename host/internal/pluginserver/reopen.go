@@ -2,7 +2,6 @@ package pluginserver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -54,12 +53,12 @@ func (l *life) reopenLanes() error {
 	s := l.peer.server
 	ctx, cancel := context.WithTimeout(l.ctx, s.cfg.StartTimeout)
 	defer cancel()
-	d, err := describe(ctx, l.client, &s.cfg, l.link.addr, s.opts.Hello.GatewayVersion)
+	d, err := l.describe(ctx)
 	if err != nil {
 		return err
 	}
 	if d.identity != l.desc.identity {
-		return errors.New("another process answers in its place")
+		return errElsewhere
 	}
 	lanes, err := l.openLanes(ctx, l.missingLanes())
 	if err != nil {
