@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/generation"
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver"
+	"github.com/outrigger-gateway/outrigger/host/internal/telemetry"
 )
 
 // canaryInterval is the time between two looks at a canary. A failed call is looked at at once.
@@ -90,9 +92,9 @@ func (h *Host) judge(c *trial) (over bool) {
 		return true
 	}
 	if verdict == canary.Bad {
-		h.rollBack(c, reason)
+		h.rollBack(c, slog.LevelError, reason)
 	} else if err := h.promote(c); err != nil {
-		h.rollBack(c, err.Error())
+		h.rollBack(c, slog.LevelError, err.Error())
 	}
 	return true
 }
@@ -115,10 +117,11 @@ func (h *Host) promote(c *trial) error {
 	return nil
 }
 
-// rollBack ends a canary for the old build; requests that began with the new one end there. reloading is held.
-func (h *Host) rollBack(c *trial, reason string) {
+// rollBack ends a canary for the old build; requests that began with the new one end there. It is an error unless somebody wanted it so. reloading is
+// held.
+func (h *Host) rollBack(c *trial, level slog.Level, reason string) {
 	h.note(c, pluginserver.ResultRolledBack, reason)
-	h.logger.Error("the canary is rolled back, the old build takes all requests", "server", c.server, "build", c.next.Number(), "reason", reason)
+	h.logger.Log(context.Background(), level, "the canary is rolled back, the old build takes all requests", "server", c.server, "build", c.next.Number(), "reason", reason)
 	h.endCanary(c)
 	h.servers.all.Retire(c.next.Server)
 }
@@ -149,7 +152,7 @@ func (h *Host) recompileCanary(ctx context.Context, set *entity.Set) {
 	}
 	gen, err := h.compile(ctx, set, h.servers.builds(c.next))
 	if err != nil {
-		h.rollBack(c, fmt.Sprintf("the configuration that is live now does not fit it: %v", err))
+		h.rollBack(c, slog.LevelError, fmt.Sprintf("the configuration that is live now does not fit it: %v", err))
 		return
 	}
 	c.set, c.gen = set, gen
@@ -179,9 +182,9 @@ func (h *Host) DecideCanary(server string, promote bool) (pluginserver.Replaceme
 		return pluginserver.Replacement{}, &BusyError{fmt.Sprintf("there is no canary of plugin server %q", server)}
 	}
 	if !promote {
-		h.rollBack(c, "an operator wants it so")
+		h.rollBack(c, telemetry.LevelNotice, "an operator wants it so")
 	} else if err := h.promote(c); err != nil {
-		h.rollBack(c, err.Error())
+		h.rollBack(c, slog.LevelError, err.Error())
 		return *m.last.Load(), err
 	}
 	return *m.last.Load(), nil

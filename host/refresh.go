@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/config"
+	"github.com/outrigger-gateway/outrigger/host/internal/telemetry"
 )
 
 // reloadTime is how long the entities may take to become live.
@@ -229,7 +230,7 @@ func (h refresh) removeServer(ctx context.Context, name string) error {
 		return errStopping
 	}
 	if c := h.canary; c != nil && c.server == name {
-		h.rollBack(c, "the settings do not have its plugin server any more")
+		h.rollBack(c, telemetry.LevelNotice, "the settings do not have its plugin server any more")
 	}
 	gen, err := h.compile(ctx, h.entities, h.servers.builds().without(name))
 	if err != nil {

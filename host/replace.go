@@ -15,6 +15,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/generation"
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver"
+	"github.com/outrigger-gateway/outrigger/host/internal/telemetry"
 )
 
 // made is what the current build of a server was made of.
@@ -110,7 +111,7 @@ func (h *Host) makeWay(w *wanted) error {
 	case c == nil:
 		return nil
 	case c.server == w.server && w.wait:
-		h.rollBack(c, "another build is to take its place")
+		h.rollBack(c, telemetry.LevelNotice, "another build is to take its place")
 		return nil
 	case c.server == w.server, w.canary != nil:
 		return c.busy()
