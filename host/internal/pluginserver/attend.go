@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -14,9 +15,17 @@ import (
 // errLeaves ends the life of an attached server that says it does not serve.
 var errLeaves = errors.New("the server says that it does not serve: it goes away, or is not ready")
 
-// serving asks an attached server before its lanes are opened whether it wants calls. One that does not answer that counts as serving: checks
-// follow.
+// serving finds out before the lanes are opened whether an attached server wants calls, and from here on hears when it does not any more: a server
+// that has a listener waits for it at its end. One that does not answer counts as serving: checks follow.
 func (l *life) serving(ctx context.Context) error {
+	go l.hear()
+	timer := time.NewTimer(l.peer.server.healthInterval())
+	defer timer.Stop()
+	select {
+	case <-l.listens:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 	r, err := grpc_health_v1.NewHealthClient(l.link.conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: healthService})
 	if err == nil && r.Status == grpc_health_v1.HealthCheckResponse_NOT_SERVING {
 		return errLeaves
@@ -27,8 +36,6 @@ func (l *life) serving(ctx context.Context) error {
 // attend looks after the life of an attached server beside run: it hears at once when the server goes away, and leaves the address out for a
 // while when its calls keep failing.
 func (l *life) attend() {
-	leaves := make(chan struct{})
-	go l.hear(leaves)
 	back := time.NewTimer(0)
 	defer back.Stop()
 	<-back.C
@@ -36,7 +43,7 @@ func (l *life) attend() {
 		select {
 		case <-l.ctx.Done():
 			return
-		case <-leaves:
+		case <-l.leaves:
 			l.depart()
 			return
 		case <-l.pulse.worse:
@@ -51,19 +58,27 @@ func (l *life) attend() {
 	}
 }
 
-// hear watches what the server says of its health, and closes leaves when it does not serve any more. A server that cannot be watched is only
+// hear watches what the server says of its health: listens is closed with its first word, or with the first failure to get one, and leaves when it
+// does not serve any more. A server that cannot be watched is only
 // checked from time to time. A stream that ended may have taken the control connection along: the next one has to reach the process of the lanes.
-func (l *life) hear(leaves chan<- struct{}) {
+func (l *life) hear() {
+	listens := sync.OnceFunc(func() { close(l.listens) })
 	health := grpc_health_v1.NewHealthClient(l.link.conn)
 	for l.ctx.Err() == nil {
 		stream, err := health.Watch(l.ctx, &grpc_health_v1.HealthCheckRequest{Service: healthService})
 		for err == nil {
 			var r *grpc_health_v1.HealthCheckResponse
-			if r, err = stream.Recv(); err == nil && r.Status == grpc_health_v1.HealthCheckResponse_NOT_SERVING {
-				close(leaves)
+			r, err = stream.Recv()
+			gone := err == nil && r.Status == grpc_health_v1.HealthCheckResponse_NOT_SERVING
+			if gone {
+				close(l.leaves)
+			}
+			listens()
+			if gone {
 				return
 			}
 		}
+		listens()
 		if status.Code(err) == codes.Unimplemented {
 			return
 		}

@@ -52,6 +52,7 @@ import (
 //	version=V          of the plugin (1.2.3)
 //	speaks=MIN-MAX     protocol versions
 //	mute_while=FILE    calls get no answer while FILE exists
+//	deaf=FILE          make FILE when a lane is opened before somebody watches the health
 //	busy               says that calls still run after the time for draining
 const fakeKey = "FAKE_SERVER"
 
@@ -64,6 +65,7 @@ type fake struct {
 	data   net.Listener
 	stop   func()
 	hog    []byte
+	heard  atomic.Bool // somebody watches the health
 
 	calls     atomic.Int64
 	mu        sync.Mutex
@@ -165,7 +167,7 @@ func (f *fake) serve() (err error) {
 	goplugin.RegisterController(server, f)
 	h := health.NewServer()
 	h.SetServingStatus(healthService, grpc_health_v1.HealthCheckResponse_SERVING)
-	grpc_health_v1.RegisterHealthServer(server, sickness{h, f.orders["sick"]})
+	grpc_health_v1.RegisterHealthServer(server, sickness{h, f.orders["sick"], &f.heard})
 	if !f.on("listen") {
 		if f.on("junk") {
 			fmt.Print("hello from the server\nWARNING: 1|1|unix|not a handshake\n")
@@ -196,7 +198,8 @@ func (f *fake) flood() {
 // sickness is a health service that can be told to fail.
 type sickness struct {
 	grpc_health_v1.HealthServer
-	file string
+	file  string
+	heard *atomic.Bool
 }
 
 func (s sickness) Check(ctx context.Context, r *grpc_health_v1.HealthCheckRequest) (*grpc_health_v1.HealthCheckResponse, error) {
@@ -207,6 +210,7 @@ func (s sickness) Check(ctx context.Context, r *grpc_health_v1.HealthCheckReques
 }
 
 func (s sickness) Watch(r *grpc_health_v1.HealthCheckRequest, stream grpc_health_v1.Health_WatchServer) error {
+	s.heard.Store(true)
 	said := grpc_health_v1.HealthCheckResponse_UNKNOWN
 	for stream.Context().Err() == nil {
 		now, err := s.Check(stream.Context(), r)
@@ -323,9 +327,16 @@ func (f *fake) acceptLanes() {
 	}
 }
 
+func (f *fake) laneOpened() {
+	if f.on("deaf") && !f.heard.Load() {
+		_ = os.WriteFile(f.orders["deaf"], nil, 0o600)
+	}
+}
+
 // lane serves the msgpack carrier.
 func (f *fake) lane(conn net.Conn) {
 	defer conn.Close()
+	f.laneOpened()
 	if version, token, err := wire.ReadGreeting(conn); err != nil || version != wire.Version || string(token) != string(f.token) {
 		return
 	}
@@ -365,6 +376,7 @@ func (f *fake) Dispatch(stream grpc.BidiStreamingServer[pluginv1.DispatchRequest
 	}
 	closed := make(chan struct{})
 	closeLane := sync.OnceFunc(func() { close(closed) })
+	f.laneOpened()
 	send(&pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Hello{Hello: &pluginv1.ServerHello{Version: wire.Version, Pid: uint32(os.Getpid())}}})
 	requests := make(chan *pluginv1.DispatchRequest)
 	go func() {

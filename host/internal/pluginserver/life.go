@@ -55,6 +55,8 @@ type life struct {
 
 	asking atomic.Bool // askAgain runs
 
+	listens, leaves chan struct{} // attached: closed by hear
+
 	applied map[uint64]applied // guarded by the server's mu
 }
 
@@ -74,6 +76,7 @@ func (p *peer) begin(ctx context.Context) (*life, error) {
 	l := &life{
 		peer: p, link: link, client: pluginv1.NewPluginServerClient(link.conn), pid: uint32(link.pid),
 		waits: waits{Backoff: s.backoff}, died: make(chan *lane, maxLanes), applied: map[uint64]applied{}, pulse: newPulse(),
+		listens: make(chan struct{}), leaves: make(chan struct{}),
 	}
 	l.ctx, l.end = context.WithCancelCause(ctx)
 	l.expect(s.cfg.Recycle)
@@ -120,6 +123,12 @@ func (l *life) raise(start context.Context) error {
 	lanes, err := l.openLanes(start, l.desc.lanes)
 	if err != nil {
 		return err
+	}
+	select {
+	case <-l.leaves: // meanwhile
+		closeLanes(lanes, "closed", "the server says that it does not serve")
+		return errLeaves
+	default:
 	}
 	s.mu.Lock()
 	l.peer.next = l // from here on Release reaches it

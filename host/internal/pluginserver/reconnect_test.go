@@ -115,3 +115,21 @@ func TestControlConnectionTurns(t *testing.T) {
 		return err == nil && pid == second.Process.Pid && config == configOf(1)
 	})
 }
+
+// A server may be told to end as soon as it takes calls: the host listens for that before it opens a lane.
+func TestListensBeforeLanes(t *testing.T) {
+	carriers(t, func(t *testing.T, carrier string) {
+		dir := shortDir(t)
+		path, deaf := filepath.Join(dir, "1.sock"), filepath.Join(dir, "deaf")
+		spawn(t, "listen="+path, "deaf="+deaf)
+		w := newWorld(t)
+		cfg := addresses(path)
+		cfg.Carrier = carrier
+		w.mustStart(cfg)
+		w.mustConfigure("a", 1)
+		w.answers("a", 1)
+		if exists(deaf) {
+			t.Error("a lane was opened before the health was watched")
+		}
+	})
+}
