@@ -3,6 +3,7 @@ package examples
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -119,19 +120,33 @@ func TestFailingBuilds(t *testing.T) {
 				pids := g.serverPIDs(t, l.name)
 				return len(pids) == 1 && pids[0] == pid, fmt.Sprint(pids)
 			})
-			// A command of one's own, and names that are not there.
+			// A command from anybody, and names that are not there.
 			p.become(t, 1, "")
-			command := fmt.Sprintf(`{"command": ["env", %q, %q]}`, entry["command"].([]string)[0], strings.Join(entry["command"].([]string)[1:], `", "`))
-			command = strings.ReplaceAll(command, `\"`, `"`)
-			if status, answer := g.ask(t, "POST", "/plugin-servers/"+l.name+"/replace", command); status != 200 {
-				t.Errorf("status %d, %v", status, answer)
+			if status, answer := g.ask(t, "POST", "/plugin-servers/"+l.name+"/replace", `{"command": ["true"]}`); status != 403 || !strings.Contains(fmt.Sprint(answer["message"]), "expected a unix socket") {
+				t.Errorf("status %d, %v; expected 403", status, answer)
 			}
-			g.get(t, "/").want(t, 200).wantHeader(t, "X-Access", "v1")
+			g.get(t, "/").want(t, 200).wantHeader(t, "X-Access", "v0")
 			if status, answer := g.ask(t, "POST", "/plugin-servers/none/replace", ""); status != 404 || !strings.Contains(fmt.Sprint(answer["message"]), "expected one of "+l.name) {
 				t.Errorf("status %d, %v", status, answer)
 			}
 		})
 	}
+}
+
+// Who reaches the unix socket of the Admin listener may say the command of a new build.
+func TestReplaceByCommand(t *testing.T) {
+	t.Parallel()
+	p := newReplaced(t, "python", "msgpack")
+	entry := p.entry(t)
+	socket := "unix://" + filepath.Join(built.temp, "replace.sock")
+	s := settings{"plugin_servers": []server{entry}, "admin_listen": socket}
+	g := launch{settings: s, entities: routes(echoUpstream(t).URL, route("/", "{name: versioned, config: {mark: m}}"))}.start(t)
+	p.become(t, 1, "")
+	args := append([]string{"replace", "python", "--admin", socket, "--", "env"}, entry["command"].([]string)...)
+	if r := outrigger(t, nil, args...); r.code != 0 {
+		t.Errorf("found %+v, expected code 0", r)
+	}
+	g.get(t, "/").want(t, 200).wantHeader(t, "X-Access", "v1")
 }
 
 // SIGHUP makes what runs what the settings say: what did not change is left alone.

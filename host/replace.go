@@ -248,10 +248,13 @@ func (h *Host) Serving(server string) bool {
 }
 
 // Replace implements admin.Replacer: a new build of a server as the body of a request wants it.
-func (o operator) Replace(server string, body []byte) (pluginserver.Replacement, error) {
+func (o operator) Replace(server string, body []byte, private bool) (pluginserver.Replacement, error) {
 	asked, err := config.ParseReplacement(body)
 	if err != nil {
 		return pluginserver.Replacement{}, &admin.Refusal{Status: http.StatusBadRequest, Err: err}
+	}
+	if asked.Command != nil && !private {
+		return pluginserver.Replacement{}, &admin.Refusal{Status: http.StatusForbidden, Err: errCommandByTCP}
 	}
 	w := wanted{server: server, command: asked.Command, canary: asked.Canary, trigger: "admin"}
 	if m := o.servers.madeOf(server); m != nil && asked.Settled {
@@ -262,6 +265,9 @@ func (o operator) Replace(server string, body []byte) (pluginserver.Replacement,
 	done, err := o.replace(context.Background(), w)
 	return done, refusal(err)
 }
+
+// errCommandByTCP keeps the users of this machine, and plugins in their sandboxes, from starting programs as the gateway's user.
+var errCommandByTCP = errors.New("found a command on a TCP listener, which every user of this machine reaches; expected a unix socket (admin_listen: unix:///path), or the command in the settings and SIGHUP")
 
 // Decide implements admin.Replacer.
 func (o operator) Decide(server string, promote bool) (pluginserver.Replacement, error) {

@@ -35,7 +35,7 @@ those that it has begun, and ends. When anything fails the old build goes on, an
   --promote         the canary under way takes all requests now
   --rollback        the canary under way takes none any more
   --json            print the answer of the gateway
-  -- PROGRAM ...    the command of the new build, instead of that of the old one
+  -- PROGRAM ...    the command of the new build, instead of that of the old one; over a unix socket alone
 
 Exit code 0: done; 1: the old build goes on, or the gateway cannot be reached; 2: the command line is wrong; 3: another replacement or canary has to
 end first.

@@ -13,8 +13,8 @@ import (
 // Replacer replaces the builds of plugin servers. An error that is a *Refusal says what to answer; others are answered with 422.
 type Replacer interface {
 	// Replace starts a new build of a server and waits until it is live, or a canary, or has failed. Body is what the request says of it, in JSON.
-	// It goes on when the client has gone, and ends with the gateway.
-	Replace(server string, body []byte) (pluginserver.Replacement, error)
+	// It goes on when the client has gone, and ends with the gateway. Private says that nobody but the gateway's own user can have asked.
+	Replace(server string, body []byte, private bool) (pluginserver.Replacement, error)
 	// Decide promotes the canary of a server, or rolls it back.
 	Decide(server string, promote bool) (pluginserver.Replacement, error)
 }
@@ -39,7 +39,7 @@ type Replaced struct {
 // replace answers POST /plugin-servers/{name}/replace.
 func (s *Server) replace(r *Request) Answer {
 	return obey(r, func() (pluginserver.Replacement, error) {
-		return s.gateway.Replace(r.Param("name"), r.Body())
+		return s.gateway.Replace(r.Param("name"), r.Body(), r.Private())
 	})
 }
 

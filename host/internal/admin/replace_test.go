@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,8 +17,11 @@ type fakeReplacer struct {
 	err error
 }
 
-func (f *fakeReplacer) Replace(server string, body []byte) (pluginserver.Replacement, error) {
+func (f *fakeReplacer) Replace(server string, body []byte, private bool) (pluginserver.Replacement, error) {
 	f.did = "replace " + server + " " + string(body)
+	if private {
+		f.did += " in private"
+	}
 	return pluginserver.Replacement{Build: 7, Result: pluginserver.ResultLive}, f.err
 }
 
@@ -81,5 +85,19 @@ func TestReplace(t *testing.T) {
 				t.Errorf("found %+v", body)
 			}
 		})
+	}
+}
+
+// Only over a unix socket is it certain who asks.
+func TestReplaceInPrivate(t *testing.T) {
+	f := &fakeReplacer{}
+	client := served(t, &fakeGateway{Replacer: f}, "unix://"+filepath.Join(t.TempDir(), "admin.sock"))
+	resp, err := client.Post("http://localhost/plugin-servers/py/replace", "application/json", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if want := "replace py  in private"; f.did != want {
+		t.Errorf("did %q, expected %q", f.did, want)
 	}
 }

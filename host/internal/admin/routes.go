@@ -39,6 +39,9 @@ func (r *Request) Header(name string) string { return string(r.http.Request.Head
 // Body is the body of the request.
 func (r *Request) Body() []byte { return r.http.PostBody() }
 
+// Private reports whether the request came over a unix socket, which is for the gateway's own user.
+func (r *Request) Private() bool { return r.http.LocalAddr().Network() == "unix" }
+
 // Answer is what a handler says. Its zero value with a body is 200 and JSON.
 type Answer struct {
 	Status int // 0: 200
