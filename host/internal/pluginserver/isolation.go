@@ -13,7 +13,6 @@ import (
 
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver/cgroup"
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver/launcher"
-	"github.com/outrigger-gateway/outrigger/host/internal/telemetry"
 )
 
 // What an Isolation may say of a measure; the zero value is the default of each.
@@ -280,7 +279,7 @@ func ByState(measures []Measure) (lines [][2]string) {
 
 // report tells what the processes of a server get. What the settings ask for and the machine does not offer is a warning.
 func (s *Server) report(i *isolation) {
-	level, msg := telemetry.LevelNotice, "isolation of the plugin server"
+	level, msg := slog.LevelInfo, "isolation of the plugin server"
 	if i.asked || i.err != nil {
 		level, msg = slog.LevelWarn, "isolation of the plugin server is not all that the settings ask for"
 	}

@@ -79,7 +79,7 @@ func misbehave() {
 		case "fill":
 			err = fill(file + ".big")
 		}
-		_ = os.WriteFile(file, []byte(fmt.Sprint(err)), 0o600)
+		tell(file, []byte(fmt.Sprint(err)))
 		if what == "descriptors" {
 			select {} // they stay open
 		}
@@ -130,7 +130,12 @@ func look(file string) {
 	_, err := os.ReadDir(os.Getenv("FORBIDDEN"))
 	s.ReadEtc = errorName(err)
 	b, _ = json.Marshal(s)
-	if err := os.WriteFile(file+".new", b, 0o600); err == nil {
+	tell(file, b)
+}
+
+// tell writes a file that is there whole, or not at all.
+func tell(file string, text []byte) {
+	if err := os.WriteFile(file+".new", text, 0o600); err == nil {
 		_ = os.Rename(file+".new", file)
 	}
 }
