@@ -166,6 +166,7 @@ class Server:
 
     def _serve_events(self, sock: socket.socket) -> None:
         lane = EventLane(self.registry, self._loop)
+        self._enter(lane)
         loop = self._loop.start()
         sock.setblocking(False)
 
@@ -176,6 +177,7 @@ class Server:
         self._keep(lane)
 
     def _serve(self, lane: ThreadLane) -> None:
+        self._enter(lane)
         lane.start()
         self._keep(lane)
 
@@ -183,11 +185,15 @@ class Server:
         lane = ThreadLane(self.registry, carrier, self._workers, self._loop)
         threading.Thread(target=self._serve, args=(lane,), name="outrigger-stream", daemon=True).start()
 
+    def _enter(self, lane: _Lane) -> None:
+        """Counts a lane, before it says hello: a server that goes away waits for it from then on."""
+        with self._lock:
+            self._lanes.add(lane)
+
     def _keep(self, lane: _Lane) -> None:
-        """Keeps a lane until it has ended."""
+        """Keeps a lane that has started until it has ended."""
         with self._lock:
             stopping = self._stopping
-            self._lanes.add(lane)
         if stopping:
             lane.close()
         lane.wait_ended()
