@@ -128,12 +128,7 @@ def serve_plugins(load: Callable[[], list[PluginSpec]], args: argparse.Namespace
         server = RealServer(specs, workers=args.workers)
         running.append(server)
         stop = server.stop_asked
-
-        def ask_stop(number: int, frame: object) -> None:
-            stop.set()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, ask_stop)
+        stop.listen(signal.SIGTERM, signal.SIGINT)
         if managed:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the host's business
         bound = server.start(control, data, certificates)

@@ -26,6 +26,7 @@ from .loop import LoopRunner
 from .plugins import PluginSpec
 from .protocol import EventLane
 from .registry import Registry
+from .stop import StopRequest
 from .stream import GREETING_SECONDS, BadGreeting, SocketCarrier, read_greeting
 from .threads import MAX_WORKERS, ThreadLane, Workers
 from .tls import TlsSocket
@@ -66,7 +67,7 @@ class Server:
         self._data_tls: Certificates | None = None
         self._greetings = threading.BoundedSemaphore(_MAX_GREETING)
         self._grpc: grpc.Server | None = None
-        self.stop_asked = threading.Event()
+        self.stop_asked = StopRequest()
 
     def start(self, control: Address, data: Address, certificates: Certificates | None = None) -> Address:
         """Starts listening; the control address with the port that it got.
@@ -94,7 +95,7 @@ class Server:
         )
         planes = [plane, DataPlane("grpc")]
         add_PluginServerServicer_to_server(ControlPlane(self.registry, planes, self._serve_grpc), server)
-        add_GRPCControllerServicer_to_server(Controller(self.stop_asked.set), server)
+        add_GRPCControllerServicer_to_server(Controller(self.stop_asked.ask), server)
         server.add_generic_rpc_handlers((self._health.handler(),))
         self._grpc = server
         bound = self._bind(server, control, certificates)
