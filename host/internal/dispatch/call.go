@@ -111,10 +111,7 @@ func (m missingBody) code() Code {
 }
 
 // CodeOf says how a call ended that ended with err.
-func CodeOf(err error) Code { return codeOf(err) }
-
-// codeOf says what the error of a call is.
-func codeOf(err error) Code {
+func CodeOf(err error) Code {
 	if err == nil {
 		return OK
 	}

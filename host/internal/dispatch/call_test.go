@@ -185,7 +185,7 @@ func TestCodes(t *testing.T) {
 		TooLarge: fmt.Errorf("sending: %w", &transport.Error{Kind: transport.TooLarge}), NotReady: notReady{},
 		BreakerOpen: &Refusal{Code: BreakerOpen}, Quarantined: &Refusal{Code: Quarantined}, Refused: refused{errors.New("no")},
 	} {
-		if got := codeOf(err); got != want {
+		if got := CodeOf(err); got != want {
 			t.Errorf("%v is %s, want %s", err, got, want)
 		}
 	}

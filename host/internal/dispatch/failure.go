@@ -35,7 +35,7 @@ func (e *FilterError) Fail(ex *exchange.Exchange) { fail(ex, e.instance, e.Err) 
 
 // fail makes the exchange answer for an instance that failed closed. What failed for want of room is 503, and the client may try again.
 func fail(ex *exchange.Exchange, in *plan.Instance, err error) {
-	code := codeOf(err)
+	code := CodeOf(err)
 	busy := code == Overloaded || code == BreakerOpen
 	status := in.FailStatus
 	switch {
@@ -93,7 +93,7 @@ func (s *step) closes(err error) bool {
 }
 
 func (s *step) report(err error, effect string) {
-	code := codeOf(err)
+	code := CodeOf(err)
 	skipped := uint64(0)
 	if code == Overloaded || code == BreakerOpen {
 		var loud bool
@@ -103,9 +103,6 @@ func (s *step) report(err error, effect string) {
 	}
 	attrs := append(attrsOf(s.in), slog.String("phase", s.phase.String()), slog.String("request_id", s.ex.Facts.RequestID))
 	if s.in.Native == nil && s.in.Unavailable == "" {
-		if s.seen.Duration == 0 && !s.seen.Start.IsZero() { // nothing was sent
-			s.seen.Duration = time.Since(s.seen.Start)
-		}
 		attrs = append(attrs, slog.String("code", code.String()), slog.Float64("duration_ms", float64(s.seen.Duration)/float64(time.Millisecond)))
 	}
 	attrs = append(attrs, slog.String("error", err.Error()), slog.String("effect", effect))

@@ -147,6 +147,7 @@ func (s *step) remote() error {
 		missing = s.inline()
 	}
 	if err := s.enter(s.d.Interceptors, missing); err != nil {
+		c.Duration = time.Since(c.Start)
 		return err
 	}
 	c.Sent = true
@@ -161,10 +162,7 @@ func (s *step) after(err error, failedOpen bool) {
 	if c.entered == 0 {
 		return
 	}
-	c.Err, c.Code, c.FailedOpen = err, codeOf(err), failedOpen
-	if c.Duration == 0 { // nothing was sent
-		c.Duration = time.Since(c.Start)
-	}
+	c.Err, c.Code, c.FailedOpen = err, CodeOf(err), failedOpen
 	for i := c.entered - 1; i >= 0; i-- {
 		c.around[i].After(c)
 	}
