@@ -21,6 +21,11 @@ func (b Backoff) withDefaults(managed bool) Backoff {
 	if managed {
 		defaults = Backoff{Min: 100 * time.Millisecond, Max: 10 * time.Second, Healthy: 30 * time.Second}
 	}
+	return b.or(defaults)
+}
+
+// or fills the zero fields.
+func (b Backoff) or(defaults Backoff) Backoff {
 	if b.Min <= 0 {
 		b.Min = defaults.Min
 	}

@@ -13,17 +13,7 @@ const outlierCalls = 5
 
 // ejection fills the zero fields of the times for which an address is left out.
 func (b Backoff) ejection() Backoff {
-	if b.Min <= 0 {
-		b.Min = 5 * time.Second
-	}
-	if b.Max <= 0 {
-		b.Max = 5 * time.Minute
-	}
-	b.Max = max(b.Min, b.Max)
-	if b.Healthy <= 0 {
-		b.Healthy = 10 * time.Minute
-	}
-	return b
+	return b.or(Backoff{Min: 5 * time.Second, Max: 5 * time.Minute, Healthy: 10 * time.Minute})
 }
 
 // inService lists the lanes that calls choose from; mu is held. When all that is connected is ejected, that is better than nothing.
