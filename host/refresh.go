@@ -101,15 +101,11 @@ func (h refresh) addServers(ctx context.Context, list []config.PluginServer) {
 }
 
 func (h refresh) addServer(ctx context.Context, c *config.PluginServer) error {
-	cfg, err := serverConfig(c, h.settings.DrainTimeout)
-	if err != nil {
-		return err
-	}
 	m := h.makeOf(c)
 	h.reloading.Lock()
 	h.servers.policies[c.Name] = policyOf(c) // before its plugins are there for a generation
 	h.reloading.Unlock()
-	if err := h.servers.all.Add(ctx, cfg); err != nil {
+	if err := h.servers.all.Add(ctx, serverConfig(c, h.settings.DrainTimeout)); err != nil {
 		h.reloading.Lock()
 		defer h.reloading.Unlock()
 		h.servers.forget(c.Name)

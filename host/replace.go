@@ -196,10 +196,7 @@ func (h *Host) plan(servers *servers, m *made, w *wanted) (*planned, pluginserve
 	p := &planned{made: m, entry: m.entry, policy: servers.policies[w.server]}
 	if w.entry != nil {
 		p.entry, p.policy = *w.entry, policyOf(w.entry)
-		var err error
-		if cfg, err = serverConfig(w.entry, h.settings.DrainTimeout); err != nil {
-			return nil, cfg, err
-		}
+		cfg = serverConfig(w.entry, h.settings.DrainTimeout)
 	}
 	if w.command != nil {
 		cfg.Command = w.command

@@ -85,10 +85,10 @@ func (o *ReplayOptions) server() (server pluginserver.Config, runDir string, err
 	if err != nil {
 		return server, "", fmt.Errorf("%s: %w", o.SettingsFile, err)
 	}
-	server, err = serverConfig(chosen, settings.DrainTimeout)
+	server = serverConfig(chosen, settings.DrainTimeout)
 	server.Processes = min(server.Processes, 1)
 	server.Carrier = cmp.Or(o.Carrier, server.Carrier)
-	return server, settings.RunDir, err
+	return server, settings.RunDir, nil
 }
 
 // chooseServer is the server with the name that was asked for, else the recorded one, else the only one.

@@ -170,7 +170,7 @@ func policyOf(c *config.PluginServer) generation.Policy {
 }
 
 // serverConfig translates the settings of one server.
-func serverConfig(c *config.PluginServer, drain time.Duration) (pluginserver.Config, error) {
+func serverConfig(c *config.PluginServer, drain time.Duration) pluginserver.Config {
 	out := pluginserver.Config{
 		Name: c.Name, Command: c.Command, Dir: c.WorkingDir, Env: c.Env, Addresses: c.Addresses, Carrier: c.Carrier,
 		Processes: c.Processes, StartTimeout: c.StartTimeout, DrainTimeout: drain, MaxInFlight: c.MaxInFlight, Queue: c.Queue,
@@ -183,7 +183,7 @@ func serverConfig(c *config.PluginServer, drain time.Duration) (pluginserver.Con
 		out.TLS = &pluginserver.TLS{Cert: c.TLSCert, Key: c.TLSKey, CA: c.TLSCA, ServerName: c.TLSServerName}
 	}
 	supervise(&c.Supervision, &out)
-	return out, nil
+	return out
 }
 
 // isolationOf translates how a server is kept apart.

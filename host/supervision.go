@@ -34,11 +34,7 @@ func (h *Host) startServers(ctx context.Context) error {
 	var configs []pluginserver.Config
 	for i := range h.settings.PluginServers {
 		c := &h.settings.PluginServers[i]
-		cfg, err := serverConfig(c, h.settings.DrainTimeout)
-		if err != nil {
-			return err
-		}
-		configs = append(configs, cfg)
+		configs = append(configs, serverConfig(c, h.settings.DrainTimeout))
 		s.policies[c.Name] = policyOf(c)
 		s.keep(c.Name, h.makeOf(c))
 	}
