@@ -32,6 +32,7 @@ var layers = []layer{
 	{"proto/gen/...", nil, grpcMods},
 	{"proto/wirepb", []string{"proto/wire", "proto/gen/..."}, nil},
 	{"proto/goplugin", nil, grpcMods},
+	{"proto/tlsfiles", nil, nil},
 	{"proto/vectors", []string{"proto/wire"}, nil},
 	{"proto/pdkdef", nil, []string{"go.yaml.in/yaml/"}},
 	{"proto/cmd/pdkgen", []string{"proto/pdkdef"}, []string{"go.yaml.in/yaml/v4"}},

@@ -6,71 +6,30 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
-	"sync"
+
+	"github.com/outrigger-gateway/outrigger/proto/tlsfiles"
 )
 
-// certificates are the files of mutual TLS: both sides show a certificate. They are looked at again at every handshake, so that a renewed
-// certificate is used without a restart. Files that do not fit together, such as half of a renewal, change nothing: what was loaded before stays.
-type certificates struct {
-	cert, key, clientCA string
-	logger              *slog.Logger
+// certificates are the files of mutual TLS: both sides show a certificate.
+type certificates struct{ cert, key, clientCA string }
 
-	mu    sync.Mutex
-	files []os.FileInfo // of cert, key and clientCA when they were looked at last
-	conf  *tls.Config
-}
-
-// mutualTLS loads the files. The configuration that it returns is for both planes.
+// mutualTLS loads the files. The configuration that it returns is for both planes, and follows them.
 func mutualTLS(cert, key, clientCA string, logger *slog.Logger) (*tls.Config, error) {
-	c := &certificates{cert: cert, key: key, clientCA: clientCA, logger: logger}
-	c.files = c.look()
-	var err error
-	if c.conf, err = c.load(); err != nil {
+	c := &certificates{cert, key, clientCA}
+	told := func(err error) {
+		if err != nil {
+			logger.Error("the certificates have changed but cannot be used: the ones before stay in use", "error", err)
+			return
+		}
+		logger.Info("the certificates have changed and are in use", "certificate", cert)
+	}
+	files, err := tlsfiles.Load(c.load, told, cert, key, clientCA)
+	if err != nil {
 		return nil, err
 	}
-	outer := c.conf.Clone()
-	outer.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.current(), nil }
+	outer := files.Current().Clone()
+	outer.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return files.Current(), nil }
 	return outer, nil
-}
-
-// current is the configuration of the files as they are now.
-func (c *certificates) current() *tls.Config {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	files := c.look()
-	if slices.EqualFunc(files, c.files, sameFile) {
-		return c.conf
-	}
-	c.files = files // a broken file is told once, not at every handshake
-	conf, err := c.load()
-	if err != nil {
-		c.logger.Error("the certificates have changed but cannot be used: the ones before stay in use", "error", err)
-		return c.conf
-	}
-	c.conf = conf
-	c.logger.Info("the certificates have changed and are in use", "certificate", c.cert)
-	return conf
-}
-
-// look finds out which files are there; nil for one that is not.
-func (c *certificates) look() []os.FileInfo {
-	files := make([]os.FileInfo, 0, 3)
-	for _, path := range []string{c.cert, c.key, c.clientCA} {
-		info, err := os.Stat(path)
-		if err != nil {
-			info = nil
-		}
-		files = append(files, info)
-	}
-	return files
-}
-
-func sameFile(a, b os.FileInfo) bool {
-	if a == nil || b == nil {
-		return a == nil && b == nil
-	}
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
 func (c *certificates) load() (*tls.Config, error) {

@@ -9,10 +9,10 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"slices"
-	"sync"
 
 	"google.golang.org/grpc/credentials"
+
+	"github.com/outrigger-gateway/outrigger/proto/tlsfiles"
 )
 
 // TLS are the files of mutual TLS with an attached server: the host shows Cert, and the server's must be signed by one in CA.
@@ -21,83 +21,46 @@ type TLS struct {
 	ServerName    string // that the server's certificate must have; empty: the host of the address
 }
 
-// tlsClient gives the configuration for handshakes. The files are looked at again at every handshake, so that a renewed certificate is used
-// from the next connection on; running connections go on. Files that do not fit together, such as half of a renewal, change nothing.
+// tlsClient gives the configuration for handshakes, with the files as they are at that moment. Running connections go on.
 type tlsClient struct {
 	TLS
-	logger *slog.Logger
-
-	mu   sync.Mutex
-	seen []os.FileInfo // of Cert, Key and CA when they were looked at last
-	conf *tls.Config
+	files *tlsfiles.Config
 }
 
 // newTLSClient loads the files.
 func newTLSClient(files TLS, logger *slog.Logger) (*tlsClient, error) {
-	c := &tlsClient{TLS: files, logger: logger}
-	c.seen = c.look()
-	var err error
-	c.conf, err = c.load()
-	return c, err
+	told := func(err error) {
+		if err != nil {
+			logger.Error("the certificates for the plugin server have changed but cannot be used: the ones before stay in use", "error", err)
+			return
+		}
+		logger.Info("the certificates for the plugin server have changed: new connections use them", "certificate", files.Cert)
+	}
+	conf, err := tlsfiles.Load(files.load, told, files.Cert, files.Key, files.CA)
+	return &tlsClient{files, conf}, err
 }
 
 // config is for a handshake with the server at addr, with the files as they are now.
 func (c *tlsClient) config(addr address) *tls.Config {
-	conf := c.current().Clone()
+	conf := c.files.Current().Clone()
 	if conf.ServerName = c.ServerName; conf.ServerName == "" {
 		conf.ServerName = addr.host()
 	}
 	return conf
 }
 
-func (c *tlsClient) current() *tls.Config {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	seen := c.look()
-	if slices.EqualFunc(seen, c.seen, sameFile) {
-		return c.conf
-	}
-	c.seen = seen // what cannot be used is told once, not at every handshake
-	conf, err := c.load()
-	if err != nil {
-		c.logger.Error("the certificates for the plugin server have changed but cannot be used: the ones before stay in use", "error", err)
-		return c.conf
-	}
-	c.conf = conf
-	c.logger.Info("the certificates for the plugin server have changed: new connections use them", "certificate", c.Cert)
-	return conf
-}
-
-// look finds out which files are there; nil for one that is not.
-func (c *tlsClient) look() []os.FileInfo {
-	seen := make([]os.FileInfo, 3)
-	for i, path := range []string{c.Cert, c.Key, c.CA} {
-		if info, err := os.Stat(path); err == nil {
-			seen[i] = info
-		}
-	}
-	return seen
-}
-
-func sameFile(a, b os.FileInfo) bool {
-	if a == nil || b == nil {
-		return a == nil && b == nil
-	}
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
-}
-
-func (c *tlsClient) load() (*tls.Config, error) {
-	pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+func (t *TLS) load() (*tls.Config, error) {
+	pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
 	if err != nil {
 		return nil, fmt.Errorf("tls: cert and key: %w", err)
 	}
-	pem, err := os.ReadFile(c.CA)
+	pem, err := os.ReadFile(t.CA)
 	if err != nil {
 		return nil, fmt.Errorf("tls: ca: %w", err)
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("tls: ca: %s holds no certificate in PEM form", c.CA)
+		return nil, fmt.Errorf("tls: ca: %s holds no certificate in PEM form", t.CA)
 	}
 	return &tls.Config{Certificates: []tls.Certificate{pair}, RootCAs: roots, MinVersion: tls.VersionTLS13}, nil
 }
