@@ -16,11 +16,8 @@ type Slots struct {
 // AppendCall appends the body of a call. It allocates nothing beyond dst. Bodies over ChunkSize are named only by their length:
 // the sender sends what AppendLargeOfCall returns as chunks first.
 func AppendCall(dst []byte, c *Call, slots Slots) []byte {
-	fields := 23
-	if c.Trace.Parent != "" {
-		fields = 24
-	}
-	dst = appendArray(dst, fields)
+	tail := callTail(c)
+	dst = appendArray(dst, 23+tail)
 	dst = appendUint(dst, c.Instance)
 	dst = appendUint(dst, uint64(c.Phase))
 	dst = appendUint(dst, uint64(c.TimeoutMS))
@@ -65,12 +62,16 @@ func AppendCall(dst []byte, c *Call, slots Slots) []byte {
 	dst = appendShared(dst, c.Plugin)
 	dst = appendTLS(dst, &c.TLS)
 	dst = appendGroups(dst, c.Groups)
-	if c.Trace.Parent == "" {
-		return dst
+	if tail > 0 {
+		dst = appendTrace(dst, &c.Trace)
 	}
-	dst = appendArray(dst, 2)
-	dst = appendStr(dst, c.Trace.Parent)
-	return appendStr(dst, c.Trace.State)
+	if tail > 1 {
+		dst = appendPrefetched(dst, c.Prefetched)
+	}
+	if tail > 2 {
+		dst = appendSteps(dst, c.Rest)
+	}
+	return dst
 }
 
 // AppendLargeOfCall appends the bodies of c that travel as chunks, in the order in which they must be sent.
@@ -265,7 +266,7 @@ func DecodeCall(body, bulk []byte, slots *SlotTable, c *Call) error {
 		Response:        Response{Headers: f.Response.Headers[:0]},
 		ServiceResponse: Response{Headers: f.ServiceResponse.Headers[:0]},
 	}
-	*c = Call{Facts: f, Plugin: c.Plugin[:0]}
+	*c = Call{Facts: f, Plugin: c.Plugin[:0], Prefetched: c.Prefetched[:0], Rest: c.Rest[:0]}
 	a := d.array()
 	if a.more() {
 		c.Instance = d.uint()
@@ -342,6 +343,12 @@ func DecodeCall(body, bulk []byte, slots *SlotTable, c *Call) error {
 	}
 	if a.more() && !d.null() {
 		d.trace(&f.Trace)
+	}
+	if a.more() {
+		c.Prefetched = d.prefetched(c.Prefetched)
+	}
+	if a.more() {
+		c.Rest = d.steps(c.Rest)
 	}
 	d.rest(a)
 	return d.done()

@@ -4,7 +4,11 @@ import "math"
 
 // AppendHostHello appends the body of the host's hello.
 func AppendHostHello(dst []byte, h *HostHello) []byte {
-	dst = appendArray(dst, 10)
+	fields := 10
+	if h.Features != 0 {
+		fields = 11
+	}
+	dst = appendArray(dst, fields)
 	dst = appendUint(dst, uint64(h.Version))
 	dst = appendStr(dst, h.NodeID)
 	dst = appendStr(dst, h.Hostname)
@@ -21,7 +25,11 @@ func AppendHostHello(dst []byte, h *HostHello) []byte {
 	} else {
 		dst = appendStr(dst, h.ClusterID)
 	}
-	return appendBool(dst, h.TelemetryLogs)
+	dst = appendBool(dst, h.TelemetryLogs)
+	if h.Features != 0 {
+		dst = appendUint(dst, uint64(h.Features))
+	}
+	return dst
 }
 
 // DecodeHostHello reads the host's hello.
@@ -59,17 +67,28 @@ func DecodeHostHello(body []byte) (HostHello, error) {
 	if a.more() {
 		h.TelemetryLogs = d.bool()
 	}
+	if a.more() {
+		h.Features = uint32(d.uintTo(math.MaxUint32))
+	}
 	d.rest(a)
 	return h, d.done()
 }
 
 // AppendServerHello appends the body of the server's hello.
 func AppendServerHello(dst []byte, h *ServerHello) []byte {
-	dst = appendArray(dst, 4)
+	fields := 4
+	if h.Features != 0 {
+		fields = 5
+	}
+	dst = appendArray(dst, fields)
 	dst = appendUint(dst, uint64(h.Version))
 	dst = appendStr(dst, h.SDKLanguage)
 	dst = appendStr(dst, h.SDKVersion)
-	return appendUint(dst, uint64(h.PID))
+	dst = appendUint(dst, uint64(h.PID))
+	if h.Features != 0 {
+		dst = appendUint(dst, uint64(h.Features))
+	}
+	return dst
 }
 
 // DecodeServerHello reads the server's hello.
@@ -88,6 +107,9 @@ func DecodeServerHello(body []byte) (ServerHello, error) {
 	}
 	if a.more() {
 		h.PID = uint32(d.uintTo(math.MaxUint32))
+	}
+	if a.more() {
+		h.Features = uint32(d.uintTo(math.MaxUint32))
 	}
 	d.rest(a)
 	return h, d.done()

@@ -74,8 +74,13 @@ func BeginFrame(dst []byte) []byte {
 // EndFrame writes the header of the frame that begins at start and reaches to the end of dst. It returns the length of the body,
 // which the caller compares with MaxFrame where the body's size is not bounded otherwise.
 func EndFrame(dst []byte, start int, call uint32, t Type) int {
+	return EndFrameStep(dst, start, call, t, 0)
+}
+
+// EndFrameStep is EndFrame for a frame of one step of a fused call: an outcome, an ask, a log line. The first step is 0.
+func EndFrameStep(dst []byte, start int, call uint32, t Type, step uint16) int {
 	n := len(dst) - start - HeaderSize
-	PutFrame(dst[start:], Frame{Length: uint32(n), Call: call, Type: t})
+	PutFrame(dst[start:], Frame{Length: uint32(n), Call: call, Type: t, Step: step})
 	return n
 }
 

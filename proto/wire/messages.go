@@ -208,6 +208,11 @@ type Call struct {
 	ResponseBody    []byte
 	HasResponseBody bool
 
+	// Prefetched are answers to asks that the handler is likely to make.
+	Prefetched []Prefetched
+	// Rest are the further steps of a fused call; the fields above are those of the first.
+	Rest []Step
+
 	// Traffic is filled in by the host's lane while the call runs. It does not travel.
 	Traffic Traffic
 }
@@ -244,6 +249,8 @@ type Outcome struct {
 	Ops     []Op
 	Body    []byte // body_filter's replacement
 	HasBody bool   // false: unchanged
+	// Unused says which of the step's prefetched answers the handler did not ask for: bit 0 is the first.
+	Unused uint32
 }
 
 // AskFn names a function that a handler asks the host; docs/wire.md section 7.
@@ -275,6 +282,7 @@ type HostHello struct {
 	MaxShared      uint64
 	ClusterID      string // "": none
 	TelemetryLogs  bool   // telemetry.log goes somewhere
+	Features       uint32 // FeatureSteps, FeaturePrefetch
 }
 
 // ServerHello is the server's first message on a lane.
@@ -283,6 +291,7 @@ type ServerHello struct {
 	SDKLanguage string
 	SDKVersion  string
 	PID         uint32
+	Features    uint32 // FeatureSteps, FeaturePrefetch
 }
 
 // LogLine is one line of a plugin. CallID 0: outside a call.

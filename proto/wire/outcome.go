@@ -5,7 +5,11 @@ import "math"
 // AppendOutcome appends the body of an outcome. Bodies over ChunkSize are named only by their length: the sender sends what
 // AppendLargeOfOutcome returns as chunks first. Operations of a failed outcome are left out.
 func AppendOutcome(dst []byte, o *Outcome) []byte {
-	dst = appendArray(dst, 4)
+	fields := 4
+	if o.Unused != 0 {
+		fields = 5
+	}
+	dst = appendArray(dst, fields)
 	if o.Err != nil {
 		dst = appendUint(dst, 1)
 		dst = appendArray(dst, 3)
@@ -13,7 +17,7 @@ func AppendOutcome(dst []byte, o *Outcome) []byte {
 		dst = appendStr(dst, o.Err.Message)
 		dst = appendStr(dst, o.Err.Detail)
 		dst = appendArray(dst, 0)
-		return appendNil(dst)
+		return appendUnused(appendNil(dst), o)
 	}
 	dst = appendUint(dst, 0)
 	dst = appendNil(dst)
@@ -21,7 +25,14 @@ func AppendOutcome(dst []byte, o *Outcome) []byte {
 	for i := range o.Ops {
 		dst = appendOp(dst, &o.Ops[i])
 	}
-	return appendOptBody(dst, o.Body, o.HasBody)
+	return appendUnused(appendOptBody(dst, o.Body, o.HasBody), o)
+}
+
+func appendUnused(dst []byte, o *Outcome) []byte {
+	if o.Unused == 0 {
+		return dst
+	}
+	return appendUint(dst, uint64(o.Unused))
 }
 
 // AppendLargeOfOutcome appends the bodies of o that travel as chunks, in the order in which they must be sent.
@@ -125,6 +136,9 @@ func DecodeOutcome(body, bulk []byte, o *Outcome) error {
 	}
 	if a.more() {
 		o.Body, o.HasBody = d.bin()
+	}
+	if a.more() {
+		o.Unused = uint32(d.uintTo(math.MaxUint32))
 	}
 	d.rest(a)
 	if err := d.done(); err != nil {

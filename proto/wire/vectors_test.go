@@ -411,7 +411,7 @@ func TestHandMadeVectorsAreGolden(t *testing.T) {
 		tol("outcome, wide encodings", "every length and number in its largest form, str for bin and bin for str", "server", wire.TypeOutcome,
 			nil, ""),
 		tol("outcome, only a status", "a missing tail is nil", "server", wire.TypeOutcome, raw(t, "91 00"), outcomeMeans(&wire.Outcome{})),
-		tol("outcome, unknown tail", "a newer server appends fields", "server", wire.TypeOutcome, pack([]any{0, nil, []any{}, nil, map[string]any{"new": []any{1}}, "x"}), outcomeMeans(&wire.Outcome{})),
+		tol("outcome, unknown tail", "a newer server appends fields", "server", wire.TypeOutcome, pack([]any{0, nil, []any{}, nil, nil, map[string]any{"new": []any{1}}, "x"}), outcomeMeans(&wire.Outcome{})),
 		tol("operation, unknown tail", "a newer server appends arguments", "server", wire.TypeOutcome, pack([]any{0, nil, []any{[]any{21, "X-A", []any{[]byte("1")}, true}}}), outcomeMeans(header)),
 		tol("outcome, numbers as floats", "a language without integers", "server", wire.TypeOutcome, pack([]any{0.0, nil, []any{[]any{21.0, "X-A", []any{"1"}}}}), outcomeMeans(header)),
 		tol("call, only instance and phase", "a missing tail is nil", "host", wire.TypeCall, raw(t, "92 01 02"), framed(wire.TypeCall, 7, nil, wire.AppendCall(nil, short, wire.Slots{}))),

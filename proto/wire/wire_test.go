@@ -382,7 +382,7 @@ func TestAnotherReaderUnderstandsUs(t *testing.T) {
 		t.Errorf("outcome: got %v, %v", outcome, err)
 	}
 	// And we understand another writer, whose numbers and strings have other sizes.
-	b, err := msgpack.Marshal([]any{int64(0), nil, []any{[]any{uint64(21), []byte("X-A"), []string{"1", "2"}}}, "text as body", "a newer field"})
+	b, err := msgpack.Marshal([]any{int64(0), nil, []any{[]any{uint64(21), []byte("X-A"), []string{"1", "2"}}}, "text as body", nil, "a newer field"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -174,9 +174,7 @@ func Call(c *wire.Call, slots wire.Slots) *pluginv1.Call {
 	for i := range c.Groups {
 		m.Groups = append(m.Groups, &pluginv1.Group{Id: text(c.Groups[i].ID), Name: text(c.Groups[i].Name)})
 	}
-	if c.Trace.Parent != "" {
-		m.Trace = &pluginv1.Trace{Parent: text(c.Trace.Parent), State: text(c.Trace.State)}
-	}
+	m.Trace, m.Prefetched, m.Steps = trace(&c.Trace), prefetched(c.Prefetched), steps(c.Rest)
 	if c.HasResponse {
 		m.Response = &pluginv1.Response{Status: uint32(max(c.Response.Status, 0)), Headers: headers(c.Response.Headers), Source: uint32(c.Response.Source)}
 	}
@@ -272,7 +270,7 @@ func CallOf(m *pluginv1.Call, bulk []byte, slots *wire.SlotTable, c *wire.Call) 
 		Groups:   f.Groups[:0],
 		Response: wire.Response{Headers: f.Response.Headers[:0]}, ServiceResponse: wire.Response{Headers: f.ServiceResponse.Headers[:0]},
 	}
-	*c = wire.Call{Facts: f, Instance: m.GetInstance(), TimeoutMS: m.GetTimeoutMs(), Last: m.GetLast(), Plugin: c.Plugin[:0]}
+	*c = wire.Call{Facts: f, Instance: m.GetInstance(), TimeoutMS: m.GetTimeoutMs(), Last: m.GetLast(), Plugin: c.Plugin[:0], Prefetched: c.Prefetched[:0], Rest: c.Rest[:0]}
 	if m.GetPhase() > 255 {
 		return bad("call", "phase %d", m.GetPhase())
 	}
@@ -319,8 +317,12 @@ func CallOf(m *pluginv1.Call, bulk []byte, slots *wire.SlotTable, c *wire.Call) 
 	for _, g := range m.GetGroups() {
 		f.Groups = append(f.Groups, wire.Group{ID: g.GetId(), Name: g.GetName()})
 	}
-	if t := m.GetTrace(); t != nil {
-		f.Trace = wire.Trace{Parent: t.GetParent(), State: t.GetState()}
+	f.Trace = traceOf(m.GetTrace())
+	if c.Prefetched, err = prefetchedOf(c.Prefetched, m.GetPrefetched()); err != nil {
+		return err
+	}
+	if c.Rest, err = stepsOf(c.Rest, m.GetSteps()); err != nil {
+		return err
 	}
 	if r := m.GetResponse(); r != nil {
 		f.HasResponse = true

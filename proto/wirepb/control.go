@@ -12,6 +12,7 @@ func HostHello(h *wire.HostHello) *pluginv1.HostHello {
 	m := &pluginv1.HostHello{
 		Version: uint32(h.Version), NodeId: text(h.NodeID), Hostname: text(h.Hostname), GatewayVersion: text(h.GatewayVersion),
 		LogLevel: uint32(h.LogLevel), MaxBody: h.MaxBody, MaxShared: h.MaxShared, ClusterId: text(h.ClusterID), TelemetryLogs: h.TelemetryLogs,
+		Features: h.Features,
 	}
 	for _, c := range h.TrustedCIDRs {
 		m.TrustedCidrs = append(m.TrustedCidrs, text(c))
@@ -25,17 +26,18 @@ func HostHelloOf(m *pluginv1.HostHello) wire.HostHello {
 		Version: uint16(min(m.GetVersion(), math.MaxUint16)), NodeID: m.GetNodeId(), Hostname: m.GetHostname(), GatewayVersion: m.GetGatewayVersion(),
 		TrustedCIDRs: m.GetTrustedCidrs(), LogLevel: uint8(min(m.GetLogLevel(), math.MaxUint8)), MaxBody: m.GetMaxBody(), MaxShared: m.GetMaxShared(),
 		ClusterID: m.GetClusterId(), TelemetryLogs: m.GetTelemetryLogs(),
+		Features: m.GetFeatures(),
 	}
 }
 
 // ServerHello makes the server's first message.
 func ServerHello(h *wire.ServerHello) *pluginv1.ServerHello {
-	return &pluginv1.ServerHello{Version: uint32(h.Version), SdkLanguage: text(h.SDKLanguage), SdkVersion: text(h.SDKVersion), Pid: h.PID}
+	return &pluginv1.ServerHello{Version: uint32(h.Version), SdkLanguage: text(h.SDKLanguage), SdkVersion: text(h.SDKVersion), Pid: h.PID, Features: h.Features}
 }
 
 // ServerHelloOf reads the server's first message.
 func ServerHelloOf(m *pluginv1.ServerHello) wire.ServerHello {
-	return wire.ServerHello{Version: uint16(min(m.GetVersion(), math.MaxUint16)), SDKLanguage: m.GetSdkLanguage(), SDKVersion: m.GetSdkVersion(), PID: m.GetPid()}
+	return wire.ServerHello{Version: uint16(min(m.GetVersion(), math.MaxUint16)), SDKLanguage: m.GetSdkLanguage(), SDKVersion: m.GetSdkVersion(), PID: m.GetPid(), Features: m.GetFeatures()}
 }
 
 // Ask makes the message of an ask.

@@ -5,13 +5,13 @@ import (
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
-// Outcome makes the message of an outcome. Bodies over wire.ChunkSize are named only by their length: the sender sends what
+// Outcome makes the message of an outcome, of the first step: the sender sets the others'. Bodies over wire.ChunkSize are named only by their length: the sender sends what
 // wire.AppendLargeOfOutcome returns as chunks first.
 func Outcome(o *wire.Outcome) *pluginv1.Outcome {
 	if o.Err != nil {
-		return &pluginv1.Outcome{Failed: true, Error: failure(o.Err)}
+		return &pluginv1.Outcome{Failed: true, Error: failure(o.Err), Unused: o.Unused}
 	}
-	m := &pluginv1.Outcome{Body: blob(o.Body, o.HasBody)}
+	m := &pluginv1.Outcome{Body: blob(o.Body, o.HasBody), Unused: o.Unused}
 	for i := range o.Ops {
 		m.Operations = append(m.Operations, operation(&o.Ops[i]))
 	}
@@ -68,7 +68,7 @@ func operation(op *wire.Op) *pluginv1.Operation {
 // OutcomeOf reads an outcome as wire.DecodeOutcome does: o is replaced, the memory of o.Ops is used again.
 func OutcomeOf(m *pluginv1.Outcome, bulk []byte, o *wire.Outcome) error {
 	ops := o.Ops[:0]
-	*o = wire.Outcome{Ops: ops}
+	*o = wire.Outcome{Ops: ops, Unused: m.GetUnused()}
 	r := bodies{bulk: bulk}
 	if n := len(m.GetOperations()); n > wire.MaxOps {
 		return bad("outcome", "%d operations, at most %d are allowed", n, wire.MaxOps)

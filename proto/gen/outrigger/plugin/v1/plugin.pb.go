@@ -1039,6 +1039,7 @@ type HostHello struct {
 	MaxShared      uint64                 `protobuf:"varint,8,opt,name=max_shared,json=maxShared,proto3" json:"max_shared,omitempty"`
 	ClusterId      string                 `protobuf:"bytes,9,opt,name=cluster_id,json=clusterId,proto3" json:"cluster_id,omitempty"` // empty: none
 	TelemetryLogs  bool                   `protobuf:"varint,10,opt,name=telemetry_logs,json=telemetryLogs,proto3" json:"telemetry_logs,omitempty"`
+	Features       uint32                 `protobuf:"varint,11,opt,name=features,proto3" json:"features,omitempty"` // bit 0: steps, bit 1: prefetch
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1143,12 +1144,20 @@ func (x *HostHello) GetTelemetryLogs() bool {
 	return false
 }
 
+func (x *HostHello) GetFeatures() uint32 {
+	if x != nil {
+		return x.Features
+	}
+	return 0
+}
+
 type ServerHello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	SdkLanguage   string                 `protobuf:"bytes,2,opt,name=sdk_language,json=sdkLanguage,proto3" json:"sdk_language,omitempty"`
 	SdkVersion    string                 `protobuf:"bytes,3,opt,name=sdk_version,json=sdkVersion,proto3" json:"sdk_version,omitempty"`
 	Pid           uint32                 `protobuf:"varint,4,opt,name=pid,proto3" json:"pid,omitempty"`
+	Features      uint32                 `protobuf:"varint,5,opt,name=features,proto3" json:"features,omitempty"` // bit 0: steps, bit 1: prefetch
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1207,6 +1216,13 @@ func (x *ServerHello) GetSdkVersion() string {
 func (x *ServerHello) GetPid() uint32 {
 	if x != nil {
 		return x.Pid
+	}
+	return 0
+}
+
+func (x *ServerHello) GetFeatures() uint32 {
+	if x != nil {
+		return x.Features
 	}
 	return 0
 }
@@ -1289,6 +1305,8 @@ type Call struct {
 	Tls             *TLS                   `protobuf:"bytes,22,opt,name=tls,proto3" json:"tls,omitempty"`       // absent: the client does not use TLS
 	Groups          []*Group               `protobuf:"bytes,23,rep,name=groups,proto3" json:"groups,omitempty"`
 	Trace           *Trace                 `protobuf:"bytes,24,opt,name=trace,proto3" json:"trace,omitempty"` // absent: the gateway does not trace
+	Prefetched      []*Prefetched          `protobuf:"bytes,25,rep,name=prefetched,proto3" json:"prefetched,omitempty"`
+	Steps           []*Step                `protobuf:"bytes,26,rep,name=steps,proto3" json:"steps,omitempty"` // those after the first, whose fields are the call's own
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1491,6 +1509,166 @@ func (x *Call) GetTrace() *Trace {
 	return nil
 }
 
+func (x *Call) GetPrefetched() []*Prefetched {
+	if x != nil {
+		return x.Prefetched
+	}
+	return nil
+}
+
+func (x *Call) GetSteps() []*Step {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+// A step of a fused call after the first.
+type Step struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Instance      uint64                 `protobuf:"varint,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	TimeoutMs     uint32                 `protobuf:"varint,2,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
+	Plugin        []*KeyValue            `protobuf:"bytes,3,rep,name=plugin,proto3" json:"plugin,omitempty"` // ctx.plugin of the instance
+	Prefetched    []*Prefetched          `protobuf:"bytes,4,rep,name=prefetched,proto3" json:"prefetched,omitempty"`
+	Trace         *Trace                 `protobuf:"bytes,5,opt,name=trace,proto3" json:"trace,omitempty"` // absent: the gateway does not trace
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Step) Reset() {
+	*x = Step{}
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Step) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Step) ProtoMessage() {}
+
+func (x *Step) ProtoReflect() protoreflect.Message {
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Step.ProtoReflect.Descriptor instead.
+func (*Step) Descriptor() ([]byte, []int) {
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Step) GetInstance() uint64 {
+	if x != nil {
+		return x.Instance
+	}
+	return 0
+}
+
+func (x *Step) GetTimeoutMs() uint32 {
+	if x != nil {
+		return x.TimeoutMs
+	}
+	return 0
+}
+
+func (x *Step) GetPlugin() []*KeyValue {
+	if x != nil {
+		return x.Plugin
+	}
+	return nil
+}
+
+func (x *Step) GetPrefetched() []*Prefetched {
+	if x != nil {
+		return x.Prefetched
+	}
+	return nil
+}
+
+func (x *Step) GetTrace() *Trace {
+	if x != nil {
+		return x.Trace
+	}
+	return nil
+}
+
+// An answer that travels ahead of its ask; never an error, never chunked.
+type Prefetched struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Function      uint32                 `protobuf:"varint,1,opt,name=function,proto3" json:"function,omitempty"`
+	Args          [][]byte               `protobuf:"bytes,2,rep,name=args,proto3" json:"args,omitempty"`         // one MessagePack value each
+	Bytes         []byte                 `protobuf:"bytes,3,opt,name=bytes,proto3,oneof" json:"bytes,omitempty"` // functions that answer bytes
+	Value         []byte                 `protobuf:"bytes,4,opt,name=value,proto3,oneof" json:"value,omitempty"` // one MessagePack value otherwise
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Prefetched) Reset() {
+	*x = Prefetched{}
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Prefetched) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Prefetched) ProtoMessage() {}
+
+func (x *Prefetched) ProtoReflect() protoreflect.Message {
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Prefetched.ProtoReflect.Descriptor instead.
+func (*Prefetched) Descriptor() ([]byte, []int) {
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Prefetched) GetFunction() uint32 {
+	if x != nil {
+		return x.Function
+	}
+	return 0
+}
+
+func (x *Prefetched) GetArgs() [][]byte {
+	if x != nil {
+		return x.Args
+	}
+	return nil
+}
+
+func (x *Prefetched) GetBytes() []byte {
+	if x != nil {
+		return x.Bytes
+	}
+	return nil
+}
+
+func (x *Prefetched) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
 type Request struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Method        string                 `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
@@ -1508,7 +1686,7 @@ type Request struct {
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[17]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1520,7 +1698,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[17]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1533,7 +1711,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{17}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Request) GetMethod() string {
@@ -1612,7 +1790,7 @@ type Client struct {
 
 func (x *Client) Reset() {
 	*x = Client{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[18]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1624,7 +1802,7 @@ func (x *Client) String() string {
 func (*Client) ProtoMessage() {}
 
 func (x *Client) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[18]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1637,7 +1815,7 @@ func (x *Client) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Client.ProtoReflect.Descriptor instead.
 func (*Client) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{18}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Client) GetIp() string {
@@ -1688,7 +1866,7 @@ type Forwarded struct {
 
 func (x *Forwarded) Reset() {
 	*x = Forwarded{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[19]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1700,7 +1878,7 @@ func (x *Forwarded) String() string {
 func (*Forwarded) ProtoMessage() {}
 
 func (x *Forwarded) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[19]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1713,7 +1891,7 @@ func (x *Forwarded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Forwarded.ProtoReflect.Descriptor instead.
 func (*Forwarded) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{19}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Forwarded) GetScheme() []byte {
@@ -1762,7 +1940,7 @@ type Trace struct {
 
 func (x *Trace) Reset() {
 	*x = Trace{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[20]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1774,7 +1952,7 @@ func (x *Trace) String() string {
 func (*Trace) ProtoMessage() {}
 
 func (x *Trace) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[20]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1787,7 +1965,7 @@ func (x *Trace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trace.ProtoReflect.Descriptor instead.
 func (*Trace) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{20}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Trace) GetParent() string {
@@ -1816,7 +1994,7 @@ type TLS struct {
 
 func (x *TLS) Reset() {
 	*x = TLS{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[21]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1828,7 +2006,7 @@ func (x *TLS) String() string {
 func (*TLS) ProtoMessage() {}
 
 func (x *TLS) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[21]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1841,7 +2019,7 @@ func (x *TLS) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TLS.ProtoReflect.Descriptor instead.
 func (*TLS) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{21}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *TLS) GetVersion() string {
@@ -1883,7 +2061,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[22]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1895,7 +2073,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[22]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1908,7 +2086,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{22}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Group) GetId() string {
@@ -1935,7 +2113,7 @@ type Captures struct {
 
 func (x *Captures) Reset() {
 	*x = Captures{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[23]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1947,7 +2125,7 @@ func (x *Captures) String() string {
 func (*Captures) ProtoMessage() {}
 
 func (x *Captures) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[23]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1960,7 +2138,7 @@ func (x *Captures) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Captures.ProtoReflect.Descriptor instead.
 func (*Captures) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{23}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Captures) GetUnnamed() [][]byte {
@@ -1987,7 +2165,7 @@ type NamedCapture struct {
 
 func (x *NamedCapture) Reset() {
 	*x = NamedCapture{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[24]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1999,7 +2177,7 @@ func (x *NamedCapture) String() string {
 func (*NamedCapture) ProtoMessage() {}
 
 func (x *NamedCapture) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[24]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2012,7 +2190,7 @@ func (x *NamedCapture) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NamedCapture.ProtoReflect.Descriptor instead.
 func (*NamedCapture) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{24}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *NamedCapture) GetName() string {
@@ -2040,7 +2218,7 @@ type KeyValue struct {
 
 func (x *KeyValue) Reset() {
 	*x = KeyValue{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[25]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2052,7 +2230,7 @@ func (x *KeyValue) String() string {
 func (*KeyValue) ProtoMessage() {}
 
 func (x *KeyValue) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[25]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2065,7 +2243,7 @@ func (x *KeyValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyValue.ProtoReflect.Descriptor instead.
 func (*KeyValue) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{25}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *KeyValue) GetKey() string {
@@ -2093,7 +2271,7 @@ type Response struct {
 
 func (x *Response) Reset() {
 	*x = Response{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[26]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2105,7 +2283,7 @@ func (x *Response) String() string {
 func (*Response) ProtoMessage() {}
 
 func (x *Response) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[26]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2118,7 +2296,7 @@ func (x *Response) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Response.ProtoReflect.Descriptor instead.
 func (*Response) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{26}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Response) GetStatus() uint32 {
@@ -2153,7 +2331,7 @@ type ServiceResponse struct {
 
 func (x *ServiceResponse) Reset() {
 	*x = ServiceResponse{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[27]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2165,7 +2343,7 @@ func (x *ServiceResponse) String() string {
 func (*ServiceResponse) ProtoMessage() {}
 
 func (x *ServiceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[27]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2178,7 +2356,7 @@ func (x *ServiceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceResponse.ProtoReflect.Descriptor instead.
 func (*ServiceResponse) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{27}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ServiceResponse) GetStatus() uint32 {
@@ -2216,7 +2394,7 @@ type Blob struct {
 
 func (x *Blob) Reset() {
 	*x = Blob{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[28]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2228,7 +2406,7 @@ func (x *Blob) String() string {
 func (*Blob) ProtoMessage() {}
 
 func (x *Blob) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[28]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2241,7 +2419,7 @@ func (x *Blob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blob.ProtoReflect.Descriptor instead.
 func (*Blob) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{28}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Blob) GetContent() isBlob_Content {
@@ -2291,13 +2469,15 @@ type Outcome struct {
 	Error         *Error                 `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
 	Operations    []*Operation           `protobuf:"bytes,3,rep,name=operations,proto3" json:"operations,omitempty"`
 	Body          *Blob                  `protobuf:"bytes,4,opt,name=body,proto3,oneof" json:"body,omitempty"`
+	Step          uint32                 `protobuf:"varint,5,opt,name=step,proto3" json:"step,omitempty"`     // of a fused call; 0: the first
+	Unused        uint32                 `protobuf:"varint,6,opt,name=unused,proto3" json:"unused,omitempty"` // bit mask of the prefetched answers of this step that were not asked for
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[29]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2309,7 +2489,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[29]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2322,7 +2502,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{29}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Outcome) GetFailed() bool {
@@ -2353,6 +2533,20 @@ func (x *Outcome) GetBody() *Blob {
 	return nil
 }
 
+func (x *Outcome) GetStep() uint32 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *Outcome) GetUnused() uint32 {
+	if x != nil {
+		return x.Unused
+	}
+	return 0
+}
+
 type Error struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
@@ -2364,7 +2558,7 @@ type Error struct {
 
 func (x *Error) Reset() {
 	*x = Error{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[30]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2376,7 +2570,7 @@ func (x *Error) String() string {
 func (*Error) ProtoMessage() {}
 
 func (x *Error) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[30]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2389,7 +2583,7 @@ func (x *Error) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Error.ProtoReflect.Descriptor instead.
 func (*Error) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{30}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Error) GetCode() string {
@@ -2434,7 +2628,7 @@ type Operation struct {
 
 func (x *Operation) Reset() {
 	*x = Operation{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[31]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2446,7 +2640,7 @@ func (x *Operation) String() string {
 func (*Operation) ProtoMessage() {}
 
 func (x *Operation) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[31]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2459,7 +2653,7 @@ func (x *Operation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Operation.ProtoReflect.Descriptor instead.
 func (*Operation) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{31}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Operation) GetCode() uint32 {
@@ -2535,14 +2729,15 @@ func (x *Operation) GetMode() string {
 type Ask struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Function      uint32                 `protobuf:"varint,1,opt,name=function,proto3" json:"function,omitempty"`
-	Args          [][]byte               `protobuf:"bytes,2,rep,name=args,proto3" json:"args,omitempty"` // one MessagePack value each
+	Args          [][]byte               `protobuf:"bytes,2,rep,name=args,proto3" json:"args,omitempty"`  // one MessagePack value each
+	Step          uint32                 `protobuf:"varint,3,opt,name=step,proto3" json:"step,omitempty"` // of a fused call; 0: the first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Ask) Reset() {
 	*x = Ask{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[32]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2554,7 +2749,7 @@ func (x *Ask) String() string {
 func (*Ask) ProtoMessage() {}
 
 func (x *Ask) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[32]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2567,7 +2762,7 @@ func (x *Ask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ask.ProtoReflect.Descriptor instead.
 func (*Ask) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{32}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Ask) GetFunction() uint32 {
@@ -2584,6 +2779,13 @@ func (x *Ask) GetArgs() [][]byte {
 	return nil
 }
 
+func (x *Ask) GetStep() uint32 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
 type Answer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Error         *Error                 `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
@@ -2595,7 +2797,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[33]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2607,7 +2809,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[33]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2620,7 +2822,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{33}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Answer) GetError() *Error {
@@ -2652,7 +2854,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[34]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2664,7 +2866,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[34]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2677,7 +2879,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{34}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{36}
 }
 
 type Entity struct {
@@ -2690,7 +2892,7 @@ type Entity struct {
 
 func (x *Entity) Reset() {
 	*x = Entity{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[35]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2702,7 +2904,7 @@ func (x *Entity) String() string {
 func (*Entity) ProtoMessage() {}
 
 func (x *Entity) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[35]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2715,7 +2917,7 @@ func (x *Entity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entity.ProtoReflect.Descriptor instead.
 func (*Entity) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{35}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Entity) GetSlot() uint32 {
@@ -2736,13 +2938,14 @@ type Log struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Level         uint32                 `protobuf:"varint,1,opt,name=level,proto3" json:"level,omitempty"`
 	Message       []byte                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	Step          uint32                 `protobuf:"varint,3,opt,name=step,proto3" json:"step,omitempty"` // of a fused call; 0: the first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[36]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2754,7 +2957,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[36]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2767,7 +2970,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{36}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Log) GetLevel() uint32 {
@@ -2784,6 +2987,13 @@ func (x *Log) GetMessage() []byte {
 	return nil
 }
 
+func (x *Log) GetStep() uint32 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
 type GoAway struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
@@ -2794,7 +3004,7 @@ type GoAway struct {
 
 func (x *GoAway) Reset() {
 	*x = GoAway{}
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[37]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2806,7 +3016,7 @@ func (x *GoAway) String() string {
 func (*GoAway) ProtoMessage() {}
 
 func (x *GoAway) ProtoReflect() protoreflect.Message {
-	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[37]
+	mi := &file_outrigger_plugin_v1_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2819,7 +3029,7 @@ func (x *GoAway) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GoAway.ProtoReflect.Descriptor instead.
 func (*GoAway) Descriptor() ([]byte, []int) {
-	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{37}
+	return file_outrigger_plugin_v1_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GoAway) GetCode() string {
@@ -2911,7 +3121,7 @@ const file_outrigger_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x05chunk\x18\x05 \x01(\fH\x00R\x05chunk\x12,\n" +
 	"\x03log\x18\x06 \x01(\v2\x18.outrigger.plugin.v1.LogH\x00R\x03log\x125\n" +
 	"\x06goaway\x18\a \x01(\v2\x1b.outrigger.plugin.v1.GoAwayH\x00R\x06goawayB\t\n" +
-	"\amessage\"\xc5\x02\n" +
+	"\amessage\"\xe1\x02\n" +
 	"\tHostHello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12\x1a\n" +
@@ -2925,16 +3135,19 @@ const file_outrigger_plugin_v1_plugin_proto_rawDesc = "" +
 	"\n" +
 	"cluster_id\x18\t \x01(\tR\tclusterId\x12%\n" +
 	"\x0etelemetry_logs\x18\n" +
-	" \x01(\bR\rtelemetryLogs\"}\n" +
+	" \x01(\bR\rtelemetryLogs\x12\x1a\n" +
+	"\bfeatures\x18\v \x01(\rR\bfeatures\"\x99\x01\n" +
 	"\vServerHello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12!\n" +
 	"\fsdk_language\x18\x02 \x01(\tR\vsdkLanguage\x12\x1f\n" +
 	"\vsdk_version\x18\x03 \x01(\tR\n" +
 	"sdkVersion\x12\x10\n" +
-	"\x03pid\x18\x04 \x01(\rR\x03pid\"2\n" +
+	"\x03pid\x18\x04 \x01(\rR\x03pid\x12\x1a\n" +
+	"\bfeatures\x18\x05 \x01(\rR\bfeatures\"2\n" +
 	"\x06Header\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value\"\xb8\t\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\"\xaa\n" +
+	"\n" +
 	"\x04Call\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\x04R\binstance\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\rR\x05phase\x12\x1d\n" +
@@ -2965,7 +3178,11 @@ const file_outrigger_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x06plugin\x18\x15 \x03(\v2\x1d.outrigger.plugin.v1.KeyValueR\x06plugin\x12*\n" +
 	"\x03tls\x18\x16 \x01(\v2\x18.outrigger.plugin.v1.TLSR\x03tls\x122\n" +
 	"\x06groups\x18\x17 \x03(\v2\x1a.outrigger.plugin.v1.GroupR\x06groups\x120\n" +
-	"\x05trace\x18\x18 \x01(\v2\x1a.outrigger.plugin.v1.TraceR\x05traceB\b\n" +
+	"\x05trace\x18\x18 \x01(\v2\x1a.outrigger.plugin.v1.TraceR\x05trace\x12?\n" +
+	"\n" +
+	"prefetched\x18\x19 \x03(\v2\x1f.outrigger.plugin.v1.PrefetchedR\n" +
+	"prefetched\x12/\n" +
+	"\x05steps\x18\x1a \x03(\v2\x19.outrigger.plugin.v1.StepR\x05stepsB\b\n" +
 	"\x06_routeB\n" +
 	"\n" +
 	"\b_serviceB\v\n" +
@@ -2973,7 +3190,24 @@ const file_outrigger_plugin_v1_plugin_proto_rawDesc = "" +
 	"\v_credentialB\b\n" +
 	"\x06_chunkB\x0f\n" +
 	"\r_request_bodyB\x10\n" +
-	"\x0e_response_body\"\xa5\x02\n" +
+	"\x0e_response_body\"\xeb\x01\n" +
+	"\x04Step\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\x04R\binstance\x12\x1d\n" +
+	"\n" +
+	"timeout_ms\x18\x02 \x01(\rR\ttimeoutMs\x125\n" +
+	"\x06plugin\x18\x03 \x03(\v2\x1d.outrigger.plugin.v1.KeyValueR\x06plugin\x12?\n" +
+	"\n" +
+	"prefetched\x18\x04 \x03(\v2\x1f.outrigger.plugin.v1.PrefetchedR\n" +
+	"prefetched\x120\n" +
+	"\x05trace\x18\x05 \x01(\v2\x1a.outrigger.plugin.v1.TraceR\x05trace\"\x86\x01\n" +
+	"\n" +
+	"Prefetched\x12\x1a\n" +
+	"\bfunction\x18\x01 \x01(\rR\bfunction\x12\x12\n" +
+	"\x04args\x18\x02 \x03(\fR\x04args\x12\x19\n" +
+	"\x05bytes\x18\x03 \x01(\fH\x00R\x05bytes\x88\x01\x01\x12\x19\n" +
+	"\x05value\x18\x04 \x01(\fH\x01R\x05value\x88\x01\x01B\b\n" +
+	"\x06_bytesB\b\n" +
+	"\x06_value\"\xa5\x02\n" +
 	"\aRequest\x12\x16\n" +
 	"\x06method\x18\x01 \x01(\tR\x06method\x12\x16\n" +
 	"\x06scheme\x18\x02 \x01(\tR\x06scheme\x12\x12\n" +
@@ -3033,14 +3267,16 @@ const file_outrigger_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x04Blob\x12\x18\n" +
 	"\x06inline\x18\x01 \x01(\fH\x00R\x06inline\x12\x1a\n" +
 	"\achunked\x18\x02 \x01(\x04H\x00R\achunkedB\t\n" +
-	"\acontent\"\xd0\x01\n" +
+	"\acontent\"\xfc\x01\n" +
 	"\aOutcome\x12\x16\n" +
 	"\x06failed\x18\x01 \x01(\bR\x06failed\x120\n" +
 	"\x05error\x18\x02 \x01(\v2\x1a.outrigger.plugin.v1.ErrorR\x05error\x12>\n" +
 	"\n" +
 	"operations\x18\x03 \x03(\v2\x1e.outrigger.plugin.v1.OperationR\n" +
 	"operations\x122\n" +
-	"\x04body\x18\x04 \x01(\v2\x19.outrigger.plugin.v1.BlobH\x00R\x04body\x88\x01\x01B\a\n" +
+	"\x04body\x18\x04 \x01(\v2\x19.outrigger.plugin.v1.BlobH\x00R\x04body\x88\x01\x01\x12\x12\n" +
+	"\x04step\x18\x05 \x01(\rR\x04step\x12\x16\n" +
+	"\x06unused\x18\x06 \x01(\rR\x06unusedB\a\n" +
 	"\x05_body\"M\n" +
 	"\x05Error\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
@@ -3064,10 +3300,11 @@ const file_outrigger_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x06_valueB\r\n" +
 	"\v_credentialB\n" +
 	"\n" +
-	"\b_message\"5\n" +
+	"\b_message\"I\n" +
 	"\x03Ask\x12\x1a\n" +
 	"\bfunction\x18\x01 \x01(\rR\bfunction\x12\x12\n" +
-	"\x04args\x18\x02 \x03(\fR\x04args\"\x9f\x01\n" +
+	"\x04args\x18\x02 \x03(\fR\x04args\x12\x12\n" +
+	"\x04step\x18\x03 \x01(\rR\x04step\"\x9f\x01\n" +
 	"\x06Answer\x120\n" +
 	"\x05error\x18\x01 \x01(\v2\x1a.outrigger.plugin.v1.ErrorR\x05error\x124\n" +
 	"\x05bytes\x18\x02 \x01(\v2\x19.outrigger.plugin.v1.BlobH\x00R\x05bytes\x88\x01\x01\x12\x19\n" +
@@ -3077,10 +3314,11 @@ const file_outrigger_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x06Cancel\"8\n" +
 	"\x06Entity\x12\x12\n" +
 	"\x04slot\x18\x01 \x01(\rR\x04slot\x12\x1a\n" +
-	"\bdocument\x18\x02 \x01(\fR\bdocument\"5\n" +
+	"\bdocument\x18\x02 \x01(\fR\bdocument\"I\n" +
 	"\x03Log\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\rR\x05level\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\fR\amessage\"6\n" +
+	"\amessage\x18\x02 \x01(\fR\amessage\x12\x12\n" +
+	"\x04step\x18\x03 \x01(\rR\x04step\"6\n" +
 	"\x06GoAway\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage2\xc6\x03\n" +
@@ -3103,7 +3341,7 @@ func file_outrigger_plugin_v1_plugin_proto_rawDescGZIP() []byte {
 	return file_outrigger_plugin_v1_plugin_proto_rawDescData
 }
 
-var file_outrigger_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_outrigger_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_outrigger_plugin_v1_plugin_proto_goTypes = []any{
 	(*DescribeRequest)(nil),   // 0: outrigger.plugin.v1.DescribeRequest
 	(*DescribeResponse)(nil),  // 1: outrigger.plugin.v1.DescribeResponse
@@ -3122,27 +3360,29 @@ var file_outrigger_plugin_v1_plugin_proto_goTypes = []any{
 	(*ServerHello)(nil),       // 14: outrigger.plugin.v1.ServerHello
 	(*Header)(nil),            // 15: outrigger.plugin.v1.Header
 	(*Call)(nil),              // 16: outrigger.plugin.v1.Call
-	(*Request)(nil),           // 17: outrigger.plugin.v1.Request
-	(*Client)(nil),            // 18: outrigger.plugin.v1.Client
-	(*Forwarded)(nil),         // 19: outrigger.plugin.v1.Forwarded
-	(*Trace)(nil),             // 20: outrigger.plugin.v1.Trace
-	(*TLS)(nil),               // 21: outrigger.plugin.v1.TLS
-	(*Group)(nil),             // 22: outrigger.plugin.v1.Group
-	(*Captures)(nil),          // 23: outrigger.plugin.v1.Captures
-	(*NamedCapture)(nil),      // 24: outrigger.plugin.v1.NamedCapture
-	(*KeyValue)(nil),          // 25: outrigger.plugin.v1.KeyValue
-	(*Response)(nil),          // 26: outrigger.plugin.v1.Response
-	(*ServiceResponse)(nil),   // 27: outrigger.plugin.v1.ServiceResponse
-	(*Blob)(nil),              // 28: outrigger.plugin.v1.Blob
-	(*Outcome)(nil),           // 29: outrigger.plugin.v1.Outcome
-	(*Error)(nil),             // 30: outrigger.plugin.v1.Error
-	(*Operation)(nil),         // 31: outrigger.plugin.v1.Operation
-	(*Ask)(nil),               // 32: outrigger.plugin.v1.Ask
-	(*Answer)(nil),            // 33: outrigger.plugin.v1.Answer
-	(*Cancel)(nil),            // 34: outrigger.plugin.v1.Cancel
-	(*Entity)(nil),            // 35: outrigger.plugin.v1.Entity
-	(*Log)(nil),               // 36: outrigger.plugin.v1.Log
-	(*GoAway)(nil),            // 37: outrigger.plugin.v1.GoAway
+	(*Step)(nil),              // 17: outrigger.plugin.v1.Step
+	(*Prefetched)(nil),        // 18: outrigger.plugin.v1.Prefetched
+	(*Request)(nil),           // 19: outrigger.plugin.v1.Request
+	(*Client)(nil),            // 20: outrigger.plugin.v1.Client
+	(*Forwarded)(nil),         // 21: outrigger.plugin.v1.Forwarded
+	(*Trace)(nil),             // 22: outrigger.plugin.v1.Trace
+	(*TLS)(nil),               // 23: outrigger.plugin.v1.TLS
+	(*Group)(nil),             // 24: outrigger.plugin.v1.Group
+	(*Captures)(nil),          // 25: outrigger.plugin.v1.Captures
+	(*NamedCapture)(nil),      // 26: outrigger.plugin.v1.NamedCapture
+	(*KeyValue)(nil),          // 27: outrigger.plugin.v1.KeyValue
+	(*Response)(nil),          // 28: outrigger.plugin.v1.Response
+	(*ServiceResponse)(nil),   // 29: outrigger.plugin.v1.ServiceResponse
+	(*Blob)(nil),              // 30: outrigger.plugin.v1.Blob
+	(*Outcome)(nil),           // 31: outrigger.plugin.v1.Outcome
+	(*Error)(nil),             // 32: outrigger.plugin.v1.Error
+	(*Operation)(nil),         // 33: outrigger.plugin.v1.Operation
+	(*Ask)(nil),               // 34: outrigger.plugin.v1.Ask
+	(*Answer)(nil),            // 35: outrigger.plugin.v1.Answer
+	(*Cancel)(nil),            // 36: outrigger.plugin.v1.Cancel
+	(*Entity)(nil),            // 37: outrigger.plugin.v1.Entity
+	(*Log)(nil),               // 38: outrigger.plugin.v1.Log
+	(*GoAway)(nil),            // 39: outrigger.plugin.v1.GoAway
 }
 var file_outrigger_plugin_v1_plugin_proto_depIdxs = []int32{
 	2,  // 0: outrigger.plugin.v1.DescribeResponse.plugins:type_name -> outrigger.plugin.v1.PluginManifest
@@ -3150,55 +3390,60 @@ var file_outrigger_plugin_v1_plugin_proto_depIdxs = []int32{
 	6,  // 2: outrigger.plugin.v1.ConfigureResponse.errors:type_name -> outrigger.plugin.v1.FieldError
 	13, // 3: outrigger.plugin.v1.DispatchRequest.hello:type_name -> outrigger.plugin.v1.HostHello
 	16, // 4: outrigger.plugin.v1.DispatchRequest.call:type_name -> outrigger.plugin.v1.Call
-	33, // 5: outrigger.plugin.v1.DispatchRequest.answer:type_name -> outrigger.plugin.v1.Answer
-	34, // 6: outrigger.plugin.v1.DispatchRequest.cancel:type_name -> outrigger.plugin.v1.Cancel
-	35, // 7: outrigger.plugin.v1.DispatchRequest.entity:type_name -> outrigger.plugin.v1.Entity
-	37, // 8: outrigger.plugin.v1.DispatchRequest.goaway:type_name -> outrigger.plugin.v1.GoAway
+	35, // 5: outrigger.plugin.v1.DispatchRequest.answer:type_name -> outrigger.plugin.v1.Answer
+	36, // 6: outrigger.plugin.v1.DispatchRequest.cancel:type_name -> outrigger.plugin.v1.Cancel
+	37, // 7: outrigger.plugin.v1.DispatchRequest.entity:type_name -> outrigger.plugin.v1.Entity
+	39, // 8: outrigger.plugin.v1.DispatchRequest.goaway:type_name -> outrigger.plugin.v1.GoAway
 	14, // 9: outrigger.plugin.v1.DispatchResponse.hello:type_name -> outrigger.plugin.v1.ServerHello
-	29, // 10: outrigger.plugin.v1.DispatchResponse.outcome:type_name -> outrigger.plugin.v1.Outcome
-	32, // 11: outrigger.plugin.v1.DispatchResponse.ask:type_name -> outrigger.plugin.v1.Ask
-	36, // 12: outrigger.plugin.v1.DispatchResponse.log:type_name -> outrigger.plugin.v1.Log
-	37, // 13: outrigger.plugin.v1.DispatchResponse.goaway:type_name -> outrigger.plugin.v1.GoAway
-	17, // 14: outrigger.plugin.v1.Call.request:type_name -> outrigger.plugin.v1.Request
-	18, // 15: outrigger.plugin.v1.Call.client:type_name -> outrigger.plugin.v1.Client
-	19, // 16: outrigger.plugin.v1.Call.forwarded:type_name -> outrigger.plugin.v1.Forwarded
-	23, // 17: outrigger.plugin.v1.Call.captures:type_name -> outrigger.plugin.v1.Captures
-	25, // 18: outrigger.plugin.v1.Call.shared:type_name -> outrigger.plugin.v1.KeyValue
-	26, // 19: outrigger.plugin.v1.Call.response:type_name -> outrigger.plugin.v1.Response
-	27, // 20: outrigger.plugin.v1.Call.service_response:type_name -> outrigger.plugin.v1.ServiceResponse
-	28, // 21: outrigger.plugin.v1.Call.chunk:type_name -> outrigger.plugin.v1.Blob
-	28, // 22: outrigger.plugin.v1.Call.request_body:type_name -> outrigger.plugin.v1.Blob
-	28, // 23: outrigger.plugin.v1.Call.response_body:type_name -> outrigger.plugin.v1.Blob
-	25, // 24: outrigger.plugin.v1.Call.plugin:type_name -> outrigger.plugin.v1.KeyValue
-	21, // 25: outrigger.plugin.v1.Call.tls:type_name -> outrigger.plugin.v1.TLS
-	22, // 26: outrigger.plugin.v1.Call.groups:type_name -> outrigger.plugin.v1.Group
-	20, // 27: outrigger.plugin.v1.Call.trace:type_name -> outrigger.plugin.v1.Trace
-	15, // 28: outrigger.plugin.v1.Request.headers:type_name -> outrigger.plugin.v1.Header
-	24, // 29: outrigger.plugin.v1.Captures.named:type_name -> outrigger.plugin.v1.NamedCapture
-	15, // 30: outrigger.plugin.v1.Response.headers:type_name -> outrigger.plugin.v1.Header
-	15, // 31: outrigger.plugin.v1.ServiceResponse.headers:type_name -> outrigger.plugin.v1.Header
-	30, // 32: outrigger.plugin.v1.Outcome.error:type_name -> outrigger.plugin.v1.Error
-	31, // 33: outrigger.plugin.v1.Outcome.operations:type_name -> outrigger.plugin.v1.Operation
-	28, // 34: outrigger.plugin.v1.Outcome.body:type_name -> outrigger.plugin.v1.Blob
-	28, // 35: outrigger.plugin.v1.Operation.body:type_name -> outrigger.plugin.v1.Blob
-	15, // 36: outrigger.plugin.v1.Operation.headers:type_name -> outrigger.plugin.v1.Header
-	30, // 37: outrigger.plugin.v1.Answer.error:type_name -> outrigger.plugin.v1.Error
-	28, // 38: outrigger.plugin.v1.Answer.bytes:type_name -> outrigger.plugin.v1.Blob
-	0,  // 39: outrigger.plugin.v1.PluginServer.Describe:input_type -> outrigger.plugin.v1.DescribeRequest
-	4,  // 40: outrigger.plugin.v1.PluginServer.Configure:input_type -> outrigger.plugin.v1.ConfigureRequest
-	7,  // 41: outrigger.plugin.v1.PluginServer.Release:input_type -> outrigger.plugin.v1.ReleaseRequest
-	9,  // 42: outrigger.plugin.v1.PluginServer.Drain:input_type -> outrigger.plugin.v1.DrainRequest
-	11, // 43: outrigger.plugin.v1.PluginServer.Dispatch:input_type -> outrigger.plugin.v1.DispatchRequest
-	1,  // 44: outrigger.plugin.v1.PluginServer.Describe:output_type -> outrigger.plugin.v1.DescribeResponse
-	5,  // 45: outrigger.plugin.v1.PluginServer.Configure:output_type -> outrigger.plugin.v1.ConfigureResponse
-	8,  // 46: outrigger.plugin.v1.PluginServer.Release:output_type -> outrigger.plugin.v1.ReleaseResponse
-	10, // 47: outrigger.plugin.v1.PluginServer.Drain:output_type -> outrigger.plugin.v1.DrainResponse
-	12, // 48: outrigger.plugin.v1.PluginServer.Dispatch:output_type -> outrigger.plugin.v1.DispatchResponse
-	44, // [44:49] is the sub-list for method output_type
-	39, // [39:44] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	31, // 10: outrigger.plugin.v1.DispatchResponse.outcome:type_name -> outrigger.plugin.v1.Outcome
+	34, // 11: outrigger.plugin.v1.DispatchResponse.ask:type_name -> outrigger.plugin.v1.Ask
+	38, // 12: outrigger.plugin.v1.DispatchResponse.log:type_name -> outrigger.plugin.v1.Log
+	39, // 13: outrigger.plugin.v1.DispatchResponse.goaway:type_name -> outrigger.plugin.v1.GoAway
+	19, // 14: outrigger.plugin.v1.Call.request:type_name -> outrigger.plugin.v1.Request
+	20, // 15: outrigger.plugin.v1.Call.client:type_name -> outrigger.plugin.v1.Client
+	21, // 16: outrigger.plugin.v1.Call.forwarded:type_name -> outrigger.plugin.v1.Forwarded
+	25, // 17: outrigger.plugin.v1.Call.captures:type_name -> outrigger.plugin.v1.Captures
+	27, // 18: outrigger.plugin.v1.Call.shared:type_name -> outrigger.plugin.v1.KeyValue
+	28, // 19: outrigger.plugin.v1.Call.response:type_name -> outrigger.plugin.v1.Response
+	29, // 20: outrigger.plugin.v1.Call.service_response:type_name -> outrigger.plugin.v1.ServiceResponse
+	30, // 21: outrigger.plugin.v1.Call.chunk:type_name -> outrigger.plugin.v1.Blob
+	30, // 22: outrigger.plugin.v1.Call.request_body:type_name -> outrigger.plugin.v1.Blob
+	30, // 23: outrigger.plugin.v1.Call.response_body:type_name -> outrigger.plugin.v1.Blob
+	27, // 24: outrigger.plugin.v1.Call.plugin:type_name -> outrigger.plugin.v1.KeyValue
+	23, // 25: outrigger.plugin.v1.Call.tls:type_name -> outrigger.plugin.v1.TLS
+	24, // 26: outrigger.plugin.v1.Call.groups:type_name -> outrigger.plugin.v1.Group
+	22, // 27: outrigger.plugin.v1.Call.trace:type_name -> outrigger.plugin.v1.Trace
+	18, // 28: outrigger.plugin.v1.Call.prefetched:type_name -> outrigger.plugin.v1.Prefetched
+	17, // 29: outrigger.plugin.v1.Call.steps:type_name -> outrigger.plugin.v1.Step
+	27, // 30: outrigger.plugin.v1.Step.plugin:type_name -> outrigger.plugin.v1.KeyValue
+	18, // 31: outrigger.plugin.v1.Step.prefetched:type_name -> outrigger.plugin.v1.Prefetched
+	22, // 32: outrigger.plugin.v1.Step.trace:type_name -> outrigger.plugin.v1.Trace
+	15, // 33: outrigger.plugin.v1.Request.headers:type_name -> outrigger.plugin.v1.Header
+	26, // 34: outrigger.plugin.v1.Captures.named:type_name -> outrigger.plugin.v1.NamedCapture
+	15, // 35: outrigger.plugin.v1.Response.headers:type_name -> outrigger.plugin.v1.Header
+	15, // 36: outrigger.plugin.v1.ServiceResponse.headers:type_name -> outrigger.plugin.v1.Header
+	32, // 37: outrigger.plugin.v1.Outcome.error:type_name -> outrigger.plugin.v1.Error
+	33, // 38: outrigger.plugin.v1.Outcome.operations:type_name -> outrigger.plugin.v1.Operation
+	30, // 39: outrigger.plugin.v1.Outcome.body:type_name -> outrigger.plugin.v1.Blob
+	30, // 40: outrigger.plugin.v1.Operation.body:type_name -> outrigger.plugin.v1.Blob
+	15, // 41: outrigger.plugin.v1.Operation.headers:type_name -> outrigger.plugin.v1.Header
+	32, // 42: outrigger.plugin.v1.Answer.error:type_name -> outrigger.plugin.v1.Error
+	30, // 43: outrigger.plugin.v1.Answer.bytes:type_name -> outrigger.plugin.v1.Blob
+	0,  // 44: outrigger.plugin.v1.PluginServer.Describe:input_type -> outrigger.plugin.v1.DescribeRequest
+	4,  // 45: outrigger.plugin.v1.PluginServer.Configure:input_type -> outrigger.plugin.v1.ConfigureRequest
+	7,  // 46: outrigger.plugin.v1.PluginServer.Release:input_type -> outrigger.plugin.v1.ReleaseRequest
+	9,  // 47: outrigger.plugin.v1.PluginServer.Drain:input_type -> outrigger.plugin.v1.DrainRequest
+	11, // 48: outrigger.plugin.v1.PluginServer.Dispatch:input_type -> outrigger.plugin.v1.DispatchRequest
+	1,  // 49: outrigger.plugin.v1.PluginServer.Describe:output_type -> outrigger.plugin.v1.DescribeResponse
+	5,  // 50: outrigger.plugin.v1.PluginServer.Configure:output_type -> outrigger.plugin.v1.ConfigureResponse
+	8,  // 51: outrigger.plugin.v1.PluginServer.Release:output_type -> outrigger.plugin.v1.ReleaseResponse
+	10, // 52: outrigger.plugin.v1.PluginServer.Drain:output_type -> outrigger.plugin.v1.DrainResponse
+	12, // 53: outrigger.plugin.v1.PluginServer.Dispatch:output_type -> outrigger.plugin.v1.DispatchResponse
+	49, // [49:54] is the sub-list for method output_type
+	44, // [44:49] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_outrigger_plugin_v1_plugin_proto_init() }
@@ -3224,23 +3469,24 @@ func file_outrigger_plugin_v1_plugin_proto_init() {
 		(*DispatchResponse_Goaway)(nil),
 	}
 	file_outrigger_plugin_v1_plugin_proto_msgTypes[16].OneofWrappers = []any{}
-	file_outrigger_plugin_v1_plugin_proto_msgTypes[17].OneofWrappers = []any{}
 	file_outrigger_plugin_v1_plugin_proto_msgTypes[18].OneofWrappers = []any{}
 	file_outrigger_plugin_v1_plugin_proto_msgTypes[19].OneofWrappers = []any{}
-	file_outrigger_plugin_v1_plugin_proto_msgTypes[28].OneofWrappers = []any{
+	file_outrigger_plugin_v1_plugin_proto_msgTypes[20].OneofWrappers = []any{}
+	file_outrigger_plugin_v1_plugin_proto_msgTypes[21].OneofWrappers = []any{}
+	file_outrigger_plugin_v1_plugin_proto_msgTypes[30].OneofWrappers = []any{
 		(*Blob_Inline)(nil),
 		(*Blob_Chunked)(nil),
 	}
-	file_outrigger_plugin_v1_plugin_proto_msgTypes[29].OneofWrappers = []any{}
 	file_outrigger_plugin_v1_plugin_proto_msgTypes[31].OneofWrappers = []any{}
 	file_outrigger_plugin_v1_plugin_proto_msgTypes[33].OneofWrappers = []any{}
+	file_outrigger_plugin_v1_plugin_proto_msgTypes[35].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_outrigger_plugin_v1_plugin_proto_rawDesc), len(file_outrigger_plugin_v1_plugin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   38,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -159,7 +159,7 @@ class DispatchResponse(_message.Message):
     def __init__(self, call_id: _Optional[int] = ..., hello: _Optional[_Union[ServerHello, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, _Mapping]] = ..., ask: _Optional[_Union[Ask, _Mapping]] = ..., chunk: _Optional[bytes] = ..., log: _Optional[_Union[Log, _Mapping]] = ..., goaway: _Optional[_Union[GoAway, _Mapping]] = ...) -> None: ...
 
 class HostHello(_message.Message):
-    __slots__ = ("version", "node_id", "hostname", "gateway_version", "trusted_cidrs", "log_level", "max_body", "max_shared", "cluster_id", "telemetry_logs")
+    __slots__ = ("version", "node_id", "hostname", "gateway_version", "trusted_cidrs", "log_level", "max_body", "max_shared", "cluster_id", "telemetry_logs", "features")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     HOSTNAME_FIELD_NUMBER: _ClassVar[int]
@@ -170,6 +170,7 @@ class HostHello(_message.Message):
     MAX_SHARED_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_ID_FIELD_NUMBER: _ClassVar[int]
     TELEMETRY_LOGS_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
     version: int
     node_id: str
     hostname: str
@@ -180,19 +181,22 @@ class HostHello(_message.Message):
     max_shared: int
     cluster_id: str
     telemetry_logs: bool
-    def __init__(self, version: _Optional[int] = ..., node_id: _Optional[str] = ..., hostname: _Optional[str] = ..., gateway_version: _Optional[str] = ..., trusted_cidrs: _Optional[_Iterable[str]] = ..., log_level: _Optional[int] = ..., max_body: _Optional[int] = ..., max_shared: _Optional[int] = ..., cluster_id: _Optional[str] = ..., telemetry_logs: _Optional[bool] = ...) -> None: ...
+    features: int
+    def __init__(self, version: _Optional[int] = ..., node_id: _Optional[str] = ..., hostname: _Optional[str] = ..., gateway_version: _Optional[str] = ..., trusted_cidrs: _Optional[_Iterable[str]] = ..., log_level: _Optional[int] = ..., max_body: _Optional[int] = ..., max_shared: _Optional[int] = ..., cluster_id: _Optional[str] = ..., telemetry_logs: _Optional[bool] = ..., features: _Optional[int] = ...) -> None: ...
 
 class ServerHello(_message.Message):
-    __slots__ = ("version", "sdk_language", "sdk_version", "pid")
+    __slots__ = ("version", "sdk_language", "sdk_version", "pid", "features")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SDK_LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     SDK_VERSION_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
     version: int
     sdk_language: str
     sdk_version: str
     pid: int
-    def __init__(self, version: _Optional[int] = ..., sdk_language: _Optional[str] = ..., sdk_version: _Optional[str] = ..., pid: _Optional[int] = ...) -> None: ...
+    features: int
+    def __init__(self, version: _Optional[int] = ..., sdk_language: _Optional[str] = ..., sdk_version: _Optional[str] = ..., pid: _Optional[int] = ..., features: _Optional[int] = ...) -> None: ...
 
 class Header(_message.Message):
     __slots__ = ("name", "value")
@@ -203,7 +207,7 @@ class Header(_message.Message):
     def __init__(self, name: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("instance", "phase", "timeout_ms", "request_id", "start_time", "request", "client", "forwarded", "route", "service", "consumer", "credential", "captures", "shared", "response", "service_response", "chunk", "last", "request_body", "response_body", "plugin", "tls", "groups", "trace")
+    __slots__ = ("instance", "phase", "timeout_ms", "request_id", "start_time", "request", "client", "forwarded", "route", "service", "consumer", "credential", "captures", "shared", "response", "service_response", "chunk", "last", "request_body", "response_body", "plugin", "tls", "groups", "trace", "prefetched", "steps")
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
@@ -228,6 +232,8 @@ class Call(_message.Message):
     TLS_FIELD_NUMBER: _ClassVar[int]
     GROUPS_FIELD_NUMBER: _ClassVar[int]
     TRACE_FIELD_NUMBER: _ClassVar[int]
+    PREFETCHED_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
     instance: int
     phase: int
     timeout_ms: int
@@ -252,7 +258,35 @@ class Call(_message.Message):
     tls: TLS
     groups: _containers.RepeatedCompositeFieldContainer[Group]
     trace: Trace
-    def __init__(self, instance: _Optional[int] = ..., phase: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., request_id: _Optional[str] = ..., start_time: _Optional[int] = ..., request: _Optional[_Union[Request, _Mapping]] = ..., client: _Optional[_Union[Client, _Mapping]] = ..., forwarded: _Optional[_Union[Forwarded, _Mapping]] = ..., route: _Optional[int] = ..., service: _Optional[int] = ..., consumer: _Optional[int] = ..., credential: _Optional[bytes] = ..., captures: _Optional[_Union[Captures, _Mapping]] = ..., shared: _Optional[_Iterable[_Union[KeyValue, _Mapping]]] = ..., response: _Optional[_Union[Response, _Mapping]] = ..., service_response: _Optional[_Union[ServiceResponse, _Mapping]] = ..., chunk: _Optional[_Union[Blob, _Mapping]] = ..., last: _Optional[bool] = ..., request_body: _Optional[_Union[Blob, _Mapping]] = ..., response_body: _Optional[_Union[Blob, _Mapping]] = ..., plugin: _Optional[_Iterable[_Union[KeyValue, _Mapping]]] = ..., tls: _Optional[_Union[TLS, _Mapping]] = ..., groups: _Optional[_Iterable[_Union[Group, _Mapping]]] = ..., trace: _Optional[_Union[Trace, _Mapping]] = ...) -> None: ...
+    prefetched: _containers.RepeatedCompositeFieldContainer[Prefetched]
+    steps: _containers.RepeatedCompositeFieldContainer[Step]
+    def __init__(self, instance: _Optional[int] = ..., phase: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., request_id: _Optional[str] = ..., start_time: _Optional[int] = ..., request: _Optional[_Union[Request, _Mapping]] = ..., client: _Optional[_Union[Client, _Mapping]] = ..., forwarded: _Optional[_Union[Forwarded, _Mapping]] = ..., route: _Optional[int] = ..., service: _Optional[int] = ..., consumer: _Optional[int] = ..., credential: _Optional[bytes] = ..., captures: _Optional[_Union[Captures, _Mapping]] = ..., shared: _Optional[_Iterable[_Union[KeyValue, _Mapping]]] = ..., response: _Optional[_Union[Response, _Mapping]] = ..., service_response: _Optional[_Union[ServiceResponse, _Mapping]] = ..., chunk: _Optional[_Union[Blob, _Mapping]] = ..., last: _Optional[bool] = ..., request_body: _Optional[_Union[Blob, _Mapping]] = ..., response_body: _Optional[_Union[Blob, _Mapping]] = ..., plugin: _Optional[_Iterable[_Union[KeyValue, _Mapping]]] = ..., tls: _Optional[_Union[TLS, _Mapping]] = ..., groups: _Optional[_Iterable[_Union[Group, _Mapping]]] = ..., trace: _Optional[_Union[Trace, _Mapping]] = ..., prefetched: _Optional[_Iterable[_Union[Prefetched, _Mapping]]] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ...) -> None: ...
+
+class Step(_message.Message):
+    __slots__ = ("instance", "timeout_ms", "plugin", "prefetched", "trace")
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_MS_FIELD_NUMBER: _ClassVar[int]
+    PLUGIN_FIELD_NUMBER: _ClassVar[int]
+    PREFETCHED_FIELD_NUMBER: _ClassVar[int]
+    TRACE_FIELD_NUMBER: _ClassVar[int]
+    instance: int
+    timeout_ms: int
+    plugin: _containers.RepeatedCompositeFieldContainer[KeyValue]
+    prefetched: _containers.RepeatedCompositeFieldContainer[Prefetched]
+    trace: Trace
+    def __init__(self, instance: _Optional[int] = ..., timeout_ms: _Optional[int] = ..., plugin: _Optional[_Iterable[_Union[KeyValue, _Mapping]]] = ..., prefetched: _Optional[_Iterable[_Union[Prefetched, _Mapping]]] = ..., trace: _Optional[_Union[Trace, _Mapping]] = ...) -> None: ...
+
+class Prefetched(_message.Message):
+    __slots__ = ("function", "args", "bytes", "value")
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    ARGS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    function: int
+    args: _containers.RepeatedScalarFieldContainer[bytes]
+    bytes: bytes
+    value: bytes
+    def __init__(self, function: _Optional[int] = ..., args: _Optional[_Iterable[bytes]] = ..., bytes: _Optional[bytes] = ..., value: _Optional[bytes] = ...) -> None: ...
 
 class Request(_message.Message):
     __slots__ = ("method", "scheme", "host", "port", "http_version", "target", "path", "headers", "raw_query")
@@ -385,16 +419,20 @@ class Blob(_message.Message):
     def __init__(self, inline: _Optional[bytes] = ..., chunked: _Optional[int] = ...) -> None: ...
 
 class Outcome(_message.Message):
-    __slots__ = ("failed", "error", "operations", "body")
+    __slots__ = ("failed", "error", "operations", "body", "step", "unused")
     FAILED_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     OPERATIONS_FIELD_NUMBER: _ClassVar[int]
     BODY_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    UNUSED_FIELD_NUMBER: _ClassVar[int]
     failed: bool
     error: Error
     operations: _containers.RepeatedCompositeFieldContainer[Operation]
     body: Blob
-    def __init__(self, failed: _Optional[bool] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., operations: _Optional[_Iterable[_Union[Operation, _Mapping]]] = ..., body: _Optional[_Union[Blob, _Mapping]] = ...) -> None: ...
+    step: int
+    unused: int
+    def __init__(self, failed: _Optional[bool] = ..., error: _Optional[_Union[Error, _Mapping]] = ..., operations: _Optional[_Iterable[_Union[Operation, _Mapping]]] = ..., body: _Optional[_Union[Blob, _Mapping]] = ..., step: _Optional[int] = ..., unused: _Optional[int] = ...) -> None: ...
 
 class Error(_message.Message):
     __slots__ = ("code", "message", "detail")
@@ -431,12 +469,14 @@ class Operation(_message.Message):
     def __init__(self, code: _Optional[int] = ..., name: _Optional[bytes] = ..., values: _Optional[_Iterable[bytes]] = ..., status: _Optional[int] = ..., body: _Optional[_Union[Blob, _Mapping]] = ..., headers: _Optional[_Iterable[_Union[Header, _Mapping]]] = ..., value: _Optional[bytes] = ..., credential: _Optional[bytes] = ..., message: _Optional[bytes] = ..., mode: _Optional[str] = ...) -> None: ...
 
 class Ask(_message.Message):
-    __slots__ = ("function", "args")
+    __slots__ = ("function", "args", "step")
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     ARGS_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
     function: int
     args: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, function: _Optional[int] = ..., args: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    step: int
+    def __init__(self, function: _Optional[int] = ..., args: _Optional[_Iterable[bytes]] = ..., step: _Optional[int] = ...) -> None: ...
 
 class Answer(_message.Message):
     __slots__ = ("error", "bytes", "value")
@@ -461,12 +501,14 @@ class Entity(_message.Message):
     def __init__(self, slot: _Optional[int] = ..., document: _Optional[bytes] = ...) -> None: ...
 
 class Log(_message.Message):
-    __slots__ = ("level", "message")
+    __slots__ = ("level", "message", "step")
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
     level: int
     message: bytes
-    def __init__(self, level: _Optional[int] = ..., message: _Optional[bytes] = ...) -> None: ...
+    step: int
+    def __init__(self, level: _Optional[int] = ..., message: _Optional[bytes] = ..., step: _Optional[int] = ...) -> None: ...
 
 class GoAway(_message.Message):
     __slots__ = ("code", "message")

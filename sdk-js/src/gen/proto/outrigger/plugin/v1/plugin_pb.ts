@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file outrigger/plugin/v1/plugin.proto.
  */
 export const file_outrigger_plugin_v1_plugin: GenFile = /*@__PURE__*/
-  fileDesc("CiBvdXRyaWdnZXIvcGx1Z2luL3YxL3BsdWdpbi5wcm90bxITb3V0cmlnZ2VyLnBsdWdpbi52MSJiCg9EZXNjcmliZVJlcXVlc3QSGAoQcHJvdG9jb2xfdmVyc2lvbhgBIAEoDRIXCg9nYXRld2F5X3ZlcnNpb24YAiABKAkSHAoUbWluX3Byb3RvY29sX3ZlcnNpb24YAyABKA0irwIKEERlc2NyaWJlUmVzcG9uc2USGAoQcHJvdG9jb2xfdmVyc2lvbhgBIAEoDRIUCgxzZGtfbGFuZ3VhZ2UYAiABKAkSEwoLc2RrX3ZlcnNpb24YAyABKAkSNAoHcGx1Z2lucxgEIAMoCzIjLm91dHJpZ2dlci5wbHVnaW4udjEuUGx1Z2luTWFuaWZlc3QSMwoLZGF0YV9wbGFuZXMYBSADKAsyHi5vdXRyaWdnZXIucGx1Z2luLnYxLkRhdGFQbGFuZRINCgVsYW5lcxgGIAEoDRITCgtvdmVybGFwcGluZxgHIAEoCBILCgNwaWQYCCABKA0SHAoUbWluX3Byb3RvY29sX3ZlcnNpb24YCSABKA0SHAoUbWF4X3Byb3RvY29sX3ZlcnNpb24YCiABKA0ijgEKDlBsdWdpbk1hbmlmZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIQCghwcmlvcml0eRgDIAEoBRIOCgZwaGFzZXMYBCADKAkSFQoNY29uZmlnX3NjaGVtYRgFIAEoDBIVCg1hdXRoZW50aWNhdGVzGAYgASgIEg0KBW5lZWRzGAcgAygJIk0KCURhdGFQbGFuZRIPCgdjYXJyaWVyGAEgASgJEg8KB25ldHdvcmsYAiABKAkSDwoHYWRkcmVzcxgDIAEoCRINCgV0b2tlbhgEIAEoDCJxChBDb25maWd1cmVSZXF1ZXN0EhMKC2luc3RhbmNlX2lkGAEgASgEEg4KBnBsdWdpbhgCIAEoCRIOCgZjb25maWcYAyABKAwSEQoJcmVjb3JkX2lkGAQgASgJEhUKDWluc3RhbmNlX25hbWUYBSABKAkiRAoRQ29uZmlndXJlUmVzcG9uc2USLwoGZXJyb3JzGAEgAygLMh8ub3V0cmlnZ2VyLnBsdWdpbi52MS5GaWVsZEVycm9yIisKCkZpZWxkRXJyb3ISDAoEcGF0aBgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIiYKDlJlbGVhc2VSZXF1ZXN0EhQKDGluc3RhbmNlX2lkcxgBIAMoBCIRCg9SZWxlYXNlUmVzcG9uc2UiIgoMRHJhaW5SZXF1ZXN0EhIKCnRpbWVvdXRfbXMYASABKA0iIAoNRHJhaW5SZXNwb25zZRIPCgdkcmFpbmVkGAEgASgIItYCCg9EaXNwYXRjaFJlcXVlc3QSDwoHY2FsbF9pZBgBIAEoDRIvCgVoZWxsbxgCIAEoCzIeLm91dHJpZ2dlci5wbHVnaW4udjEuSG9zdEhlbGxvSAASKQoEY2FsbBgDIAEoCzIZLm91dHJpZ2dlci5wbHVnaW4udjEuQ2FsbEgAEi0KBmFuc3dlchgEIAEoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuQW5zd2VySAASDwoFY2h1bmsYBSABKAxIABItCgZjYW5jZWwYBiABKAsyGy5vdXRyaWdnZXIucGx1Z2luLnYxLkNhbmNlbEgAEi0KBmVudGl0eRgHIAEoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuRW50aXR5SAASLQoGZ29hd2F5GAggASgLMhsub3V0cmlnZ2VyLnBsdWdpbi52MS5Hb0F3YXlIAEIJCgdtZXNzYWdlIqQCChBEaXNwYXRjaFJlc3BvbnNlEg8KB2NhbGxfaWQYASABKA0SMQoFaGVsbG8YAiABKAsyIC5vdXRyaWdnZXIucGx1Z2luLnYxLlNlcnZlckhlbGxvSAASLwoHb3V0Y29tZRgDIAEoCzIcLm91dHJpZ2dlci5wbHVnaW4udjEuT3V0Y29tZUgAEicKA2FzaxgEIAEoCzIYLm91dHJpZ2dlci5wbHVnaW4udjEuQXNrSAASDwoFY2h1bmsYBSABKAxIABInCgNsb2cYBiABKAsyGC5vdXRyaWdnZXIucGx1Z2luLnYxLkxvZ0gAEi0KBmdvYXdheRgHIAEoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuR29Bd2F5SABCCQoHbWVzc2FnZSLUAQoJSG9zdEhlbGxvEg8KB3ZlcnNpb24YASABKA0SDwoHbm9kZV9pZBgCIAEoCRIQCghob3N0bmFtZRgDIAEoCRIXCg9nYXRld2F5X3ZlcnNpb24YBCABKAkSFQoNdHJ1c3RlZF9jaWRycxgFIAMoCRIRCglsb2dfbGV2ZWwYBiABKA0SEAoIbWF4X2JvZHkYByABKAQSEgoKbWF4X3NoYXJlZBgIIAEoBBISCgpjbHVzdGVyX2lkGAkgASgJEhYKDnRlbGVtZXRyeV9sb2dzGAogASgIIlYKC1NlcnZlckhlbGxvEg8KB3ZlcnNpb24YASABKA0SFAoMc2RrX2xhbmd1YWdlGAIgASgJEhMKC3Nka192ZXJzaW9uGAMgASgJEgsKA3BpZBgEIAEoDSIlCgZIZWFkZXISDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoDCLTBwoEQ2FsbBIQCghpbnN0YW5jZRgBIAEoBBINCgVwaGFzZRgCIAEoDRISCgp0aW1lb3V0X21zGAMgASgNEhIKCnJlcXVlc3RfaWQYBCABKAkSEgoKc3RhcnRfdGltZRgFIAEoBBItCgdyZXF1ZXN0GAYgASgLMhwub3V0cmlnZ2VyLnBsdWdpbi52MS5SZXF1ZXN0EisKBmNsaWVudBgHIAEoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuQ2xpZW50EjEKCWZvcndhcmRlZBgIIAEoCzIeLm91dHJpZ2dlci5wbHVnaW4udjEuRm9yd2FyZGVkEhIKBXJvdXRlGAkgASgNSACIAQESFAoHc2VydmljZRgKIAEoDUgBiAEBEhUKCGNvbnN1bWVyGAsgASgNSAKIAQESFwoKY3JlZGVudGlhbBgMIAEoDEgDiAEBEi8KCGNhcHR1cmVzGA0gASgLMh0ub3V0cmlnZ2VyLnBsdWdpbi52MS5DYXB0dXJlcxItCgZzaGFyZWQYDiADKAsyHS5vdXRyaWdnZXIucGx1Z2luLnYxLktleVZhbHVlEi8KCHJlc3BvbnNlGA8gASgLMh0ub3V0cmlnZ2VyLnBsdWdpbi52MS5SZXNwb25zZRI+ChBzZXJ2aWNlX3Jlc3BvbnNlGBAgASgLMiQub3V0cmlnZ2VyLnBsdWdpbi52MS5TZXJ2aWNlUmVzcG9uc2USLQoFY2h1bmsYESABKAsyGS5vdXRyaWdnZXIucGx1Z2luLnYxLkJsb2JIBIgBARIMCgRsYXN0GBIgASgIEjQKDHJlcXVlc3RfYm9keRgTIAEoCzIZLm91dHJpZ2dlci5wbHVnaW4udjEuQmxvYkgFiAEBEjUKDXJlc3BvbnNlX2JvZHkYFCABKAsyGS5vdXRyaWdnZXIucGx1Z2luLnYxLkJsb2JIBogBARItCgZwbHVnaW4YFSADKAsyHS5vdXRyaWdnZXIucGx1Z2luLnYxLktleVZhbHVlEiUKA3RscxgWIAEoCzIYLm91dHJpZ2dlci5wbHVnaW4udjEuVExTEioKBmdyb3VwcxgXIAMoCzIaLm91dHJpZ2dlci5wbHVnaW4udjEuR3JvdXASKQoFdHJhY2UYGCABKAsyGi5vdXRyaWdnZXIucGx1Z2luLnYxLlRyYWNlQggKBl9yb3V0ZUIKCghfc2VydmljZUILCglfY29uc3VtZXJCDQoLX2NyZWRlbnRpYWxCCAoGX2NodW5rQg8KDV9yZXF1ZXN0X2JvZHlCEAoOX3Jlc3BvbnNlX2JvZHki2wEKB1JlcXVlc3QSDgoGbWV0aG9kGAEgASgJEg4KBnNjaGVtZRgCIAEoCRIMCgRob3N0GAMgASgJEgwKBHBvcnQYBCABKA0SFAoMaHR0cF92ZXJzaW9uGAUgASgNEg4KBnRhcmdldBgGIAEoDBIRCgRwYXRoGAcgASgMSACIAQESLAoHaGVhZGVycxgIIAMoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuSGVhZGVyEhYKCXJhd19xdWVyeRgJIAEoDEgBiAEBQgcKBV9wYXRoQgwKCl9yYXdfcXVlcnkijwEKBkNsaWVudBIKCgJpcBgBIAEoCRIMCgRwb3J0GAIgASgNEhkKDGZvcndhcmRlZF9pcBgDIAEoCUgAiAEBEhsKDmZvcndhcmRlZF9wb3J0GAQgASgNSAGIAQESDwoHdHJ1c3RlZBgFIAEoCEIPCg1fZm9yd2FyZGVkX2lwQhEKD19mb3J3YXJkZWRfcG9ydCJlCglGb3J3YXJkZWQSDgoGc2NoZW1lGAEgASgMEgwKBGhvc3QYAiABKAwSDAoEcG9ydBgDIAEoDRIMCgRwYXRoGAQgASgMEhMKBnByZWZpeBgFIAEoDEgAiAEBQgkKB19wcmVmaXgiJgoFVHJhY2USDgoGcGFyZW50GAEgASgJEg0KBXN0YXRlGAIgASgJIlYKA1RMUxIPCgd2ZXJzaW9uGAEgASgJEg4KBmNpcGhlchgCIAEoCRIVCg1jbGllbnRfdmVyaWZ5GAMgASgJEhcKD2hhc19jZXJ0aWZpY2F0ZRgEIAEoCCIhCgVHcm91cBIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJIk0KCENhcHR1cmVzEg8KB3VubmFtZWQYASADKAwSMAoFbmFtZWQYAiADKAsyIS5vdXRyaWdnZXIucGx1Z2luLnYxLk5hbWVkQ2FwdHVyZSIrCgxOYW1lZENhcHR1cmUSDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoDCImCghLZXlWYWx1ZRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAwiWAoIUmVzcG9uc2USDgoGc3RhdHVzGAEgASgNEiwKB2hlYWRlcnMYAiADKAsyGy5vdXRyaWdnZXIucGx1Z2luLnYxLkhlYWRlchIOCgZzb3VyY2UYAyABKA0iZQoPU2VydmljZVJlc3BvbnNlEg4KBnN0YXR1cxgBIAEoDRIUCgxzYW1lX2hlYWRlcnMYAiABKAgSLAoHaGVhZGVycxgDIAMoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuSGVhZGVyIjYKBEJsb2ISEAoGaW5saW5lGAEgASgMSAASEQoHY2h1bmtlZBgCIAEoBEgAQgkKB2NvbnRlbnQirwEKB091dGNvbWUSDgoGZmFpbGVkGAEgASgIEikKBWVycm9yGAIgASgLMhoub3V0cmlnZ2VyLnBsdWdpbi52MS5FcnJvchIyCgpvcGVyYXRpb25zGAMgAygLMh4ub3V0cmlnZ2VyLnBsdWdpbi52MS5PcGVyYXRpb24SLAoEYm9keRgEIAEoCzIZLm91dHJpZ2dlci5wbHVnaW4udjEuQmxvYkgAiAEBQgcKBV9ib2R5IjYKBUVycm9yEgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCRIOCgZkZXRhaWwYAyABKAkiogIKCU9wZXJhdGlvbhIMCgRjb2RlGAEgASgNEgwKBG5hbWUYAiABKAwSDgoGdmFsdWVzGAMgAygMEg4KBnN0YXR1cxgEIAEoDRIsCgRib2R5GAUgASgLMhkub3V0cmlnZ2VyLnBsdWdpbi52MS5CbG9iSACIAQESLAoHaGVhZGVycxgGIAMoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuSGVhZGVyEhIKBXZhbHVlGAcgASgMSAGIAQESFwoKY3JlZGVudGlhbBgIIAEoDEgCiAEBEhQKB21lc3NhZ2UYCSABKAxIA4gBARIMCgRtb2RlGAogASgJQgcKBV9ib2R5QggKBl92YWx1ZUINCgtfY3JlZGVudGlhbEIKCghfbWVzc2FnZSIlCgNBc2sSEAoIZnVuY3Rpb24YASABKA0SDAoEYXJncxgCIAMoDCKKAQoGQW5zd2VyEikKBWVycm9yGAEgASgLMhoub3V0cmlnZ2VyLnBsdWdpbi52MS5FcnJvchItCgVieXRlcxgCIAEoCzIZLm91dHJpZ2dlci5wbHVnaW4udjEuQmxvYkgAiAEBEhIKBXZhbHVlGAMgASgMSAGIAQFCCAoGX2J5dGVzQggKBl92YWx1ZSIICgZDYW5jZWwiKAoGRW50aXR5EgwKBHNsb3QYASABKA0SEAoIZG9jdW1lbnQYAiABKAwiJQoDTG9nEg0KBWxldmVsGAEgASgNEg8KB21lc3NhZ2UYAiABKAwiJwoGR29Bd2F5EgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCTLGAwoMUGx1Z2luU2VydmVyElcKCERlc2NyaWJlEiQub3V0cmlnZ2VyLnBsdWdpbi52MS5EZXNjcmliZVJlcXVlc3QaJS5vdXRyaWdnZXIucGx1Z2luLnYxLkRlc2NyaWJlUmVzcG9uc2USWgoJQ29uZmlndXJlEiUub3V0cmlnZ2VyLnBsdWdpbi52MS5Db25maWd1cmVSZXF1ZXN0GiYub3V0cmlnZ2VyLnBsdWdpbi52MS5Db25maWd1cmVSZXNwb25zZRJUCgdSZWxlYXNlEiMub3V0cmlnZ2VyLnBsdWdpbi52MS5SZWxlYXNlUmVxdWVzdBokLm91dHJpZ2dlci5wbHVnaW4udjEuUmVsZWFzZVJlc3BvbnNlEk4KBURyYWluEiEub3V0cmlnZ2VyLnBsdWdpbi52MS5EcmFpblJlcXVlc3QaIi5vdXRyaWdnZXIucGx1Z2luLnYxLkRyYWluUmVzcG9uc2USWwoIRGlzcGF0Y2gSJC5vdXRyaWdnZXIucGx1Z2luLnYxLkRpc3BhdGNoUmVxdWVzdBolLm91dHJpZ2dlci5wbHVnaW4udjEuRGlzcGF0Y2hSZXNwb25zZSgBMAFCT1pNZ2l0aHViLmNvbS9vdXRyaWdnZXItZ2F0ZXdheS9vdXRyaWdnZXIvcHJvdG8vZ2VuL291dHJpZ2dlci9wbHVnaW4vdjE7cGx1Z2ludjFiBnByb3RvMw");
+  fileDesc("CiBvdXRyaWdnZXIvcGx1Z2luL3YxL3BsdWdpbi5wcm90bxITb3V0cmlnZ2VyLnBsdWdpbi52MSJiCg9EZXNjcmliZVJlcXVlc3QSGAoQcHJvdG9jb2xfdmVyc2lvbhgBIAEoDRIXCg9nYXRld2F5X3ZlcnNpb24YAiABKAkSHAoUbWluX3Byb3RvY29sX3ZlcnNpb24YAyABKA0irwIKEERlc2NyaWJlUmVzcG9uc2USGAoQcHJvdG9jb2xfdmVyc2lvbhgBIAEoDRIUCgxzZGtfbGFuZ3VhZ2UYAiABKAkSEwoLc2RrX3ZlcnNpb24YAyABKAkSNAoHcGx1Z2lucxgEIAMoCzIjLm91dHJpZ2dlci5wbHVnaW4udjEuUGx1Z2luTWFuaWZlc3QSMwoLZGF0YV9wbGFuZXMYBSADKAsyHi5vdXRyaWdnZXIucGx1Z2luLnYxLkRhdGFQbGFuZRINCgVsYW5lcxgGIAEoDRITCgtvdmVybGFwcGluZxgHIAEoCBILCgNwaWQYCCABKA0SHAoUbWluX3Byb3RvY29sX3ZlcnNpb24YCSABKA0SHAoUbWF4X3Byb3RvY29sX3ZlcnNpb24YCiABKA0ijgEKDlBsdWdpbk1hbmlmZXN0EgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIQCghwcmlvcml0eRgDIAEoBRIOCgZwaGFzZXMYBCADKAkSFQoNY29uZmlnX3NjaGVtYRgFIAEoDBIVCg1hdXRoZW50aWNhdGVzGAYgASgIEg0KBW5lZWRzGAcgAygJIk0KCURhdGFQbGFuZRIPCgdjYXJyaWVyGAEgASgJEg8KB25ldHdvcmsYAiABKAkSDwoHYWRkcmVzcxgDIAEoCRINCgV0b2tlbhgEIAEoDCJxChBDb25maWd1cmVSZXF1ZXN0EhMKC2luc3RhbmNlX2lkGAEgASgEEg4KBnBsdWdpbhgCIAEoCRIOCgZjb25maWcYAyABKAwSEQoJcmVjb3JkX2lkGAQgASgJEhUKDWluc3RhbmNlX25hbWUYBSABKAkiRAoRQ29uZmlndXJlUmVzcG9uc2USLwoGZXJyb3JzGAEgAygLMh8ub3V0cmlnZ2VyLnBsdWdpbi52MS5GaWVsZEVycm9yIisKCkZpZWxkRXJyb3ISDAoEcGF0aBgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIiYKDlJlbGVhc2VSZXF1ZXN0EhQKDGluc3RhbmNlX2lkcxgBIAMoBCIRCg9SZWxlYXNlUmVzcG9uc2UiIgoMRHJhaW5SZXF1ZXN0EhIKCnRpbWVvdXRfbXMYASABKA0iIAoNRHJhaW5SZXNwb25zZRIPCgdkcmFpbmVkGAEgASgIItYCCg9EaXNwYXRjaFJlcXVlc3QSDwoHY2FsbF9pZBgBIAEoDRIvCgVoZWxsbxgCIAEoCzIeLm91dHJpZ2dlci5wbHVnaW4udjEuSG9zdEhlbGxvSAASKQoEY2FsbBgDIAEoCzIZLm91dHJpZ2dlci5wbHVnaW4udjEuQ2FsbEgAEi0KBmFuc3dlchgEIAEoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuQW5zd2VySAASDwoFY2h1bmsYBSABKAxIABItCgZjYW5jZWwYBiABKAsyGy5vdXRyaWdnZXIucGx1Z2luLnYxLkNhbmNlbEgAEi0KBmVudGl0eRgHIAEoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuRW50aXR5SAASLQoGZ29hd2F5GAggASgLMhsub3V0cmlnZ2VyLnBsdWdpbi52MS5Hb0F3YXlIAEIJCgdtZXNzYWdlIqQCChBEaXNwYXRjaFJlc3BvbnNlEg8KB2NhbGxfaWQYASABKA0SMQoFaGVsbG8YAiABKAsyIC5vdXRyaWdnZXIucGx1Z2luLnYxLlNlcnZlckhlbGxvSAASLwoHb3V0Y29tZRgDIAEoCzIcLm91dHJpZ2dlci5wbHVnaW4udjEuT3V0Y29tZUgAEicKA2FzaxgEIAEoCzIYLm91dHJpZ2dlci5wbHVnaW4udjEuQXNrSAASDwoFY2h1bmsYBSABKAxIABInCgNsb2cYBiABKAsyGC5vdXRyaWdnZXIucGx1Z2luLnYxLkxvZ0gAEi0KBmdvYXdheRgHIAEoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuR29Bd2F5SABCCQoHbWVzc2FnZSLmAQoJSG9zdEhlbGxvEg8KB3ZlcnNpb24YASABKA0SDwoHbm9kZV9pZBgCIAEoCRIQCghob3N0bmFtZRgDIAEoCRIXCg9nYXRld2F5X3ZlcnNpb24YBCABKAkSFQoNdHJ1c3RlZF9jaWRycxgFIAMoCRIRCglsb2dfbGV2ZWwYBiABKA0SEAoIbWF4X2JvZHkYByABKAQSEgoKbWF4X3NoYXJlZBgIIAEoBBISCgpjbHVzdGVyX2lkGAkgASgJEhYKDnRlbGVtZXRyeV9sb2dzGAogASgIEhAKCGZlYXR1cmVzGAsgASgNImgKC1NlcnZlckhlbGxvEg8KB3ZlcnNpb24YASABKA0SFAoMc2RrX2xhbmd1YWdlGAIgASgJEhMKC3Nka192ZXJzaW9uGAMgASgJEgsKA3BpZBgEIAEoDRIQCghmZWF0dXJlcxgFIAEoDSIlCgZIZWFkZXISDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoDCKyCAoEQ2FsbBIQCghpbnN0YW5jZRgBIAEoBBINCgVwaGFzZRgCIAEoDRISCgp0aW1lb3V0X21zGAMgASgNEhIKCnJlcXVlc3RfaWQYBCABKAkSEgoKc3RhcnRfdGltZRgFIAEoBBItCgdyZXF1ZXN0GAYgASgLMhwub3V0cmlnZ2VyLnBsdWdpbi52MS5SZXF1ZXN0EisKBmNsaWVudBgHIAEoCzIbLm91dHJpZ2dlci5wbHVnaW4udjEuQ2xpZW50EjEKCWZvcndhcmRlZBgIIAEoCzIeLm91dHJpZ2dlci5wbHVnaW4udjEuRm9yd2FyZGVkEhIKBXJvdXRlGAkgASgNSACIAQESFAoHc2VydmljZRgKIAEoDUgBiAEBEhUKCGNvbnN1bWVyGAsgASgNSAKIAQESFwoKY3JlZGVudGlhbBgMIAEoDEgDiAEBEi8KCGNhcHR1cmVzGA0gASgLMh0ub3V0cmlnZ2VyLnBsdWdpbi52MS5DYXB0dXJlcxItCgZzaGFyZWQYDiADKAsyHS5vdXRyaWdnZXIucGx1Z2luLnYxLktleVZhbHVlEi8KCHJlc3BvbnNlGA8gASgLMh0ub3V0cmlnZ2VyLnBsdWdpbi52MS5SZXNwb25zZRI+ChBzZXJ2aWNlX3Jlc3BvbnNlGBAgASgLMiQub3V0cmlnZ2VyLnBsdWdpbi52MS5TZXJ2aWNlUmVzcG9uc2USLQoFY2h1bmsYESABKAsyGS5vdXRyaWdnZXIucGx1Z2luLnYxLkJsb2JIBIgBARIMCgRsYXN0GBIgASgIEjQKDHJlcXVlc3RfYm9keRgTIAEoCzIZLm91dHJpZ2dlci5wbHVnaW4udjEuQmxvYkgFiAEBEjUKDXJlc3BvbnNlX2JvZHkYFCABKAsyGS5vdXRyaWdnZXIucGx1Z2luLnYxLkJsb2JIBogBARItCgZwbHVnaW4YFSADKAsyHS5vdXRyaWdnZXIucGx1Z2luLnYxLktleVZhbHVlEiUKA3RscxgWIAEoCzIYLm91dHJpZ2dlci5wbHVnaW4udjEuVExTEioKBmdyb3VwcxgXIAMoCzIaLm91dHJpZ2dlci5wbHVnaW4udjEuR3JvdXASKQoFdHJhY2UYGCABKAsyGi5vdXRyaWdnZXIucGx1Z2luLnYxLlRyYWNlEjMKCnByZWZldGNoZWQYGSADKAsyHy5vdXRyaWdnZXIucGx1Z2luLnYxLlByZWZldGNoZWQSKAoFc3RlcHMYGiADKAsyGS5vdXRyaWdnZXIucGx1Z2luLnYxLlN0ZXBCCAoGX3JvdXRlQgoKCF9zZXJ2aWNlQgsKCV9jb25zdW1lckINCgtfY3JlZGVudGlhbEIICgZfY2h1bmtCDwoNX3JlcXVlc3RfYm9keUIQCg5fcmVzcG9uc2VfYm9keSK7AQoEU3RlcBIQCghpbnN0YW5jZRgBIAEoBBISCgp0aW1lb3V0X21zGAIgASgNEi0KBnBsdWdpbhgDIAMoCzIdLm91dHJpZ2dlci5wbHVnaW4udjEuS2V5VmFsdWUSMwoKcHJlZmV0Y2hlZBgEIAMoCzIfLm91dHJpZ2dlci5wbHVnaW4udjEuUHJlZmV0Y2hlZBIpCgV0cmFjZRgFIAEoCzIaLm91dHJpZ2dlci5wbHVnaW4udjEuVHJhY2UiaAoKUHJlZmV0Y2hlZBIQCghmdW5jdGlvbhgBIAEoDRIMCgRhcmdzGAIgAygMEhIKBWJ5dGVzGAMgASgMSACIAQESEgoFdmFsdWUYBCABKAxIAYgBAUIICgZfYnl0ZXNCCAoGX3ZhbHVlItsBCgdSZXF1ZXN0Eg4KBm1ldGhvZBgBIAEoCRIOCgZzY2hlbWUYAiABKAkSDAoEaG9zdBgDIAEoCRIMCgRwb3J0GAQgASgNEhQKDGh0dHBfdmVyc2lvbhgFIAEoDRIOCgZ0YXJnZXQYBiABKAwSEQoEcGF0aBgHIAEoDEgAiAEBEiwKB2hlYWRlcnMYCCADKAsyGy5vdXRyaWdnZXIucGx1Z2luLnYxLkhlYWRlchIWCglyYXdfcXVlcnkYCSABKAxIAYgBAUIHCgVfcGF0aEIMCgpfcmF3X3F1ZXJ5Io8BCgZDbGllbnQSCgoCaXAYASABKAkSDAoEcG9ydBgCIAEoDRIZCgxmb3J3YXJkZWRfaXAYAyABKAlIAIgBARIbCg5mb3J3YXJkZWRfcG9ydBgEIAEoDUgBiAEBEg8KB3RydXN0ZWQYBSABKAhCDwoNX2ZvcndhcmRlZF9pcEIRCg9fZm9yd2FyZGVkX3BvcnQiZQoJRm9yd2FyZGVkEg4KBnNjaGVtZRgBIAEoDBIMCgRob3N0GAIgASgMEgwKBHBvcnQYAyABKA0SDAoEcGF0aBgEIAEoDBITCgZwcmVmaXgYBSABKAxIAIgBAUIJCgdfcHJlZml4IiYKBVRyYWNlEg4KBnBhcmVudBgBIAEoCRINCgVzdGF0ZRgCIAEoCSJWCgNUTFMSDwoHdmVyc2lvbhgBIAEoCRIOCgZjaXBoZXIYAiABKAkSFQoNY2xpZW50X3ZlcmlmeRgDIAEoCRIXCg9oYXNfY2VydGlmaWNhdGUYBCABKAgiIQoFR3JvdXASCgoCaWQYASABKAkSDAoEbmFtZRgCIAEoCSJNCghDYXB0dXJlcxIPCgd1bm5hbWVkGAEgAygMEjAKBW5hbWVkGAIgAygLMiEub3V0cmlnZ2VyLnBsdWdpbi52MS5OYW1lZENhcHR1cmUiKwoMTmFtZWRDYXB0dXJlEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAwiJgoIS2V5VmFsdWUSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgMIlgKCFJlc3BvbnNlEg4KBnN0YXR1cxgBIAEoDRIsCgdoZWFkZXJzGAIgAygLMhsub3V0cmlnZ2VyLnBsdWdpbi52MS5IZWFkZXISDgoGc291cmNlGAMgASgNImUKD1NlcnZpY2VSZXNwb25zZRIOCgZzdGF0dXMYASABKA0SFAoMc2FtZV9oZWFkZXJzGAIgASgIEiwKB2hlYWRlcnMYAyADKAsyGy5vdXRyaWdnZXIucGx1Z2luLnYxLkhlYWRlciI2CgRCbG9iEhAKBmlubGluZRgBIAEoDEgAEhEKB2NodW5rZWQYAiABKARIAEIJCgdjb250ZW50Is0BCgdPdXRjb21lEg4KBmZhaWxlZBgBIAEoCBIpCgVlcnJvchgCIAEoCzIaLm91dHJpZ2dlci5wbHVnaW4udjEuRXJyb3ISMgoKb3BlcmF0aW9ucxgDIAMoCzIeLm91dHJpZ2dlci5wbHVnaW4udjEuT3BlcmF0aW9uEiwKBGJvZHkYBCABKAsyGS5vdXRyaWdnZXIucGx1Z2luLnYxLkJsb2JIAIgBARIMCgRzdGVwGAUgASgNEg4KBnVudXNlZBgGIAEoDUIHCgVfYm9keSI2CgVFcnJvchIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSDgoGZGV0YWlsGAMgASgJIqICCglPcGVyYXRpb24SDAoEY29kZRgBIAEoDRIMCgRuYW1lGAIgASgMEg4KBnZhbHVlcxgDIAMoDBIOCgZzdGF0dXMYBCABKA0SLAoEYm9keRgFIAEoCzIZLm91dHJpZ2dlci5wbHVnaW4udjEuQmxvYkgAiAEBEiwKB2hlYWRlcnMYBiADKAsyGy5vdXRyaWdnZXIucGx1Z2luLnYxLkhlYWRlchISCgV2YWx1ZRgHIAEoDEgBiAEBEhcKCmNyZWRlbnRpYWwYCCABKAxIAogBARIUCgdtZXNzYWdlGAkgASgMSAOIAQESDAoEbW9kZRgKIAEoCUIHCgVfYm9keUIICgZfdmFsdWVCDQoLX2NyZWRlbnRpYWxCCgoIX21lc3NhZ2UiMwoDQXNrEhAKCGZ1bmN0aW9uGAEgASgNEgwKBGFyZ3MYAiADKAwSDAoEc3RlcBgDIAEoDSKKAQoGQW5zd2VyEikKBWVycm9yGAEgASgLMhoub3V0cmlnZ2VyLnBsdWdpbi52MS5FcnJvchItCgVieXRlcxgCIAEoCzIZLm91dHJpZ2dlci5wbHVnaW4udjEuQmxvYkgAiAEBEhIKBXZhbHVlGAMgASgMSAGIAQFCCAoGX2J5dGVzQggKBl92YWx1ZSIICgZDYW5jZWwiKAoGRW50aXR5EgwKBHNsb3QYASABKA0SEAoIZG9jdW1lbnQYAiABKAwiMwoDTG9nEg0KBWxldmVsGAEgASgNEg8KB21lc3NhZ2UYAiABKAwSDAoEc3RlcBgDIAEoDSInCgZHb0F3YXkSDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJMsYDCgxQbHVnaW5TZXJ2ZXISVwoIRGVzY3JpYmUSJC5vdXRyaWdnZXIucGx1Z2luLnYxLkRlc2NyaWJlUmVxdWVzdBolLm91dHJpZ2dlci5wbHVnaW4udjEuRGVzY3JpYmVSZXNwb25zZRJaCglDb25maWd1cmUSJS5vdXRyaWdnZXIucGx1Z2luLnYxLkNvbmZpZ3VyZVJlcXVlc3QaJi5vdXRyaWdnZXIucGx1Z2luLnYxLkNvbmZpZ3VyZVJlc3BvbnNlElQKB1JlbGVhc2USIy5vdXRyaWdnZXIucGx1Z2luLnYxLlJlbGVhc2VSZXF1ZXN0GiQub3V0cmlnZ2VyLnBsdWdpbi52MS5SZWxlYXNlUmVzcG9uc2USTgoFRHJhaW4SIS5vdXRyaWdnZXIucGx1Z2luLnYxLkRyYWluUmVxdWVzdBoiLm91dHJpZ2dlci5wbHVnaW4udjEuRHJhaW5SZXNwb25zZRJbCghEaXNwYXRjaBIkLm91dHJpZ2dlci5wbHVnaW4udjEuRGlzcGF0Y2hSZXF1ZXN0GiUub3V0cmlnZ2VyLnBsdWdpbi52MS5EaXNwYXRjaFJlc3BvbnNlKAEwAUJPWk1naXRodWIuY29tL291dHJpZ2dlci1nYXRld2F5L291dHJpZ2dlci9wcm90by9nZW4vb3V0cmlnZ2VyL3BsdWdpbi92MTtwbHVnaW52MWIGcHJvdG8z");
 
 /**
  * The versions of the data plane: the host says which it speaks, the server answers with the newest that both do (docs/wire.md section 10).
@@ -542,6 +542,13 @@ export type HostHello = Message<"outrigger.plugin.v1.HostHello"> & {
    * @generated from field: bool telemetry_logs = 10;
    */
   telemetryLogs: boolean;
+
+  /**
+   * bit 0: steps, bit 1: prefetch
+   *
+   * @generated from field: uint32 features = 11;
+   */
+  features: number;
 };
 
 /**
@@ -574,6 +581,13 @@ export type ServerHello = Message<"outrigger.plugin.v1.ServerHello"> & {
    * @generated from field: uint32 pid = 4;
    */
   pid: number;
+
+  /**
+   * bit 0: steps, bit 1: prefetch
+   *
+   * @generated from field: uint32 features = 5;
+   */
+  features: number;
 };
 
 /**
@@ -738,6 +752,18 @@ export type Call = Message<"outrigger.plugin.v1.Call"> & {
    * @generated from field: outrigger.plugin.v1.Trace trace = 24;
    */
   trace?: Trace | undefined;
+
+  /**
+   * @generated from field: repeated outrigger.plugin.v1.Prefetched prefetched = 25;
+   */
+  prefetched: Prefetched[];
+
+  /**
+   * those after the first, whose fields are the call's own
+   *
+   * @generated from field: repeated outrigger.plugin.v1.Step steps = 26;
+   */
+  steps: Step[];
 };
 
 /**
@@ -746,6 +772,89 @@ export type Call = Message<"outrigger.plugin.v1.Call"> & {
  */
 export const CallSchema: GenMessage<Call> = /*@__PURE__*/
   messageDesc(file_outrigger_plugin_v1_plugin, 16);
+
+/**
+ * A step of a fused call after the first.
+ *
+ * @generated from message outrigger.plugin.v1.Step
+ */
+export type Step = Message<"outrigger.plugin.v1.Step"> & {
+  /**
+   * @generated from field: uint64 instance = 1;
+   */
+  instance: bigint;
+
+  /**
+   * @generated from field: uint32 timeout_ms = 2;
+   */
+  timeoutMs: number;
+
+  /**
+   * ctx.plugin of the instance
+   *
+   * @generated from field: repeated outrigger.plugin.v1.KeyValue plugin = 3;
+   */
+  plugin: KeyValue[];
+
+  /**
+   * @generated from field: repeated outrigger.plugin.v1.Prefetched prefetched = 4;
+   */
+  prefetched: Prefetched[];
+
+  /**
+   * absent: the gateway does not trace
+   *
+   * @generated from field: outrigger.plugin.v1.Trace trace = 5;
+   */
+  trace?: Trace | undefined;
+};
+
+/**
+ * Describes the message outrigger.plugin.v1.Step.
+ * Use `create(StepSchema)` to create a new message.
+ */
+export const StepSchema: GenMessage<Step> = /*@__PURE__*/
+  messageDesc(file_outrigger_plugin_v1_plugin, 17);
+
+/**
+ * An answer that travels ahead of its ask; never an error, never chunked.
+ *
+ * @generated from message outrigger.plugin.v1.Prefetched
+ */
+export type Prefetched = Message<"outrigger.plugin.v1.Prefetched"> & {
+  /**
+   * @generated from field: uint32 function = 1;
+   */
+  function: number;
+
+  /**
+   * one MessagePack value each
+   *
+   * @generated from field: repeated bytes args = 2;
+   */
+  args: Uint8Array[];
+
+  /**
+   * functions that answer bytes
+   *
+   * @generated from field: optional bytes bytes = 3;
+   */
+  bytes?: Uint8Array | undefined;
+
+  /**
+   * one MessagePack value otherwise
+   *
+   * @generated from field: optional bytes value = 4;
+   */
+  value?: Uint8Array | undefined;
+};
+
+/**
+ * Describes the message outrigger.plugin.v1.Prefetched.
+ * Use `create(PrefetchedSchema)` to create a new message.
+ */
+export const PrefetchedSchema: GenMessage<Prefetched> = /*@__PURE__*/
+  messageDesc(file_outrigger_plugin_v1_plugin, 18);
 
 /**
  * @generated from message outrigger.plugin.v1.Request
@@ -804,7 +913,7 @@ export type Request = Message<"outrigger.plugin.v1.Request"> & {
  * Use `create(RequestSchema)` to create a new message.
  */
 export const RequestSchema: GenMessage<Request> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 17);
+  messageDesc(file_outrigger_plugin_v1_plugin, 19);
 
 /**
  * @generated from message outrigger.plugin.v1.Client
@@ -841,7 +950,7 @@ export type Client = Message<"outrigger.plugin.v1.Client"> & {
  * Use `create(ClientSchema)` to create a new message.
  */
 export const ClientSchema: GenMessage<Client> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 18);
+  messageDesc(file_outrigger_plugin_v1_plugin, 20);
 
 /**
  * @generated from message outrigger.plugin.v1.Forwarded
@@ -878,7 +987,7 @@ export type Forwarded = Message<"outrigger.plugin.v1.Forwarded"> & {
  * Use `create(ForwardedSchema)` to create a new message.
  */
 export const ForwardedSchema: GenMessage<Forwarded> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 19);
+  messageDesc(file_outrigger_plugin_v1_plugin, 21);
 
 /**
  * The W3C trace context of a call.
@@ -906,7 +1015,7 @@ export type Trace = Message<"outrigger.plugin.v1.Trace"> & {
  * Use `create(TraceSchema)` to create a new message.
  */
 export const TraceSchema: GenMessage<Trace> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 20);
+  messageDesc(file_outrigger_plugin_v1_plugin, 22);
 
 /**
  * @generated from message outrigger.plugin.v1.TLS
@@ -940,7 +1049,7 @@ export type TLS = Message<"outrigger.plugin.v1.TLS"> & {
  * Use `create(TLSSchema)` to create a new message.
  */
 export const TLSSchema: GenMessage<TLS> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 21);
+  messageDesc(file_outrigger_plugin_v1_plugin, 23);
 
 /**
  * A consumer group that a plugin set.
@@ -964,7 +1073,7 @@ export type Group = Message<"outrigger.plugin.v1.Group"> & {
  * Use `create(GroupSchema)` to create a new message.
  */
 export const GroupSchema: GenMessage<Group> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 22);
+  messageDesc(file_outrigger_plugin_v1_plugin, 24);
 
 /**
  * @generated from message outrigger.plugin.v1.Captures
@@ -986,7 +1095,7 @@ export type Captures = Message<"outrigger.plugin.v1.Captures"> & {
  * Use `create(CapturesSchema)` to create a new message.
  */
 export const CapturesSchema: GenMessage<Captures> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 23);
+  messageDesc(file_outrigger_plugin_v1_plugin, 25);
 
 /**
  * @generated from message outrigger.plugin.v1.NamedCapture
@@ -1008,7 +1117,7 @@ export type NamedCapture = Message<"outrigger.plugin.v1.NamedCapture"> & {
  * Use `create(NamedCaptureSchema)` to create a new message.
  */
 export const NamedCaptureSchema: GenMessage<NamedCapture> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 24);
+  messageDesc(file_outrigger_plugin_v1_plugin, 26);
 
 /**
  * A free value is MessagePack, so that both carriers keep the same types.
@@ -1034,7 +1143,7 @@ export type KeyValue = Message<"outrigger.plugin.v1.KeyValue"> & {
  * Use `create(KeyValueSchema)` to create a new message.
  */
 export const KeyValueSchema: GenMessage<KeyValue> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 25);
+  messageDesc(file_outrigger_plugin_v1_plugin, 27);
 
 /**
  * @generated from message outrigger.plugin.v1.Response
@@ -1061,7 +1170,7 @@ export type Response = Message<"outrigger.plugin.v1.Response"> & {
  * Use `create(ResponseSchema)` to create a new message.
  */
 export const ResponseSchema: GenMessage<Response> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 26);
+  messageDesc(file_outrigger_plugin_v1_plugin, 28);
 
 /**
  * @generated from message outrigger.plugin.v1.ServiceResponse
@@ -1090,7 +1199,7 @@ export type ServiceResponse = Message<"outrigger.plugin.v1.ServiceResponse"> & {
  * Use `create(ServiceResponseSchema)` to create a new message.
  */
 export const ServiceResponseSchema: GenMessage<ServiceResponse> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 27);
+  messageDesc(file_outrigger_plugin_v1_plugin, 29);
 
 /**
  * Bytes in place, or the length of bytes that came ahead in chunks (docs/wire.md section 8).
@@ -1121,7 +1230,7 @@ export type Blob = Message<"outrigger.plugin.v1.Blob"> & {
  * Use `create(BlobSchema)` to create a new message.
  */
 export const BlobSchema: GenMessage<Blob> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 28);
+  messageDesc(file_outrigger_plugin_v1_plugin, 30);
 
 /**
  * @generated from message outrigger.plugin.v1.Outcome
@@ -1146,6 +1255,20 @@ export type Outcome = Message<"outrigger.plugin.v1.Outcome"> & {
    * @generated from field: optional outrigger.plugin.v1.Blob body = 4;
    */
   body?: Blob | undefined;
+
+  /**
+   * of a fused call; 0: the first
+   *
+   * @generated from field: uint32 step = 5;
+   */
+  step: number;
+
+  /**
+   * bit mask of the prefetched answers of this step that were not asked for
+   *
+   * @generated from field: uint32 unused = 6;
+   */
+  unused: number;
 };
 
 /**
@@ -1153,7 +1276,7 @@ export type Outcome = Message<"outrigger.plugin.v1.Outcome"> & {
  * Use `create(OutcomeSchema)` to create a new message.
  */
 export const OutcomeSchema: GenMessage<Outcome> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 29);
+  messageDesc(file_outrigger_plugin_v1_plugin, 31);
 
 /**
  * @generated from message outrigger.plugin.v1.Error
@@ -1180,7 +1303,7 @@ export type Error = Message<"outrigger.plugin.v1.Error"> & {
  * Use `create(ErrorSchema)` to create a new message.
  */
 export const ErrorSchema: GenMessage<Error> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 30);
+  messageDesc(file_outrigger_plugin_v1_plugin, 32);
 
 /**
  * One recorded write; which fields are used depends on the code (docs/wire.md section 6).
@@ -1255,7 +1378,7 @@ export type Operation = Message<"outrigger.plugin.v1.Operation"> & {
  * Use `create(OperationSchema)` to create a new message.
  */
 export const OperationSchema: GenMessage<Operation> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 31);
+  messageDesc(file_outrigger_plugin_v1_plugin, 33);
 
 /**
  * @generated from message outrigger.plugin.v1.Ask
@@ -1272,6 +1395,13 @@ export type Ask = Message<"outrigger.plugin.v1.Ask"> & {
    * @generated from field: repeated bytes args = 2;
    */
   args: Uint8Array[];
+
+  /**
+   * of a fused call; 0: the first
+   *
+   * @generated from field: uint32 step = 3;
+   */
+  step: number;
 };
 
 /**
@@ -1279,7 +1409,7 @@ export type Ask = Message<"outrigger.plugin.v1.Ask"> & {
  * Use `create(AskSchema)` to create a new message.
  */
 export const AskSchema: GenMessage<Ask> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 32);
+  messageDesc(file_outrigger_plugin_v1_plugin, 34);
 
 /**
  * @generated from message outrigger.plugin.v1.Answer
@@ -1310,7 +1440,7 @@ export type Answer = Message<"outrigger.plugin.v1.Answer"> & {
  * Use `create(AnswerSchema)` to create a new message.
  */
 export const AnswerSchema: GenMessage<Answer> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 33);
+  messageDesc(file_outrigger_plugin_v1_plugin, 35);
 
 /**
  * @generated from message outrigger.plugin.v1.Cancel
@@ -1323,7 +1453,7 @@ export type Cancel = Message<"outrigger.plugin.v1.Cancel"> & {
  * Use `create(CancelSchema)` to create a new message.
  */
 export const CancelSchema: GenMessage<Cancel> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 34);
+  messageDesc(file_outrigger_plugin_v1_plugin, 36);
 
 /**
  * @generated from message outrigger.plugin.v1.Entity
@@ -1347,7 +1477,7 @@ export type Entity = Message<"outrigger.plugin.v1.Entity"> & {
  * Use `create(EntitySchema)` to create a new message.
  */
 export const EntitySchema: GenMessage<Entity> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 35);
+  messageDesc(file_outrigger_plugin_v1_plugin, 37);
 
 /**
  * @generated from message outrigger.plugin.v1.Log
@@ -1362,6 +1492,13 @@ export type Log = Message<"outrigger.plugin.v1.Log"> & {
    * @generated from field: bytes message = 2;
    */
   message: Uint8Array;
+
+  /**
+   * of a fused call; 0: the first
+   *
+   * @generated from field: uint32 step = 3;
+   */
+  step: number;
 };
 
 /**
@@ -1369,7 +1506,7 @@ export type Log = Message<"outrigger.plugin.v1.Log"> & {
  * Use `create(LogSchema)` to create a new message.
  */
 export const LogSchema: GenMessage<Log> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 36);
+  messageDesc(file_outrigger_plugin_v1_plugin, 38);
 
 /**
  * @generated from message outrigger.plugin.v1.GoAway
@@ -1391,7 +1528,7 @@ export type GoAway = Message<"outrigger.plugin.v1.GoAway"> & {
  * Use `create(GoAwaySchema)` to create a new message.
  */
 export const GoAwaySchema: GenMessage<GoAway> = /*@__PURE__*/
-  messageDesc(file_outrigger_plugin_v1_plugin, 37);
+  messageDesc(file_outrigger_plugin_v1_plugin, 39);
 
 /**
  * @generated from service outrigger.plugin.v1.PluginServer
