@@ -50,6 +50,8 @@ const (
 	DirtyMethod
 	DirtyQuery
 	DirtyResponse // status or headers
+	// DirtyAdded: nothing but the headers of Added is missing in the response. It becomes DirtyResponse when somebody needs the response.
+	DirtyAdded
 )
 
 // Answer is a response that the gateway gives itself.
@@ -163,8 +165,16 @@ func (e *Exchange) RequestLoaded() bool { return e.requestLoaded }
 // NeedResponse makes the response part of the facts valid once there is a response.
 func (e *Exchange) NeedResponse() {
 	if !e.responseLoaded && e.Facts.HasResponse {
-		e.responseLoaded = true
-		e.Live.LoadResponse(&e.Facts)
+		e.loadResponse()
+	}
+}
+
+func (e *Exchange) loadResponse() {
+	e.responseLoaded = true
+	e.Live.LoadResponse(&e.Facts)
+	if e.Dirty&DirtyAdded != 0 {
+		e.Facts.Response.Headers = append(e.Facts.Response.Headers, e.pending...)
+		e.Dirty = e.Dirty&^DirtyAdded | DirtyResponse
 	}
 }
 
@@ -174,17 +184,22 @@ func (e *Exchange) ResponseArrived(buffered bool) {
 	e.pending = append(e.pending[:0], e.Facts.Response.Headers...)
 	e.Facts.HasResponse, e.Facts.HasServiceResponse = true, true
 	e.responseLoaded = false
+	e.Dirty &^= DirtyResponse
 	if len(e.pending) == 0 {
-		e.Dirty &^= DirtyResponse
 		return
 	}
-	e.NeedResponse()
 	if buffered {
+		e.NeedResponse()
 		e.pending = slices.DeleteFunc(e.pending, func(h wire.Header) bool { return hasHeader(e.Facts.Response.Headers, h.Name) })
+		e.Facts.Response.Headers = append(e.Facts.Response.Headers, e.pending...)
+		e.Dirty |= DirtyResponse
+		return
 	}
-	e.Facts.Response.Headers = append(e.Facts.Response.Headers, e.pending...)
-	e.Dirty |= DirtyResponse
+	e.Dirty |= DirtyAdded
 }
+
+// Added lists what plugins set before the response was there, while DirtyAdded says that it is all that the response lacks.
+func (e *Exchange) Added() []wire.Header { return e.pending }
 
 func hasHeader(hs []wire.Header, name string) bool {
 	return slices.ContainsFunc(hs, func(h wire.Header) bool { return strings.EqualFold(h.Name, name) })

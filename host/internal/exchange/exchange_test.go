@@ -251,6 +251,13 @@ func TestResponseHeadersSetBeforeTheResponse(t *testing.T) {
 			t.Fatal(err)
 		}
 		e.ResponseArrived(buffered)
+		if !buffered && (l.responses != 0 || e.Dirty != DirtyAdded || len(e.Added()) != 1) {
+			t.Errorf("loaded %d times although headers are only added; dirty %b, added %v", l.responses, e.Dirty, e.Added())
+		}
+		e.NeedResponse()
+		if e.Dirty != DirtyResponse {
+			t.Errorf("buffered %t: dirty %b", buffered, e.Dirty)
+		}
 		got := ""
 		for _, h := range e.Facts.Response.Headers {
 			got += h.Name + "=" + h.Value + " "

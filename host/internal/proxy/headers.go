@@ -285,23 +285,3 @@ func (r *request) httpsRequired(route *entity.Route) {
 		Headers: []wire.Header{{Name: "Location", Value: "https://" + host + string(r.ctx.Request.Header.RequestURI())}},
 	}
 }
-
-// parseHeaders appends the header lines of a raw block, which fasthttp has accepted. Values are parts of the block; identity headers, which
-// only plugins may set, are left out.
-func parseHeaders(dst []wire.Header, block string) []wire.Header {
-	for len(block) > 0 {
-		line := block
-		if i := strings.IndexByte(block, '\n'); i >= 0 {
-			line, block = block[:i], block[i+1:]
-		} else {
-			block = ""
-		}
-		line = strings.TrimSuffix(line, "\r")
-		i := strings.IndexByte(line, ':')
-		if i <= 0 || line[0] == ' ' || line[0] == '\t' || identity([]byte(line[:i])) {
-			continue
-		}
-		dst = append(dst, wire.Header{Name: line[:i], Value: strings.Trim(line[i+1:], " \t")})
-	}
-	return dst
-}

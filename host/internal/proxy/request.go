@@ -183,14 +183,17 @@ func (r *request) LoadRequest(f *wire.Facts) {
 	raw := h.RawHeaders()
 	target := h.RequestURI()
 	method := h.Method()
-	block := make([]byte, 0, len(r.id)+len(r.host)+len(method)+len(target)+len(raw))
+	block := make([]byte, 0, len(r.id)+longestIP+len(r.host)+len(method)+len(target)+len(raw))
 	block = append(block, r.id[:]...)
+	block = r.peer.addr.AppendTo(block)
+	ip := len(block) - len(r.id)
 	block = append(block, r.host...)
 	block = append(block, method...)
 	block = append(block, target...)
 	block = append(block, raw...)
 	text := bytesx.View(block) // nobody writes to it any more
 	f.RequestID, text = text[:len(r.id)], text[len(r.id):]
+	f.Client.IP, text = text[:ip], text[ip:]
 	q := &f.Request
 	q.Host, text = text[:len(r.host)], text[len(r.host):]
 	q.Method, text = text[:len(method)], text[len(method):]
@@ -204,11 +207,33 @@ func (r *request) LoadRequest(f *wire.Facts) {
 	_, rest, _ := strings.Cut(q.Target, "?")
 	q.RawQuery = rest
 	q.Path = normalPath(q.Target[len(q.Target)-len(r.target.path)-r.queryRoom() : len(q.Target)-r.queryRoom()])
-	q.Headers = parseHeaders(q.Headers[:0], text)
+	q.Headers = r.headersIn(q.Headers[:0], text, raw)
 	r.loadAddresses(f)
 	if r.ex.Route != nil {
 		r.loadRouted(f)
 	}
+}
+
+// longestIP is room for the text of an address, without a zone.
+const longestIP = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255")
+
+// headersIn appends the header lines of the request as parts of text, which is a copy of the raw head. Identity headers, which only plugins may set,
+// are left out.
+func (r *request) headersIn(dst []wire.Header, text string, raw []byte) []wire.Header {
+	for i := range r.lines {
+		l := &r.lines[i]
+		if identity(l.name) {
+			continue
+		}
+		at := cap(raw) - cap(l.name) // both are views of the same bytes
+		h := wire.Header{Name: text[at : at+len(l.name)]}
+		if n := len(l.value); n > 0 {
+			at = cap(raw) - cap(l.value)
+			h.Value = text[at : at+n]
+		}
+		dst = append(dst, h)
+	}
+	return dst
 }
 
 // queryRoom is the length of the query in the target with its question mark.

@@ -59,8 +59,18 @@ func responseHop(name []byte) bool {
 // writeHeaders brings the response head into its last form: the facts when a plugin wrote to them, and the gateway's own headers.
 func (r *request) writeHeaders() {
 	h := &r.ctx.Response.Header
-	if r.ex.Dirty&exchange.DirtyResponse != 0 {
+	if r.ex.Dirty&exchange.DirtyAdded != 0 && (r.ex.Handles(pdk.PhaseBodyFilter) || r.ex.Handles(pdk.PhaseLog)) {
+		r.ex.NeedResponse() // they are to see it without the gateway's own headers
+	}
+	switch {
+	case r.ex.Dirty&exchange.DirtyResponse != 0:
 		r.writeFacts(h)
+	case r.ex.Dirty&exchange.DirtyAdded != 0:
+		for _, line := range r.ex.Added() {
+			if !ofConnection(line.Name) && !strings.EqualFold(line.Name, "Content-Length") {
+				h.Add(line.Name, line.Value)
+			}
+		}
 	}
 	if r.upgrade && h.StatusCode() == http.StatusUpgradeRequired {
 		h.Add("Connection", "Upgrade")
@@ -144,8 +154,7 @@ func (r *request) writeFacts(h *fasthttp.ResponseHeader) {
 		switch {
 		case strings.EqualFold(line.Name, "Content-Length"):
 			kept = true
-		case strings.EqualFold(line.Name, "Connection"), strings.EqualFold(line.Name, "Transfer-Encoding"), strings.EqualFold(line.Name, "Keep-Alive"),
-			strings.EqualFold(line.Name, "Trailer"):
+		case ofConnection(line.Name):
 			// not a plugin's to set
 		default:
 			h.Add(line.Name, line.Value)
@@ -155,6 +164,19 @@ func (r *request) writeFacts(h *fasthttp.ResponseHeader) {
 		length = -1
 	}
 	h.SetContentLength(length)
+}
+
+// ofConnection names the response headers that are about the connection to the client.
+func ofConnection(name string) bool {
+	switch len(name) {
+	case 7:
+		return strings.EqualFold(name, "Trailer")
+	case 10:
+		return strings.EqualFold(name, "Connection") || strings.EqualFold(name, "Keep-Alive")
+	case 17:
+		return strings.EqualFold(name, "Transfer-Encoding")
+	}
+	return false
 }
 
 // prepareHeader keeps fasthttp from adding or rewriting headers.
@@ -184,6 +206,7 @@ func (r *request) resetKeepingDate(h *fasthttp.ResponseHeader) {
 	if err := h.Read(r.headReader); err != nil { // a date of hundreds of bytes
 		h.Reset()
 	}
+	h.SetStatusMessage(nil) // the head of the date says "OK", whatever the status
 	h.SetContentLength(0)
 	h.ResetConnectionClose()
 }

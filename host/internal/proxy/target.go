@@ -175,10 +175,10 @@ func (r *request) header(name string) string {
 	return v
 }
 
-// loadAddresses fills Client and Forwarded.
+// loadAddresses fills Forwarded and Client but for its IP.
 func (r *request) loadAddresses(f *wire.Facts) {
 	c := &f.Client
-	c.IP, c.Port, c.Trusted = r.peer.addr.String(), r.peer.port, r.peer.trusted
+	c.Port, c.Trusted = r.peer.port, r.peer.trusted
 	addr, port := r.realIP()
 	c.ForwardedIP, c.ForwardedPort = c.IP, port
 	if addr != r.peer.addr {
