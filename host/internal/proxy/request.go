@@ -248,7 +248,7 @@ func (r *request) queryRoom() int {
 func (r *request) loadRouted(f *wire.Facts) {
 	if r.match.Prefix != "" && !f.Forwarded.HasPrefix {
 		r.forwardedFromRequest(f)
-		f.Forwarded.Prefix, f.Forwarded.HasPrefix = strings.Clone(r.match.Prefix), true
+		f.Forwarded.Prefix, f.Forwarded.HasPrefix = kept(r.match.Prefix, f.Request.Path), true
 	}
 	for _, c := range r.match.Captures.Unnamed {
 		f.Captures.Unnamed = append(f.Captures.Unnamed, strings.Clone(c))
@@ -256,6 +256,14 @@ func (r *request) loadRouted(f *wire.Facts) {
 	for _, c := range r.match.Captures.Named {
 		f.Captures.Named = append(f.Captures.Named, wire.Header{Name: c.Name, Value: strings.Clone(c.Value)})
 	}
+}
+
+// kept is text that does not change with the request: what path begins with when it is that, otherwise a copy.
+func kept(text, path string) string {
+	if strings.HasPrefix(path, text) {
+		return path[:len(text)]
+	}
+	return strings.Clone(text)
 }
 
 // LoadResponse implements exchange.Live.
