@@ -212,6 +212,8 @@ type Call struct {
 	Prefetched []Prefetched
 	// Rest are the further steps of a fused call; the fields above are those of the first.
 	Rest []Step
+	// Begun is how many steps of Rest have begun, as whoever waits for the call counts them. It does not travel.
+	Begun int
 
 	// Traffic is filled in by the host's lane while the call runs. It does not travel.
 	Traffic Traffic

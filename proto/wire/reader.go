@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 )
 
 // readBuffer is how much one read of a lane may bring. Larger buffers were measured to cost more than they save.
@@ -37,7 +38,8 @@ func (r *Reader) Buffered() bool {
 }
 
 // Next returns the next frame. The body is valid until the next call of Next. It returns io.EOF at a clean end between two frames,
-// io.ErrUnexpectedEOF inside one, and a FormatError for a header that is not the wire's.
+// io.ErrUnexpectedEOF inside one, and a FormatError for a header that is not the wire's. After os.ErrDeadlineExceeded, what has been
+// read of a frame is still there, and Next may be called again.
 func (r *Reader) Next() (Frame, []byte, error) {
 	if err := r.fill(HeaderSize); err != nil {
 		return Frame{}, nil, err
@@ -68,9 +70,12 @@ func (r *Reader) fill(n int) error {
 		if r.OnRead != nil {
 			r.OnRead(r.frames, r.w > r.r)
 		}
-		var m int
-		m, r.err = r.src.Read(r.buf[r.w:])
+		m, err := r.src.Read(r.buf[r.w:])
 		r.w += m
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		r.err = err
 	}
 	return nil
 }

@@ -31,6 +31,8 @@ type Call struct {
 	Code     Code  // what Err is; set before After
 	// FailedOpen: the call failed and its fail mode let the request go on; set before After.
 	FailedOpen bool
+	// Ahead is the trace context that the call travelled with before its turn came, as a Tracer gave it; empty: there was none.
+	Ahead wire.Trace
 	// Transcript is the black box's own; nil until it needs one.
 	Transcript any
 
@@ -49,6 +51,17 @@ type Interceptor interface {
 	Asked(c *Call, a *wire.Ask, answer *wire.Answer)
 	// After is called once, in reverse order, when the call has ended and its operations were applied or its fail mode chosen.
 	After(c *Call)
+}
+
+// Reserved is an Interceptor that may want a call to travel alone: because it would make it wait or refuse it, or has to know what it ran beside. Such a
+// call goes when its turn comes. Reserved is asked before the calls ahead of it have run.
+type Reserved interface {
+	Reserved(in *plan.Instance, phase pdk.Phase) bool
+}
+
+// Tracer is an Interceptor that gives the trace context of a call that is sent before its turn comes. Before finds it in Ahead.
+type Tracer interface {
+	Ahead(ex *exchange.Exchange) wire.Trace
 }
 
 // Code says how a call ended, in the words of metrics, logs and the black box.

@@ -2,6 +2,7 @@
 //
 //	dispatch.go  chains of all phases
 //	step.go      one call of a handler
+//	group.go     several calls of handlers in one trip
 //	call.go      what interceptors see of a call
 //	budgets.go   the interceptor that keeps calls under their limits
 //	failure.go   fail modes
@@ -37,11 +38,8 @@ type Dispatcher struct {
 // Run runs a chain in order until an instance gives an answer or fails closed; then ex.Answer is given. It serves rewrite, response and
 // header_filter; access has RunAccess, body_filter has FilterBody, log has RunLog.
 func (d *Dispatcher) Run(ex *exchange.Exchange, chain []*plan.Step, phase pdk.Phase) {
-	for _, st := range chain {
-		d.one(ex, st.Instance, phase)
-		if ex.Answer.Given {
-			return
-		}
+	for i := 0; i < len(chain) && !ex.Answer.Given; i++ {
+		i = d.from(ex, chain, i, phase)
 	}
 }
 
@@ -58,8 +56,7 @@ func (d *Dispatcher) RunAccess(ex *exchange.Exchange) {
 			continue
 		}
 		before := ex.Identities
-		d.one(ex, st.Instance, pdk.PhaseAccess)
-		ex.Ran(st)
+		i = d.from(ex, ex.Plan.Steps(), i, pdk.PhaseAccess)
 		if ex.Identities != before {
 			d.turn(ex, i)
 		}
@@ -124,14 +121,26 @@ func (d *Dispatcher) FilterBody(ex *exchange.Exchange, chain []*plan.Step, chunk
 
 // RunLog runs the log chain of a detached exchange. A handler that fails does not keep the others from running.
 func (d *Dispatcher) RunLog(ex *exchange.Exchange, chain []*plan.Step) {
-	for _, st := range chain {
-		s := d.begin(ex, st.Instance, pdk.PhaseLog)
-		err := s.run()
-		if err != nil {
-			s.report(err, "the log entry of this plugin is lost")
-		}
-		s.after(err, false)
-		s.end()
+	for i := 0; i < len(chain); i++ {
+		i = d.from(ex, chain, i, pdk.PhaseLog)
+	}
+}
+
+// from runs step i of a walk, and steps behind it that travel with it. It returns the place of the last one that ran.
+func (d *Dispatcher) from(ex *exchange.Exchange, walk []*plan.Step, i int, phase pdk.Phase) (last int) {
+	if g := d.gather(ex, walk, i, phase); g != nil {
+		defer g.end()
+		return g.run()
+	}
+	d.one(ex, walk[i].Instance, phase)
+	ran(ex, walk[i], phase)
+	return i
+}
+
+// ran notes for conditions that a step has run in access.
+func ran(ex *exchange.Exchange, st *plan.Step, phase pdk.Phase) {
+	if phase == pdk.PhaseAccess {
+		ex.Ran(st)
 	}
 }
 

@@ -69,7 +69,7 @@ func (e *starvedError) Unwrap() []error { return []error{exchange.ErrNoMemory, e
 // settle reports a failed call, chooses what its fail mode does, and tells the interceptors. It reports whether the instance fails closed.
 func (s *step) settle(err error) (closed bool) {
 	closed = err != nil && s.closes(err)
-	s.after(err, err != nil && !closed)
+	s.after(err, err != nil && !closed && s.phase != pdk.PhaseLog)
 	return closed
 }
 
@@ -80,6 +80,9 @@ func (s *step) closes(err error) bool {
 		s.in.CloseForGood()
 	}
 	switch {
+	case s.phase == pdk.PhaseLog:
+		s.report(err, "the log entry of this plugin is lost")
+		return false
 	case !s.in.FailsOpen():
 	case s.phase == pdk.PhaseBodyFilter && s.ex.Touched(s.in):
 		s.report(err, "fail mode open, but the plugin has changed this response already: fail mode closed")

@@ -88,6 +88,11 @@ func (s *step) run() error {
 	} else if err := s.remote(); err != nil {
 		return err
 	}
+	return s.take()
+}
+
+// take applies the operations of the outcome that has come.
+func (s *step) take() error {
 	if s.out.Err != nil {
 		if s.starved {
 			return &starvedError{s.out.Err}
@@ -139,8 +144,16 @@ func (s *step) enter(around []Interceptor, missing error) error {
 	return missing
 }
 
-// remote runs the call on its plugin server, once all interceptors have let it pass. What they wait counts against its deadline.
+// remote runs the call on its plugin server.
 func (s *step) remote() error {
+	if err := s.ready(); err != nil {
+		return err
+	}
+	return s.send(s)
+}
+
+// ready makes the call ready to be sent, once all interceptors have let it pass. What they wait counts against its deadline.
+func (s *step) ready() error {
 	c := &s.seen
 	var missing error
 	if s.in.Needs != 0 && (len(s.in.Budgets) == 0 || !s.in.Budgets.Busy(s.phase.Index(), time.Now())) { // no body for a call that will be refused
@@ -151,8 +164,13 @@ func (s *step) remote() error {
 		return err
 	}
 	c.Sent = true
-	err := s.in.Remote.Call(&s.call, c.Deadline, s, &s.out)
-	c.Duration = time.Since(c.Start)
+	return nil
+}
+
+// send sends the call and waits for its outcome.
+func (s *step) send(asker wire.Asker) error {
+	err := s.in.Remote.Call(&s.call, s.seen.Deadline, asker, &s.out)
+	s.seen.Duration = time.Since(s.seen.Start)
 	return err
 }
 

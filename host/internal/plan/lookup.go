@@ -302,6 +302,7 @@ func (x *index) choose(steps []*Step, n *name, pl place, c *class) []*Step {
 		}
 		last = st
 		st.head, st.turn = head, i
+		st.waits = st.readsMutable()
 		if !r.Disables() {
 			steps = append(steps, st)
 		}

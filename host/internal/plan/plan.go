@@ -7,6 +7,7 @@
 //	lookup.go    which records apply, most specific first
 //	order.go     the order of steps in a phase: priorities and rules
 //	variants.go  classes of consumers, and how a walk goes on after authentication
+//	fuse.go      which steps may travel together
 //	check.go     cycles and warnings
 //	explain.go   why a plan is what it is
 package plan
@@ -77,6 +78,8 @@ type Instance struct {
 
 	Native *pdk.Handlers
 	Remote Remote
+	// Fuser is the Remote, when the calls of the instance may travel together with others'; nil: they do not.
+	Fuser  Fuser
 	Server string // name of the plugin server; "": native
 	// Unavailable is the reason why the plugin cannot run yet; every request that needs it is answered 503.
 	Unavailable string
@@ -159,6 +162,7 @@ type Step struct {
 	head  *Step // the first candidate; nil when there is one, without condition
 	// unless are steps of the same name that a walk has passed: if one of them runs, this one does not.
 	unless []*Step
+	waits  bool // a condition on which it depends reads what plugins change
 }
 
 // Conditional reports whether it depends on a condition that the step runs.

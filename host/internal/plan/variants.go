@@ -221,6 +221,7 @@ func (p *Plan) turn(i int, c *class) *Plan {
 		if len(mine) > 0 { // some candidates have been passed: if one of them runs, this one does not
 			own := *st
 			own.unless = mine
+			own.waits = own.readsMutable()
 			st = &own
 		}
 		switch {
