@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"github.com/outrigger-gateway/outrigger/host/internal/balancer"
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
 	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
@@ -23,7 +21,6 @@ type destination struct {
 	tried      []*balancer.Target   // of the balancer, each once
 	hostHeader string               // what the upstream wants as Host; "": the name of the target
 	said       exchange.Destination // by plugins
-	out        *fasthttp.Request
 	retries    int
 	log        bool // tries are wanted for the log entry
 }
@@ -131,8 +128,7 @@ func (r *request) Try(n int) *upstream.Target {
 		d.nameServer(r.ex.Upstream.Host)
 		if d.to != before || d.hostHeader != hostHeader {
 			if r.ex.Upstream.Host == "" && !r.ex.Route.PreserveHost {
-				r.scratch = d.appendHost(r.scratch[:0])
-				d.out.Header.SetBytesV("Host", r.scratch)
+				r.out.Host = d.appendHost(r.out.Host[:0])
 			}
 		}
 	}

@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/valyala/fasthttp"
-
 	"github.com/outrigger-gateway/outrigger/host/internal/bytesx"
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
@@ -17,62 +15,48 @@ import (
 
 // writeUpstream builds the request for the service: head by spec/gateway.md 4.1, body streamed from the client unless somebody has read
 // or replaced it.
-func (r *request) writeUpstream(out *fasthttp.Request) {
-	h := &out.Header
-	h.DisableNormalizing()
-	h.DisableSpecialHeader() // every line is written as it is added
-	h.SetNoDefaultContentType(true)
-	h.SetMethod(r.method())
-	r.scratch = r.appendURI(r.scratch[:0])
-	h.SetRequestURIBytes(r.scratch)
-	r.setHost(h)
-	r.copyRequestHeaders(h)
-	r.setForwarded(h)
+func (r *request) writeUpstream() {
+	out := &r.out
+	out.Method = r.method()
+	out.Target = r.appendURI(out.Target[:0])
+	r.setHost()
+	r.copyRequestHeaders()
+	r.setForwarded()
 	if r.trace != nil {
-		h.Add("traceparent", r.outgoing.Parent)
+		out.Add("traceparent", r.outgoing.Parent)
 		if r.outgoing.State != "" {
-			h.Add("tracestate", r.outgoing.State)
+			out.Add("tracestate", r.outgoing.State)
 		}
 	}
-	h.Add("Connection", "keep-alive")
+	out.Add("Connection", "keep-alive")
 	if r.proxy.opts.HeadersUpstream {
-		h.AddBytesV("X-Kong-Request-Id", r.id[:])
+		out.Add("X-Kong-Request-Id", bytesx.View(r.id[:]))
 	}
-	length := -1
 	switch {
 	case r.ex.Upstream.HasBody:
-		out.SetBodyRaw(r.ex.Upstream.Body)
-		length = len(r.ex.Upstream.Body)
+		out.Body = r.ex.Upstream.Body
 	case r.hasBody && len(r.body) > 0:
-		out.SetBodyRaw(r.body)
-		length = len(r.body)
+		out.Body = r.body
 	case r.clientBody.r != nil:
-		out.SetBodyStream(&r.clientBody, r.clientBody.size)
-		length = r.clientBody.size
-	case !h.IsGet() && !h.IsHead():
-		length = 0
-	}
-	if length >= 0 {
-		r.scratch = strconv.AppendInt(r.scratch[:0], int64(length), 10)
-		h.AddBytesV("Content-Length", r.scratch)
+		out.Stream, out.Size = &r.clientBody, r.clientBody.size
 	}
 }
 
 // copyRequestHeaders copies what may pass: no hop-by-hop headers, none that the gateway sets itself, and no identity headers that a client
 // made up.
-func (r *request) copyRequestHeaders(h *fasthttp.RequestHeader) {
+func (r *request) copyRequestHeaders() {
 	r.scratch = appendList(r.scratch[:0], r, "connection")
 	nominated := r.scratch // empty for most requests
 	if r.ex.Dirty&exchange.DirtyRequestHeaders != 0 {
 		for _, f := range r.ex.Facts.Request.Headers {
 			if passUpstream([]byte(f.Name), nominated) && !r.traceHeader([]byte(f.Name)) {
-				h.Add(f.Name, f.Value)
+				r.out.Add(f.Name, f.Value)
 			}
 		}
 	} else {
 		for _, l := range r.lines {
 			if passUpstream(l.name, nominated) && !identity(l.name) && !r.traceHeader(l.name) {
-				h.AddBytesKV(l.name, l.value)
+				r.out.Add(bytesx.View(l.name), bytesx.View(l.value))
 			}
 		}
 	}
@@ -82,7 +66,7 @@ func (r *request) copyRequestHeaders(h *fasthttp.RequestHeader) {
 			return
 		}
 		if hasToken([]byte(te), []byte("trailers")) {
-			h.Add("TE", "trailers")
+			r.out.Add("TE", "trailers")
 			return
 		}
 	}
@@ -191,42 +175,42 @@ func hasToken(list, token []byte) bool {
 	return false
 }
 
-func (r *request) setHost(h *fasthttp.RequestHeader) {
+func (r *request) setHost() {
+	host := r.out.Host[:0]
 	switch {
 	case r.ex.Upstream.Host != "": // a plugin's word counts more than anything
-		h.Add("Host", r.ex.Upstream.Host)
+		host = append(host, r.ex.Upstream.Host...)
+	case r.ex.Route.PreserveHost && len(r.target.host) > 0:
+		host = append(host, r.target.host...)
 	case r.ex.Route.PreserveHost:
-		host := r.target.host
-		if len(host) == 0 {
-			host = r.ctx.Request.Header.Host()
-		}
-		h.AddBytesV("Host", host)
-	default:
-		r.scratch = r.dest.appendHost(r.scratch[:0])
-		h.AddBytesV("Host", r.scratch)
+		host = append(host, r.ctx.Request.Header.Host()...)
 	}
+	if len(host) == 0 { // also for a client that sent none
+		host = r.dest.appendHost(host)
+	}
+	r.out.Host = host
 }
 
-func (r *request) setForwarded(h *fasthttp.RequestHeader) {
+func (r *request) setForwarded() {
 	addr, _ := r.realIP()
 	r.scratch = addr.AppendTo(r.scratch[:0])
-	h.AddBytesV("X-Real-IP", r.scratch)
+	r.add("X-Real-IP", r.scratch)
 
 	r.scratch = appendList(r.scratch[:0], r, "x-forwarded-for")
 	r.scratch = r.peer.addr.AppendTo(r.scratch)
-	h.AddBytesV("X-Forwarded-For", r.scratch)
+	r.add("X-Forwarded-For", r.scratch)
 
 	var w forwarded
 	if r.peer.trusted {
 		w = r.forwarded()
 	}
-	h.Add("X-Forwarded-Proto", cmp.Or(w.scheme, r.scheme()))
-	h.Add("X-Forwarded-Host", cmp.Or(w.host, r.host))
+	r.out.Add("X-Forwarded-Proto", cmp.Or(w.scheme, r.scheme()))
+	r.out.Add("X-Forwarded-Host", cmp.Or(w.host, r.host))
 	r.scratch = strconv.AppendInt(r.scratch[:0], int64(cmp.Or(w.port, r.listenPort())), 10)
-	h.AddBytesV("X-Forwarded-Port", r.scratch)
-	h.Add("X-Forwarded-Path", cmp.Or(w.path, bytesx.View(r.target.path), "/"))
+	r.add("X-Forwarded-Port", r.scratch)
+	r.out.Add("X-Forwarded-Path", cmp.Or(w.path, bytesx.View(r.target.path), "/"))
 	if prefix := cmp.Or(w.prefix, r.match.Prefix); prefix != "" {
-		h.Add("X-Forwarded-Prefix", prefix)
+		r.out.Add("X-Forwarded-Prefix", prefix)
 	}
 	r.scratch = appendList(r.scratch[:0], r, "via")
 	via := r.proxy.via
@@ -234,8 +218,11 @@ func (r *request) setForwarded(h *fasthttp.RequestHeader) {
 		via = r.proxy.via10
 	}
 	r.scratch = append(r.scratch, via...)
-	h.AddBytesV("Via", r.scratch)
+	r.add("Via", r.scratch)
 }
+
+// add adds a header line to the request for the service.
+func (r *request) add(name string, value []byte) { r.out.Add(name, bytesx.View(value)) }
 
 // appendList appends the values of a request header, each followed by a comma; name is in lower case.
 func appendList(dst []byte, r *request, name string) []byte {

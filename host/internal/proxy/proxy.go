@@ -128,15 +128,11 @@ func (r *request) forward() {
 	}
 	r.timedBefore = len(r.ex.Timings)
 	r.traceUpstream()
-	out := fasthttp.AcquireRequest()
-	r.writeUpstream(out)
-	r.dest.out = out
+	r.writeUpstream()
 	r.upstreamStart = time.Now()
-	err := r.proxy.opts.Upstream.RoundTrip(r, out, &r.ctx.Response, r.dest.retries)
+	err := r.proxy.opts.Upstream.RoundTrip(r, &r.out, &r.ctx.Response, r.dest.retries)
 	r.upstreamEnd = time.Now()
 	r.tracedUpstream(err)
-	r.dest.out = nil
-	fasthttp.ReleaseRequest(out)
 	r.ex.Latencies.Kong = r.upstreamStart.Sub(r.start).Milliseconds()
 	r.ex.Latencies.Proxy = r.upstreamEnd.Sub(r.upstreamStart).Milliseconds()
 	if err != nil {

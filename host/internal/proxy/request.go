@@ -44,6 +44,7 @@ type request struct {
 	match    router.Match
 	peer     peer
 	dest     destination
+	out      upstream.Request // to the service
 
 	clientBody   clientBody
 	body         []byte // the request body in memory
@@ -401,7 +402,8 @@ func (r *request) finish() {
 	ex := r.ex
 	clear(r.lines)
 	clear(r.dest.tried)
-	*r = request{ex: ex, dest: destination{tried: r.dest.tried[:0]}, lines: r.lines[:0], match: match, scratch: r.scratch[:0], headReader: r.headReader}
+	r.out.Reset()
+	*r = request{ex: ex, out: r.out, dest: destination{tried: r.dest.tried[:0]}, lines: r.lines[:0], match: match, scratch: r.scratch[:0], headReader: r.headReader}
 	requests.Put(r)
 	gen.Release()
 	p.inFlight.Add(-1)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/http/httputil"
 	"strings"
 	"sync"
@@ -121,9 +122,9 @@ func (c *conn) close() { _ = c.net.Close() }
 const maxInterim = 100
 
 // exchange sends one request and reads the response head, and the body when it is small. sent tells whether a byte may have reached the peer.
-func (c *conn) exchange(req *fasthttp.Request, resp *fasthttp.Response) (sent bool, err error) {
+func (c *conn) exchange(req *Request, resp *fasthttp.Response) (sent bool, err error) {
 	before := c.net.Written
-	if err = req.Write(c.bw); err == nil {
+	if err = req.write(c.bw); err == nil {
 		err = c.bw.Flush()
 	}
 	switch {
@@ -140,7 +141,7 @@ func (c *conn) exchange(req *fasthttp.Request, resp *fasthttp.Response) (sent bo
 	if err != nil {
 		return true, c.classify(err)
 	}
-	if err := c.attachBody(req, resp); err != nil {
+	if err := c.attachBody(resp); err != nil {
 		failed := c.classify(err)
 		failed.Answered = true
 		return true, failed
@@ -150,7 +151,7 @@ func (c *conn) exchange(req *fasthttp.Request, resp *fasthttp.Response) (sent bo
 
 // earlyAnswer reads the response head of a peer that took no more of the request: it may have answered before it had read everything. The
 // connection is of no use afterwards.
-func (c *conn) earlyAnswer(req *fasthttp.Request, resp *fasthttp.Response) error {
+func (c *conn) earlyAnswer(req *Request, resp *fasthttp.Response) error {
 	c.spent = true
 	patience := c.net.ReadTimeout
 	if isTimeout(c.net.WriteErr) { // the time is up: only what is there already counts
@@ -167,7 +168,7 @@ func (c *conn) earlyAnswer(req *fasthttp.Request, resp *fasthttp.Response) error
 	return err
 }
 
-func (c *conn) readHead(req *fasthttp.Request, resp *fasthttp.Response) error {
+func (c *conn) readHead(req *Request, resp *fasthttp.Response) error {
 	for range maxInterim {
 		if err := resp.Header.Read(c.br); err != nil {
 			return err
@@ -177,7 +178,7 @@ func (c *conn) readHead(req *fasthttp.Request, resp *fasthttp.Response) error {
 			return errors.New("upstream switched protocols, which nobody had asked for")
 		}
 		if status >= 200 {
-			resp.SkipBody = req.Header.IsHead() || status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified
+			resp.SkipBody = req.Method == http.MethodHead || status == fasthttp.StatusNoContent || status == fasthttp.StatusNotModified
 			return nil
 		}
 	}
@@ -185,8 +186,8 @@ func (c *conn) readHead(req *fasthttp.Request, resp *fasthttp.Response) error {
 }
 
 // attachBody reads a small body, or hands the connection to a stream. Without a body the connection goes back at once.
-func (c *conn) attachBody(req *fasthttp.Request, resp *fasthttp.Response) error {
-	keep := !c.spent && !resp.ConnectionClose() && !req.ConnectionClose() && !closes(&resp.Header)
+func (c *conn) attachBody(resp *fasthttp.Response) error {
+	keep := !c.spent && !resp.ConnectionClose() && !closes(&resp.Header)
 	length := resp.Header.ContentLength()
 	switch {
 	case resp.SkipBody || length == 0:

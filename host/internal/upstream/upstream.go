@@ -1,5 +1,5 @@
 // Package upstream sends requests to the services behind the gateway. It owns its connections and keeps idle ones per target; fasthttp
-// lends it the codecs of the HTTP/1.1 head.
+// lends it the codec of the response.
 package upstream
 
 import (
@@ -53,7 +53,7 @@ func (t *Target) name() string { return strings.Trim(t.Host, "[]") }
 
 // Targets says where the tries of one request go.
 type Targets interface {
-	// Try is the target of try n, from 0; nil when there is none. It is asked once for each try, in order, and may change the head of the
+	// Try is the target of try n, from 0; nil when there is none. It is asked once for each try, in order, and may change the Host of the
 	// request to suit.
 	Try(n int) *Target
 }
@@ -122,15 +122,14 @@ func (e *Error) Unwrap() error { return e.Err }
 // RoundTrip sends req and reads the response head into resp; the body follows in resp, in memory when it is small, else as a stream that holds the
 // connection until it is closed. retries is how often a failed try may be repeated: only while no byte of a request body was consumed, and,
 // once something was sent, only for idempotent methods (spec/gateway.md 7.3).
-func (t *Transport) RoundTrip(to Targets, req *fasthttp.Request, resp *fasthttp.Response, retries int) error {
-	stream := req.IsBodyStream()
-	once := stream || !idempotent(req)
+func (t *Transport) RoundTrip(to Targets, req *Request, resp *fasthttp.Response, retries int) error {
+	once := req.Stream != nil || !req.idempotent()
 	for try := 0; ; try++ {
 		target := to.Try(try)
 		if target == nil {
 			return &Error{Kind: KindNoTarget, Err: errors.New("the upstream has no target that may be used")}
 		}
-		again, err := t.try(target, req, resp, stream, once)
+		again, err := t.try(target, req, resp, once)
 		if err == nil || !again || try >= retries {
 			return err
 		}
@@ -139,7 +138,7 @@ func (t *Transport) RoundTrip(to Targets, req *fasthttp.Request, resp *fasthttp.
 }
 
 // try sends a request to one target. again says that another try may do better, and do no harm.
-func (t *Transport) try(target *Target, req *fasthttp.Request, resp *fasthttp.Response, stream, once bool) (again bool, err error) {
+func (t *Transport) try(target *Target, req *Request, resp *fasthttp.Response, once bool) (again bool, err error) {
 	p, err := t.pool(target)
 	if err != nil {
 		return false, err
@@ -154,7 +153,7 @@ func (t *Transport) try(target *Target, req *fasthttp.Request, resp *fasthttp.Re
 			return false, nil
 		}
 		c.close()
-		if stream || answered(err) || sent && once {
+		if req.Stream != nil || answered(err) || sent && once {
 			return false, err
 		}
 		if !reused || once || !staleError(err) {
@@ -180,14 +179,6 @@ func answered(err error) bool {
 func staleError(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Kind == KindBadResponse
-}
-
-func idempotent(req *fasthttp.Request) bool {
-	switch string(req.Header.Method()) {
-	case "POST", "PATCH", "LOCK", "CONNECT":
-		return false
-	}
-	return true
 }
 
 // Close closes the idle connections and waits for the sweeper.

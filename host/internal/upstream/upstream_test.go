@@ -94,21 +94,20 @@ func transport(t *testing.T, o Options) *Transport {
 	return tr
 }
 
+func request(method string) *Request {
+	return &Request{Method: method, Target: []byte("/"), Host: []byte("x")}
+}
+
 // try sends a request and reads the whole body. stream sends the body as a stream.
 func try(tr *Transport, to *Target, method string, body io.Reader, retries int) (status int, text string, err error) {
-	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
-	defer fasthttp.ReleaseRequest(req)
+	req, resp := request(method), fasthttp.AcquireResponse()
 	defer fasthttp.ReleaseResponse(resp)
-	req.Header.SetMethod(method)
-	req.Header.SetHost("x")
-	req.SetRequestURI("/")
 	switch b := body.(type) {
 	case nil:
 	case *strings.Reader:
-		text, _ := io.ReadAll(b)
-		req.SetBodyRaw(text)
+		req.Body, _ = io.ReadAll(b)
 	default:
-		req.SetBodyStream(body, -1)
+		req.Stream, req.Size = body, -1
 	}
 	resp.Header.DisableNormalizing()
 	resp.Header.SetNoDefaultContentType(true)
@@ -290,11 +289,8 @@ func TestTriesGoToTheirTargets(t *testing.T) {
 	gone.ln.Close()
 	good := newPeer(t, answers(ok))
 	round := func(to *places, method string, retries int) error {
-		req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
-		defer fasthttp.ReleaseRequest(req)
+		req, resp := request(method), fasthttp.AcquireResponse()
 		defer fasthttp.ReleaseResponse(resp)
-		req.Header.SetMethod(method)
-		req.Header.SetHost("x")
 		return transport(t, Options{}).RoundTrip(to, req, resp, retries)
 	}
 	to := &places{list: []*Target{gone.target(), dies.target(), good.target()}}
@@ -563,9 +559,7 @@ func TestClose(t *testing.T) {
 	result := make(chan error, 1)
 	streaming := make(chan struct{})
 	go func() {
-		req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
-		req.Header.SetMethod("PUT")
-		req.Header.SetHost("x")
+		req, resp := request("PUT"), fasthttp.AcquireResponse()
 		err := tr.RoundTrip(p.target(), req, resp, 0)
 		close(streaming)
 		if err == nil {
