@@ -17,9 +17,17 @@ import (
 // the deadline of the call: Lane.Call cannot return while it runs. A panic in it becomes an answer with host_error.
 type Asker = wire.Asker
 
+// Stepper takes the outcomes of a call of several steps, on the caller's goroutine too.
+type Stepper = wire.Stepper
+
 // Lane is one data-plane connection. Its methods may be called at once from many goroutines.
 type Lane interface {
 	// Call sends c, answers asks through asker and fills out. An error is an *Error; an outcome that failed is not an error.
+	//
+	// A call with further steps (Rest) wants an asker that is a Stepper. Its Next gets each outcome but that of the last step, and says when the next step must
+	// have ended, or that nobody waits for more; the deadline of Call is that of the first step. Call returns nil after the outcome of the last
+	// step, after one that stops the call (wire.Stops; it has gone to Next when steps are left), and when Next wants no more. An error is that of the step that
+	// ran. To a server that knows no steps only the first goes: Call returns nil after its outcome, which out holds. Rest stays as it is until Call returns.
 	Call(c *wire.Call, deadline time.Time, asker Asker, out *wire.Outcome) error
 	// InFlight is the number of calls that wait for their outcome.
 	InFlight() int

@@ -15,31 +15,43 @@ type Call[O, A any] struct {
 	Sent bool
 
 	ready chan struct{} // one signal: something has changed, look
-	asked atomic.Bool   // asks wait; set before the signal
-	// ended says that an outcome or an error is there. Nothing of the call changes once it is set, and it is set before the signal:
-	// the caller reads outcome, gather and err without the lock.
+	post  atomic.Uint32 // what the caller does about reading the lane: lead.go
+	news  atomic.Bool   // an ask, or an outcome that is not the last, waits; set before the signal
+	// ended says that the last outcome or an error is there. Nothing of the call changes once it is set, and it is set before the signal:
+	// the caller reads outcomes and err without the lock.
 	ended atomic.Bool
 
-	start, due int64 // nanoseconds since the table's base
-	instance   uint64
-	phase      uint8
-	requestID  string
+	start     int64 // nanoseconds since the table's base
+	instance  uint64
+	phase     uint8
+	requestID string
+	rest      []wire.Step // the steps after the first; the caller's, who leaves them alone until its call has returned
+	taken     int         // outcomes that the caller has; its own
 
 	// Guarded by mu of the table.
+	due        int64
+	stepBegan  int64 // when the step that runs began
 	prev, next *Call[O, A]
 	linked     bool
 	err        *transport.Error
-	outcome    O
+	outcomes   []arrival[O] // one for each step that has ended
 	asks       []question[A]
 	askBytes   int // of asks
 	gather     wire.Gather
-	held       int // of the bound on all bodies, for gather
+	held       int // of the bound on all bodies, for gather and what it gave
 }
 
-// question is an ask that waits, with its size.
+// arrival is an outcome with what was gathered for it.
+type arrival[O any] struct {
+	outcome O
+	bulk    []byte
+}
+
+// question is an ask that waits, with its size and the step whose handler asks.
 type question[A any] struct {
 	ask  A
 	size int
+	step uint16
 }
 
 func (c *Call[O, A]) signal() { signal(c.ready) }
@@ -64,48 +76,67 @@ func (c *Call[O, A]) Wake() { c.signal() }
 // Woken is signalled by every event and every Wake. Whoever takes a signal looks at Ended and at what it waits for.
 func (c *Call[O, A]) Woken() <-chan struct{} { return c.ready }
 
-// Ended reports whether an outcome or an error waits: sending for this call has no purpose any more.
+// Ended reports whether nothing more will come: sending for this call has no purpose any more.
 func (c *Call[O, A]) Ended() bool { return c.ended.Load() }
 
-// Event is what a caller waited for: an ask, or the end.
+// Over reports whether an event waits for the caller. It makes the call a Waiter.
+func (c *Call[O, A]) Over() bool { return c.ended.Load() || c.news.Load() }
+
+// Event is what a caller waited for: an ask, the outcome of a step, or the end without one.
 type Event[O, A any] struct {
 	Ask     A
 	IsAsk   bool
+	Step    uint16 // of the ask
 	Outcome O
 	Bulk    []byte           // gathered for the outcome
 	Err     *transport.Error // the call ended without an outcome
 }
 
-// Wait blocks until the next event of a call. Once an outcome or an error has arrived, asks that still wait are forgotten.
+// Wait blocks until the next event of a call: the outcomes of its steps in order, the asks of the step that runs, an error. Asks of a step whose outcome
+// has arrived are forgotten. Nothing follows an error or the outcome of the last step.
 func (t *Table[O, A]) Wait(c *Call[O, A]) Event[O, A] {
 	for {
 		switch {
 		case c.ended.Load():
-			return Event[O, A]{Outcome: c.outcome, Bulk: c.gather.Take(), Err: c.err}
-		case c.asked.Load():
-			if a, ok := t.takeAsk(c); ok {
-				return Event[O, A]{Ask: a, IsAsk: true}
+			if ev, ok := c.take(); ok {
+				return ev
 			}
+			panic("flight: a wait for a call that has ended")
+		case c.news.Load():
+			t.mu.Lock()
+			ev, ok := c.take()
+			t.mu.Unlock()
+			if ok {
+				return ev
+			}
+		case t.source != nil:
+			t.waitOrLead(c)
 		default:
 			<-c.ready
 		}
 	}
 }
 
-func (t *Table[O, A]) takeAsk(c *Call[O, A]) (a A, ok bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if c.ended.Load() || len(c.asks) == 0 {
-		return a, false
+// take gives the next event, if there is one. Unless the call has ended, the lock is held.
+func (c *Call[O, A]) take() (ev Event[O, A], ok bool) {
+	switch {
+	case c.taken < len(c.outcomes):
+		a := &c.outcomes[c.taken]
+		ev.Outcome, ev.Bulk = a.outcome, a.bulk
+		*a = arrival[O]{}
+		c.taken++
+	case c.err != nil:
+		ev.Err = c.err
+	case len(c.asks) > 0:
+		q := c.asks[0]
+		c.asks[0] = question[A]{} // what the list holds on to is what waits
+		c.asks, c.askBytes = c.asks[1:], c.askBytes-q.size
+		ev.Ask, ev.IsAsk, ev.Step = q.ask, true, q.step
+	default:
+		c.news.Store(false)
+		return ev, false
 	}
-	q := c.asks[0]
-	c.asks[0] = question[A]{} // what the list holds on to is what waits
-	c.asks, c.askBytes = c.asks[1:], c.askBytes-q.size
-	if len(c.asks) == 0 {
-		c.asks = nil
-		c.asked.Store(false)
-	}
-	return q.ask, true
+	return ev, true
 }
 
 // find returns the call in flight with an id; nil when it is no longer in flight. It is an error when there never was one.
@@ -119,33 +150,50 @@ func (t *Table[O, A]) find(id uint32, what wire.Type) (*Call[O, A], error) {
 	return nil, nil
 }
 
-// Outcome delivers the outcome of a call. One that nobody waits for any more is dropped.
-func (t *Table[O, A]) Outcome(id uint32, o O) error {
+// Outcome delivers the outcome of a step of a call. One that nobody waits for any more is dropped; one out of its order is an error.
+func (t *Table[O, A]) Outcome(id uint32, step uint16, o O) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c, err := t.find(id, wire.TypeOutcome)
 	if c == nil {
 		return err
 	}
-	t.leave(c)
-	c.outcome = o
-	c.end()
+	if int(step) != len(c.outcomes) {
+		return fmt.Errorf("outcome of step %d of call %d, expected that of step %d (the call has %d, from 0 on)", step, id, len(c.outcomes), 1+len(c.rest))
+	}
+	t.delivered++
+	c.outcomes = append(c.outcomes, arrival[O]{o, c.gather.Take()})
+	c.asks, c.askBytes = nil, 0
+	if len(c.outcomes) > len(c.rest) {
+		t.leave(c)
+		c.end()
+		return nil
+	}
+	c.due = never // until the caller says when the next step is
+	c.news.Store(true)
+	c.signal()
 	return nil
 }
 
-// Ask delivers a question of size bytes. More of them than the limits allow is an error.
-func (t *Table[O, A]) Ask(id uint32, a A, size int) error {
+// Ask delivers a question of size bytes. More of them than the limits allow is an error, and so is one of a step that does not run yet; one of a step
+// that has ended is dropped.
+func (t *Table[O, A]) Ask(id uint32, step uint16, a A, size int) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c, err := t.find(id, wire.TypeAsk)
 	if c == nil {
 		return err
 	}
+	if running := len(c.outcomes); int(step) < running {
+		return nil
+	} else if int(step) > running {
+		return fmt.Errorf("ask of step %d of call %d while step %d runs", step, id, running)
+	}
 	if c.askBytes += size; len(c.asks) == wire.MaxAsks || c.askBytes > wire.MaxAskBytes {
 		return fmt.Errorf("asks of call %d: more than %d, or more than %d bytes, wait for their answer", id, wire.MaxAsks, wire.MaxAskBytes)
 	}
-	c.asks = append(c.asks, question[A]{a, size})
-	c.asked.Store(true)
+	c.asks = append(c.asks, question[A]{a, size, step})
+	c.news.Store(true)
 	c.signal()
 	return nil
 }
@@ -172,8 +220,8 @@ func (t *Table[O, A]) Chunk(id uint32, piece []byte) error {
 	return nil
 }
 
-// Origin fills in which call a log line belongs to; nothing for call 0 and for calls that have ended.
-func (t *Table[O, A]) Origin(id uint32, rec *transport.LogRecord) error {
+// Origin fills in which step of which call a log line belongs to; nothing for call 0 and for calls that have ended.
+func (t *Table[O, A]) Origin(id uint32, step uint16, rec *transport.LogRecord) error {
 	if id == 0 {
 		return nil
 	}
@@ -183,6 +231,12 @@ func (t *Table[O, A]) Origin(id uint32, rec *transport.LogRecord) error {
 	if c == nil {
 		return err
 	}
+	if int(step) > len(c.rest) {
+		return fmt.Errorf("log line of step %d of call %d, which has %d, from 0 on", step, id, 1+len(c.rest))
+	}
 	rec.Instance, rec.Phase, rec.RequestID = c.instance, c.phase, c.requestID
+	if step > 0 {
+		rec.Instance = c.rest[step-1].Instance
+	}
 	return nil
 }

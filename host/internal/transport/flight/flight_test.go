@@ -64,7 +64,7 @@ func TestDeadlinesByOneTimer(t *testing.T) {
 func TestIdsGoRound(t *testing.T) {
 	tab := NewTable[string, string](0, 0, nil)
 	old := begin(t, tab, time.Time{}) // id 1 stays in flight
-	if err := tab.Outcome(math.MaxUint32-2, "x"); err == nil {
+	if err := tab.Outcome(math.MaxUint32-2, 0, "x"); err == nil {
 		t.Error("an id that was never given is taken")
 	}
 	tab.next = math.MaxUint32 - 3
@@ -75,7 +75,7 @@ func TestIdsGoRound(t *testing.T) {
 			t.Fatalf("id %d given twice, or 0", c.ID)
 		}
 		seen[c.ID] = true
-		if err := tab.Outcome(c.ID, "for "+fmt.Sprint(c.ID)); err != nil {
+		if err := tab.Outcome(c.ID, 0, "for "+fmt.Sprint(c.ID)); err != nil {
 			t.Fatal(err)
 		}
 		if ev := tab.Wait(c); ev.Outcome != "for "+fmt.Sprint(c.ID) {
@@ -83,14 +83,14 @@ func TestIdsGoRound(t *testing.T) {
 		}
 		tab.End(c)
 	}
-	if err := tab.Outcome(1, "old"); err != nil {
+	if err := tab.Outcome(1, 0, "old"); err != nil {
 		t.Fatal(err)
 	}
 	if ev := tab.Wait(old); ev.Outcome != "old" {
 		t.Errorf("got %+v", ev)
 	}
 	tab.End(old)
-	if err := tab.Outcome(math.MaxUint32-3, "late"); err != nil {
+	if err := tab.Outcome(math.MaxUint32-3, 0, "late"); err != nil {
 		t.Errorf("a late outcome: %v", err)
 	}
 }
@@ -109,7 +109,7 @@ func TestGrownTableFindsEverybody(t *testing.T) {
 		t.Errorf("%d in flight, want %d", tab.InFlight(), len(calls))
 	}
 	for _, c := range calls {
-		if err := tab.Outcome(c.ID, fmt.Sprint(c.ID)); err != nil {
+		if err := tab.Outcome(c.ID, 0, fmt.Sprint(c.ID)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -132,7 +132,7 @@ func TestAnsweredAsksDoNotCount(t *testing.T) {
 	const size = wire.MaxAskBytes / 3
 	ask := func(q string) {
 		t.Helper()
-		if err := tab.Ask(c.ID, q, size); err != nil {
+		if err := tab.Ask(c.ID, 0, q, size); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -145,7 +145,7 @@ func TestAnsweredAsksDoNotCount(t *testing.T) {
 	}
 	ask("one")
 	ask("two")
-	if err := tab.Ask(c.ID, "too much", size); err == nil {
+	if err := tab.Ask(c.ID, 0, "too much", size); err == nil {
 		t.Error("more than the bytes allowed wait")
 	}
 }
@@ -153,7 +153,7 @@ func TestAnsweredAsksDoNotCount(t *testing.T) {
 func TestUsedCallsAreClean(t *testing.T) {
 	tab := NewTable[string, string](0, 10, nil)
 	a := begin(t, tab, time.Time{})
-	for _, err := range []error{tab.Ask(a.ID, "q", 1), tab.Chunk(a.ID, []byte("12345")), tab.Outcome(a.ID, "o")} {
+	for _, err := range []error{tab.Ask(a.ID, 0, "q", 1), tab.Chunk(a.ID, []byte("12345")), tab.Outcome(a.ID, 0, "o")} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,7 +167,7 @@ func TestUsedCallsAreClean(t *testing.T) {
 		}
 		tab.End(b)
 	}
-	if err := tab.Ask(id, "late", 1); err != nil {
+	if err := tab.Ask(id, 0, "late", 1); err != nil {
 		t.Error(err)
 	}
 }
@@ -253,7 +253,7 @@ func TestBodiesInFlightAreBounded(t *testing.T) {
 	if ev := one.Wait(c); ev.Err == nil || ev.Err.Kind != transport.Overloaded {
 		t.Errorf("got %+v", ev)
 	}
-	if err := one.Outcome(a.ID, "o"); err != nil {
+	if err := one.Outcome(a.ID, 0, "o"); err != nil {
 		t.Fatal(err)
 	}
 	if ev := one.Wait(a); string(ev.Bulk) != "123456" {

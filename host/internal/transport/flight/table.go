@@ -1,8 +1,9 @@
 // Package flight keeps the calls that are in flight on one lane: who waits for what, until when, and what has arrived for whom.
 // Both carriers use it, so that deadlines, limits, late outcomes and the death of a lane mean the same over both.
 //
-// One goroutine per lane delivers (Outcome, Ask, Chunk, Log, Fail); it never blocks. Each caller waits on its own Call. Deadlines
-// need no timer per call: one timer per lane stands at the earliest deadline known when it was set, and a sweep finds who is due.
+// One goroutine at a time delivers (Outcome, Ask, Chunk, Log), and never blocks: the reader of the carrier, or whoever leads (lead.go). Each caller
+// waits on its own Call. Deadlines need no timer per call: one timer per lane stands at the earliest deadline known when it was set, and a
+// sweep finds who is due.
 package flight
 
 import (
@@ -46,6 +47,8 @@ type Table[O, A any] struct {
 	timer      *time.Timer
 	armed      int64 // when the timer goes off; never: it does not
 	dead       *transport.Error
+
+	lead[O, A] // who reads the lane; unused without a source
 }
 
 // NewTable makes the table of a lane that allows maxCalls calls (0: no bound) and gathers maxBody bytes (0: DefaultMaxBody) per call, of all calls
@@ -66,7 +69,7 @@ func NewTable[O, A any](maxCalls int, maxBody uint64, bodies *budget.Bytes) *Tab
 	return t
 }
 
-// Begin enters a call. It fails with Closed, Overloaded, or Timeout when the deadline has passed already. A zero deadline is none.
+// Begin enters a call with all its steps. It fails with Closed, Overloaded, or Timeout when the deadline has passed already. A zero deadline is none.
 // Whoever began a call ends it with End.
 func (t *Table[O, A]) Begin(c *wire.Call, deadline time.Time) (*Call[O, A], error) {
 	now, due := int64(time.Since(t.base)), never
@@ -76,8 +79,8 @@ func (t *Table[O, A]) Begin(c *wire.Call, deadline time.Time) (*Call[O, A], erro
 		}
 	}
 	call := t.pool.Get().(*Call[O, A])
-	call.start, call.due = now, due
-	call.instance, call.phase, call.requestID = c.Instance, c.Phase, c.RequestID
+	call.start, call.stepBegan, call.due = now, now, due
+	call.instance, call.phase, call.requestID, call.rest = c.Instance, c.Phase, c.RequestID, c.Rest
 
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -98,6 +101,23 @@ func (t *Table[O, A]) Begin(c *wire.Call, deadline time.Time) (*Call[O, A], erro
 		t.arm(due, now)
 	}
 	return call, nil
+}
+
+// Extend begins the next step of a call, with a deadline of its own; zero is none. An outcome of that step that has arrived already met it.
+func (t *Table[O, A]) Extend(c *Call[O, A], deadline time.Time) {
+	now, due := int64(time.Since(t.base)), never
+	if !deadline.IsZero() {
+		due = int64(deadline.Sub(t.base))
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c.stepBegan = now
+	if !c.linked || len(c.outcomes) > c.taken {
+		return
+	}
+	if c.due = due; due < t.armed {
+		t.arm(due, now)
+	}
 }
 
 // enter gives the call an id and its places.
@@ -173,7 +193,8 @@ func (t *Table[O, A]) End(call *Call[O, A]) {
 	case <-call.ready:
 	default:
 	}
-	*call = Call[O, A]{ready: call.ready}
+	clear(call.outcomes)
+	*call = Call[O, A]{ready: call.ready, outcomes: call.outcomes[:0]}
 	t.pool.Put(call)
 }
 
@@ -201,8 +222,9 @@ func (t *Table[O, A]) sweep() {
 		if c.due <= now {
 			t.finish(c, &transport.Error{
 				Kind: transport.Timeout,
-				Msg:  fmt.Sprintf("no outcome after %s: the deadline passed", time.Duration(now-c.start).Round(time.Millisecond)),
+				Msg:  fmt.Sprintf("no outcome after %s: the deadline passed", time.Duration(now-c.stepBegan).Round(time.Millisecond)),
 			})
+			t.interrupt(c)
 		} else {
 			earliest = min(earliest, c.due)
 		}
@@ -236,6 +258,10 @@ func (t *Table[O, A]) Fail(err *transport.Error) bool {
 		t.timer.Stop()
 	}
 	close(t.done)
+	if t.source != nil {
+		t.watch.Stop()
+		t.source.Interrupt() // whoever leads
+	}
 	return true
 }
 

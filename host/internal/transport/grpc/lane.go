@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"time"
 
 	"google.golang.org/grpc"
@@ -113,50 +112,22 @@ func open(ctx context.Context, end context.CancelFunc, cc *grpc.ClientConn, o tr
 
 // Call implements transport.Lane.
 func (l *lane) Call(c *wire.Call, deadline time.Time, asker transport.Asker, out *wire.Outcome) error {
-	if c.Facts == nil {
-		return &transport.Error{Kind: transport.BadFrame, Msg: "a call without facts"}
-	}
-	if c.TimeoutMS == 0 && !deadline.IsZero() {
-		defer func() { c.TimeoutMS = 0 }() // the call is the caller's, who may send it again later
-		c.TimeoutMS = uint32(min(max(time.Until(deadline).Milliseconds(), 1), math.MaxUint32))
-	}
-	fl, err := l.table.Begin(c, deadline)
-	if err != nil {
-		return err
-	}
-	defer l.table.End(fl)
-	if err := l.sendCall(fl, c); err != nil {
-		return err
-	}
-	for {
-		ev := l.table.Wait(fl)
-		switch {
-		case ev.IsAsk:
-			c.Traffic.Received += proto.Size(ev.Ask)
-			ask, err := wirepb.AskOf(ev.Ask)
-			if err != nil {
-				return l.bad(fmt.Errorf("call %d: %w", fl.ID, err))
-			}
-			if ans := flight.Answer(asker, &ask); !fl.Ended() {
-				l.sendAnswer(fl, &ans)
-				c.Traffic.Sent += len(ans.Bytes) + len(ans.Value)
-			}
-		case ev.Err != nil:
-			l.abandon(fl, ev.Err)
-			return ev.Err
-		default:
-			c.Traffic.Received += proto.Size(ev.Outcome) + len(ev.Bulk)
-			if err := wirepb.OutcomeOf(ev.Outcome, ev.Bulk, out); err != nil {
-				return l.bad(fmt.Errorf("call %d: %w", fl.ID, err))
-			}
-			return nil
-		}
-	}
+	return l.table.Run(l, c, deadline, asker, out)
 }
 
-// sendCall queues the call: large bodies first, then entities that the lane has not named, then the call itself. When the call
-// ends while it waits for room it returns nil, and the wait for the outcome finds out why.
-func (l *lane) sendCall(fl *call, c *wire.Call) error {
+// AskOf implements flight.Carrier.
+func (l *lane) AskOf(a *pluginv1.Ask) (wire.Ask, int, error) {
+	ask, err := wirepb.AskOf(a)
+	return ask, proto.Size(a), err
+}
+
+// OutcomeOf implements flight.Carrier.
+func (l *lane) OutcomeOf(o *pluginv1.Outcome, bulk []byte, out *wire.Outcome) (int, error) {
+	return proto.Size(o) + len(bulk), wirepb.OutcomeOf(o, bulk, out)
+}
+
+// SendCall implements flight.Carrier: large bodies first, then entities that the lane has not named, then the call itself.
+func (l *lane) SendCall(fl *call, c *wire.Call) error {
 	var big [3][]byte
 	for _, b := range wire.AppendLargeOfCall(big[:0], c) {
 		if !l.sendChunks(fl, b) {
@@ -241,14 +212,14 @@ func (l *lane) nameEntities(c *wire.Call) (slots wire.Slots, err error) {
 	return slots, nil
 }
 
-// sendAnswer queues an answer. It stops when the call ends meanwhile; the server then forgets what it has of it by the cancel.
-func (l *lane) sendAnswer(fl *call, ans *wire.Answer) {
+// SendAnswer implements flight.Carrier. When the call ends meanwhile, the server forgets what it has of the answer by the cancel.
+func (l *lane) SendAnswer(fl *call, _ uint16, ans *wire.Answer) int {
 	large := ans.Err == nil && ans.IsBytes && len(ans.Bytes) > wire.ChunkSize
 	if large && !l.sendChunks(fl, ans.Bytes) || !l.reserve(fl) {
 		if large {
-			l.cancel(fl)
+			l.SendCancel(fl)
 		}
-		return
+		return 0
 	}
 	defer l.q.mu.Unlock()
 	small := *ans
@@ -260,6 +231,7 @@ func (l *lane) sendAnswer(fl *call, ans *wire.Answer) {
 		small = wire.Answer{Err: &wire.Error{Code: wire.CodeTooLarge, Message: fmt.Sprintf("an answer of %d bytes, at most %d fit into a message", n, wire.MaxFrame)}}
 	}
 	l.q.put(fl.ID, &pluginv1.DispatchRequest{Message: &pluginv1.DispatchRequest_Answer{Answer: wirepb.Answer(&small)}}, len(ans.Value)+64)
+	return len(ans.Bytes) + len(ans.Value)
 }
 
 // sendChunks queues a large body, a batch at a time, so that messages of other calls pass in between. It reports false when the
@@ -300,15 +272,8 @@ func (l *lane) reserve(fl *call) bool {
 	}
 }
 
-// abandon tells the server that nobody waits for a call that ended without an outcome.
-func (l *lane) abandon(fl *call, err *transport.Error) {
-	if fl.Sent && (err.Kind == transport.Timeout || err.Kind == transport.TooLarge || err.Kind == transport.Overloaded || err.Kind == transport.Cancelled) {
-		l.cancel(fl)
-	}
-}
-
-// cancel queues a cancel. It needs no room: it is short, and at most one follows each call that found room.
-func (l *lane) cancel(fl *call) {
+// SendCancel implements flight.Carrier. A cancel needs no room: it is short, and at most one follows each call that found room.
+func (l *lane) SendCancel(fl *call) {
 	l.q.mu.Lock()
 	defer l.q.mu.Unlock()
 	if !l.q.closing {
@@ -367,7 +332,7 @@ func (l *lane) read() {
 			continue
 		}
 		if err := l.deliver(m); err != nil {
-			_ = l.bad(err)
+			_ = l.Bad(err)
 		}
 	}
 }
@@ -377,15 +342,15 @@ func (l *lane) deliver(m *pluginv1.DispatchResponse) error {
 	id := m.GetCallId()
 	switch m := m.GetMessage().(type) {
 	case *pluginv1.DispatchResponse_Outcome:
-		return l.table.Outcome(id, m.Outcome)
+		return l.table.Outcome(id, wirepb.StepOf(m.Outcome), m.Outcome)
 	case *pluginv1.DispatchResponse_Chunk:
 		return l.table.Chunk(id, m.Chunk)
 	case *pluginv1.DispatchResponse_Ask:
-		return l.table.Ask(id, m.Ask, proto.Size(m.Ask))
+		return l.table.Ask(id, wirepb.StepOf(m.Ask), m.Ask, proto.Size(m.Ask))
 	case *pluginv1.DispatchResponse_Log:
 		line := wirepb.LogOf(m.Log)
 		rec := transport.LogRecord{Level: line.Level, Message: line.Message}
-		if err := l.table.Origin(id, &rec); err != nil {
+		if err := l.table.Origin(id, wirepb.StepOf(m.Log), &rec); err != nil {
 			return err
 		}
 		l.logs.Add(rec)
@@ -395,8 +360,8 @@ func (l *lane) deliver(m *pluginv1.DispatchResponse) error {
 	}
 }
 
-// bad ends the lane because of what the server sent. Whoever waits gets Closed; the error returned is for the call that it was about.
-func (l *lane) bad(err error) error {
+// Bad implements flight.Carrier. Whoever waits gets Closed; the error returned is for the call that it was about.
+func (l *lane) Bad(err error) error {
 	e := &transport.Error{Kind: transport.BadFrame, Msg: "a bad message from the plugin server", Err: err}
 	l.fail(&transport.Error{Kind: transport.Closed, Msg: "the lane was closed", Err: e}, &wire.GoAway{Code: wire.CodeBadFrame, Message: err.Error()})
 	return e

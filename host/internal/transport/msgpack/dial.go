@@ -48,7 +48,7 @@ func Dial(ctx context.Context, network, address string, tlsConf *tls.Config, o t
 	}
 	// The context is gone, or its deadline passed: whatever the connection waits for ends.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	l, r, err := handshake(ctx, conn, tlsConf, o)
+	l, err := handshake(ctx, conn, tlsConf, o)
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}
@@ -65,19 +65,19 @@ func Dial(ctx context.Context, network, address string, tlsConf *tls.Config, o t
 		return nil, &transport.Error{Kind: kind, Msg: "opening a lane to the " + peer, Err: err}
 	}
 	l.peer = peer
-	go l.read(r)
+	l.r.start(l)
 	return l, nil
 }
 
 // handshake sends greeting and hello and reads the server's hello.
-func handshake(ctx context.Context, conn net.Conn, tlsConf *tls.Config, o transport.Options) (*lane, *wire.Reader, error) {
+func handshake(ctx context.Context, conn net.Conn, tlsConf *tls.Config, o transport.Options) (*lane, error) {
 	if len(o.Token) > 0xffff {
-		return nil, nil, fmt.Errorf("the token has %d bytes, at most 65535 are allowed", len(o.Token))
+		return nil, fmt.Errorf("the token has %d bytes, at most 65535 are allowed", len(o.Token))
 	}
 	if tlsConf != nil {
 		secured := tls.Client(conn, tlsConf)
 		if err := secured.HandshakeContext(ctx); err != nil {
-			return nil, nil, fmt.Errorf("TLS: %w", err)
+			return nil, fmt.Errorf("TLS: %w", err)
 		}
 		conn = secured
 	}
@@ -89,21 +89,21 @@ func handshake(ctx context.Context, conn net.Conn, tlsConf *tls.Config, o transp
 	first = wire.AppendHostHello(wire.BeginFrame(first), &o.Hello)
 	wire.EndFrame(first, start, 0, wire.TypeHello)
 	if _, err := conn.Write(first); err != nil && !hungUp(err) { // who hung up may have said why
-		return nil, nil, fmt.Errorf("sending hello: %w", err)
+		return nil, fmt.Errorf("sending hello: %w", err)
 	}
-	r := wire.NewReader(conn)
-	hello, err := readHello(r)
+	r := newReader(conn, cmp.Or(o.FrameTime, defaultFrameTime))
+	hello, err := readHello(r.frames)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	l := &lane{
-		conn: conn, hello: hello, logs: flight.NewLogs(o.OnLog), frameTime: cmp.Or(o.FrameTime, defaultFrameTime),
+		conn: conn, hello: hello, logs: flight.NewLogs(o.OnLog), r: r,
 		table: flight.NewTable[[]byte, []byte](o.MaxInFlight, o.Hello.MaxBody, o.Bodies),
 	}
 	l.w = newWriter(conn, func(err error) {
 		l.fail(&transport.Error{Kind: transport.Closed, Msg: "writing to the " + l.peer, Err: err}, nil)
 	})
-	return l, r, nil
+	return l, nil
 }
 
 // hungUp reports whether the peer has closed the connection.

@@ -38,11 +38,11 @@ func FuzzLane(f *testing.F) {
 			<-calling
 			_, _ = there.Write(say)
 		})
-		l, r, err := handshake(context.Background(), here, nil, transport.Options{OnLog: func(transport.LogRecord) {}})
+		l, err := handshake(context.Background(), here, nil, transport.Options{OnLog: func(transport.LogRecord) {}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		go l.read(r)
+		l.r.start(l)
 		var calls sync.WaitGroup
 		for range 2 {
 			calls.Go(func() {
@@ -76,12 +76,12 @@ func FuzzHello(f *testing.F) {
 			defer there.Close()
 			_, _ = there.Write(say)
 		})
-		l, r, err := handshake(context.Background(), here, nil, transport.Options{OnLog: func(transport.LogRecord) {}})
+		l, err := handshake(context.Background(), here, nil, transport.Options{OnLog: func(transport.LogRecord) {}})
 		if err == nil {
 			if l.Hello().Version != wire.Version {
 				t.Errorf("a lane with %+v", l.Hello())
 			}
-			go l.read(r)
+			l.r.start(l)
 			<-l.Done()
 		}
 		_ = here.Close()

@@ -1,17 +1,13 @@
 // Package msgpack is the lane of carrier msgpack: frames with MessagePack bodies on a stream socket (docs/wire.md).
 //
 // A call costs one short critical section to append its frame, one system call to write it, which other callers share, and one
-// wake-up when the reader brings the outcome. There is no timer, no deadline of the socket and no goroutine per call.
+// wake-up when the outcome comes, which the caller reads itself when it is alone. There is no timer, no deadline of the socket and no
+// goroutine per call.
 package msgpack
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
-	"math"
 	"net"
-	"os"
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/transport"
@@ -33,8 +29,7 @@ type lane struct {
 	slots flight.Slots // guarded by w.mu
 	hello wire.ServerHello
 	logs  *flight.Logs
-
-	frameTime time.Duration // for one frame to arrive
+	r     *reader
 }
 
 // defaultFrameTime is the frame time of Options that leave it zero.
@@ -42,49 +37,22 @@ const defaultFrameTime = 10 * time.Second
 
 // Call implements transport.Lane.
 func (l *lane) Call(c *wire.Call, deadline time.Time, asker transport.Asker, out *wire.Outcome) error {
-	if c.Facts == nil {
-		return &transport.Error{Kind: transport.BadFrame, Msg: "a call without facts"}
-	}
-	if c.TimeoutMS == 0 && !deadline.IsZero() {
-		defer func() { c.TimeoutMS = 0 }() // the call is the caller's, who may send it again later
-		c.TimeoutMS = uint32(min(max(time.Until(deadline).Milliseconds(), 1), math.MaxUint32))
-	}
-	fl, err := l.table.Begin(c, deadline)
-	if err != nil {
-		return err
-	}
-	defer l.table.End(fl)
-	if err := l.sendCall(fl, c); err != nil {
-		return err
-	}
-	for {
-		ev := l.table.Wait(fl)
-		switch {
-		case ev.IsAsk:
-			c.Traffic.Received += wire.HeaderSize + len(ev.Ask)
-			ask, err := wire.DecodeAsk(ev.Ask)
-			if err != nil {
-				return l.bad(fmt.Errorf("call %d: %w", fl.ID, err))
-			}
-			if ans := flight.Answer(asker, &ask); !fl.Ended() {
-				c.Traffic.Sent += l.sendAnswer(fl, &ans)
-			}
-		case ev.Err != nil:
-			l.abandon(fl, ev.Err)
-			return ev.Err
-		default:
-			c.Traffic.Received += wire.HeaderSize + len(ev.Outcome) + len(ev.Bulk)
-			if err := wire.DecodeOutcome(ev.Outcome, ev.Bulk, out); err != nil {
-				return l.bad(fmt.Errorf("call %d: %w", fl.ID, err))
-			}
-			return nil
-		}
-	}
+	return l.table.Run(l, c, deadline, asker, out)
 }
 
-// sendCall queues the call: large bodies first, then entities that the lane has not named, then the call itself. When the call
-// ends while it waits for room it returns nil, and the wait for the outcome finds out why.
-func (l *lane) sendCall(fl *call, c *wire.Call) error {
+// AskOf implements flight.Carrier.
+func (l *lane) AskOf(a []byte) (wire.Ask, int, error) {
+	ask, err := wire.DecodeAsk(a)
+	return ask, wire.HeaderSize + len(a), err
+}
+
+// OutcomeOf implements flight.Carrier.
+func (l *lane) OutcomeOf(o, bulk []byte, out *wire.Outcome) (int, error) {
+	return wire.HeaderSize + len(o) + len(bulk), wire.DecodeOutcome(o, bulk, out)
+}
+
+// SendCall implements flight.Carrier: large bodies first, then entities that the lane has not named, then the call itself.
+func (l *lane) SendCall(fl *call, c *wire.Call) error {
 	var big [3][]byte
 	for _, b := range wire.AppendLargeOfCall(big[:0], c) {
 		if !l.sendChunks(fl, b) {
@@ -147,23 +115,22 @@ func (l *lane) nameEntity(e *wire.Entity, f *wire.Facts) (uint16, error) {
 	return slot, nil
 }
 
-// sendAnswer queues an answer and says how many bytes it takes. It stops when the call ends meanwhile; the server then forgets what it has of it
-// by the cancel.
-func (l *lane) sendAnswer(fl *call, ans *wire.Answer) int {
+// SendAnswer implements flight.Carrier. When the call ends meanwhile, the server forgets what it has of the answer by the cancel.
+func (l *lane) SendAnswer(fl *call, step uint16, ans *wire.Answer) int {
 	large := ans.Err == nil && ans.IsBytes && len(ans.Bytes) > wire.ChunkSize
 	if large && !l.sendChunks(fl, ans.Bytes) || !l.reserve(fl) {
 		if large {
-			l.cancel(fl)
+			l.SendCancel(fl)
 		}
 		return 0
 	}
 	start := len(l.w.pending)
 	l.w.pending = wire.AppendAnswer(wire.BeginFrame(l.w.pending), ans)
-	if n := wire.EndFrame(l.w.pending, start, fl.ID, wire.TypeAnswer); n > wire.MaxFrame {
+	if n := wire.EndFrameStep(l.w.pending, start, fl.ID, wire.TypeAnswer, step); n > wire.MaxFrame {
 		l.w.pending = wire.AppendAnswer(wire.BeginFrame(l.w.pending[:start]), &wire.Answer{Err: &wire.Error{
 			Code: wire.CodeTooLarge, Message: fmt.Sprintf("an answer of %d bytes, at most %d fit into a frame", n, wire.MaxFrame),
 		}})
-		wire.EndFrame(l.w.pending, start, fl.ID, wire.TypeAnswer)
+		wire.EndFrameStep(l.w.pending, start, fl.ID, wire.TypeAnswer, step)
 	}
 	size := len(l.w.pending) - start
 	if large {
@@ -214,15 +181,8 @@ func (l *lane) reserve(fl *call) bool {
 // kick writes what is pending, or leaves it to who writes already. It releases the writer's lock.
 func (l *lane) kick(fl *call) { l.w.kick(l.table.InFlight() > 1, fl.Ended) }
 
-// abandon tells the server that nobody waits for a call that ended without an outcome.
-func (l *lane) abandon(fl *call, err *transport.Error) {
-	if fl.Sent && (err.Kind == transport.Timeout || err.Kind == transport.TooLarge || err.Kind == transport.Overloaded || err.Kind == transport.Cancelled) {
-		l.cancel(fl)
-	}
-}
-
-// cancel queues a cancel. It needs no room: it is short, and at most one follows each call that found room.
-func (l *lane) cancel(fl *call) {
+// SendCancel implements flight.Carrier. A cancel needs no room: it is short, and at most one follows each call that found room.
+func (l *lane) SendCancel(fl *call) {
 	l.w.mu.Lock()
 	if l.w.closing {
 		l.w.mu.Unlock()
@@ -232,105 +192,8 @@ func (l *lane) cancel(fl *call) {
 	l.kick(fl)
 }
 
-// emptyOutcome is what most calls bring: no error, no operation.
-var emptyOutcome = wire.AppendOutcome(nil, &wire.Outcome{})
-
-// boundFrames bounds the time of each frame that does not arrive in one piece. The others, nearly all, cost nothing.
-func (l *lane) boundFrames(r *wire.Reader) {
-	const none = math.MaxUint64
-	bounded := uint64(none) // the frame that the deadline of the connection is for
-	r.OnRead = func(frame uint64, begun bool) {
-		switch {
-		case begun && frame != bounded:
-			bounded = frame
-			_ = l.conn.SetReadDeadline(time.Now().Add(l.frameTime)) // an error: it is closed, as the read will find
-		case !begun && bounded != none:
-			bounded = none
-			_ = l.conn.SetReadDeadline(time.Time{})
-		}
-	}
-}
-
-// read delivers what the server sends until the lane dies.
-func (l *lane) read(r *wire.Reader) {
-	l.boundFrames(r)
-	var keep wire.Body
-	for !l.table.Dead() {
-		f, body, err := r.Next()
-		if err == nil {
-			err = l.deliver(f, body, &keep)
-		}
-		if err != nil {
-			l.broken(err)
-			return
-		}
-	}
-}
-
-// broken ends the lane because of an error of reading or delivering.
-func (l *lane) broken(err error) {
-	var bad *wire.FormatError
-	var gone *goneError
-	switch {
-	case errors.As(err, &gone):
-		l.fail(&transport.Error{Kind: transport.Closed, Msg: l.peer + " said goodbye", Err: gone.err}, nil)
-	case hungUp(err), errors.Is(err, io.ErrUnexpectedEOF):
-		l.fail(&transport.Error{Kind: transport.Closed, Msg: l.peer + " closed the connection", Err: err}, nil)
-	case errors.As(err, &bad):
-		_ = l.bad(err)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		_ = l.bad(fmt.Errorf("it did not arrive within %v: %w", l.frameTime, err))
-	default:
-		l.fail(&transport.Error{Kind: transport.Closed, Msg: "reading from " + l.peer, Err: err}, nil)
-	}
-}
-
-// goneError is the server's goaway.
-type goneError struct{ err *wire.Error }
-
-func (e *goneError) Error() string { return e.err.Error() }
-
-// deliver hands one frame to who waits for it. It never blocks. Errors of the peer are a FormatError.
-func (l *lane) deliver(f wire.Frame, body []byte, keep *wire.Body) error {
-	var err error
-	switch f.Type {
-	case wire.TypeOutcome:
-		if bytes.Equal(body, emptyOutcome) {
-			body = emptyOutcome
-		} else {
-			body = keep.Keep(body)
-		}
-		err = l.table.Outcome(f.Call, body)
-	case wire.TypeChunk:
-		err = l.table.Chunk(f.Call, body)
-	case wire.TypeAsk:
-		err = l.table.Ask(f.Call, bytes.Clone(body), len(body))
-	case wire.TypeLog:
-		line, bad := wire.DecodeLog(bytes.Clone(body))
-		if bad != nil {
-			return bad
-		}
-		rec := transport.LogRecord{Level: line.Level, Message: line.Message}
-		if err = l.table.Origin(f.Call, &rec); err == nil {
-			l.logs.Add(rec)
-		}
-	case wire.TypeGoAway:
-		g, bad := wire.DecodeGoAway(bytes.Clone(body))
-		if bad != nil {
-			return bad
-		}
-		return &goneError{&wire.Error{Code: g.Code, Message: g.Message}}
-	default:
-		err = fmt.Errorf("a server sends no %s here", f.Type)
-	}
-	if err != nil {
-		return &wire.FormatError{What: f.Type.String() + " frame", Msg: err.Error()}
-	}
-	return nil
-}
-
-// bad ends the lane because of what the server sent. Whoever waits gets Closed; the error returned is for the call that it was about.
-func (l *lane) bad(err error) error {
+// Bad implements flight.Carrier. Whoever waits gets Closed; the error returned is for the call that it was about.
+func (l *lane) Bad(err error) error {
 	e := &transport.Error{Kind: transport.BadFrame, Msg: "a bad frame from " + l.peer, Err: err}
 	l.fail(&transport.Error{Kind: transport.Closed, Msg: "the lane was closed", Err: e}, &wire.GoAway{Code: wire.CodeBadFrame, Message: err.Error()})
 	return e

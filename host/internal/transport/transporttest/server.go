@@ -25,6 +25,8 @@ type Handler func(s *Session)
 // Session is one call at the server.
 type Session struct {
 	Call *wire.Call
+	// Step is the step of the call that outcomes, asks and log lines are of.
+	Step uint16
 	// Cancelled is closed when the host gave the call up, or the lane ended.
 	Cancelled <-chan struct{}
 
@@ -35,7 +37,7 @@ type Session struct {
 }
 
 // Reply sends an outcome.
-func (s *Session) Reply(o *wire.Outcome) { s.lane.outcome(s.id, o) }
+func (s *Session) Reply(o *wire.Outcome) { s.lane.outcome(s.id, s.Step, o) }
 
 // Ask asks the host and waits for the answer; an error answer when the call ends first.
 func (s *Session) Ask(fn wire.AskFn, args ...any) wire.Answer {
@@ -58,7 +60,7 @@ func (s *Session) SendAsk(fn wire.AskFn, args ...any) {
 		s.answers = make(chan wire.Answer, 4096) // more than any test asks
 	}
 	s.lane.mu.Unlock()
-	s.lane.send.ask(s.id, &a)
+	s.lane.send.ask(s.id, s.Step, &a)
 }
 
 // Answer waits for the next answer.
@@ -76,11 +78,11 @@ func (s *Session) Log(level uint8, message string) { s.LogFor(s.id, level, messa
 
 // LogFor sends a log line for any call id.
 func (s *Session) LogFor(id uint32, level uint8, message string) {
-	s.lane.send.log(id, &wire.LogLine{Level: level, Message: message})
+	s.lane.send.log(id, s.Step, &wire.LogLine{Level: level, Message: message})
 }
 
 // ReplyTo sends an outcome for any call id.
-func (s *Session) ReplyTo(id uint32, o *wire.Outcome) { s.lane.outcome(id, o) }
+func (s *Session) ReplyTo(id uint32, o *wire.Outcome) { s.lane.outcome(id, s.Step, o) }
 
 // Chunk sends a piece of a large body.
 func (s *Session) Chunk(b []byte) { s.lane.send.chunk(s.id, b) }
@@ -105,9 +107,9 @@ func (s *Session) Entities() int {
 
 // sender is a carrier's way to send. Each method sends whole messages and may be called from many goroutines.
 type sender interface {
-	outcome(id uint32, o *wire.Outcome)
-	ask(id uint32, a *wire.Ask)
-	log(id uint32, l *wire.LogLine)
+	outcome(id uint32, step uint16, o *wire.Outcome)
+	ask(id uint32, step uint16, a *wire.Ask)
+	log(id uint32, step uint16, l *wire.LogLine)
 	chunk(id uint32, b []byte)
 	goaway(g *wire.GoAway)
 }
@@ -132,7 +134,7 @@ func newLane(ctx context.Context, h Handler, send sender, drop func()) *lane {
 }
 
 // outcome sends an outcome with its large bodies ahead.
-func (l *lane) outcome(id uint32, o *wire.Outcome) {
+func (l *lane) outcome(id uint32, step uint16, o *wire.Outcome) {
 	for _, b := range wire.AppendLargeOfOutcome(nil, o) {
 		for len(b) > 0 {
 			n := min(len(b), wire.ChunkSize)
@@ -140,7 +142,7 @@ func (l *lane) outcome(id uint32, o *wire.Outcome) {
 			b = b[n:]
 		}
 	}
-	l.send.outcome(id, o)
+	l.send.outcome(id, step, o)
 }
 
 func (l *lane) chunk(id uint32, b []byte) {
@@ -205,7 +207,7 @@ func (l *lane) entity(slot uint16, e *wire.Entity) error {
 }
 
 // Hello is what the test servers say first.
-var Hello = wire.ServerHello{Version: wire.Version, SDKLanguage: "test", SDKVersion: "1", PID: 1}
+var Hello = wire.ServerHello{Version: wire.Version, SDKLanguage: "test", SDKVersion: "1", PID: 1, Features: wire.FeatureSteps}
 
 // Token is what the msgpack test server wants to see.
 var Token = []byte("let me in")
@@ -255,7 +257,7 @@ func serveConn(ctx context.Context, conn net.Conn, h Handler) {
 	if err != nil || version != wire.Version || !bytes.Equal(token, Token) {
 		return
 	}
-	fs.frame(0, wire.TypeHello, func(b []byte) []byte { return wire.AppendServerHello(b, &Hello) })
+	fs.frame(0, 0, wire.TypeHello, func(b []byte) []byte { return wire.AppendServerHello(b, &Hello) })
 	for r := wire.NewReader(conn); ; {
 		f, body, err := r.Next()
 		if err == nil {
@@ -311,32 +313,32 @@ type frames struct {
 	conn net.Conn
 }
 
-func (s *frames) frame(id uint32, t wire.Type, body func([]byte) []byte) {
+func (s *frames) frame(id uint32, step uint16, t wire.Type, body func([]byte) []byte) {
 	b := body(wire.BeginFrame(nil))
-	wire.EndFrame(b, 0, id, t)
+	wire.EndFrameStep(b, 0, id, t, step)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_, _ = s.conn.Write(b) // a lane that is gone is noticed by its reader
 }
 
-func (s *frames) outcome(id uint32, o *wire.Outcome) {
-	s.frame(id, wire.TypeOutcome, func(b []byte) []byte { return wire.AppendOutcome(b, o) })
+func (s *frames) outcome(id uint32, step uint16, o *wire.Outcome) {
+	s.frame(id, step, wire.TypeOutcome, func(b []byte) []byte { return wire.AppendOutcome(b, o) })
 }
 
-func (s *frames) ask(id uint32, a *wire.Ask) {
-	s.frame(id, wire.TypeAsk, func(b []byte) []byte { return wire.AppendAsk(b, a) })
+func (s *frames) ask(id uint32, step uint16, a *wire.Ask) {
+	s.frame(id, step, wire.TypeAsk, func(b []byte) []byte { return wire.AppendAsk(b, a) })
 }
 
-func (s *frames) log(id uint32, l *wire.LogLine) {
-	s.frame(id, wire.TypeLog, func(b []byte) []byte { return wire.AppendLog(b, l) })
+func (s *frames) log(id uint32, step uint16, l *wire.LogLine) {
+	s.frame(id, step, wire.TypeLog, func(b []byte) []byte { return wire.AppendLog(b, l) })
 }
 
 func (s *frames) chunk(id uint32, c []byte) {
-	s.frame(id, wire.TypeChunk, func(b []byte) []byte { return append(b, c...) })
+	s.frame(id, 0, wire.TypeChunk, func(b []byte) []byte { return append(b, c...) })
 }
 
 func (s *frames) goaway(g *wire.GoAway) {
-	s.frame(0, wire.TypeGoAway, func(b []byte) []byte { return wire.AppendGoAway(b, g) })
+	s.frame(0, 0, wire.TypeGoAway, func(b []byte) []byte { return wire.AppendGoAway(b, g) })
 }
 
 // Connect runs a plugin server with carrier grpc and returns a connection to it. Both end with the test.
@@ -462,16 +464,22 @@ func (s *messages) send(id uint32, m *pluginv1.DispatchResponse) {
 	_ = s.stream.Send(m) // a lane that is gone is noticed by its reader
 }
 
-func (s *messages) outcome(id uint32, o *wire.Outcome) {
-	s.send(id, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Outcome{Outcome: wirepb.Outcome(o)}})
+func (s *messages) outcome(id uint32, step uint16, o *wire.Outcome) {
+	m := wirepb.Outcome(o)
+	m.Step = uint32(step)
+	s.send(id, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Outcome{Outcome: m}})
 }
 
-func (s *messages) ask(id uint32, a *wire.Ask) {
-	s.send(id, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Ask{Ask: wirepb.Ask(a)}})
+func (s *messages) ask(id uint32, step uint16, a *wire.Ask) {
+	m := wirepb.Ask(a)
+	m.Step = uint32(step)
+	s.send(id, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Ask{Ask: m}})
 }
 
-func (s *messages) log(id uint32, l *wire.LogLine) {
-	s.send(id, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Log{Log: wirepb.Log(l)}})
+func (s *messages) log(id uint32, step uint16, l *wire.LogLine) {
+	m := wirepb.Log(l)
+	m.Step = uint32(step)
+	s.send(id, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Log{Log: m}})
 }
 
 func (s *messages) chunk(id uint32, b []byte) {
