@@ -207,6 +207,16 @@ func (c Chain) Busy(phase int, now time.Time) bool {
 	return false
 }
 
+// Open reports whether no call of a phase has to wait or is refused: nothing bounds those in flight, and all breakers are closed.
+func (c Chain) Open(phase int) bool {
+	for _, b := range c {
+		if b.Limiter != nil || b.Breakers != nil && Ticket(b.Breakers[phase].term.Load()).state() != StateClosed {
+			return false
+		}
+	}
+	return true
+}
+
 // Queues reports whether a call may have waited in Enter.
 func (c Chain) Queues() bool {
 	for _, b := range c {

@@ -33,6 +33,8 @@ type PluginServer struct {
 	// For outrigger dev: what makes the server from its sources, run in WorkingDir, and files and directories of the sources.
 	Build, Watch []string
 
+	Fuse bool // calls of neighbouring steps travel together
+
 	Canary *Canary // how a new build begins; nil: with all requests at once
 
 	Pos entity.Pos
@@ -70,6 +72,16 @@ func serverCount(name, absent, doc string, low, high int, to func(*PluginServer)
 	})
 }
 
+func serverSwitch(name, absent, doc string, to func(*PluginServer) *bool) serverField {
+	return field(name, "true or false", absent, doc, func(r *settingReader, s *PluginServer, v *node, at *path) {
+		if b, ok := (&node{kind: v.kind, text: v.text}).boolean(); ok {
+			*to(s) = b
+			return
+		}
+		r.fail(at, v, Error{Code: CodeWrongValue, Found: v.describe(), Expected: "true or false"})
+	})
+}
+
 func serverTime(name, absent, doc string, to func(*PluginServer) *time.Duration) serverField {
 	return field(name, "time, a bare number is milliseconds", absent, doc, func(r *settingReader, s *PluginServer, v *node, at *path) {
 		if t, ok := r.duration(v, at, time.Millisecond, time.Millisecond); ok {
@@ -100,6 +112,7 @@ func serverTable() []serverField {
 		serverCount("max_in_flight", "4096", "calls at the same time", 1, mostInFlight, func(s *PluginServer) *int { return &s.MaxInFlight }),
 		serverCount("queue", "0", "calls beyond max_in_flight that wait for a place, at most until their deadline; more fail at once", 0, mostInFlight,
 			func(s *PluginServer) *int { return &s.Queue }),
+		serverSwitch("fuse", "true", "send the calls of neighbouring plugins of a chain together, when the server can take them", func(s *PluginServer) *bool { return &s.Fuse }),
 		field("error_budget", "mapping: ratio (0.5), calls (20), window (10s), open_for (5s), probes (3), handler_errors (true)", "",
 			"failures that open the breaker: with at least calls calls in the window, and ratio of them failed, calls are refused for open_for; then probes are tried",
 			func(r *settingReader, s *PluginServer, v *node, at *path) { s.ErrorBudget = r.errorBudget(v, at) }),

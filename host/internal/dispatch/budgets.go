@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/budget"
+	"github.com/outrigger-gateway/outrigger/host/internal/plan"
+	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
@@ -24,6 +26,12 @@ func (Budgets) Before(c *Call) error {
 		c.Request.TimeoutMS = uint32(max(time.Until(c.Deadline), time.Millisecond) / time.Millisecond)
 	}
 	return nil
+}
+
+// Reserved implements the interface of that name: a bound of calls in flight counts those that run and not those that wait for their turn, and a breaker
+// that is not closed decides when it comes.
+func (Budgets) Reserved(in *plan.Instance, phase pdk.Phase) bool {
+	return len(in.Budgets) > 0 && !in.Budgets.Open(phase.Index())
 }
 
 // Asked has nothing to do.

@@ -89,6 +89,9 @@ func (g *group) add(d *Dispatcher, st *plan.Step, place int) {
 	if len(g.steps) == 1 {
 		return
 	}
+	if s.in.Prefetch != nil {
+		s.prefetch()
+	}
 	for _, i := range d.Interceptors {
 		if t, traces := i.(Tracer); traces {
 			s.seen.Ahead = t.Ahead(g.ex)

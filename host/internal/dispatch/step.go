@@ -26,7 +26,8 @@ type step struct {
 	seen   Call
 	answer wire.Answer
 	// starved: there was no memory for a body that the handler asked for.
-	starved bool
+	starved  bool
+	learning learning
 
 	// asking is held while a goroutine of a native plugin asks. over says that the handler has returned: the exchange is the request's
 	// again, and a goroutine that the plugin left behind must not touch it.
@@ -61,6 +62,9 @@ func (s *step) Answer(a *wire.Ask) wire.Answer {
 		s.starved = true
 	}
 	s.seen.Asks++
+	if s.in.Prefetch != nil {
+		s.asks(a)
+	}
 	for _, i := range s.seen.around[:s.seen.entered] {
 		i.Asked(&s.seen, a, &s.answer)
 	}
@@ -98,6 +102,9 @@ func (s *step) take() error {
 			return &starvedError{s.out.Err}
 		}
 		return s.out.Err
+	}
+	if l := &s.learning; len(l.known)+len(l.asked) > 0 {
+		s.learn()
 	}
 	if err := s.ex.Apply(s.applier(), s.out.Ops); err != nil {
 		return refused{err}
@@ -163,6 +170,9 @@ func (s *step) ready() error {
 		c.Duration = time.Since(c.Start)
 		return err
 	}
+	if s.in.Prefetch != nil {
+		s.prefetch()
+	}
 	c.Sent = true
 	return nil
 }
@@ -219,5 +229,6 @@ func (s *step) end() {
 	}
 	s.d, s.ex, s.in, s.phase, s.session, s.over, s.starved = nil, nil, nil, 0, nil, false, false
 	s.call, s.out, s.seen, s.answer = wire.Call{}, wire.Outcome{}, Call{}, wire.Answer{}
+	s.learning = s.learning.emptied()
 	steps.Put(s)
 }

@@ -342,6 +342,7 @@ func (b *Builder) newInstance(r *entity.Plugin, m *entity.Manifest, k instanceKe
 		in.FailOpen = false // what a server says never opens an authentication plugin
 	}
 	if in.Remote != nil {
+		in.Fuser, _ = in.Remote.(plan.Fuser)
 		b.useBudgets(in, m, policy)
 	}
 	return in

@@ -50,6 +50,8 @@ var (
 	serverUp       = desc("plugin_server_up", "1 while the server takes calls.", "server")
 	serverInFlight = desc("plugin_server_in_flight", "Calls that wait for their outcome.", "server")
 	serverShed     = desc("plugin_server_shed_total", "Calls refused because max_in_flight was reached.", "server")
+	serverFused    = desc("fused_calls_total", "Calls that carried several steps to the server.", "server")
+	serverSteps    = desc("fused_steps_total", "Steps that ran in calls of several.", "server")
 	serverRetired  = desc("plugin_server_retired_builds", "Older builds that still serve requests which began with them.", "server")
 	processUp      = desc("plugin_process_up", "1 while the process takes calls.", "server", "process")
 	serverBuild    = desc("plugin_server_build", "Number of the build that is current, from 1.", "server")
@@ -131,6 +133,8 @@ func (w writer) server(s *pluginserver.Status) {
 	w.gauge(serverUp, truth(s.Ready), name)
 	w.gauge(serverInFlight, float64(s.InFlight), name)
 	w.counter(serverShed, float64(s.Shed), name)
+	w.counter(serverFused, float64(s.Fused.Calls), name)
+	w.counter(serverSteps, float64(s.Fused.Steps), name)
 	w.gauge(serverRetired, float64(s.Retired), name)
 	w.gauge(serverBuild, float64(s.Build), name)
 	if s.Canary != nil {

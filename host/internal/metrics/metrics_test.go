@@ -33,7 +33,7 @@ func status() Status {
 	return Status{
 		Generation: 3, Hash: "abc", LogsDropped: 4, Connections: Connections{Accepted: 9, Waiting: 2}, Tracing: true, SpansDropped: 5, Bodies: Bodies{Used: 1024, Most: 4096, Refused: 3}, BlackBox: map[string]uint64{"limited": 7},
 		Servers: []pluginserver.Status{{
-			State: pluginserver.State{Server: "py", Ready: true, State: "ready"}, InFlight: 1, Shed: 6,
+			State: pluginserver.State{Server: "py", Ready: true, State: "ready"}, InFlight: 1, Shed: 6, Fused: pluginserver.Fused{Calls: 8, Steps: 20},
 			Processes: []pluginserver.ProcessStatus{
 				{State: "ready", Starts: 2, Lanes: 1, RSSBytes: 1 << 20, OpenFiles: 9}, {Number: 1, State: "down", Starts: 7, Restarts: 6, Recycled: 1},
 			},
@@ -83,6 +83,7 @@ func TestText(t *testing.T) {
 		`outrigger_bodies_in_memory_bytes 1024`, `outrigger_bodies_in_memory_limit_bytes 4096`, `outrigger_bodies_in_memory_refused_total 3`,
 		`outrigger_plugin_server_up{server="py"} 1`,
 		`outrigger_plugin_server_shed_total{server="py"} 6`,
+		`outrigger_fused_calls_total{server="py"} 8`, `outrigger_fused_steps_total{server="py"} 20`,
 		`outrigger_plugin_process_up{process="1",server="py"} 0`,
 		`outrigger_plugin_process_restarts_total{process="1",server="py"} 6`,
 		`outrigger_plugin_process_recycled_total{process="1",server="py"} 1`,

@@ -329,7 +329,7 @@ func (x *index) step(r *record, pl place, c *class) *Step {
 // unmerged stands in for a configuration that was not made when the generation was built: a plugin set groups that no consumer has together.
 func (x *index) unmerged(r *record) *Step {
 	in := *r.sample
-	in.Native, in.Remote, in.Record = nil, nil, r.Plugin
+	in.Native, in.Remote, in.Fuser, in.Record = nil, nil, nil, r.Plugin
 	in.Unavailable = "the configuration inherits from records of groups that no consumer has together; groups that plugins set cannot be merged then"
 	return &Step{Instance: &in, Condition: in.Condition, name: r.name, level: levelOf(r.Plugin)}
 }

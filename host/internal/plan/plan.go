@@ -20,6 +20,7 @@ import (
 
 	"github.com/outrigger-gateway/outrigger/host/internal/budget"
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/host/internal/prefetch"
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
@@ -27,6 +28,13 @@ import (
 // Remote runs one phase call on a plugin server.
 type Remote interface {
 	Call(c *wire.Call, deadline time.Time, asker wire.Asker, out *wire.Outcome) error
+}
+
+// Prefetcher is a Remote whose handlers may get answers ahead of their questions.
+type Prefetcher interface {
+	Remote
+	// Prefetches reports whether all processes that take calls now understand them.
+	Prefetches() bool
 }
 
 // Condition is a compiled condition of a record. An error answers the request with 500.
@@ -79,8 +87,12 @@ type Instance struct {
 	Native *pdk.Handlers
 	Remote Remote
 	// Fuser is the Remote, when the calls of the instance may travel together with others'; nil: they do not.
-	Fuser  Fuser
-	Server string // name of the plugin server; "": native
+	Fuser Fuser
+	// Prefetch remembers what the handlers of the instance ask, so that the answers travel with the calls while Prefetcher says that the server
+	// takes them. All generations that use the instance share it. Nil: nothing travels.
+	Prefetch   *prefetch.Memory
+	Prefetcher Prefetcher
+	Server     string // name of the plugin server; "": native
 	// Unavailable is the reason why the plugin cannot run yet; every request that needs it is answered 503.
 	Unavailable string
 

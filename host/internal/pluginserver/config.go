@@ -77,6 +77,7 @@ type Config struct {
 	HealthInterval time.Duration // between health checks, and how long one may take; 0 means that of the Options
 	CrashLoop      CrashLoop     // managed
 	Recycle        Recycle       // managed
+	Fuse           bool          // calls of several steps travel together
 	Quarantine     bool          // calls are told of the life that they died with, and OnDeath of its end
 
 	TLS    *TLS   // attached over TCP; required off loopback

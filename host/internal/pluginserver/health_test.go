@@ -52,13 +52,13 @@ func TestPulse(t *testing.T) {
 	p.most = 7
 	p.life.Store(42)
 	for range silentCalls - 1 {
-		_ = p.note(late, true)
+		_ = p.note(late, true, 1)
 	}
 	if p.doubtful() || len(p.look) > 0 {
 		t.Error("in doubt too early")
 	}
-	_ = p.note(nil, true)
-	_ = p.note(late, true)
+	_ = p.note(nil, true, 1)
+	_ = p.note(late, true, 1)
 	if p.doubtful() {
 		t.Error("in doubt although a call was answered")
 	}
@@ -66,14 +66,42 @@ func TestPulse(t *testing.T) {
 		t.Error("worn too early")
 	}
 	var e *transport.Error
-	if err := p.note(closed, true); !errors.As(err, &e) || e.Life != 42 || e.Msg != "gone" || closed.Life != 0 {
+	if err := p.note(closed, true, 1); !errors.As(err, &e) || e.Life != 42 || e.Msg != "gone" || closed.Life != 0 {
 		t.Errorf("a call that its process took along: %+v", err)
 	}
 	if len(p.look) != 1 {
 		t.Error("nobody looks at a process that has taken its calls")
 	}
-	if err := p.note(closed, false); err != error(closed) {
+	if err := p.note(closed, false, 1); err != error(closed) {
 		t.Errorf("a call that was never sent: %+v", err)
+	}
+}
+
+// Each step of a fused call counts, and those that were answered say that the process lives, also when the last one is not.
+func TestPulseOfFusedCalls(t *testing.T) {
+	late := &transport.Error{Kind: transport.Timeout}
+	p := newPulse()
+	p.most = 10
+	_ = p.note(nil, true, 4)
+	_ = p.note(nil, true, 5)
+	if n := p.calls.Load(); n != 9 || len(p.look) > 0 {
+		t.Errorf("%d calls, %d looks", n, len(p.look))
+	}
+	if _ = p.note(nil, true, 3); len(p.look) != 1 {
+		t.Error("nobody looks at a process whose last call went over its number")
+	}
+	<-p.look
+	for range 3 * silentCalls {
+		_ = p.note(late, true, 2)
+	}
+	if p.doubtful() {
+		t.Error("in doubt although every call had a step that was answered")
+	}
+	for range silentCalls - 1 {
+		_ = p.note(late, true, 1)
+	}
+	if !p.doubtful() || len(p.look) != 1 {
+		t.Error("not in doubt")
 	}
 }
 

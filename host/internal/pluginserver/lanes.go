@@ -18,6 +18,7 @@ const overdueAfter = time.Second
 type lane struct {
 	transport.Lane
 	exclusive bool // one call at a time
+	fuses     bool // it takes calls of several steps
 	busy      atomic.Bool
 	pulse     *pulse // of the life that it belongs to
 
@@ -27,7 +28,7 @@ type lane struct {
 }
 
 func newLane(t transport.Lane, p *pulse, exclusive bool) *lane {
-	return &lane{Lane: t, exclusive: exclusive, pulse: p, left: make(chan struct{}, 1)}
+	return &lane{Lane: t, exclusive: exclusive, fuses: t.Hello().Features&wire.FeatureSteps != 0, pulse: p, left: make(chan struct{}, 1)}
 }
 
 // enter begins a stay on the lane. It fails when the lane was taken out of use: there is a newer set to choose from.
@@ -62,7 +63,8 @@ func (l *lane) empty(ctx context.Context) {
 func (l *lane) call(c *wire.Call, deadline time.Time, asker transport.Asker, out *wire.Outcome) error {
 	defer l.exit()
 	sent := !l.dead()
-	return l.pulse.note(l.Call(c, deadline, asker, out), sent)
+	err := l.Call(c, deadline, asker, out)
+	return l.pulse.note(err, sent, 1+c.Begun)
 }
 
 // dead says whether the lane has ended. A set may hold it for a while longer, and it looks idle.
@@ -79,6 +81,7 @@ func (l *lane) dead() bool {
 type laneSet struct {
 	lanes     []*lane
 	exclusive bool // some lane takes one call at a time
+	fuses     bool // all lanes take calls of several steps
 	turn      atomic.Uint32
 }
 
@@ -139,7 +142,14 @@ func overdue(l *lane, now time.Time) bool {
 	return !oldest.IsZero() && now.Sub(oldest) > overdueAfter
 }
 
-// Call runs one call on a lane of the server and fills out. c and out are the caller's again when it returns.
+// Fuses implements plan.Fuser.
+func (s *Server) Fuses() bool {
+	set := s.lanes.Load()
+	return set != nil && set.fuses && s.cfg.Fuse
+}
+
+// Call runs one call on a lane of the server and fills out. c and out are the caller's again when it returns. All steps of a fused call run on one lane,
+// and take one place of max_in_flight: one of them runs at a time.
 //
 // It does not wait for a server that is not ready: *NotReadyError. More calls than max_in_flight wait in the queue, at most until the deadline;
 // more than the queue takes: *transport.Error Overloaded. The other errors are those of transport.Lane; a handler that failed is no error but
@@ -155,6 +165,9 @@ func (s *Server) Call(c *wire.Call, deadline time.Time, asker transport.Asker, o
 		return s.overloaded
 	}
 	defer s.leave()
+	if len(c.Rest) > 0 {
+		defer s.countFused(c)
+	}
 	if s.cfg.Queue > 0 { // the handler is told what is left of its time
 		c.TimeoutMS = uint32(max(time.Until(deadline), time.Millisecond) / time.Millisecond)
 	}
@@ -170,6 +183,12 @@ func (s *Server) Call(c *wire.Call, deadline time.Time, asker transport.Asker, o
 			return l.call(c, deadline, asker, out)
 		}
 	}
+}
+
+// countFused counts a fused call that has ended, and its steps.
+func (s *Server) countFused(c *wire.Call) {
+	s.fusedCalls.Add(1)
+	s.fusedSteps.Add(uint64(1 + c.Begun))
 }
 
 // leave ends a call's stay and wakes a drain that waits for the last one.

@@ -16,6 +16,7 @@ type stubLane struct {
 	transport.Lane // not called
 	load           int
 	oldest         time.Time
+	features       uint32
 	started        chan struct{}
 	let            chan struct{} // nil: at once
 	done           chan struct{} // closed: dead
@@ -30,6 +31,9 @@ func deadLane() chan struct{} {
 func (l *stubLane) InFlight() int         { return l.load }
 func (l *stubLane) Oldest() time.Time     { return l.oldest }
 func (l *stubLane) Done() <-chan struct{} { return l.done }
+func (l *stubLane) Hello() wire.ServerHello {
+	return wire.ServerHello{Features: l.features}
+}
 func (l *stubLane) Call(*wire.Call, time.Time, transport.Asker, *wire.Outcome) error {
 	if l.let != nil {
 		l.started <- struct{}{}
@@ -241,5 +245,54 @@ func TestCallAllocatesNothing(t *testing.T) {
 	c, out, deadline := &wire.Call{}, &wire.Outcome{}, time.Now().Add(time.Hour)
 	if n := testing.AllocsPerRun(100, func() { _ = s.Call(c, deadline, nil, out) }); n != 0 {
 		t.Errorf("%v allocations per call", n)
+	}
+}
+
+// A server takes fused calls when all its lanes do and its settings allow it.
+func TestFuses(t *testing.T) {
+	const steps = wire.FeatureSteps
+	for name, c := range map[string]struct {
+		fuse     bool
+		features []uint32
+		want     bool
+	}{
+		"all lanes":        {true, []uint32{steps, steps | wire.FeaturePrefetch}, true},
+		"one lane cannot":  {true, []uint32{steps, 0}, false},
+		"another feature":  {true, []uint32{wire.FeaturePrefetch}, false},
+		"switched off":     {false, []uint32{steps}, false},
+		"no lane":          {true, nil, false},
+		"one that is able": {true, []uint32{steps}, true},
+	} {
+		var stubs []*stubLane
+		for _, f := range c.features {
+			stubs = append(stubs, &stubLane{features: f})
+		}
+		if s := serverWith(t, Config{Fuse: c.fuse}, setOf(false, stubs...)); s.Fuses() != c.want {
+			t.Errorf("%s: Fuses is %v", name, !c.want)
+		}
+	}
+}
+
+// fusedLane runs so many steps of every call.
+type fusedLane struct {
+	stubLane
+	steps int
+}
+
+func (l *fusedLane) Call(c *wire.Call, _ time.Time, _ transport.Asker, _ *wire.Outcome) error {
+	c.Begun = l.steps - 1
+	return nil
+}
+
+// A fused call takes one place, and counts with the steps that ran.
+func TestFusedCallsAreCounted(t *testing.T) {
+	set := &laneSet{lanes: []*lane{newLane(&fusedLane{steps: 3}, newPulse(), false)}}
+	s := serverWith(t, Config{Fuse: true, MaxInFlight: 1}, set)
+	call := wire.Call{Rest: make([]wire.Step, 3)}
+	if err := s.Call(&call, time.Now().Add(time.Minute), nil, &wire.Outcome{}); err != nil {
+		t.Fatal(err)
+	}
+	if st := s.Status(); st.Fused != (Fused{Calls: 1, Steps: 3}) || set.lanes[0].pulse.calls.Load() != 3 {
+		t.Errorf("fused %+v, %d calls of the process", st.Fused, set.lanes[0].pulse.calls.Load())
 	}
 }

@@ -15,6 +15,7 @@ import (
 	pluginv1 "github.com/outrigger-gateway/outrigger/proto/gen/outrigger/plugin/v1"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/transport"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
 // failedChecks in a row end a life.
@@ -142,12 +143,21 @@ func (l *life) describe(ctx context.Context) (*description, error) {
 	return describe(ctx, l.client, &s.cfg, l.link.addr, s.opts.Hello.GatewayVersion)
 }
 
+// features are those that the host offers the server on its lanes.
+func (s *Server) features() uint32 {
+	if s.cfg.Fuse {
+		return wire.FeatureSteps
+	}
+	return 0
+}
+
 // openLanes opens n lanes, all or none.
 func (l *life) openLanes(ctx context.Context, n int) (lanes []*lane, err error) {
 	s := l.peer.server
 	for len(lanes) < n {
 		hello := s.opts.Hello
 		hello.Version = l.desc.version
+		hello.Features = s.features()
 		o := transport.Options{Hello: hello, Token: l.desc.plane.token, MaxInFlight: s.cfg.MaxInFlight, OnLog: s.onLog, Bodies: s.opts.Bodies}
 		t, err := s.openLane(ctx, l, o)
 		if err != nil {

@@ -37,18 +37,21 @@ func (p *pulse) health() string {
 	return "ok"
 }
 
-// note counts a call that has ended. sent says that the lane lived when the call began. It returns err, with the life that it ended with.
-func (p *pulse) note(err error, sent bool) error {
-	if p.calls.Add(1) == p.most {
+// note counts a call of one or several steps that has ended; err is of the last step. sent says that the lane lived when the call began. It returns err,
+// with the life that it ended with.
+func (p *pulse) note(err error, sent bool, steps int) error {
+	if n := p.calls.Add(uint64(steps)); n >= p.most && n-uint64(steps) < p.most {
 		wake(p.look)
 	}
-	if err == nil {
+	if err == nil || steps > 1 { // something was answered
 		if p.silent.Load() != 0 {
 			p.silent.Store(0)
 		}
 		if p.failed.Load() != 0 {
 			p.failed.Store(0)
 		}
+	}
+	if err == nil {
 		return nil
 	}
 	e, ok := err.(*transport.Error)

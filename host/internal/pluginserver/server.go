@@ -40,6 +40,8 @@ type Server struct {
 	idle       chan struct{} // cap 1: the last call left while draining
 	freed      chan struct{} // cap 1: an exclusive lane became free, or the lanes changed
 
+	fusedCalls, fusedSteps atomic.Uint64 // calls of several steps, and the steps of them that ran
+
 	background sync.WaitGroup // what later started
 
 	recycling chan struct{} // cap 1: holds a token while a process is being replaced
@@ -136,6 +138,7 @@ func (s *Server) rebuild() {
 		set.lanes = s.inService()
 	}
 	set.exclusive = slices.ContainsFunc(set.lanes, func(l *lane) bool { return l.exclusive })
+	set.fuses = !slices.ContainsFunc(set.lanes, func(l *lane) bool { return !l.fuses })
 	if len(set.lanes) > 0 {
 		s.lanes.Store(set)
 	} else {

@@ -31,6 +31,7 @@ type Status struct {
 	Instances int      `json:"instances"`
 	InFlight  int64    `json:"in_flight"`
 	Shed      uint64   `json:"shed"` // calls refused because of max_in_flight
+	Fused     Fused    `json:"fused"`
 	// Budgets are the limits of the server, of its plugins and of their records, as far as any are set.
 	Budgets   []budget.Status `json:"budgets"`
 	Processes []ProcessStatus `json:"processes"`
@@ -43,6 +44,12 @@ type Status struct {
 	// was none. The host fills both.
 	Canary      *Canary      `json:"canary,omitempty"`
 	Replacement *Replacement `json:"replacement,omitempty"`
+}
+
+// Fused counts the calls that carried several steps.
+type Fused struct {
+	Calls uint64 `json:"calls"`
+	Steps uint64 `json:"steps"` // of these calls, that ran
 }
 
 // ProcessStatus is one process of a server.
@@ -145,6 +152,7 @@ func (s *Server) Status() Status {
 		Plugins: []string{}, Instances: len(s.instances), Budgets: []budget.Status{s.budget()}, Build: s.number,
 	}
 	st.InFlight, st.Shed = int64(st.Budgets[0].InFlight), st.Budgets[0].Refused
+	st.Fused = Fused{s.fusedCalls.Load(), s.fusedSteps.Load()}
 	for _, m := range s.manifests {
 		st.Plugins = append(st.Plugins, m.Name)
 	}

@@ -4,7 +4,9 @@ import (
 	"errors"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
+	"github.com/outrigger-gateway/outrigger/host/internal/plan"
 	"github.com/outrigger-gateway/outrigger/host/internal/transport"
+	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
@@ -19,6 +21,11 @@ func (t *Table) Before(c *dispatch.Call) error {
 		return refusal
 	}
 	return nil
+}
+
+// Reserved implements dispatch.Reserved: whether a call is one that kills is only known when its turn comes, and a suspect runs alone.
+func (t *Table) Reserved(in *plan.Instance, _ pdk.Phase) bool {
+	return t.marked.Load() != 0 && t.hasMarks(in.ID)
 }
 
 // Asked implements dispatch.Interceptor.

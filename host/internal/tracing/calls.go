@@ -8,6 +8,7 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
@@ -39,8 +40,12 @@ func (t *Calls) Before(c *dispatch.Call) error {
 	if in.Native != nil {
 		kind = trace.SpanKindInternal
 	}
+	parent := r.ctx
+	if c.Ahead.Parent != "" {
+		parent = context.WithValue(parent, sentID{}, spanOf(c.Ahead))
+	}
 	var ctx context.Context
-	ctx, r.call = t.tracer.tracer.Start(r.ctx, clean(in.Record.Name+" "+c.Phase.String()), trace.WithTimestamp(c.Start), trace.WithSpanKind(kind), trace.WithAttributes(
+	ctx, r.call = t.tracer.tracer.Start(parent, clean(in.Record.Name+" "+c.Phase.String()), trace.WithTimestamp(c.Start), trace.WithSpanKind(kind), trace.WithAttributes(
 		text("outrigger.plugin", in.Record.Name), text("outrigger.plugin.id", in.Record.ID), text("outrigger.phase", c.Phase.String()),
 	))
 	if in.Server != "" {
@@ -49,6 +54,25 @@ func (t *Calls) Before(c *dispatch.Call) error {
 	r.made = len(c.Exchange.Spans)
 	c.Exchange.Facts.Trace = carried(ctx)
 	return nil
+}
+
+// Ahead implements dispatch.Tracer: the span of the call begins later, but its id is known to the plugin by then.
+func (t *Calls) Ahead(ex *exchange.Exchange) wire.Trace {
+	r, _ := ex.Trace.(*Request)
+	if r == nil {
+		return wire.Trace{}
+	}
+	if !r.kept {
+		return r.carry
+	}
+	of := trace.SpanContextFromContext(r.ctx)
+	return carried(trace.ContextWithSpanContext(r.ctx, of.WithSpanID(ids{}.NewSpanID(context.Background(), of.TraceID()))))
+}
+
+// spanOf is the id of the span in a trace context of this package.
+func spanOf(t wire.Trace) trace.SpanID {
+	ctx := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{"traceparent": t.Parent})
+	return trace.SpanContextFromContext(ctx).SpanID()
 }
 
 // Asked implements dispatch.Interceptor.

@@ -72,7 +72,10 @@ func (e taker) Shutdown(ctx context.Context) error { return e.collector.Shutdown
 // ownID is the key of the request id in a context: the id of the trace that begins there.
 type ownID struct{}
 
-// ids are those of the SDK but for the traces that begin with a request.
+// sentID is the key of the id of a span that was told to a plugin before the span began.
+type sentID struct{}
+
+// ids are those of the SDK but for the traces that begin with a request, and for spans that a plugin knows already.
 type ids struct{}
 
 // NewIDs implements sdktrace.IDGenerator.
@@ -86,7 +89,8 @@ func (g ids) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
 }
 
 // NewSpanID implements sdktrace.IDGenerator.
-func (ids) NewSpanID(context.Context, trace.TraceID) (id trace.SpanID) {
+func (ids) NewSpanID(ctx context.Context, _ trace.TraceID) (id trace.SpanID) {
+	id, _ = ctx.Value(sentID{}).(trace.SpanID)
 	for !id.IsValid() {
 		_, _ = rand.Read(id[:]) // it never fails
 	}
