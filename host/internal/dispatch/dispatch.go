@@ -3,6 +3,7 @@
 //	dispatch.go  chains of all phases
 //	step.go      one call of a handler
 //	group.go     several calls of handlers in one trip
+//	prefetch.go  answers that travel with a call, ahead of their questions
 //	call.go      what interceptors see of a call
 //	budgets.go   the interceptor that keeps calls under their limits
 //	failure.go   fail modes

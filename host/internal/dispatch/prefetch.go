@@ -15,6 +15,9 @@ type learning struct {
 	answers []wire.Prefetched    // memory of Prefetched
 }
 
+// any reports whether there is something in it.
+func (l *learning) any() bool { return len(l.known)+len(l.asked) > 0 }
+
 // prefetch lets those answers travel with the call that its handler is likely to ask for. It waits for nobody: a body that is not there yet is
 // asked for. What would be an error, or is too large, does not travel.
 func (s *step) prefetch() {

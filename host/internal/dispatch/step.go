@@ -103,7 +103,7 @@ func (s *step) take() error {
 		}
 		return s.out.Err
 	}
-	if l := &s.learning; len(l.known)+len(l.asked) > 0 {
+	if s.learning.any() {
 		s.learn()
 	}
 	if err := s.ex.Apply(s.applier(), s.out.Ops); err != nil {
@@ -229,6 +229,8 @@ func (s *step) end() {
 	}
 	s.d, s.ex, s.in, s.phase, s.session, s.over, s.starved = nil, nil, nil, 0, nil, false, false
 	s.call, s.out, s.seen, s.answer = wire.Call{}, wire.Outcome{}, Call{}, wire.Answer{}
-	s.learning = s.learning.emptied()
+	if s.learning.any() {
+		s.learning = s.learning.emptied()
+	}
 	steps.Put(s)
 }

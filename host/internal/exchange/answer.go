@@ -74,6 +74,26 @@ func (e *Exchange) Ask(by *plan.Instance, a *wire.Ask) wire.Answer {
 	return failed(wire.CodeHostError, "this host does not know the question")
 }
 
+// AtHand is a Live that says which bodies it can give without waiting for a client or an upstream.
+type AtHand interface {
+	RequestBodyAtHand() bool
+	ResponseBodyAtHand() bool
+}
+
+// AtHand reports whether Ask answers a question without waiting for anybody.
+func (e *Exchange) AtHand(fn wire.AskFn) bool {
+	live, _ := e.Live.(AtHand)
+	switch fn {
+	case pdk.AskRequestGetRawBody:
+		return e.Upstream.HasBody || live != nil && live.RequestBodyAtHand()
+	case pdk.AskResponseGetRawBody:
+		return e.HasNewBody || e.Facts.HasServiceResponse && live != nil && live.ResponseBodyAtHand()
+	case pdk.AskServiceResponseGetRawBody:
+		return e.Facts.HasServiceResponse && live != nil && live.ResponseBodyAtHand()
+	}
+	return true
+}
+
 // Variable is a variable of nginx for this exchange; ok is false when there is none of that name, or it has no value.
 func (e *Exchange) Variable(name string) (value string, ok bool) {
 	e.NeedRequest()
