@@ -13,7 +13,7 @@ import (
 // What decodes must encode to something that decodes to the same: no decoder may build a message that this package cannot write.
 
 func FuzzDecodeCall(f *testing.F) {
-	for _, c := range []*wire.Call{minimalCall(), fullCall(), typicalCall()} {
+	for _, c := range []*wire.Call{minimalCall(), fullCall(), typicalCall(), prefetchedCall(), steppedCall()} {
 		body, bulk, _ := encodeCall(c)
 		f.Add(body, bulk)
 	}
@@ -43,7 +43,7 @@ func FuzzDecodeCall(f *testing.F) {
 }
 
 func FuzzDecodeOutcome(f *testing.F) {
-	for _, o := range []*wire.Outcome{{}, typicalOutcome(), everyOp(), {Err: &wire.Error{Code: "handler_error"}}, {Body: large(40_000), HasBody: true}} {
+	for _, o := range []*wire.Outcome{{}, typicalOutcome(), everyOp(), {Err: &wire.Error{Code: "handler_error"}, Unused: 3}, {Unused: 1 << 31}, {Body: large(40_000), HasBody: true}} {
 		f.Add(wire.AppendOutcome(nil, o), bytes.Join(wire.AppendLargeOfOutcome(nil, o), nil))
 	}
 	f.Fuzz(func(t *testing.T, body, bulk []byte) {

@@ -123,6 +123,19 @@ func TestEveryCallSurvives(t *testing.T) {
 		if has("trace") {
 			c.Trace = wire.Trace{Parent: "00-" + anyText().Draw(t, "parent"), State: anyText().Draw(t, "state")}
 		}
+		c.Prefetched = anyPrefetched().Draw(t, "prefetched")
+		for range rapid.IntRange(0, 3).Draw(t, "steps") {
+			s := wire.Step{
+				Instance: rapid.Uint64().Draw(t, "step instance"), TimeoutMS: rapid.Uint32().Draw(t, "step timeout"), Prefetched: anyPrefetched().Draw(t, "of the step"),
+			}
+			for range rapid.IntRange(0, 3).Draw(t, "plugin of the step") {
+				s.Plugin = append(s.Plugin, wire.SharedValue{Key: anyText().Draw(t, "step key"), Value: value(anyValue(2).Draw(t, "step value"))})
+			}
+			if has("step trace") {
+				s.Trace = wire.Trace{Parent: "00-" + anyText().Draw(t, "step parent"), State: anyText().Draw(t, "step state")}
+			}
+			c.Rest = append(c.Rest, s)
+		}
 		if has("captures") {
 			c.Captures.Unnamed = []string{anyText().Draw(t, "capture")}
 			c.Captures.Named = anyHeaders().Draw(t, "named")
@@ -155,6 +168,27 @@ func TestEveryCallSurvives(t *testing.T) {
 	})
 }
 
+// anyPrefetched are answers ahead, of every kind that travels.
+func anyPrefetched() *rapid.Generator[[]wire.Prefetched] {
+	return rapid.Custom(func(t *rapid.T) []wire.Prefetched {
+		var items []wire.Prefetched
+		for range rapid.IntRange(0, wire.MaxPrefetched).Draw(t, "items") {
+			item := wire.Prefetched{Fn: wire.AskFn(rapid.IntRange(1, 16).Draw(t, "function"))}
+			for range rapid.IntRange(0, 2).Draw(t, "arguments") {
+				item.Args = append(item.Args, value(rapid.String().Draw(t, "argument")))
+			}
+			switch rapid.IntRange(0, 2).Draw(t, "kind of answer") {
+			case 1:
+				item.Answer = wire.Answer{Bytes: []byte(anyText().Draw(t, "bytes")), IsBytes: true}
+			case 2:
+				item.Answer = wire.Answer{Value: value(rapid.String().Draw(t, "text"))}
+			}
+			items = append(items, item)
+		}
+		return items
+	})
+}
+
 func TestEveryOutcomeSurvives(t *testing.T) {
 	forms := everyOp().Ops
 	rapid.Check(t, func(t *rapid.T) {
@@ -181,6 +215,7 @@ func TestEveryOutcomeSurvives(t *testing.T) {
 			}
 			o.Ops = append(o.Ops, op)
 		}
+		o.Unused = rapid.Uint32().Draw(t, "unused")
 		if o.HasBody = rapid.Bool().Draw(t, "has body"); o.HasBody {
 			o.Body = anyBody().Draw(t, "replacement")
 		}

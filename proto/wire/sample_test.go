@@ -75,6 +75,35 @@ func fullCall() *wire.Call {
 	}
 }
 
+// prefetchedCall is a call with answers of every kind ahead.
+func prefetchedCall() *wire.Call {
+	c := minimalCall()
+	c.Prefetched = []wire.Prefetched{
+		{Fn: wire.AskRequestGetRawBody, Answer: wire.Answer{Bytes: []byte("body \x00\xff"), IsBytes: true}},
+		{Fn: wire.AskResponseGetRawBody, Answer: wire.Answer{Bytes: []byte{}, IsBytes: true}},
+		{Fn: wire.AskNginxGetVar, Args: [][]byte{value("request_method")}, Answer: wire.Answer{Bytes: []byte("GET"), IsBytes: true}},
+		{Fn: wire.AskLogSerialize, Answer: wire.Answer{Value: value(`{"client_ip":"10.0.0.9"}`)}},
+		{Fn: wire.AskClientTLSGetFullClientCertificateChain},
+		{Fn: wire.AskClientLoadConsumer, Args: [][]byte{value("alice"), value(true)}, Answer: wire.Answer{Value: value(map[string]any{"id": "33333333-3333-4333-8333-333333333333", "username": "alice"})}},
+	}
+	return c
+}
+
+// steppedCall is a fused call of three steps.
+func steppedCall() *wire.Call {
+	c := fullCall()
+	c.Phase, c.HasChunk, c.Chunk, c.Last = 2, false, nil, false
+	c.Rest = []wire.Step{
+		{
+			Instance: 1<<40 + 1, TimeoutMS: 250, Plugin: []wire.SharedValue{{Key: "seen", Value: value(int64(2))}},
+			Prefetched: []wire.Prefetched{{Fn: wire.AskNginxGetVar, Args: [][]byte{value("uri")}, Answer: wire.Answer{Bytes: []byte("/a"), IsBytes: true}}},
+			Trace:      wire.Trace{Parent: "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01", State: "rojo=00f067aa0ba902b7"},
+		},
+		{Instance: 1<<40 + 2, TimeoutMS: 1000},
+	}
+	return c
+}
+
 // typicalCall is what a browser behind a proxy causes: 12 headers.
 func typicalCall() *wire.Call {
 	c := minimalCall()

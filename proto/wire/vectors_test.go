@@ -29,6 +29,7 @@ type vector struct {
 	From string `json:"from"`
 	Type string `json:"type"`
 	Call uint32 `json:"call"`
+	Step uint16 `json:"step,omitempty"` // of the last frame
 	// Hex is everything that travels: entities and chunks ahead, then the frame of Type.
 	Hex string `json:"hex"`
 	// Body is the body of the last frame as a generic tree.
@@ -51,6 +52,25 @@ func raw(t *testing.T, parts ...string) []byte {
 
 func framed(t wire.Type, call uint32, ahead []byte, body []byte) string {
 	return hex.EncodeToString(wire.AppendFrame(ahead, call, t, body))
+}
+
+// at puts the number of its step into the header of the last frame.
+func (v vector) at(t *testing.T, step uint16) vector {
+	stream := raw(t, v.Hex)
+	for at := 0; ; {
+		f, err := wire.ParseFrame(stream[at:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := at + wire.HeaderSize + int(f.Length)
+		if next == len(stream) {
+			f.Step = step
+			wire.PutFrame(stream[at:], f)
+			v.Step, v.Hex = step, hex.EncodeToString(stream)
+			return v
+		}
+		at = next
+	}
 }
 
 func goldenVectors(t *testing.T) map[string]vectorFile {
@@ -86,6 +106,10 @@ func goldenVectors(t *testing.T) map[string]vectorFile {
 	bigBody := wire.AppendCall(nil, bigCall, wire.Slots{})
 	bigBody = append(bigBody[:len(bigBody)-4], 0xd7, 1, 0, 0, 0, 0, 0, 0, 0, 15, 0xc0, 0xc0, 0xc0)
 	bigOutcome := raw(t, "94 00 c0 92", "92 07 d701000000000000000b", "94 19 ccc8 d7010000000000000006 90", "c0")
+	bigSteps := minimalCall()
+	bigSteps.RequestBody, bigSteps.HasRequestBody, bigSteps.Rest = []byte("outrigger.outri"), true, []wire.Step{{Instance: 2, TimeoutMS: 1000}}
+	inPlace := append([]byte{0xc4, 15}, bigSteps.RequestBody...)
+	bigStepsBody := bytes.Replace(wire.AppendCall(nil, bigSteps, wire.Slots{}), inPlace, raw(t, "d701000000000000000f"), 1)
 	query := minimalCall()
 	query.Request.Target, query.Request.Path, query.Request.RawQuery = "/p?a=1", "/p", ""
 	piece := minimalCall()
@@ -137,6 +161,23 @@ func goldenVectors(t *testing.T) map[string]vectorFile {
 			v("answer with an error", "the host could not", "host", wire.TypeAnswer, 7, nil, wire.AppendAnswer(nil, &wire.Answer{Err: &wire.Error{Code: wire.CodeTooLarge, Message: "body over 8388608 bytes"}})),
 			v("answer with many bytes", "15 bytes go ahead in two chunks", "host", wire.TypeAnswer, 7,
 				wire.AppendFrame(wire.AppendFrame(nil, 7, wire.TypeChunk, []byte("outrigger.")), 7, wire.TypeChunk, []byte("outri")), raw(t, "92 c0 d701000000000000000f")),
+		}},
+		"steps.json": {About: "calls of several steps, answers ahead of their asks, and what comes back", Vectors: []vector{
+			v("host hello with features", "steps and prefetch", "host", wire.TypeHello, 0, nil, wire.AppendHostHello(nil, &wire.HostHello{
+				Version: 1, NodeID: "b0a1d4c0-0000-4000-8000-000000000001", Hostname: "gw-1", GatewayVersion: "0.2.0", TrustedCIDRs: []string{}, LogLevel: 1, MaxBody: 8 << 20, MaxShared: 65536,
+				Features: wire.FeatureSteps | wire.FeaturePrefetch})),
+			v("server hello with features", "steps alone", "server", wire.TypeHello, 0, nil, wire.AppendServerHello(nil, &wire.ServerHello{Version: 1, SDKLanguage: "js", SDKVersion: "0.2.0", PID: 4121, Features: wire.FeatureSteps})),
+			call("prefetched", "one step, answers of every kind ahead: bytes, no bytes, text, null, a map", prefetchedCall()),
+			call("steps", "three steps; the second has ctx.plugin, a trace and a prefetched answer of its own, the last has nothing", steppedCall()),
+			v("steps behind a large body", "15 bytes of the client's body go ahead in two chunks", "host", wire.TypeCall, 7,
+				wire.AppendFrame(wire.AppendFrame(nil, 7, wire.TypeChunk, []byte("outrigger.")), 7, wire.TypeChunk, []byte("outri")), bigStepsBody),
+			v("ask of the second step", "the header names the step", "server", wire.TypeAsk, 7, nil, wire.AppendAsk(nil, &wire.Ask{Fn: wire.AskRequestGetRawBody})).at(t, 1),
+			v("log of the second step", "the header names the step", "server", wire.TypeLog, 7, nil, wire.AppendLog(nil, &wire.LogLine{Level: 1, Message: "second"})).at(t, 1),
+			outcome("first step", "one operation", &wire.Outcome{Ops: []wire.Op{{Code: wire.OpCtxSharedSet, Name: "k", Value: value(int64(1))}}}),
+			outcome("last step", "it used neither its first nor its third prefetched answer", &wire.Outcome{Ops: []wire.Op{}, Unused: 0b101}).at(t, 2),
+			outcome("failed second step", "and did not use its prefetched answer", &wire.Outcome{Err: &wire.Error{Code: wire.CodeHandlerError, Message: "no"}, Unused: 1}).at(t, 1),
+			v("second step with a large body", "chunks ahead belong to the next outcome of the call", "server", wire.TypeOutcome, 7,
+				wire.AppendFrame(nil, 7, wire.TypeChunk, []byte("outrigger.")), raw(t, "94 00 c0 91 92 18 d701000000000000000a c0")).at(t, 1),
 		}},
 	}
 	return files
@@ -238,7 +279,7 @@ func TestVectorsAreGolden(t *testing.T) {
 }
 
 func TestVectorsDecode(t *testing.T) {
-	for name, file := range readVectors[vectorFile](t, "lane.json", "call.json", "outcome.json", "ask.json") {
+	for name, file := range readVectors[vectorFile](t, "lane.json", "call.json", "outcome.json", "ask.json", "steps.json") {
 		for _, v := range file.Vectors {
 			if v.Type == "greeting" {
 				continue

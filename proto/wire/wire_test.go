@@ -57,6 +57,8 @@ func normalCall(c *wire.Call) wire.Call {
 	f.Shared = append([]wire.SharedValue{}, f.Shared...)
 	f.Groups = append([]wire.Group{}, f.Groups...)
 	n.Plugin = append([]wire.SharedValue{}, n.Plugin...)
+	n.Prefetched = append([]wire.Prefetched{}, n.Prefetched...)
+	n.Rest = append([]wire.Step{}, n.Rest...)
 	return n
 }
 
@@ -394,6 +396,77 @@ func TestAnotherReaderUnderstandsUs(t *testing.T) {
 		Ops:  []wire.Op{{Code: wire.OpResponseSetHeader, Name: "X-A", Values: []string{"1", "2"}}},
 		Body: []byte("text as body"), HasBody: true,
 	})
+}
+
+// A call without steps and prefetched answers has the bytes it had before there were any.
+func TestPlainCallsHaveNoTail(t *testing.T) {
+	for name, c := range map[string]*wire.Call{"minimal": minimalCall(), "full": fullCall()} {
+		body, _, _ := encodeCall(c)
+		c.Prefetched, c.Rest = []wire.Prefetched{}, []wire.Step{}
+		if again, _, _ := encodeCall(c); !bytes.Equal(body, again) {
+			t.Errorf("%s: empty lists travel", name)
+		}
+	}
+	if b := wire.AppendOutcome(nil, &wire.Outcome{}); len(b) != 5 {
+		t.Errorf("an empty outcome has %d bytes", len(b))
+	}
+	if b := wire.AppendServerHello(nil, &wire.ServerHello{}); b[0] != 0x94 {
+		t.Errorf("a hello without features begins with %x", b[0])
+	}
+}
+
+// A call into memory that was used before keeps nothing of what was there.
+func TestUsedCallsForgetTheirSteps(t *testing.T) {
+	var got wire.Call
+	for _, c := range []*wire.Call{steppedCall(), prefetchedCall(), minimalCall(), steppedCall()} {
+		body, bulk, slots := encodeCall(c)
+		if err := wire.DecodeCall(body, bulk, slots, &got); err != nil {
+			t.Fatal(err)
+		}
+		wantEqual(t, normalCall(&got), normalCall(c))
+	}
+}
+
+func TestStepsAreBounded(t *testing.T) {
+	item := wire.Prefetched{Fn: 8}
+	for name, c := range map[string]struct {
+		call wire.Call
+		good bool
+	}{
+		"64 steps":                {wire.Call{Rest: make([]wire.Step, wire.MaxSteps-1)}, true},
+		"65 steps":                {wire.Call{Rest: make([]wire.Step, wire.MaxSteps)}, false},
+		"16 answers":              {wire.Call{Prefetched: slices.Repeat([]wire.Prefetched{item}, wire.MaxPrefetched)}, true},
+		"17 answers":              {wire.Call{Prefetched: slices.Repeat([]wire.Prefetched{item}, wire.MaxPrefetched+1)}, false},
+		"17 answers in a step":    {wire.Call{Rest: []wire.Step{{Prefetched: slices.Repeat([]wire.Prefetched{item}, wire.MaxPrefetched+1)}}}, false},
+		"chunks for a prefetched": {wire.Call{Prefetched: []wire.Prefetched{{Fn: 1, Answer: wire.Answer{Value: raw(t, "d7 01 00 00 00 00 00 00 00 03")}}}}, true},
+	} {
+		c.call.Facts = &wire.Facts{}
+		var got wire.Call
+		err := wire.DecodeCall(wire.AppendCall(nil, &c.call, wire.Slots{}), nil, nil, &got)
+		if (err == nil) != c.good {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestStops(t *testing.T) {
+	for _, c := range []struct {
+		out  wire.Outcome
+		want bool
+	}{
+		{wire.Outcome{}, false},
+		{*typicalOutcome(), false},
+		{wire.Outcome{Err: &wire.Error{Code: wire.CodeUnknownInstance}}, true},
+		{wire.Outcome{Ops: []wire.Op{{Code: wire.OpCtxSharedSet}, {Code: wire.OpResponseExit}}}, true},
+		{wire.Outcome{Ops: []wire.Op{{Code: wire.OpResponseError}}}, true},
+		{wire.Outcome{Ops: []wire.Op{{Code: wire.OpClientAuthenticate}, {Code: wire.OpCtxSharedSet}}}, true},
+		{wire.Outcome{Ops: []wire.Op{{Code: wire.OpClientSetAuthenticatedConsumerGroups}}}, true},
+		{wire.Outcome{Ops: []wire.Op{{Code: wire.OpClientTLSSetClientVerify}}}, false},
+	} {
+		if got := wire.Stops(&c.out); got != c.want {
+			t.Errorf("%+v: got %v", c.out, got)
+		}
+	}
 }
 
 func TestGatherIsBounded(t *testing.T) {

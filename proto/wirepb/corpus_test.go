@@ -60,7 +60,7 @@ func unhex(t testing.TB, s string) []byte {
 // TestGRPCVectors: the messages of carrier grpc, as this package writes them, for the tests and the fuzzing of all languages.
 func TestGRPCVectors(t *testing.T) {
 	file := goldenFile{About: "messages of carrier grpc, with the meaning of the vectors of the same name"}
-	for _, name := range []string{"lane.json", "call.json", "outcome.json", "ask.json"} {
+	for _, name := range []string{"lane.json", "call.json", "outcome.json", "ask.json", "steps.json"} {
 		for _, v := range readVectors(t, name) {
 			if v.Type == "greeting" {
 				continue
@@ -135,11 +135,15 @@ func overGRPC(t testing.TB, from string, stream []byte) []proto.Message {
 		case wire.TypeOutcome:
 			var o wire.Outcome
 			must(wire.DecodeOutcome(body, bulk, &o))
-			server.Message = &pluginv1.DispatchResponse_Outcome{Outcome: wirepb.Outcome(&o)}
+			m := wirepb.Outcome(&o)
+			m.Step = uint32(f.Step)
+			server.Message = &pluginv1.DispatchResponse_Outcome{Outcome: m}
 		case wire.TypeAsk:
 			a, err := wire.DecodeAsk(body)
 			must(err)
-			server.Message = &pluginv1.DispatchResponse_Ask{Ask: wirepb.Ask(&a)}
+			m := wirepb.Ask(&a)
+			m.Step = uint32(f.Step)
+			server.Message = &pluginv1.DispatchResponse_Ask{Ask: m}
 		case wire.TypeAnswer:
 			a, err := wire.DecodeAnswer(body, bulk)
 			must(err)
@@ -147,7 +151,9 @@ func overGRPC(t testing.TB, from string, stream []byte) []proto.Message {
 		case wire.TypeLog:
 			l, err := wire.DecodeLog(body)
 			must(err)
-			server.Message = &pluginv1.DispatchResponse_Log{Log: wirepb.Log(&l)}
+			m := wirepb.Log(&l)
+			m.Step = uint32(f.Step)
+			server.Message = &pluginv1.DispatchResponse_Log{Log: m}
 		case wire.TypeGoAway:
 			g, err := wire.DecodeGoAway(body)
 			must(err)

@@ -42,7 +42,7 @@ func equal(t *testing.T, what string, got, want any) {
 // TestVectorsMeanTheSame reads every golden frame of the msgpack carrier and wants the same message after a trip over protobuf.
 func TestVectorsMeanTheSame(t *testing.T) {
 	n := 0
-	for _, name := range []string{"lane.json", "call.json", "outcome.json", "ask.json"} {
+	for _, name := range []string{"lane.json", "call.json", "outcome.json", "ask.json", "steps.json"} {
 		b, err := os.ReadFile(filepath.Join("../vectors/wire", name))
 		if err != nil {
 			t.Fatal(err)

@@ -92,6 +92,10 @@ func (g *group) add(d *Dispatcher, st *plan.Step, place int) {
 	if s.in.Prefetch != nil {
 		s.prefetch()
 	}
+	s.later = true
+	if s.in.Prefetch != nil {
+		s.prefetch()
+	}
 	for _, i := range d.Interceptors {
 		if t, traces := i.(Tracer); traces {
 			s.seen.Ahead = t.Ahead(g.ex)

@@ -26,7 +26,9 @@ type step struct {
 	seen   Call
 	answer wire.Answer
 	// starved: there was no memory for a body that the handler asked for.
-	starved  bool
+	starved bool
+	// later: it is sent before its turn, behind others of a group.
+	later    bool
 	learning learning
 
 	// asking is held while a goroutine of a native plugin asks. over says that the handler has returned: the exchange is the request's
@@ -227,7 +229,7 @@ func (s *step) end() {
 	if s.session != nil && !s.session.Release() {
 		return // a goroutine of the plugin still holds the step to ask: it is not used again
 	}
-	s.d, s.ex, s.in, s.phase, s.session, s.over, s.starved = nil, nil, nil, 0, nil, false, false
+	s.d, s.ex, s.in, s.phase, s.session, s.over, s.starved, s.later = nil, nil, nil, 0, nil, false, false, false
 	s.call, s.out, s.seen, s.answer = wire.Call{}, wire.Outcome{}, Call{}, wire.Answer{}
 	if s.learning.any() {
 		s.learning = s.learning.emptied()
