@@ -116,7 +116,7 @@ func (s *source) init() {
 	}
 	s.once = func(fd uintptr) bool {
 		for {
-			s.n, s.err = syscall.Read(int(fd), s.into)
+			s.n, s.err = readSocket(fd, s.into)
 			switch s.err {
 			case nil:
 				return true

@@ -57,7 +57,7 @@ func newWriter(conn net.Conn, broke func(error)) *writer {
 	}
 	w.once = func(fd uintptr) bool {
 		for {
-			n, err := syscall.Write(int(fd), w.out[w.n:])
+			n, err := writeSocket(fd, w.out[w.n:])
 			switch {
 			case err == nil:
 				if w.n += n; w.n < len(w.out) && n > 0 {
