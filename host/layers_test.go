@@ -67,7 +67,7 @@ var layers = []layer{
 	{"host/internal/plan/reference", nil, nil},
 	{"host/internal/condition", append(internal("entity", "plan"), "pdk/local", "proto/wire"), []string{"cel.dev/cel-go/"}},
 	{"host/internal/exchange", append(internal("budget", "entity", "plan"), pdkWire...), nil},
-	{"host/internal/generation", append(append(internal("budget", "entity", "router", "plan", "balancer"), pdkWire...), "pdk/schema"), nil},
+	{"host/internal/generation", append(append(internal("budget", "entity", "router", "plan", "balancer", "prefetch"), pdkWire...), "pdk/schema"), nil},
 	{"host/internal/dispatch", append(internal("budget", "exchange", "plan", "prefetch", "transport"), pdkWire...), nil},
 	{"host/internal/canary", append(internal("dispatch", "plan"), "proto/wire"), nil},
 	{"host/internal/blackbox", append(internal("dispatch", "entity", "plan"), "pdk", "proto/wire"), nil},

@@ -174,7 +174,7 @@ func serverConfig(c *config.PluginServer, drain time.Duration) pluginserver.Conf
 	out := pluginserver.Config{
 		Name: c.Name, Command: c.Command, Dir: c.WorkingDir, Env: c.Env, Addresses: c.Addresses, Carrier: c.Carrier,
 		Processes: c.Processes, StartTimeout: c.StartTimeout, DrainTimeout: drain, MaxInFlight: c.MaxInFlight, Queue: c.Queue,
-		Fuse: c.Fuse,
+		Fuse: c.Fuse, Prefetch: c.Prefetch,
 		User:        c.User,
 		MemoryLimit: c.MemoryLimit, OpenFiles: c.OpenFiles, ProcessLimit: c.ProcessLimit, FileSize: c.FileSize, CPU: c.CPU,
 		Isolation: isolationOf(&c.Isolation),

@@ -123,12 +123,17 @@ func (r *Recorder) Before(*dispatch.Call) error { return nil }
 
 // Asked implements dispatch.Interceptor.
 func (r *Recorder) Asked(c *dispatch.Call, a *wire.Ask, answer *wire.Answer) {
+	transcriptOf(c).add(a, answer)
+}
+
+// transcriptOf is the transcript of a call, which gets one when it has none.
+func transcriptOf(c *dispatch.Call) *transcript {
 	t, _ := c.Transcript.(*transcript)
 	if t == nil {
 		t = transcripts.Get().(*transcript)
 		c.Transcript = t
 	}
-	t.add(a, answer)
+	return t
 }
 
 // After implements dispatch.Interceptor.
@@ -154,6 +159,9 @@ func (r *Recorder) record(c *dispatch.Call) {
 	if len(r.queue) == cap(r.queue) { // not worth the work
 		r.drop()
 		return
+	}
+	if len(c.Request.Prefetched) > 0 {
+		transcriptOf(c).ahead(c)
 	}
 	rec := r.take(c)
 	var data bytes.Buffer

@@ -175,6 +175,33 @@ func TestRecordingHoldsTheCall(t *testing.T) {
 	}
 }
 
+// Answers that travelled with the call stand before those that were asked for, without those that the handler had no use for.
+func TestPrefetchedAnswersAreRecorded(t *testing.T) {
+	r, dir, _ := newTest(t, func(o *Options) { o.Bodies = true })
+	c := failing(t, dispatch.HandlerError, errBoom)
+	variable := func(name string) [][]byte { return [][]byte{raw(t, name)} }
+	c.Request.Prefetched = []wire.Prefetched{
+		{Fn: pdk.AskRequestGetRawBody, Answer: wire.Answer{Bytes: []byte("body"), IsBytes: true}},
+		{Fn: pdk.AskNginxGetVar, Args: variable("uri"), Answer: wire.Answer{Bytes: []byte("/unused"), IsBytes: true}},
+		{Fn: pdk.AskNginxGetVar, Args: variable("http_authorization"), Answer: wire.Answer{Bytes: []byte("s3cret-ahead"), IsBytes: true}},
+	}
+	c.Outcome.Unused = 1 << 1
+	r.Asked(c, &wire.Ask{Fn: pdk.AskClientLoadConsumer, Args: variable("ada")}, &wire.Answer{})
+	r.After(c)
+	finish(t, r)
+	text, err := os.ReadFile(files(t, dir)[0])
+	if err != nil || bytes.Contains(text, []byte("s3cret-ahead")) || bytes.Contains(text, []byte("/unused")) {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	rec, err := Parse(text)
+	if err != nil || len(rec.Asks) != 3 {
+		t.Fatalf("%v, questions %+v", err, rec.Asks)
+	}
+	if b, ok := rec.Asks[0].Bytes.Bytes(); string(b) != "body" || !ok || !rec.Asks[0].Prefetched || rec.Asks[1].Args[0].V != "http_authorization" || !rec.Asks[1].Prefetched || rec.Asks[2].Prefetched {
+		t.Errorf("questions %+v", rec.Asks)
+	}
+}
+
 // Without black_box_bodies a body is its size and sum, and a reader says that it is missing.
 func TestBodiesAreLeftOut(t *testing.T) {
 	r, dir, _ := newTest(t, nil)

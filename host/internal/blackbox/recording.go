@@ -158,6 +158,8 @@ type Ask struct {
 	Value    *Value  `json:"value,omitempty"`
 	Bytes    *Body   `json:"bytes,omitempty"`
 	Error    *Error  `json:"error,omitempty"`
+	// Prefetched: the answer travelled with the call, and the handler did not have to ask.
+	Prefetched bool `json:"prefetched,omitempty"`
 }
 
 // Error is an error that crossed the wire.

@@ -232,7 +232,7 @@ func (t taking) ask(kept *transcript, q *asked) Ask {
 	if err != nil { // we have encoded it ourselves
 		return Ask{Function: "unknown", Error: &Error{wire.CodeBadData, err.Error()}}
 	}
-	out := Ask{Function: askName(sent.Fn), Number: uint16(sent.Fn)}
+	out := Ask{Function: askName(sent.Fn), Number: uint16(sent.Fn), Prefetched: q.prefetched}
 	kind := t.sensitivity(&sent)
 	for i, raw := range sent.Args {
 		out.Args = append(out.Args, t.raw(raw, kind.arg(i)))

@@ -1,8 +1,10 @@
 package blackbox
 
 import (
+	"slices"
 	"sync"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
@@ -26,6 +28,7 @@ type asked struct {
 	isBytes       bool
 	body          []byte // the answer is a body: it is the request's, and stays until the call has ended
 	isBody        bool
+	prefetched    bool
 	err           *wire.Error
 }
 
@@ -54,6 +57,23 @@ func (t *transcript) add(a *wire.Ask, answer *wire.Answer) {
 	}
 	q.to = len(t.buf)
 	t.asked = append(t.asked, q)
+}
+
+// ahead puts the answers in front that travelled with the call, as far as the handler may have used them.
+func (t *transcript) ahead(c *dispatch.Call) {
+	asked := len(t.asked)
+	for i := range c.Request.Prefetched {
+		p := &c.Request.Prefetched[i]
+		if c.Outcome.Unused>>i&1 != 0 {
+			continue
+		}
+		before := len(t.asked)
+		t.add(&wire.Ask{Fn: p.Fn, Args: p.Args}, &p.Answer)
+		if len(t.asked) > before {
+			t.asked[before].prefetched = true
+		}
+	}
+	t.asked = slices.Concat(t.asked[asked:], t.asked[:asked])
 }
 
 func asksBody(fn wire.AskFn) bool {

@@ -33,7 +33,8 @@ type PluginServer struct {
 	// For outrigger dev: what makes the server from its sources, run in WorkingDir, and files and directories of the sources.
 	Build, Watch []string
 
-	Fuse bool // calls of neighbouring steps travel together
+	Fuse     bool // calls of neighbouring steps travel together
+	Prefetch bool // answers travel ahead of their questions
 
 	Canary *Canary // how a new build begins; nil: with all requests at once
 
@@ -113,6 +114,7 @@ func serverTable() []serverField {
 		serverCount("queue", "0", "calls beyond max_in_flight that wait for a place, at most until their deadline; more fail at once", 0, mostInFlight,
 			func(s *PluginServer) *int { return &s.Queue }),
 		serverSwitch("fuse", "true", "send the calls of neighbouring plugins of a chain together, when the server can take them", func(s *PluginServer) *bool { return &s.Fuse }),
+		serverSwitch("prefetch", "true", "send answers that handlers asked for lately along with the calls, when the server can take them", func(s *PluginServer) *bool { return &s.Prefetch }),
 		field("error_budget", "mapping: ratio (0.5), calls (20), window (10s), open_for (5s), probes (3), handler_errors (true)", "",
 			"failures that open the breaker: with at least calls calls in the window, and ratio of them failed, calls are refused for open_for; then probes are tried",
 			func(r *settingReader, s *PluginServer, v *node, at *path) { s.ErrorBudget = r.errorBudget(v, at) }),

@@ -96,8 +96,8 @@ func TestSettingsPluginServers(t *testing.T) {
 		},
 		Env: map[string]string{"A": "1", "B": "x"}, User: "1000", StartTimeout: 3 * time.Second, Limits: Limits{MemoryLimit: 256 << 20, OpenFiles: 1024},
 		Supervision: Supervision{HealthInterval: 5 * time.Second, Quarantine: "on"},
-		Fuse:        true,
-		Pos:         got.Pos,
+		Fuse:        true, Prefetch: true,
+		Pos: got.Pos,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("server is\n%+v, want\n%+v", got, want)
@@ -118,15 +118,15 @@ func TestSettingsPluginServers(t *testing.T) {
 }
 
 func TestPoliciesOfPlugins(t *testing.T) {
-	text := `[{name: go, command: x, fuse: no, queue: 3, fail_body: sorry, error_budget: {ratio: 1},
+	text := `[{name: go, command: x, fuse: no, prefetch: no, queue: 3, fail_body: sorry, error_budget: {ratio: 1},
   plugins: {auth: {timeout: 100, timeouts: {log: 2s}, fail_mode: closed, fail_status: 429, fail_body: "{}", max_in_flight: 4, queue: 2, error_budget: {ratio: 0.25, calls: 7, window: 1m, open_for: 2s, probes: 1, handler_errors: false}}}}]`
 	s, err := LoadSettings("", []string{"OUTRIGGER_PLUGIN_SERVERS=" + text}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := s.PluginServers[0]
-	if got.Fuse {
-		t.Error("fuse is true")
+	if got.Fuse || got.Prefetch {
+		t.Errorf("fuse is %t, prefetch %t", got.Fuse, got.Prefetch)
 	}
 	if want := (entity.CallPolicy{
 		Timeout: time.Second, FailMode: "closed", FailBody: "sorry", MaxInFlight: 4096, Queue: 3,

@@ -16,6 +16,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/budget"
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/plan"
+	"github.com/outrigger-gateway/outrigger/host/internal/prefetch"
 	"github.com/outrigger-gateway/outrigger/host/internal/router"
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/pdk/schema"
@@ -343,6 +344,9 @@ func (b *Builder) newInstance(r *entity.Plugin, m *entity.Manifest, k instanceKe
 	}
 	if in.Remote != nil {
 		in.Fuser, _ = in.Remote.(plan.Fuser)
+		if p, may := in.Remote.(plan.Prefetcher); may {
+			in.Prefetcher, in.Prefetch = p, new(prefetch.Memory)
+		}
 		b.useBudgets(in, m, policy)
 	}
 	return in

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"math/bits"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,8 +14,8 @@ import (
 
 // Calls counts the calls of plugins on plugin servers. It is an interceptor of dispatch; a successful call costs additions only.
 type Calls struct {
-	calls, sent, received, asks, opened *prometheus.CounterVec
-	duration                            *prometheus.HistogramVec
+	calls, sent, received, asks, prefetched, opened *prometheus.CounterVec
+	duration                                        *prometheus.HistogramVec
 }
 
 func newCalls() *Calls {
@@ -28,7 +29,9 @@ func newCalls() *Calls {
 		sent:     counter("outrigger_plugin_sent_bytes_total", "Bytes of the calls, with bodies and answers, that went to the plugin server.", labels...),
 		received: counter("outrigger_plugin_received_bytes_total", "Bytes of the outcomes, with bodies and questions, that came from the plugin server.", labels...),
 		asks:     counter("outrigger_plugin_host_calls_total", "Questions that handlers asked the gateway, a round trip each.", labels...),
-		opened:   counter("outrigger_plugin_failed_open_total", "Calls that failed while the request went on without them (fail_mode: open).", labels...),
+		prefetched: counter("outrigger_plugin_prefetched_answers_total",
+			"Answers that travelled with a call, by what became of them: used, unused, or unknown when the call ended without an outcome.", append(labels, "result")...),
+		opened: counter("outrigger_plugin_failed_open_total", "Calls that failed while the request went on without them (fail_mode: open).", labels...),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "outrigger_plugin_call_duration_seconds", Help: "Time from sending a call until its outcome was there, or given up.", Buckets: seconds,
 		}, labels),
@@ -46,7 +49,7 @@ func (m *Calls) Collect(ch chan<- prometheus.Metric) {
 }
 
 func (m *Calls) each(f func(prometheus.Collector)) {
-	for _, c := range []prometheus.Collector{m.calls, m.sent, m.received, m.asks, m.opened, m.duration} {
+	for _, c := range []prometheus.Collector{m.calls, m.sent, m.received, m.asks, m.prefetched, m.opened, m.duration} {
 		f(c)
 	}
 }
@@ -104,6 +107,9 @@ func (m *Calls) After(c *dispatch.Call) {
 	if c.Asks > 0 {
 		of.asks.Add(float64(c.Asks))
 	}
+	if len(c.Request.Prefetched) > 0 && c.Sent {
+		m.answers(c)
+	}
 	if c.Code == dispatch.OK {
 		of.ok.Inc()
 		return
@@ -112,5 +118,23 @@ func (m *Calls) After(c *dispatch.Call) {
 	m.calls.WithLabelValues(server, plugin, phase, c.Code.String()).Inc()
 	if c.FailedOpen {
 		m.opened.WithLabelValues(server, plugin, phase).Inc()
+	}
+}
+
+// answers counts what travelled with a call ahead of its questions.
+func (m *Calls) answers(c *dispatch.Call) {
+	shipped := len(c.Request.Prefetched)
+	add := func(result string, n int) {
+		if n > 0 {
+			m.prefetched.WithLabelValues(c.Instance.Server, c.Instance.Record.Name, c.Phase.String(), result).Add(float64(n))
+		}
+	}
+	switch c.Code {
+	case dispatch.OK, dispatch.HandlerError, dispatch.Refused:
+		unused := bits.OnesCount32(c.Outcome.Unused & (1<<shipped - 1))
+		add("used", shipped-unused)
+		add("unused", unused)
+	default:
+		add("unknown", shipped)
 	}
 }

@@ -51,6 +51,7 @@ func TestText(t *testing.T) {
 	for _, code := range []dispatch.Code{dispatch.OK, dispatch.OK, dispatch.Timeout} {
 		c := call(in, code)
 		c.FailedOpen = code != dispatch.OK
+		c.Sent, c.Request.Prefetched, c.Outcome.Unused = true, make([]wire.Prefetched, 3), 1<<2
 		if err := m.Calls.Before(c); err != nil {
 			t.Fatal(err)
 		}
@@ -72,6 +73,9 @@ func TestText(t *testing.T) {
 		`outrigger_plugin_sent_bytes_total{phase="access",plugin="hello",server="py"} 900`,
 		`outrigger_plugin_received_bytes_total{phase="access",plugin="hello",server="py"} 60`,
 		`outrigger_plugin_host_calls_total{phase="access",plugin="hello",server="py"} 6`,
+		`outrigger_plugin_prefetched_answers_total{phase="access",plugin="hello",result="used",server="py"} 4`,
+		`outrigger_plugin_prefetched_answers_total{phase="access",plugin="hello",result="unused",server="py"} 2`,
+		`outrigger_plugin_prefetched_answers_total{phase="access",plugin="hello",result="unknown",server="py"} 3`,
 		`outrigger_requests_total{code="2xx"} 1`,
 		`outrigger_requests_total{code="other"} 1`,
 		`outrigger_upstream_duration_seconds_count 1`,

@@ -78,6 +78,7 @@ type Config struct {
 	CrashLoop      CrashLoop     // managed
 	Recycle        Recycle       // managed
 	Fuse           bool          // calls of several steps travel together
+	Prefetch       bool          // answers travel ahead of their questions
 	Quarantine     bool          // calls are told of the life that they died with, and OnDeath of its end
 
 	TLS    *TLS   // attached over TCP; required off loopback

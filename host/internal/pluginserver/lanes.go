@@ -17,8 +17,8 @@ const overdueAfter = time.Second
 // lane is one open lane of a server.
 type lane struct {
 	transport.Lane
-	exclusive bool // one call at a time
-	fuses     bool // it takes calls of several steps
+	exclusive bool   // one call at a time
+	features  uint32 // of the server at its other end
 	busy      atomic.Bool
 	pulse     *pulse // of the life that it belongs to
 
@@ -28,7 +28,7 @@ type lane struct {
 }
 
 func newLane(t transport.Lane, p *pulse, exclusive bool) *lane {
-	return &lane{Lane: t, exclusive: exclusive, fuses: t.Hello().Features&wire.FeatureSteps != 0, pulse: p, left: make(chan struct{}, 1)}
+	return &lane{Lane: t, exclusive: exclusive, features: t.Hello().Features, pulse: p, left: make(chan struct{}, 1)}
 }
 
 // enter begins a stay on the lane. It fails when the lane was taken out of use: there is a newer set to choose from.
@@ -80,8 +80,8 @@ func (l *lane) dead() bool {
 // laneSet is what calls choose from. It is never changed: a change is a new set.
 type laneSet struct {
 	lanes     []*lane
-	exclusive bool // some lane takes one call at a time
-	fuses     bool // all lanes take calls of several steps
+	exclusive bool   // some lane takes one call at a time
+	features  uint32 // of all lanes
 	turn      atomic.Uint32
 }
 
@@ -145,7 +145,13 @@ func overdue(l *lane, now time.Time) bool {
 // Fuses implements plan.Fuser.
 func (s *Server) Fuses() bool {
 	set := s.lanes.Load()
-	return set != nil && set.fuses && s.cfg.Fuse
+	return set != nil && set.features&wire.FeatureSteps != 0 && s.cfg.Fuse
+}
+
+// Prefetches implements plan.Prefetcher.
+func (s *Server) Prefetches() bool {
+	set := s.lanes.Load()
+	return set != nil && set.features&wire.FeaturePrefetch != 0 && s.cfg.Prefetch
 }
 
 // Call runs one call on a lane of the server and fills out. c and out are the caller's again when it returns. All steps of a fused call run on one lane,

@@ -248,7 +248,7 @@ func TestCallAllocatesNothing(t *testing.T) {
 	}
 }
 
-// A server takes fused calls when all its lanes do and its settings allow it.
+// A server takes fused calls, or answers ahead of their questions, when all its lanes do and its settings allow it.
 func TestFuses(t *testing.T) {
 	const steps = wire.FeatureSteps
 	for name, c := range map[string]struct {
@@ -269,6 +269,10 @@ func TestFuses(t *testing.T) {
 		}
 		if s := serverWith(t, Config{Fuse: c.fuse}, setOf(false, stubs...)); s.Fuses() != c.want {
 			t.Errorf("%s: Fuses is %v", name, !c.want)
+		} else if want := len(c.features) == 1 && c.features[0]&wire.FeaturePrefetch != 0; s.Prefetches() {
+			t.Errorf("%s: Prefetches is true although it is switched off", name)
+		} else if s := serverWith(t, Config{Prefetch: true}, setOf(false, stubs...)); s.Prefetches() != want {
+			t.Errorf("%s: Prefetches is %v", name, !want)
 		}
 	}
 }

@@ -145,10 +145,14 @@ func (l *life) describe(ctx context.Context) (*description, error) {
 
 // features are those that the host offers the server on its lanes.
 func (s *Server) features() uint32 {
+	var f uint32
 	if s.cfg.Fuse {
-		return wire.FeatureSteps
+		f |= wire.FeatureSteps
 	}
-	return 0
+	if s.cfg.Prefetch {
+		f |= wire.FeaturePrefetch
+	}
+	return f
 }
 
 // openLanes opens n lanes, all or none.

@@ -138,7 +138,10 @@ func (s *Server) rebuild() {
 		set.lanes = s.inService()
 	}
 	set.exclusive = slices.ContainsFunc(set.lanes, func(l *lane) bool { return l.exclusive })
-	set.fuses = !slices.ContainsFunc(set.lanes, func(l *lane) bool { return !l.fuses })
+	set.features = ^uint32(0)
+	for _, l := range set.lanes {
+		set.features &= l.features
+	}
 	if len(set.lanes) > 0 {
 		s.lanes.Store(set)
 	} else {
