@@ -135,7 +135,7 @@ CALLS = _calls()
 def read_all(call: Call) -> list[str]:
     """Calls everything that a handler may read or ask in the phase. A PDK error is an answer; anything else is a finding."""
     met: list[str] = []
-    bit = 1 << call.wire.phase
+    bit = 1 << call.head.phase
     for name, phases, method, arguments in CALLS:
         if phases & bit:
             try:

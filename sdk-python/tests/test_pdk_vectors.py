@@ -79,7 +79,8 @@ def call_of(vector: Any, port: Port) -> Call:
     fields, documents = call_fields(vector)
     slots = [None if document is None else Entity(document) for document in documents]
     step = SimpleNamespace(instance=SimpleNamespace(record_id=vector.get("plugin_id", RECORD_ID)))
-    return Call(decode_call(packed(fields)), 1, slots, port, step)
+    wire = decode_call(packed(fields))
+    return Call(wire, 1, port, step, 1 << wire.phase, slots)
 
 
 class Handler:

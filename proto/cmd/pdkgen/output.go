@@ -31,7 +31,6 @@ func Generate(def *pdkdef.Definition, cover *coverage) ([]File, error) {
 		"add":   func(a, b int) int { return a + b },
 
 		"docstring": pyDocstring,
-		"slots":     pySlots,
 	}).ParseFS(templateFiles, "templates/*.tmpl")
 	if err != nil {
 		return nil, err

@@ -12,9 +12,8 @@ import (
 var (
 	pyClassLine  = regexp.MustCompile(`^class (\w+)(?:\((\w+).*\))?:`)
 	pyMethodLine = regexp.MustCompile(`^    (async )?def (\w+)\(self(?:, )?(.*)\) -> (.*):`)
-	pyCallLine   = regexp.MustCompile(`self\._call\.(\w+)\((.*)\)$`)
-	pyMember     = regexp.MustCompile(`^    (\w+) = _Lazy\((\w+)\)$`)
-	pyChild      = regexp.MustCompile(`^        self\.(\w+) = (\w+)\(call\)$`)
+	pyCallLine   = regexp.MustCompile(`self\._of\._call\.(\w+)\((.*)\)$`)
+	pyMember     = regexp.MustCompile(`^    (\w+) = _Namespace\((\w+)\)$`)
 )
 
 // pythonSurface walks from the class called start and lists every function by its path.
@@ -45,8 +44,6 @@ func pythonSurface(text, start string) map[string]method {
 			}
 			at.methods[last] = found
 		} else if m := pyMember.FindStringSubmatch(line); m != nil {
-			at.children[m[1]] = m[2]
-		} else if m := pyChild.FindStringSubmatch(line); m != nil {
 			at.children[m[1]] = m[2]
 		}
 	}

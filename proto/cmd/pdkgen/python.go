@@ -278,15 +278,3 @@ func pyDocstring(text, indent string) string {
 	}
 	return s + `"""`
 }
-
-// pySlots is the tuple of the names of nodes.
-func pySlots(nodes []*node) string {
-	var names []string
-	for _, n := range nodes {
-		names = append(names, fmt.Sprintf("%q", n.Name))
-	}
-	if len(names) == 1 {
-		return "(" + names[0] + ",)"
-	}
-	return "(" + strings.Join(names, ", ") + ")"
-}

@@ -74,7 +74,7 @@ class GatewayReads(Reads):
     def nginx_req_start_time(self) -> float:
         if not self.bit:
             self.refuse("nginx.req_start_time")
-        return (self.wire.start_time or 0) / 1000
+        return (self.head.start_time or 0) / 1000
 
     def nginx_get_ctx(self, key: str) -> Any:
         if not self.bit:

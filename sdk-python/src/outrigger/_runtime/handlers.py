@@ -12,7 +12,7 @@ from .._errors import PDKError
 from .._gen.pdk import PDK, AsyncPDK
 from .call import Call
 from .plugins import Step
-from .state import Exit
+from .state import ENDED, LOCK, Exit
 from .wire import HANDLER_ERROR, Ended, Outcome
 
 MAX_MESSAGE = 4 << 10
@@ -20,8 +20,6 @@ MAX_DETAIL = 16 << 10
 
 DONE = Outcome()
 """Of a handler that changed nothing."""
-
-ENDED = "its handler has ended"
 
 
 def run(call: Call, step: Step) -> Ended | None:
@@ -34,7 +32,9 @@ def run(call: Call, step: Step) -> Ended | None:
     except BaseException as err:
         return _failed(call, step, err)
     if result is None:
-        if not call.seal(ENDED):
+        with LOCK:  # call.seal(ENDED)
+            bit, call.bit = call.bit, 0
+        if not bit:
             return None
         if call.spans is not None:
             return _with_spans(call, None)
@@ -54,7 +54,9 @@ async def run_async(call: Call, step: Step) -> Ended | None:
     except BaseException as err:
         return _failed(call, step, err)
     if result is None:
-        if not call.seal(ENDED):
+        with LOCK:  # call.seal(ENDED)
+            bit, call.bit = call.bit, 0
+        if not bit:
             return None
         if call.spans is not None:
             return _with_spans(call, None)
@@ -94,7 +96,7 @@ def _failed(call: Call, step: Step, err: BaseException) -> Outcome | None:
     if not call.seal(ENDED):
         if not isinstance(err, (Exit, asyncio.CancelledError)) and call.why_sealed != CANCELLED:
             text = f"the handler failed after {call.why_sealed}, which stands: {_line(err)}"
-            print(f"outrigger: {step}, request {call.wire.request_id}: {text}", file=sys.stderr, flush=True)
+            print(f"outrigger: {step}, request {call.head.request_id}: {text}", file=sys.stderr, flush=True)
         return None
     return failure(err)
 

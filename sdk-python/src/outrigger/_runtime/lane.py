@@ -14,7 +14,7 @@ from .call import Call
 from .handlers import CANCELLED
 from .node import Entity, Node
 from .registry import Registry
-from .shapes import body, fitted, text
+from .shapes import fitted, text
 from .state import Port
 from .text import text_of
 from .values import Malformed
@@ -33,13 +33,14 @@ from .wire import (
     UNKNOWN_INSTANCE,
     Answer,
     BadFrame,
+    CallHead,
     Gathered,
     HostHello,
     Outcome,
     WireCall,
     call_of_fields,
     decode_array,
-    decode_call,
+    decode_head,
     decode_hello,
 )
 
@@ -125,28 +126,25 @@ class LaneState:
         except ValueError as err:
             raise BadFrame(f"hello: {err}") from None
 
-    def on_call(self, call_id: int, wire: WireCall) -> None:
-        """Makes the call ready to run, or refuses it."""
+    def on_call(self, call_id: int, head: CallHead, frame: bytes = b"") -> None:
+        """Makes a call ready to run, or refuses it. ``frame`` is the rest of one whose head is no WireCall."""
         if self.node is None:
             raise BadFrame("call before hello")
         if call_id in self.calls:
             raise BadFrame(f"call id {call_id} is in flight already")
-        instance = self._instances.get(wire.instance)
+        instance = self._instances.get(head.instance)
         if instance is None:
-            self.refuse(call_id, Outcome(error=(UNKNOWN_INSTANCE, f"instance {wire.instance} is not configured here", "")))
+            self.refuse(call_id, Outcome(error=(UNKNOWN_INSTANCE, f"instance {head.instance} is not configured here", "")))
             return
-        step = instance.steps[wire.phase] if 0 < wire.phase < len(instance.steps) else None
+        phase, steps = head.phase, instance.steps
+        step = steps[phase] if phase < len(steps) else None
         if step is None:
-            message = f"plugin {instance.spec.name} does not handle phase {wire.phase}"
+            message = f"plugin {instance.spec.name} does not handle phase {phase}"
             self.refuse(call_id, Outcome(error=("wrong_phase", message, "")))
             return
-        slots = self.slots
-        for slot in (wire.route, wire.service, wire.consumer):
-            if slot is not None and (slot >= len(slots) or slots[slot] is None):
-                raise BadFrame(f"call names entity slot {slot}, which was never filled")
-        if wire.chunk is not None or wire.request_body is not None or wire.response_body is not None:
-            _check_bodies(wire)
-        call = Call(wire, call_id, slots, self.port, step)
+        call = Call(head, call_id, self.port, step, step.bit, self.slots, frame)
+        if type(head) is WireCall:
+            call.check()
         self.calls[call_id] = call
         self.ready.append(call)
 
@@ -267,7 +265,7 @@ class LaneState:
         if kind == CALL:
             gathered = self.take_gathered(call_id) if self._gathered else None
             if gathered is None:
-                self.on_call(call_id, decode_call(body))
+                self.on_call(call_id, decode_head(body), body)
             elif gathered.too_large:
                 self.refuse(call_id, too_large(gathered))
             else:
@@ -323,13 +321,6 @@ def sealed_answer(call: Call) -> Answer:
 def too_large(gathered: Gathered) -> Outcome:
     """The outcome of a call with more bytes than max_body."""
     return Outcome(error=(TOO_LARGE, f"{gathered.size} bytes came in chunks; at most {gathered.limit} (max_body) are allowed", ""))
-
-
-def _check_bodies(wire: WireCall) -> None:
-    try:
-        wire.chunk, wire.request_body, wire.response_body = body(wire.chunk), body(wire.request_body), body(wire.response_body)
-    except Malformed as err:
-        raise BadFrame(f"call: {err}") from None
 
 
 class _EntityFrame(msgspec.Struct, array_like=True, gc=False):

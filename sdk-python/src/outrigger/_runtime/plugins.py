@@ -115,11 +115,12 @@ class PluginSpec:
 class Step:
     """A handler of one instance for one phase, with what is known of its speed."""
 
-    __slots__ = ("always_slow", "body_filter", "handler", "instance", "is_async", "phase", "quick", "slow")
+    __slots__ = ("always_slow", "bit", "body_filter", "handler", "instance", "is_async", "phase", "quick", "slow")
 
     def __init__(self, instance: Instance, phase: int, handler: Callable[..., Any], is_async: bool, blocking: bool) -> None:
         self.instance = instance
         self.phase = phase
+        self.bit = 1 << phase
         self.handler = handler
         self.is_async = is_async
         self.body_filter = phase == BODY_FILTER

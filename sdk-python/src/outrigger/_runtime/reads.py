@@ -271,7 +271,7 @@ class Reads(CallState):
     def request_get_start_time(self) -> int:
         if not self.bit:
             self.refuse("request.get_start_time")
-        return self.wire.start_time or 0
+        return self.head.start_time or 0
 
     def request_get_uri_captures(self) -> Captures:
         if not self.bit & _ROUTED:

@@ -10,12 +10,10 @@ from collections.abc import Callable, Sequence
 from itertools import chain, repeat
 from typing import Any, cast
 
-from .text import bytes_of, text_of
+from .text import bytes_of, lines
 from .values import Malformed
 
 Position = Callable[[Any], Any]
-
-_TEXTS: frozenset[type] = frozenset({str, bytes})
 
 
 def text(value: Any) -> str | bytes:
@@ -66,23 +64,6 @@ def named_texts(value: Any) -> dict[str | bytes, str | bytes]:
     if not isinstance(value, dict):
         raise Malformed(f"{type(value).__name__}; expected a map of texts")
     return {text(name): text(item) for name, item in cast("dict[Any, Any]", value).items()}
-
-
-def lines(value: Any) -> list[Any]:
-    """Header lines, ``[name, value, …]``, names as str; nil is none."""
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise Malformed(f"headers are a {type(value).__name__}; expected a list")
-    flat = cast("list[Any]", value)
-    if len(flat) & 1:
-        raise Malformed(f"headers have {len(flat)} elements; expected an even number")
-    if not _TEXTS.issuperset(map(type, flat)):
-        flat = [text(part) for part in flat]
-    if bytes in map(type, flat[::2]):
-        flat = flat.copy()
-        flat[::2] = map(text_of, flat[::2])
-    return flat
 
 
 def lines_or_none(value: Any) -> list[Any] | None:

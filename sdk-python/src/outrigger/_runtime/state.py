@@ -6,6 +6,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn, Protocol, cast
 
+import msgspec
+
 from .._errors import ArgError, HostError, PhaseError
 from .._gen.functions import FUNCTIONS
 from .._span import Span
@@ -15,7 +17,19 @@ from .kept import Kept
 from .node import Entity, Node
 from .text import HeaderLines, apply_to_request, apply_to_response
 from .values import Malformed, decode_value
-from .wire import PHASES, Answer, BadFrame, Ended, WireCall, WireClient, WireRequest, decode_client, decode_request
+from .wire import (
+    PHASES,
+    Answer,
+    BadFrame,
+    CallHead,
+    Ended,
+    WireCall,
+    WireClient,
+    WireRequest,
+    decode_client,
+    decode_request,
+    whole_call,
+)
 
 LOCK: Final = threading.Lock()
 """Guards the seal of every call and what must change together. One for all: it is held for less than a microsecond."""
@@ -58,13 +72,27 @@ class Port(Protocol):
         """Closes the lane: what the host sent does not decode."""
 
 
-class CallState:
-    """State of one call. Functions of the PDK live in subclasses; engines use ``seal``, ``wire`` and ``port``."""
+ENDED: Final = "its handler has ended"
+"""Why most calls are sealed."""
 
-    # Most calls touch few of these: what has not been touched stays with the class, which makes a call cheap to create.
+
+class CallState(msgspec.Struct, eq=False):
+    """State of one call. Functions of the PDK live in subclasses; engines use ``seal``, ``head``, ``wire`` and ``port``.
+
+    A struct, since it is made for every call: msgspec makes one with all its defaults in C.
+    """
+
+    head: CallHead
+    call_id: int
+    port: Port
+    step: Any
+    bit: int
+    _slots: list[Entity | None]
+    _frame: bytes = b""
+    operations: list[list[Any]] = []
     error: tuple[str, str, str] | None = None
     body: bytes | None = None
-    why_sealed: str = "its end"
+    why_sealed: str = ENDED
     runner: Any = None
     spans: list[Span] | None = None
     spans_refused: bool = False
@@ -88,15 +116,7 @@ class CallState:
     _plugin: Kept | None = None
     _request_body: bytes | None = None
     _response_body: bytes | None = None
-
-    def __init__(self, wire: WireCall, call_id: int, slots: list[Entity | None], port: Port, step: Any = None) -> None:
-        self.wire = wire
-        self.call_id = call_id
-        self.port = port
-        self.step = step
-        self.bit = 1 << wire.phase
-        self.operations: list[list[Any]] = []
-        self._slots = slots
+    _wire: WireCall | None = None
 
     def seal(self, why: str) -> bool:
         """Ends the call for the PDK. True for the one who sealed it: who does that answers for the outcome."""
@@ -117,6 +137,31 @@ class CallState:
         """Whether nobody waits for the call any more; ``PDK.cancelled``."""
         return self.bit == 0
 
+    @property
+    def wire(self) -> WireCall:
+        """All fields of the call. Those behind the head are decoded when the first of them is asked for."""
+        wire = self._wire
+        if wire is None:
+            try:
+                wire = self.check()
+            except BadFrame as err:
+                self.lied("call", err)
+        return wire
+
+    def check(self) -> WireCall:
+        """Decodes all fields of the call.
+
+        Raises:
+            BadFrame: they do not decode, or name an entity slot that was never filled.
+        """
+        wire = whole_call(self.head, self._frame)
+        slots = self._slots
+        for slot in (wire.route, wire.service, wire.consumer):
+            if slot is not None and (slot >= len(slots) or slots[slot] is None):
+                raise BadFrame(f"call names entity slot {slot}, which was never filled")
+        self._wire = wire
+        return wire
+
     # What every function uses.
 
     def refuse(self, function: str) -> NoReturn:
@@ -125,7 +170,7 @@ class CallState:
             raise PhaseError(f"called after {self.why_sealed}", function=function)
         row = FUNCTIONS[function]
         allowed = [name for i, name in enumerate(PHASES) if row.phases & 2 << i]
-        raise PhaseError(f"called in {PHASES[self.wire.phase - 1]}; allowed in {', '.join(allowed)}", function=function)
+        raise PhaseError(f"called in {PHASES[self.head.phase - 1]}; allowed in {', '.join(allowed)}", function=function)
 
     def record(self, mask: int, function: str, operation: list[Any]) -> None:
         """Keeps a write; refuses it when the call ended meanwhile. One that ends right now leaves with its own copy of the list."""
@@ -150,13 +195,9 @@ class CallState:
         request = self._request
         if request is None:
             try:
-                request = decode_request(self.wire.request)
-                request.target = shapes.text(request.target)
-                request.path, request.raw_query = shapes.text_or_none(request.path), shapes.text_or_none(request.raw_query)
-                request.headers = shapes.lines(request.headers)
-            except (BadFrame, Malformed) as err:
+                request = self._request = decode_request(self.head.request)
+            except BadFrame as err:
                 self.lied("request", err)
-            self._request = request
         return request
 
     def client(self) -> WireClient:
@@ -189,7 +230,12 @@ class CallState:
 
     def request_headers(self) -> HeaderLines:
         """Request headers with the writes so far."""
-        lines = self._headers or HeaderLines.of_flat(self.request().headers or [])
+        lines = self._headers
+        if lines is None:
+            try:
+                lines = HeaderLines.of_wire(self.request().headers)
+            except Malformed as err:
+                self.lied("request", err)
         operations = self.operations
         seen = len(operations)
         if seen != lines.seen:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from urllib.parse import quote, unquote_to_bytes
 
 from .._values import HeaderMap, HeaderValue, QueryMap, QueryValue, header_key, known_keys
-from .values import BadArgument
+from .values import BadArgument, Malformed
 
 METHODS = (
     "GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "MKCOL", "COPY", "MOVE", "PROPFIND", "PROPPATCH", "LOCK", "UNLOCK", "PATCH", "TRACE",
@@ -264,66 +264,124 @@ class HeaderLines:
     """Header lines in order. They never change: writing makes new lines, so that reading needs no lock.
 
     Attributes:
-        flat: ``[name, value, name, value, …]``, names in comparing form: lower case with dashes. Values as they travel.
+        names: Of every line, in comparing form: lower case with dashes.
+        values: Of every line, as they travel.
         seen: How many of the call's operations they show.
     """
 
-    __slots__ = ("flat", "seen")
+    __slots__ = ("_first", "_looked", "names", "seen", "values")
 
-    def __init__(self, flat: list[Any], seen: int = 0) -> None:
-        self.flat = flat
+    def __init__(self, names: list[str], values: list[Any], seen: int = 0) -> None:
+        self.names = names
+        self.values = values
         self.seen = seen
+        self._looked = 0
+        self._first: dict[str, Any] | None = None
 
     @classmethod
     def of_flat(cls, flat: list[Any]) -> HeaderLines:
-        """Of lines whose names are lower case."""
+        """Of ``[name, value, …]``, names in lower case."""
         names: list[str] = flat[::2]
         if "_" in "".join(names):
-            flat = flat.copy()
-            flat[::2] = [name.replace("_", "-") for name in names]
-        return cls(flat)
+            names = [name.replace("_", "-") for name in names]
+        return cls(names, flat[1::2])
+
+    @classmethod
+    def of_wire(cls, flat: list[Any] | None) -> HeaderLines:
+        """Of the headers of a message, none if it has none.
+
+        Raises:
+            Malformed: they are no header lines.
+        """
+        if flat is None:
+            return cls([], [])
+        names, values = flat[::2], flat[1::2]
+        try:
+            dashed = "_" not in "".join(names)
+            b"".join(values)
+        except TypeError:  # a name that is bytes, a value that is text, or something else
+            return cls.of_flat(lines(flat))
+        if not dashed or len(names) != len(values):
+            return cls.of_flat(lines(flat))
+        return cls(names, values)
+
+    @property
+    def flat(self) -> list[Any]:
+        """The lines as ``[name, value, name, value, …]``."""
+        return _flat(self.names, self.values)
 
     def get(self, name: str) -> str | None:
         """First value of a name."""
-        key, flat = known_keys.get(name) or header_key(name), self.flat
-        try:
-            at = flat.index(key)
-            while at & 1:  # a value that is text and reads like the name
-                at = flat.index(key, at + 1)
-        except ValueError:
-            return None
-        value = flat[at + 1]
-        return value if type(value) is str else value.decode("utf-8", "surrogateescape")
+        key = known_keys.get(name) or header_key(name)
+        first = self._first
+        if first is None:
+            if self._looked < _LOOKS:
+                self._looked += 1
+                names = self.names
+                if key not in names:
+                    return None
+                value = self.values[names.index(key)]
+                return value if type(value) is str else value.decode("utf-8", "surrogateescape")
+            first = self._first = dict(zip(reversed(self.names), reversed(self.values), strict=True))
+        value = first.get(key)
+        if value is None or type(value) is str:
+            return value
+        text = first[key] = value.decode("utf-8", "surrogateescape")
+        return text
 
     def pairs(self, limit: int) -> tuple[list[tuple[str, str]], bool]:
         """The first ``limit`` lines, and whether there were more."""
-        flat = self.flat
-        pairs = [(name, text_of(value)) for name, value in zip(flat[: 2 * limit : 2], flat[1 : 2 * limit : 2], strict=True)]
-        return pairs, len(flat) > 2 * limit
+        pairs = [(name, text_of(value)) for name, value in zip(self.names[:limit], self.values, strict=False)]
+        return pairs, len(self.names) > limit
 
     def with_set(self, name: str, values: Sequence[bytes]) -> HeaderLines:
         """Lines with the values where the first line of the name stood, or at the end, and no other line of that name."""
         key = header_key(name)
         try:
-            first = self.flat[::2].index(key)
+            first = self.names.index(key)
         except ValueError:
             return self.with_added(name, values)
         rest = self.without(name)
-        rest.flat[2 * first : 2 * first] = _lines(key, values)
+        rest.names[first:first] = [key] * len(values)
+        rest.values[first:first] = values
         return rest
 
     def with_added(self, name: str, values: Sequence[bytes]) -> HeaderLines:
         """Lines with one more per value."""
-        return HeaderLines(self.flat + _lines(header_key(name), values))
+        return HeaderLines([*self.names, *[header_key(name)] * len(values)], [*self.values, *values])
 
     def without(self, name: str) -> HeaderLines:
         """Lines without those of a name."""
-        key, flat = header_key(name), self.flat
-        return HeaderLines([part for at in range(0, len(flat), 2) if flat[at] != key for part in flat[at : at + 2]])
+        key = header_key(name)
+        kept = [at for at, other in enumerate(self.names) if other != key]
+        return HeaderLines([self.names[at] for at in kept], [self.values[at] for at in kept])
 
 
-def _lines(key: str, values: Sequence[bytes]) -> list[Any]:
-    return [part for value in values for part in (key, value)]
+_LOOKS = 4
+"""Lookups before an index of the names pays: making one costs as much as about five of them."""
+
+
+def _flat(names: Sequence[Any], values: Sequence[Any]) -> list[Any]:
+    return [part for line in zip(names, values, strict=True) for part in line]
+
+
+def lines(value: Any) -> list[Any]:
+    """Header lines as they travel, ``[name, value, …]``, with names as str; nil is none.
+
+    Raises:
+        Malformed: they are something else.
+    """
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise Malformed(f"headers are a {type(value).__name__}; expected a list")
+    flat = cast("list[Any]", value)
+    if len(flat) & 1:
+        raise Malformed(f"headers have {len(flat)} elements; expected an even number")
+    for part in flat:
+        if part is not None and not isinstance(part, (str, bytes)):
+            raise Malformed(f"{type(part).__name__}; expected text")
+    return _flat([text_of(name or "") for name in flat[::2]], ["" if part is None else part for part in flat[1::2]])
 
 
 def apply_to_request(lines: HeaderLines, operation: list[Any]) -> HeaderLines:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Protocol, TypeVar, cast
 import msgspec
 from msgspec import Raw
 
+from .shapes import body as body_of
 from .values import UNREADABLE, Malformed, decode_tolerant, encode_value
 
 VERSION = 1  # the newest that this SDK speaks
@@ -63,8 +64,8 @@ Uint = Annotated[int, msgspec.Meta(ge=0)]
 Slot = Annotated[int, msgspec.Meta(ge=0, lt=ENTITY_SLOTS)]
 
 
-class WireCall(msgspec.Struct, array_like=True, gc=False):
-    """Shell of a call; docs/wire.md section 5."""
+class CallHead(msgspec.Struct, array_like=True, gc=False):
+    """The first fields of a call: what running it takes, and what most handlers read."""
 
     instance: Uint
     phase: Uint
@@ -72,6 +73,11 @@ class WireCall(msgspec.Struct, array_like=True, gc=False):
     request_id: str | None = None
     start_time: int | None = None
     request: Raw = NIL
+
+
+class WireCall(CallHead, array_like=True, gc=False):
+    """Shell of a call; docs/wire.md section 5."""
+
     client: Raw = NIL
     forwarded: Raw = NIL
     route: Slot | None = None
@@ -93,17 +99,17 @@ class WireCall(msgspec.Struct, array_like=True, gc=False):
 
 
 class WireRequest(msgspec.Struct, array_like=True, gc=False):
-    """Request line and headers; docs/wire.md section 5.1. Texts that may be bin are Any."""
+    """Request line and headers; docs/wire.md section 5.1."""
 
     method: str = ""
     scheme: str = ""
     host: str = ""
     port: Uint = 0
     http_version: Uint = 0
-    target: Any = b""
-    path: Any = None
+    target: bytes = b""
+    path: bytes | None = None
     headers: list[Any] | None = None
-    raw_query: Any = None
+    raw_query: bytes | None = None
 
 
 class WireClient(msgspec.Struct, array_like=True, gc=False):
@@ -167,6 +173,7 @@ class Answer:
     value: Any = None
 
 
+_decode_head = msgspec.msgpack.Decoder(CallHead).decode
 _decode_call = msgspec.msgpack.Decoder(WireCall).decode
 _decode_request = msgspec.msgpack.Decoder(WireRequest).decode
 _decode_client = msgspec.msgpack.Decoder(WireClient).decode
@@ -195,6 +202,8 @@ def _of_fields(kind: type[_S], fields: Any, what: str) -> _S:
             values[i] = Raw(encode_value(value))
         elif isinstance(value, bytes) and "str" in text:
             values[i] = value.decode("utf-8", "surrogateescape")
+        elif isinstance(value, str) and "bytes" in text:
+            values[i] = value.encode("utf-8", "surrogateescape")
         elif isinstance(value, float) and value.is_integer() and "int" in text:
             values[i] = int(value)
         elif value is None and field.default is not msgspec.NODEFAULT:
@@ -215,6 +224,40 @@ def decode_call(body: bytes) -> WireCall:
         return _decode_call(body)
     except UNREADABLE:
         return _tolerant(WireCall, body, "call")
+
+
+_PLAIN = b"\xdc\x00\x18"
+"""How the array of 24 fields starts. One with more starts with greater bytes: fields behind the 24th must be seen before the call runs."""
+
+
+def decode_head(body: bytes) -> CallHead:
+    """The head of a call whose large bytes are all in place; a whole WireCall when it must be seen at once.
+
+    Raises:
+        BadFrame: it does not decode.
+    """
+    if body[:3] <= _PLAIN:
+        try:
+            head = _decode_head(body)
+        except UNREADABLE:
+            return _tolerant(WireCall, body, "call")
+        if head.phase != BODY_FILTER:
+            return head
+    return decode_call(body)
+
+
+def whole_call(head: CallHead, body: bytes) -> WireCall:
+    """All fields of a call, by its head and its frame.
+
+    Raises:
+        BadFrame: they do not decode.
+    """
+    call = head if isinstance(head, WireCall) else decode_call(body)
+    try:
+        call.chunk, call.request_body, call.response_body = map(body_of, (call.chunk, call.request_body, call.response_body))
+    except Malformed as err:
+        raise BadFrame(f"call: {err}") from None
+    return call
 
 
 def decode_request(raw: Raw) -> WireRequest:
@@ -381,18 +424,22 @@ def encode_outcome(call_id: int, outcome: Ended) -> list[bytes]:
     Raises:
         OverflowError: it is larger than a frame may be, or has more operations than an outcome may have.
     """
+    operations = outcome.operations
     if outcome.error is not None:
         code, message, detail = outcome.error
         body = encode_value([1, [code, message[:65536], detail[:262144]], [], None])
-        return [frame(OUTCOME, call_id, body)]
-    if not outcome.operations and outcome.body is None:
-        return [pack_header(len(_DONE), call_id, OUTCOME, 0, 0, 0) + _DONE]
+        return [pack_header(len(body), call_id, OUTCOME, 0, 0, 0) + body]
+    if outcome.body is None:
+        if not operations:
+            return [pack_header(len(_DONE), call_id, OUTCOME, 0, 0, 0) + _DONE]
+        if len(operations) <= MAX_OPERATIONS:
+            try:
+                body = _encode([0, None, operations, None])
+            except UnicodeEncodeError:
+                body = encode_value([0, None, operations, None])
+            if len(body) <= CHUNK_SIZE:  # which holds fewer elements than are allowed
+                return [pack_header(len(body), call_id, OUTCOME, 0, 0, 0) + body]
     chunks: list[bytes] = []
-    operations = outcome.operations
-    if len(operations) <= MAX_OPERATIONS and (outcome.body is None or len(outcome.body) <= CHUNK_SIZE):
-        body = encode_value([0, None, operations, outcome.body])
-        if len(body) <= CHUNK_SIZE:  # which holds fewer elements than are allowed
-            return [pack_header(len(body), call_id, OUTCOME, 0, 0, 0) + body]
     check_size(operations)
     for i, operation in enumerate(operations):
         at = _BODY_AT.get(operation[0])

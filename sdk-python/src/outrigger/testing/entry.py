@@ -82,7 +82,7 @@ def variable(exchange: Exchange, node: NodeFacts, name: str) -> str | None:
 
 
 def _lines(response: Any) -> HeaderLines:
-    return HeaderLines([]) if response is None else response.lines
+    return HeaderLines([], []) if response is None else response.lines
 
 
 def _pair(pieces: list[str], wanted: str, fold: Any) -> str | None:

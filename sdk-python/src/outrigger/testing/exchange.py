@@ -24,7 +24,7 @@ class Response:
     """A response, of the upstream or for the client."""
 
     status: int = 200
-    lines: HeaderLines = field(default_factory=lambda: HeaderLines([]))
+    lines: HeaderLines = field(default_factory=lambda: HeaderLines([], []))
     source: str = "service"
     body: bytes = b""
 
@@ -54,7 +54,7 @@ class Exchange:
     shared: dict[str, bytes]
     routed: bool = False
     kept: dict[int, dict[str, bytes]] = field(default_factory=dict[int, dict[str, bytes]])
-    early: HeaderLines = field(default_factory=lambda: HeaderLines([]))
+    early: HeaderLines = field(default_factory=lambda: HeaderLines([], []))
     destination: Target = field(default_factory=Target)
     client_verify: str | None = None
     serialize: list[list[Any]] = field(default_factory=list[list[Any]])
@@ -116,7 +116,7 @@ def blank_exchange(*, answered: bool) -> Exchange:
         normal_path="/",
         path="/",
         raw_query="",
-        lines=HeaderLines([]),
+        lines=HeaderLines([], []),
         body=b"",
         scheme="http",
         upstream_scheme="http",
@@ -154,7 +154,7 @@ def lines_of(headers: Headers) -> HeaderLines:
 
 def multi_map(lines: HeaderLines) -> MultiMap:
     """The lines as tests and log entries see them."""
-    return MultiMap(lines.pairs(len(lines.flat))[0])
+    return MultiMap(lines.pairs(len(lines.names))[0])
 
 
 _RESERVED = frozenset(b":/?#[]@!$&'()*+,;=%")

@@ -212,7 +212,7 @@ class Gateway:
         """
         lines = lines_of(headers)
         if lines.get("host") is None:
-            lines = HeaderLines(["host", host.encode(), *lines.flat])
+            lines = HeaderLines(["host", *lines.names], [host.encode(), *lines.values])
         trusted = self.node.is_trusted(client_ip)
         raw_path, _, query = target.partition("?")
         path = normal_path(raw_path)
@@ -272,7 +272,7 @@ class Gateway:
             raise ValueError(f"the call is of phase {wire.phase}; plugin {instance.spec.name!r} does not handle it")
         phase, exchange = PHASES[wire.phase - 1], blank_exchange(answered=wire.response != NIL)
         port = _Port(self, exchange, instance.spec.name)
-        handler = Call(wire, instance.id, slots, port, step)
+        handler = Call(wire, instance.id, port, step, step.bit, slots)
         outcome = asyncio.run(run_async(handler, step)) if step.is_async else run(handler, step)
         outcome = outcome or port.outcome
         assert outcome is not None
@@ -296,8 +296,8 @@ class Gateway:
             lines = lines.with_added("content-length", [str(len(reply.body)).encode()])
         exchange.sent = Response(reply.status, lines, "service", reply.body)
         buffered = exchange.buffered or any("response_body" in instance.spec.needs for instance in self._instances)
-        for name, value in zip(exchange.early.flat[::2], exchange.early.flat[1::2], strict=True):
-            if not (buffered and name in exchange.sent.lines.flat[::2]):  # a buffered upstream's header wins
+        for name, value in zip(exchange.early.names, exchange.early.values, strict=True):
+            if not (buffered and name in exchange.sent.lines.names):  # a buffered upstream's header wins
                 lines = lines.with_added(name, [value])
         exchange.response = Response(reply.status, lines, "service", reply.body)
         exchange.chunk_size = reply.chunk_size
@@ -341,7 +341,7 @@ class Gateway:
         assert step is not None
         port = _Port(self, exchange, instance.spec.name)
         slots = self._slots(exchange)
-        call = Call(exchange.call(instance, phase, chunk, last, slots), instance.id, slots, port, step)
+        call = Call(exchange.call(instance, phase, chunk, last, slots), instance.id, port, step, step.bit, slots)
         outcome = asyncio.run(run_async(call, step)) if step.is_async else run(call, step)
         exchange.logs += [LogLine(LEVELS[level], message, instance.spec.name, phase) for level, message in port.lines]
         outcome = outcome or port.outcome
