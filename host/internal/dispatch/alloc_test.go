@@ -4,6 +4,7 @@ package dispatch
 
 import (
 	"testing"
+	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
@@ -84,4 +85,34 @@ func TestInterceptorsDoNotAllocate(t *testing.T) {
 	if n := 3 * 201; seen.before != n || seen.asked != n || seen.after != n {
 		t.Errorf("told %+v, want %d of each", seen, n)
 	}
+}
+
+// A fused call costs the walk nothing on the heap, however many steps it carries.
+func TestGroupsDoNotAllocate(t *testing.T) {
+	d, server := newBench(t), &silent{}
+	d.Interceptors = []Interceptor{Budgets{}}
+	var ins []*plan.Instance
+	for _, name := range []string{"a", "b", "c", "d"} {
+		ins = append(ins, instance(name, nil, func(in *plan.Instance) { in.Remote, in.Fuser = server, server }))
+	}
+	ex, chain := d.exchange(ins...), always(ins...)
+	if n := testing.AllocsPerRun(200, func() { d.Run(ex, chain, pdk.PhaseRewrite) }); n > 0 || server.steps == 0 || server.steps%4 != 0 {
+		t.Errorf("%v allocations, %d steps ran", n, server.steps)
+	}
+}
+
+// silent takes fused calls whose handlers do nothing.
+type silent struct{ steps int }
+
+func (*silent) Fuses() bool { return true }
+
+func (s *silent) Call(c *wire.Call, _ time.Time, asker wire.Asker, out *wire.Outcome) error {
+	for range c.Rest {
+		s.steps++
+		if _, more := asker.(wire.Stepper).Next(out); !more {
+			return nil
+		}
+	}
+	s.steps++
+	return nil
 }
