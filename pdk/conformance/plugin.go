@@ -5,9 +5,13 @@ package conformance
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/proto/vectors"
@@ -33,6 +37,7 @@ type Program struct {
 	Late     []vectors.Call
 	Returns  any
 	Together bool
+	Ends     string
 }
 
 // Configure reads the vector.
@@ -65,6 +70,25 @@ func (d *Driver) BodyFilter(k *pdk.PDK, _ []byte, _ bool) ([]byte, error) {
 	return piece, err
 }
 
+// tardiness is how long a handler that is late takes, and its process one that was asked to end.
+const tardiness = 3 * time.Second
+
+// end ends the handler as the vector says.
+func (p *Program) end() error {
+	switch p.Ends {
+	case "failed":
+		return errors.New("the vector ends so")
+	case "late":
+		time.Sleep(tardiness)
+	case "killed":
+		if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
+			return err
+		}
+		time.Sleep(tardiness)
+	}
+	return nil
+}
+
 // report is one line to the runner.
 type report struct {
 	Run     string           `json:"run"`
@@ -80,7 +104,10 @@ func (d *Driver) handle(k *pdk.PDK) error {
 	}
 	if err := json.NewEncoder(conn).Encode(report{d.Run, results}); err != nil || len(d.program.Late) == 0 {
 		_ = conn.Close()
-		return err
+		if err != nil {
+			return err
+		}
+		return d.program.end()
 	}
 	go func() { // the runner says when the handler is over for it
 		defer conn.Close()

@@ -35,7 +35,9 @@ type Vector struct {
 	PluginID string `json:"plugin_id"`
 	// Together: the calls are made at the same time, so their operations have no order.
 	Together bool
-	Calls    []Call
+	// Ends is how the handler ends once it has reported, when it does not return: failed, late or killed. Only tests of the suite use it.
+	Ends  string
+	Calls []Call
 	Late     []Call
 	Asks     []Ask
 	Returns  any

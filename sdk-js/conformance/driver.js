@@ -3,9 +3,13 @@
  * drivers and runner talk.
  */
 import { connect } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import { definePlugin } from "outrigger-pdk";
 import { Caller } from "./calls.js";
 import { fromSpelling } from "./spelling.js";
+
+/** Milliseconds that a handler takes which is late. */
+const TARDINESS = 3000;
 
 /** Makes the calls of one vector. */
 class Driver {
@@ -51,7 +55,21 @@ class Driver {
     if (late === undefined) runner.end();
     else runner.once("data", async () => runner.end(this.#line((await caller.all(late)).results)));
     await new Promise((resolve, reject) => runner.once("connect", resolve).once("error", reject));
+    await this.#end();
     if (exit !== undefined) throw exit;
+  }
+
+  /** Ends the handler as the vector says. */
+  async #end() {
+    switch (this.#vector.ends) {
+      case "failed":
+        throw new Error("the vector ends so");
+      case "late":
+        await delay(TARDINESS);
+        break;
+      case "killed":
+        process.kill(process.pid, "SIGKILL");
+    }
   }
 
   #line(results) {

@@ -6,8 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import socket
 import threading
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +18,10 @@ from calls import Caller, Results
 from spelling import value_of
 
 import outrigger
+
+
+TARDINESS = 3.0
+"""Seconds that a handler takes which is late."""
 
 
 @dataclass
@@ -40,6 +47,17 @@ class _Driver(outrigger.Plugin):
     @property
     def late(self) -> list[Any]:
         return self.vector.get("late", [])
+
+    def end(self) -> float:
+        """Ends the handler as the vector says; otherwise the seconds that it takes."""
+        match self.vector.get("ends"):
+            case "failed":
+                raise RuntimeError("the vector ends so")
+            case "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "late":
+                return TARDINESS
+        return 0
 
     def line(self, results: Results) -> bytes:
         return json.dumps({"run": self.config.run, "results": results}).encode() + b"\n"
@@ -79,6 +97,7 @@ class SyncDriver(_Driver):
             threading.Thread(target=self.linger, args=(caller, runner)).start()
         else:
             runner.close()
+        time.sleep(self.end())
         if thrown is not None:
             raise thrown
 
@@ -134,6 +153,7 @@ class AsyncDriver(_Driver):
             task.add_done_callback(self.lingering.discard)
         else:
             writer.close()
+        await asyncio.sleep(self.end())
         if thrown is not None:
             raise thrown
 

@@ -22,6 +22,8 @@ type Options struct {
 	// Only are the names of the columns to run; empty: all. Match is a part of the ID of the vectors to run.
 	Only  []string
 	Match string
+	// Fused makes every vector the second step of a call, on plugin servers alone.
+	Fused bool
 	// Logger takes what the plugin servers and their supervision log.
 	Logger *slog.Logger
 }
@@ -92,7 +94,7 @@ func Open(ctx context.Context, o Options) (s *Suite, close func() error, err err
 	}
 	ends = append(ends, func() error { reports.close(); return nil })
 
-	if o.wants("native") {
+	if o.wants("native") && !o.Fused {
 		s.implementations = append(s.implementations, &native{reports})
 	}
 	remotes, started := o.remotes(reports)
@@ -110,11 +112,11 @@ func Open(ctx context.Context, o Options) (s *Suite, close func() error, err err
 			}
 		}
 	}
-	if o.wants("kit/go") {
+	if o.wants("kit/go") && !o.Fused {
 		s.implementations = append(s.implementations, &goKit{reports})
 	}
 	for column, command := range o.kits() {
-		if o.wants(column) {
+		if o.wants(column) && !o.Fused {
 			k, err := startKit(column, command, reports)
 			if err != nil {
 				return nil, close, err
@@ -153,7 +155,7 @@ func (o *Options) remotes(reports *reports) (columns map[string][]*remote, start
 	for _, d := range o.drivers() {
 		for column, plugin := range d.Plugins {
 			for _, carrier := range []string{pluginserver.CarrierMsgpack, pluginserver.CarrierGRPC} {
-				r := &remote{column: column, plugin: plugin, carrier: carrier, isTyped: d.Typed, reports: reports, lanes: map[string]*side{}}
+				r := &remote{column: column, plugin: plugin, carrier: carrier, isTyped: d.Typed, reports: reports, fused: o.Fused, lanes: map[string]*side{}}
 				if o.wants(r.name()) {
 					columns[d.Name] = append(columns[d.Name], r)
 				}

@@ -46,10 +46,12 @@ type remote struct {
 	isTyped bool
 	server  *pluginserver.Server
 	reports *reports
+	fused   bool // vectors are the second step of a call
 
 	mu    sync.Mutex
 	lanes map[string]*side // by the hello, as JSON
 	runs  []*remoteRun
+	idle  uint64 // see ahead
 }
 
 // remoteRun is a run whose log lines may still come.
@@ -72,6 +74,7 @@ func (r *remote) typed() bool  { return r.isTyped }
 
 // lane gives the lane whose hello is that of the vector.
 func (r *remote) lane(ctx context.Context, hello wire.HostHello) (*side, error) {
+	hello.Features = wire.FeatureSteps
 	key, err := json.Marshal(hello)
 	if err != nil {
 		return nil, err
@@ -143,14 +146,15 @@ func (r *remote) runOn(ctx context.Context, lane *side, v *vectors.Vector) (*vec
 	call.Instance, call.TimeoutMS = id, uint32(patience/time.Millisecond)
 	asker := v.Asker()
 	run := &vectors.Run{}
-	if err := lane.Call(call, time.Now().Add(patience), asker, &run.Outcome); err != nil {
-		return nil, []error{fmt.Errorf("calling the plugin server: %w", err)}
+	diffs, err := r.send(ctx, lane, call, asker, &run.Outcome)
+	if err != nil {
+		return nil, append(diffs, fmt.Errorf("calling the plugin server: %w", err))
 	}
 	err = report.collect(ctx, v, run)
 	r.mu.Lock()
 	r.runs = append(r.runs, &remoteRun{lane, id, run})
 	r.mu.Unlock()
-	return run, append(asker.Diffs(), errorList(err)...)
+	return run, append(append(diffs, asker.Diffs()...), errorList(err)...)
 }
 
 // farewell is a vector whose log line comes behind all others of its lane.
