@@ -36,14 +36,14 @@ type Vector struct {
 	// Together: the calls are made at the same time, so their operations have no order.
 	Together bool
 	// Ends is how the handler ends once it has reported, when it does not return: failed, late or killed. Only tests of the suite use it.
-	Ends  string
-	Calls []Call
-	Late     []Call
-	Asks     []Ask
-	Returns  any
-	Body     any
-	Ops      [][]any
-	Logs     []any
+	Ends    string
+	Calls   []Call
+	Late    []Call
+	Asks    []Ask
+	Returns any
+	Body    any
+	Ops     [][]any
+	Logs    []any
 }
 
 // Call is one call of a PDK function.
