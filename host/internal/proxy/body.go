@@ -52,7 +52,7 @@ func (r *request) writeBody() {
 		resp.Header.SetContentLength(-1)
 	}
 	stream.ReadCloser = &trackedBody{ReadCloser: stream.ReadCloser, r: r}
-	if resp.Header.ContentLength() < 0 && !r.ctx.Request.Header.IsHTTP11() {
+	if resp.Header.ContentLength() < 0 && r.head.http10 {
 		r.writeUntilClose()
 	}
 }
@@ -90,7 +90,7 @@ func (b *heldBody) Close() error {
 func (r *request) bodyless() bool {
 	resp := &r.ctx.Response
 	status := resp.StatusCode()
-	head := r.ctx.Request.Header.IsHead()
+	head := string(r.head.method) == http.MethodHead
 	none := head || status < 200 || status == http.StatusNoContent || status == http.StatusNotModified
 	if !none {
 		if resp.SkipBody && !resp.IsBodyStream() {
@@ -135,7 +135,7 @@ func (r *request) writeUntilClose() {
 
 // clientCloses reports whether the client wants the connection closed, in whatever spelling: fasthttp knows only a lone "close".
 func (r *request) clientCloses() bool {
-	for _, l := range r.lines {
+	for _, l := range r.head.lines {
 		if len(l.name) == len("connection") && fold(l.name, "connection") && hasToken(l.value, []byte("close")) {
 			return true
 		}

@@ -54,11 +54,7 @@ func (r *request) copyRequestHeaders() {
 			}
 		}
 	} else {
-		for _, l := range r.lines {
-			if passUpstream(l.name, nominated) && !identity(l.name) && !r.traceHeader(l.name) {
-				r.out.Add(bytesx.View(l.name), bytesx.View(l.value))
-			}
-		}
+		r.copyLines(nominated)
 	}
 	for i := 0; ; i++ {
 		te, ok := headerView{r}.HeaderValue("te", i)
@@ -70,6 +66,29 @@ func (r *request) copyRequestHeaders() {
 			return
 		}
 	}
+}
+
+// copyLines copies the lines of the head as it came: neighbours that pass at once, when they stand there as they are to be sent.
+func (r *request) copyLines(nominated []byte) {
+	h := r.head
+	from, at := 0, 0 // of the raw head: what is not copied yet, and the line
+	for i := range h.lines {
+		l := &h.lines[i]
+		passes := passUpstream(l.name, nominated) && !identity(l.name) && !r.traceHeader(l.name)
+		if !h.verbatim {
+			if passes {
+				r.out.Add(bytesx.View(l.name), bytesx.View(l.value))
+			}
+			continue
+		}
+		end := at + len(l.name) + len(": ") + len(l.value) + len("\r\n")
+		if !passes {
+			r.out.Fields = append(r.out.Fields, h.raw[from:at]...)
+			from = end
+		}
+		at = end
+	}
+	r.out.Fields = append(r.out.Fields, h.raw[from:at]...)
 }
 
 // passUpstream reports whether a request header is copied. nominated is the value of the client's Connection header.
@@ -183,7 +202,7 @@ func (r *request) setHost() {
 	case r.ex.Route.PreserveHost && len(r.target.host) > 0:
 		host = append(host, r.target.host...)
 	case r.ex.Route.PreserveHost:
-		host = append(host, r.ctx.Request.Header.Host()...)
+		host = append(host, r.head.host...)
 	}
 	if len(host) == 0 { // also for a client that sent none
 		host = r.dest.appendHost(host)
@@ -192,12 +211,8 @@ func (r *request) setHost() {
 }
 
 func (r *request) setForwarded() {
-	addr, _ := r.realIP()
-	r.scratch = addr.AppendTo(r.scratch[:0])
-	r.add("X-Real-IP", r.scratch)
-
-	r.scratch = appendList(r.scratch[:0], r, "x-forwarded-for")
-	r.scratch = r.peer.addr.AppendTo(r.scratch)
+	r.out.Add("X-Real-IP", r.realIPText())
+	r.scratch = append(appendList(r.scratch[:0], r, "x-forwarded-for"), r.peer.text...)
 	r.add("X-Forwarded-For", r.scratch)
 
 	var w forwarded
@@ -206,7 +221,7 @@ func (r *request) setForwarded() {
 	}
 	r.out.Add("X-Forwarded-Proto", cmp.Or(w.scheme, r.scheme()))
 	r.out.Add("X-Forwarded-Host", cmp.Or(w.host, r.host))
-	r.scratch = strconv.AppendInt(r.scratch[:0], int64(cmp.Or(w.port, r.listenPort())), 10)
+	r.scratch = strconv.AppendInt(r.scratch[:0], int64(cmp.Or(w.port, r.port)), 10)
 	r.add("X-Forwarded-Port", r.scratch)
 	r.out.Add("X-Forwarded-Path", cmp.Or(w.path, bytesx.View(r.target.path), "/"))
 	if prefix := cmp.Or(w.prefix, r.match.Prefix); prefix != "" {
@@ -214,11 +229,20 @@ func (r *request) setForwarded() {
 	}
 	r.scratch = appendList(r.scratch[:0], r, "via")
 	via := r.proxy.via
-	if !r.ctx.Request.Header.IsHTTP11() {
+	if r.head.http10 {
 		via = r.proxy.via10
 	}
 	r.scratch = append(r.scratch, via...)
 	r.add("Via", r.scratch)
+}
+
+// realIPText is the address of realIP.
+func (r *request) realIPText() string {
+	addr, _ := r.realIP()
+	if addr == r.peer.addr {
+		return r.peer.text
+	}
+	return addr.String()
 }
 
 // add adds a header line to the request for the service.
@@ -245,7 +269,7 @@ func (r *request) wantsHTTPS(route *entity.Route) bool {
 
 // secure reports whether the client came over TLS, as far as the gateway can know (spec/gateway.md 2.7).
 func (r *request) secure() bool {
-	return r.ctx.IsTLS() || r.peer.trusted && strings.ToLower(first(r.header("x-forwarded-proto"))) == "https"
+	return r.tls || r.peer.trusted && strings.ToLower(first(r.header("x-forwarded-proto"))) == "https"
 }
 
 // upgradeRequired answers 426 and names the protocol to use.
@@ -269,6 +293,6 @@ func (r *request) httpsRequired(route *entity.Route) {
 	}
 	r.ex.Answer = exchange.Answer{
 		Given: true, Source: wire.SourceError, Status: route.HTTPSRedirectStatusCode,
-		Headers: []wire.Header{{Name: "Location", Value: "https://" + host + string(r.ctx.Request.Header.RequestURI())}},
+		Headers: []wire.Header{{Name: "Location", Value: "https://" + host + string(r.head.target)}},
 	}
 }

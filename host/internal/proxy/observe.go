@@ -41,7 +41,7 @@ func (r *request) beginTrace() {
 func (r *request) traceContext() (parent, state string) {
 	parents := 0
 	var states []string
-	for _, l := range r.lines {
+	for _, l := range r.head.lines {
 		switch {
 		case len(l.name) == len("traceparent") && fold(l.name, "traceparent"):
 			parent = bytesx.View(l.value)
@@ -117,7 +117,7 @@ func (r *request) timed() bool {
 	case "on":
 		return true
 	case "debug":
-		return r.proxy.opts.DebugHeader && bytesx.View(r.ctx.Request.Header.Peek("Kong-Debug")) == "1"
+		return r.proxy.opts.DebugHeader && r.header("kong-debug") == "1"
 	}
 	return false
 }

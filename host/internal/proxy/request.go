@@ -24,10 +24,22 @@ import (
 
 // request is the proxy's side of one exchange. It is pooled and belongs to the goroutine that serves the connection.
 type request struct {
+	current
+	ex    exchange.Exchange
+	match router.Match
+	dest  destination
+	out   upstream.Request // to the service
+
+	scratch    []byte
+	headReader *bufio.Reader
+	headSource bytes.Reader
+}
+
+// current is what a request has for itself; request keeps the rest for the next one, because of the room in it.
+type current struct {
 	proxy *Proxy
 	ctx   *fasthttp.RequestCtx
 	gen   *generation.Generation
-	ex    exchange.Exchange
 
 	start, upstreamStart, upstreamEnd time.Time
 
@@ -36,15 +48,14 @@ type request struct {
 	timedBefore int // plugin calls before the upstream was asked
 
 	id       [32]byte
-	lines    []headerLine // of the head as received; views of the request
-	target   target       // of the request line
-	path     string       // normalised; a view of the request
-	host     string       // lower case; a view of the request
+	head     *head  // as received
+	tls      bool   // the client came over TLS
+	port     int    // of the listener
+	target   target // of the request line
+	path     string // normalised; a view of the request
+	host     string // lower case; a view of the request
 	hostPort int
-	match    router.Match
 	peer     peer
-	dest     destination
-	out      upstream.Request // to the service
 
 	clientBody   clientBody
 	body         []byte // the request body in memory
@@ -52,12 +63,9 @@ type request struct {
 	responseBody []byte // the upstream's body in memory
 	bufferedBody bool
 
-	scratch    []byte
-	headReader *bufio.Reader
-	headSource bytes.Reader
-	hasDate    bool // the upstream's response says when it was made
-	upgrade    bool // the answer names a protocol to upgrade to
-	finished   bool
+	hasDate  bool // the upstream's response says when it was made
+	upgrade  bool // the answer names a protocol to upgrade to
+	finished bool
 }
 
 var requests = sync.Pool{New: func() any { return new(request) }}
@@ -67,14 +75,22 @@ func acquire(p *Proxy, ctx *fasthttp.RequestCtx, gen *generation.Generation) *re
 	r.proxy, r.ctx, r.gen = p, ctx, gen
 	r.start = ctx.Time()
 	newRequestID(&r.id)
-	r.target = splitTarget(ctx.Request.Header.RequestURI())
+	conn, _ := ctx.Conn().(*clientConn)
+	if conn != nil {
+		r.head, r.peer, r.port = conn.takeHead(), conn.peer, conn.port
+	} else {
+		r.peer, r.port, r.tls = p.peerOf(ctx.RemoteAddr()), portOf(ctx.LocalAddr()), ctx.IsTLS()
+	}
+	if r.head == nil {
+		r.head = parsedHead(&ctx.Request.Header)
+	}
+	r.target = splitTarget(r.head.target)
 	r.path = normalPath(bytesx.View(r.target.path))
-	r.host, r.hostPort = hostOf(&r.target, ctx)
-	r.peer = p.peerOf(ctx)
+	r.host, r.hostPort = hostOf(&r.target, r.head)
 	r.ex.Live, r.ex.Dir, r.ex.Gateway, r.ex.Bodies = r, gen, p.opts.Gateway, p.opts.Bodies
 	r.ex.Latencies.Proxy = -1
 	r.ex.Facts.StartTime = r.start.UnixMilli()
-	r.readHead()
+	r.checkHead()
 	if p.opts.Tracer != nil {
 		r.beginTrace()
 	}
@@ -82,8 +98,7 @@ func acquire(p *Proxy, ctx *fasthttp.RequestCtx, gen *generation.Generation) *re
 	r.ex.Plan = gen.Plans.ForRoute(nil, r.secure())
 	if ctx.Request.IsBodyStream() {
 		if n := ctx.Request.Header.ContentLength(); n != 0 {
-			r.clientBody = clientBody{r: ctx.RequestBodyStream(), size: n, left: -1}
-			r.clientBody.conn, _ = ctx.Conn().(*clientConn)
+			r.clientBody = clientBody{r: ctx.RequestBodyStream(), conn: conn, size: n, left: -1}
 			if limit := p.opts.MaxRequestBody; limit > 0 {
 				r.clientBody.left = limit
 				if int64(n) > limit {
@@ -95,37 +110,13 @@ func acquire(p *Proxy, ctx *fasthttp.RequestCtx, gen *generation.Generation) *re
 	return r
 }
 
-// headerLine is one line of the request head. The codec joins cookies, keeps only the last of some headers and adds trailers to them; plugins
-// and upstream see every line as it came.
-type headerLine struct{ name, value []byte }
-
-// readHead takes the head apart, and fails the exchange for what fasthttp lets through but nobody should pass on.
-func (r *request) readHead() {
-	host, valid := len(r.target.host) > 0 || !r.ctx.Request.Header.IsHTTP11(), true
-	r.lines = r.lines[:0]
-	for rest := r.ctx.Request.Header.RawHeaders(); len(rest) > 0; {
-		line := rest
-		if i := bytes.IndexByte(rest, '\n'); i >= 0 {
-			line, rest = rest[:i], rest[i+1:]
-		} else {
-			rest = nil
-		}
-		if line = bytes.TrimSuffix(line, []byte{'\r'}); len(line) == 0 {
-			continue
-		}
-		i := bytes.IndexByte(line, ':')
-		if i <= 0 || bytes.IndexByte(line[:i], ' ') >= 0 || line[0] == '\t' {
-			valid = false // a folded line, or a name with a blank in it
-			continue
-		}
-		name := line[:i]
-		host = host || len(name) == len("host") && fold(name, "host")
-		r.lines = append(r.lines, headerLine{name, bytes.Trim(line[i+1:], " \t")})
-	}
+// checkHead fails the exchange for what fasthttp lets through but nobody should pass on.
+func (r *request) checkHead() {
+	h := r.head
 	switch {
-	case !host || !valid:
+	case h.broken, h.hosts == 0 && len(r.target.host) == 0 && !h.http10:
 		r.failHere(http.StatusBadRequest)
-	case r.ctx.IsConnect():
+	case string(h.method) == http.MethodConnect:
 		r.failHere(http.StatusMethodNotAllowed)
 	}
 }
@@ -141,14 +132,14 @@ func (r *request) method() string {
 	if r.ex.Dirty&exchange.DirtyMethod != 0 {
 		return r.ex.Facts.Request.Method
 	}
-	return bytesx.View(r.ctx.Request.Header.Method())
+	return bytesx.View(r.head.method)
 }
 
 // route finds the route, or fails the exchange as spec/gateway.md 2.7 says.
 func (r *request) route() {
 	req := router.Request{
 		Method: r.method(), Scheme: r.scheme(), Host: r.host, HostPort: r.hostPort,
-		ListenPort: r.listenPort(), Path: r.path, TLS: r.ctx.IsTLS(), Headers: headerView{r},
+		ListenPort: r.port, Path: r.path, TLS: r.tls, Headers: headerView{r},
 	}
 	if !r.gen.Router.Match(&req, &r.match) {
 		r.ex.Fail(fasthttp.StatusNotFound, "no Route matched with those values")
@@ -180,13 +171,10 @@ func (r *request) arrived(buffered bool) {
 
 // LoadRequest implements exchange.Live: every string is a part of one immutable copy of the message head.
 func (r *request) LoadRequest(f *wire.Facts) {
-	h := &r.ctx.Request.Header
-	raw := h.RawHeaders()
-	target := h.RequestURI()
-	method := h.Method()
+	raw, target, method := r.head.raw, r.head.target, r.head.method
 	block := make([]byte, 0, len(r.id)+longestIP+len(r.host)+len(method)+len(target)+len(raw))
 	block = append(block, r.id[:]...)
-	block = r.peer.addr.AppendTo(block)
+	block = append(block, r.peer.text...)
 	ip := len(block) - len(r.id)
 	block = append(block, r.host...)
 	block = append(block, method...)
@@ -200,9 +188,9 @@ func (r *request) LoadRequest(f *wire.Facts) {
 	q.Method, text = text[:len(method)], text[len(method):]
 	q.Target, text = text[:len(target)], text[len(target):]
 	q.Scheme = r.scheme()
-	q.Port = r.listenPort()
+	q.Port = r.port
 	q.HTTPVersion = 11
-	if !h.IsHTTP11() {
+	if r.head.http10 {
 		q.HTTPVersion = 10
 	}
 	_, rest, _ := strings.Cut(q.Target, "?")
@@ -221,8 +209,8 @@ const longestIP = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255")
 // headersIn appends the header lines of the request as parts of text, which is a copy of the raw head. Identity headers, which only plugins may set,
 // are left out.
 func (r *request) headersIn(dst []wire.Header, text string, raw []byte) []wire.Header {
-	for i := range r.lines {
-		l := &r.lines[i]
+	for i := range r.head.lines {
+		l := &r.head.lines[i]
 		if identity(l.name) {
 			continue
 		}
@@ -395,15 +383,15 @@ func (r *request) finish() {
 	}
 	p, gen := r.proxy, r.gen
 	r.ex.Reset()
-	match := r.match
-	clear(match.Captures.Unnamed[:cap(match.Captures.Unnamed)])
-	clear(match.Captures.Named[:cap(match.Captures.Named)])
-	match.Route, match.MatchedPath, match.Prefix = nil, "", ""
-	ex := r.ex
-	clear(r.lines)
+	m := &r.match
+	clear(m.Captures.Unnamed[:cap(m.Captures.Unnamed)])
+	clear(m.Captures.Named[:cap(m.Captures.Named)])
+	m.Route, m.MatchedPath, m.Prefix = nil, "", ""
 	clear(r.dest.tried)
+	r.dest = destination{tried: r.dest.tried[:0]}
 	r.out.Reset()
-	*r = request{ex: ex, out: r.out, dest: destination{tried: r.dest.tried[:0]}, lines: r.lines[:0], match: match, scratch: r.scratch[:0], headReader: r.headReader}
+	r.head.release()
+	r.current = current{}
 	requests.Put(r)
 	gen.Release()
 	p.inFlight.Add(-1)
@@ -425,7 +413,7 @@ func (v headerView) HeaderValue(name string, i int) (string, bool) {
 		}
 		return "", false
 	}
-	for _, l := range v.r.lines {
+	for _, l := range v.r.head.lines {
 		if len(l.name) == len(name) && fold(l.name, name) {
 			if i == 0 {
 				return bytesx.View(l.value), true

@@ -19,14 +19,25 @@ import (
 func (r *request) dropHopHeaders() {
 	h := &r.ctx.Response.Header
 	var nominated []byte
+	hop := false
 	for k, v := range h.All() {
-		if len(k) == len("connection") && fold(k, "connection") {
-			nominated = append(append(nominated, v...), ',')
+		switch len(k) {
+		case len("date"):
+			r.hasDate = r.hasDate || fold(k, "date")
+		case len("connection"):
+			if fold(k, "connection") {
+				nominated = append(append(nominated, v...), ',')
+			}
+			hop = hop || responseHop(k)
+		default:
+			hop = hop || responseHop(k)
 		}
+	}
+	if !hop { // as nearly always: Connection itself is one
+		return
 	}
 	drop := r.scratch[:0]
 	for k := range h.All() {
-		r.hasDate = r.hasDate || len(k) == len("date") && fold(k, "date")
 		if responseHop(k) || len(nominated) > 0 && !framing(k) && hasToken(nominated, k) {
 			drop = append(append(drop, k...), 0)
 		}

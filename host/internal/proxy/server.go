@@ -138,7 +138,10 @@ func (l *timedListener) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	s := l.server
-	c := &clientConn{Conn: timedconn.Conn{Conn: nc, ReadTimeout: s.opts.ReadTimeout, WriteTimeout: s.opts.WriteTimeout}, server: s}
+	c := &clientConn{
+		Conn: timedconn.Conn{Conn: nc, ReadTimeout: s.opts.ReadTimeout, WriteTimeout: s.opts.WriteTimeout}, server: s,
+		peer: s.proxy.peerOf(nc.RemoteAddr()), port: portOf(nc.LocalAddr()),
+	}
 	s.proxy.counters.accepted.Add(1)
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
@@ -153,14 +156,32 @@ type clientConn struct {
 	spoke  atomic.Bool // something was read
 	unread atomic.Bool // a part of the last request was not
 	busy   bool        // counted among the busy ones; see connState
+	peer   peer
+	port   int   // of the listener
+	head   *head // of a plain request that fasthttp is about to serve
 }
 
+// Read reads for fasthttp. It keeps the head of a plain request and gives fasthttp what stands in for it.
 func (c *clientConn) Read(p []byte) (int, error) {
+	begins := !c.busy // between two requests
 	n, err := c.Conn.Read(p)
 	if n > 0 && !c.spoke.Load() {
 		c.spoke.Store(true)
+		begins = true
+	}
+	if n > 0 && begins {
+		if c.head = plainHead(p[:n]); c.head != nil {
+			n = copy(p, c.head.standIn())
+		}
 	}
 	return n, err
+}
+
+// takeHead is the head of the request that is served, when it is a plain one; nil otherwise.
+func (c *clientConn) takeHead() *head {
+	h := c.head
+	c.head = nil
+	return h
 }
 
 func (c *clientConn) Close() error {

@@ -2,14 +2,13 @@ package proxy
 
 import (
 	"bytes"
-	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strconv"
 	"strings"
-
-	"github.com/valyala/fasthttp"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/bytesx"
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
@@ -48,10 +47,11 @@ func splitTarget(t []byte) target {
 	return s
 }
 
-// newRequestID makes 32 lower-case hex digits.
+// newRequestID makes 32 lower-case hex digits. They are random, not secret: they tell requests apart.
 func newRequestID(dst *[32]byte) {
 	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails: see crypto/rand
+	binary.LittleEndian.PutUint64(b[:8], rand.Uint64())
+	binary.LittleEndian.PutUint64(b[8:], rand.Uint64())
 	hex.Encode(dst[:], b[:])
 }
 
@@ -65,10 +65,10 @@ func normalPath(path string) string {
 
 // hostOf is the lower-case host of the request, from the request line or the Host header, and its port; 0 for none. The text is a view of the
 // request where that is possible.
-func hostOf(t *target, ctx *fasthttp.RequestCtx) (string, int) {
+func hostOf(t *target, received *head) (string, int) {
 	h := t.host
 	if len(h) == 0 {
-		h = ctx.Request.Header.Host()
+		h = received.host
 	}
 	return splitHost(strings.ToLower(bytesx.View(h)))
 }
@@ -87,14 +87,15 @@ func splitHost(s string) (string, int) {
 }
 
 func (r *request) scheme() string {
-	if r.ctx.IsTLS() {
+	if r.tls {
 		return "https"
 	}
 	return "http"
 }
 
-func (r *request) listenPort() int {
-	if a, ok := r.ctx.LocalAddr().(*net.TCPAddr); ok {
+// portOf is the port of an address of TCP; 0 for others.
+func portOf(a net.Addr) int {
+	if a, ok := a.(*net.TCPAddr); ok {
 		return a.Port
 	}
 	return 0
@@ -103,18 +104,19 @@ func (r *request) listenPort() int {
 // peer is the direct peer and what it may say about the client.
 type peer struct {
 	addr    netip.Addr
+	text    string // addr
 	port    int
 	trusted bool
 }
 
-func (p *Proxy) peerOf(ctx *fasthttp.RequestCtx) peer {
-	a, ok := ctx.RemoteAddr().(*net.TCPAddr)
+func (p *Proxy) peerOf(remote net.Addr) peer {
+	a, ok := remote.(*net.TCPAddr)
 	if !ok {
 		return peer{}
 	}
 	addr, _ := netip.AddrFromSlice(a.IP)
 	addr = addr.Unmap()
-	return peer{addr: addr, port: a.Port, trusted: trusted(p.opts.TrustedIPs, addr)}
+	return peer{addr: addr, text: addr.String(), port: a.Port, trusted: trusted(p.opts.TrustedIPs, addr)}
 }
 
 func trusted(prefixes []netip.Prefix, a netip.Addr) bool {
