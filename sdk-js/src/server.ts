@@ -84,8 +84,8 @@ export class PluginServer {
     const sockets = new Set<Socket>();
     const instances = new Instances(plugins, (message) => report(lanes, message));
     const token = makeToken();
-    const onSocket = (socket: Socket): void => {
-      const { lane } = new MsgpackLane(socket, instances, token);
+    const onSocket = (connection: Socket): void => {
+      const { lane, socket } = new MsgpackLane(connection, instances, token);
       lanes.add(lane);
       sockets.add(socket);
       socket.once("close", () => {

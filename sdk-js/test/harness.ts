@@ -7,7 +7,7 @@ import { decodeValue } from "../src/runtime/msgpack_read.js";
 import type { HostHello } from "../src/runtime/node.js";
 import type { Answer, Op, Outcome } from "../src/runtime/ops.js";
 import { CallView } from "../src/runtime/view.js";
-import { facts, type LogLine, type PartialFacts } from "./host_driver.js";
+import { facts, type LogLine, laterStep, type PartialFacts } from "./host_driver.js";
 
 /** What became of one call. */
 export interface Ran {
@@ -87,9 +87,12 @@ export async function run(handler: HandlerFn, over: PartialFacts = {}, options: 
   const body = encodeCall(facts(over));
   const outcome = await new Promise<Outcome>((resolve, reject) => {
     const carrier: Carrier = {
-      outcome: (_id, o) => resolve(o),
-      log: (call, level, message) => logs.push({ call, level, message }),
-      ask: (id, fn, args) => {
+      outcome: (_id, _step, o) => {
+        resolve(o);
+        return true;
+      },
+      log: (call, step, level, message) => logs.push({ call, level, message, ...laterStep(step) }),
+      ask: (id, _step, fn, args) => {
         const plain = args.map(decodeValue);
         asks.push([fn, ...plain]);
         setImmediate(() => lane.answer(id, { error: null, value: null, ...options.answer?.(fn, plain) }));

@@ -11,12 +11,18 @@ export interface ReadOutcome {
   readonly error: [code: string, message: string, detail: string] | null;
   readonly ops: unknown[][];
   readonly body: Uint8Array | null;
+  /** Number of the step in its call. */
+  readonly step: number;
+  /** Bit mask of the prefetched answers that were not asked for. */
+  readonly unused: number;
 }
 
 export interface LogLine {
   readonly call: number;
   readonly level: number;
   readonly message: string;
+  /** Left out: the first. */
+  readonly step?: number;
 }
 
 export interface HostOptions {
@@ -60,6 +66,8 @@ export function facts(over: PartialFacts = {}): CallFacts {
     tls: null,
     groups: [],
     trace: null,
+    prefetched: [],
+    steps: [],
     ...rest,
     request: {
       method: "GET",
@@ -137,6 +145,16 @@ export function helloFrame(o: HostOptions = {}): Buffer {
   return frame(FrameType.hello, 0, encodeValue(hello));
 }
 
+/** The number of a step, when it is not the first. */
+export function laterStep(step: number): { step?: number } {
+  return step === 0 ? {} : { step };
+}
+
+/** The step in the header of the frame whose body begins there. */
+function stepOf(buf: Buffer, start: number): number {
+  return buf.readUInt16BE(start - HEADER_SIZE + 10);
+}
+
 function chunks(callId: number, body: Uint8Array): Buffer[] {
   const frames: Buffer[] = [];
   for (let at = 0; at < body.length; at += CHUNK_SIZE) {
@@ -157,6 +175,11 @@ export class HostDriver {
   readonly stray: number[] = [];
   readonly #options: HostOptions;
   readonly #waiting = new Map<number, (outcome: ReadOutcome) => void>();
+  /** Steps that have asked, by the order of their questions. */
+  readonly askedBy: number[] = [];
+  /** How many outcomes had come before each question. */
+  readonly askedAfter: number[] = [];
+  #outcomes = 0;
   readonly #bulk = new Map<number, Buffer[]>();
   readonly #helloWaiters: (() => void)[] = [];
   #lastId = 0;
@@ -202,6 +225,22 @@ export class HostDriver {
     return outcome;
   }
 
+  /** Sends a call of several steps and waits until as many outcomes have come as are expected. */
+  steps(over: PartialFacts, expected: number): Promise<ReadOutcome[]> {
+    const { id, bytes } = this.prepare(over);
+    const outcomes: ReadOutcome[] = [];
+    return new Promise((resolve) => {
+      const wait = (): void =>
+        this.onOutcome(id, (outcome) => {
+          outcomes.push(outcome);
+          if (outcomes.length === expected) resolve(outcomes);
+          else wait();
+        });
+      wait();
+      this.socket.write(bytes);
+    });
+  }
+
   /** A call that is not sent yet. */
   prepare(over: PartialFacts = {}): { id: number; bytes: Buffer; outcome: Promise<ReadOutcome> } {
     const id = ++this.#lastId;
@@ -227,6 +266,11 @@ export class HostDriver {
   frameOf(id: number, body: Uint8Array, done: (outcome: ReadOutcome) => void): Buffer {
     this.#waiting.set(id, done);
     return frame(FrameType.call, id, body);
+  }
+
+  /** Waits for the next outcome of a call. */
+  onOutcome(id: number, done: (outcome: ReadOutcome) => void): void {
+    this.#waiting.set(id, done);
   }
 
   cancel(id: number): void {
@@ -255,6 +299,7 @@ export class HostDriver {
         return;
       }
       case FrameType.outcome: {
+        this.#outcomes++;
         const done = this.#waiting.get(id);
         this.#waiting.delete(id);
         if (done === undefined) this.stray.push(id);
@@ -263,13 +308,15 @@ export class HostDriver {
       }
       case FrameType.ask: {
         this.asks++;
+        this.askedBy.push(stepOf(buf, start));
+        this.askedAfter.push(this.#outcomes);
         const [fn, ...args] = decodeValue(buf.subarray(start, end)) as [number, ...unknown[]];
         this.#answer(id, fn, args);
         return;
       }
       case FrameType.log: {
         const [level, message] = decodeValue(buf.subarray(start, end)) as [number, unknown];
-        this.logs.push({ call: id, level, message: textOf(message) });
+        this.logs.push({ call: id, level, message: textOf(message), ...laterStep(stepOf(buf, start)) });
         return;
       }
       case FrameType.goaway:
@@ -287,6 +334,8 @@ export class HostDriver {
       error: (fields[1] ?? null) as ReadOutcome["error"],
       ops: (fields[2] ?? []) as unknown[][],
       body: (fields[3] ?? null) as Uint8Array | null,
+      step: stepOf(buf, start),
+      unused: (fields[4] ?? 0) as number,
     };
   }
 

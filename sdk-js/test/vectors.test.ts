@@ -8,6 +8,7 @@ import { type Carrier, Lane, readAnswer, readHello } from "../src/runtime/lane.j
 import { BadFrame, placeChunks, Reader } from "../src/runtime/msgpack_read.js";
 import { encodeValue, Writer } from "../src/runtime/msgpack_write.js";
 import { type Op, type Outcome, writeOutcome } from "../src/runtime/ops.js";
+import { Prefetched } from "../src/runtime/prefetched.js";
 import { encodeText } from "../src/runtime/text.js";
 import { CallView, Field, RequestField } from "../src/runtime/view.js";
 
@@ -73,7 +74,7 @@ function treeOf(body: Buffer): unknown {
   return tree(new Reader(body), body);
 }
 
-const NOBODY: Carrier = { outcome() {}, ask() {}, log() {}, close() {} };
+const NOBODY: Carrier = { outcome: () => true, ask() {}, log() {}, close() {} };
 
 /** Reads everything that a frame of the host holds. */
 function readHostFrame({ type, body, entities, chunks }: Frames): unknown {
@@ -114,12 +115,15 @@ function callTree(view: CallView, places: ReadonlyMap<number, Buffer> | null): R
   view.reader(Field.plugin)?.map();
   view.reader(Field.groups)?.array();
   view.item(Field.trace, 0)?.text();
+  const later = Array.from({ length: view.steps - 1 }, (_, i) => view.step(i + 1));
+  seen.prefetched = [view, ...later].map((step) => (step.prefetches ? new Prefetched(step).unused() : 0));
+  for (const step of later) step.reader(Field.plugin)?.value();
   seen.clientPort = view.item(Field.client, 1)?.uint() ?? null;
   seen.chunked = places === null ? 0 : [...places.values()].reduce((n, bytes) => n + bytes.length, 0);
   return seen;
 }
 
-for (const file of ["lane", "call", "ask"]) {
+for (const file of ["lane", "call", "ask", "steps"]) {
   for (const vector of vectors(file)) {
     if (vector.type === "greeting") continue;
     test(`${file}: ${vector.name} has the tree of its body`, () => {
@@ -224,19 +228,21 @@ function opOf(item: unknown[]): Op {
   }
 }
 
-for (const vector of vectors("outcome")) {
-  if (vector.name === "large bodies") continue; // in chunks of another size: see the tests of the lane
+for (const vector of [...vectors("outcome"), ...vectors("steps")]) {
+  if (vector.type !== "outcome" || vector.name.includes("large bod")) continue; // in chunks of another size: see the tests of the lane
   test(`outcome: ${vector.name} is written with the tree of its body`, () => {
-    const [, error, ops, body] = vector.body as [
+    const [, error, ops, body, unused = 0] = vector.body as [
       number,
       [string, string, string] | null,
       unknown[][],
       { hex: string } | null,
+      number?,
     ];
     const outcome: Outcome = {
       error: error && { code: error[0], message: error[1], detail: error[2] },
       ops: ops.map(opOf),
       body: body && Buffer.from(body.hex, "hex"),
+      unused,
     };
     const w = new Writer();
     writeOutcome(w, outcome);

@@ -4,9 +4,12 @@ import type { Outcome } from "./ops.js";
 /** An outcome whose large bodies travel ahead of it. */
 interface Job {
   readonly callId: number;
+  readonly step: number;
   readonly outcome: Outcome;
   readonly bodies: Uint8Array[];
   offset: number;
+  /** What the call says next: it goes behind the outcome. */
+  readonly behind: (() => void)[];
 }
 
 /** What carries the chunks. */
@@ -14,7 +17,7 @@ export interface BulkCarrier {
   /** Whether another chunk may be sent now. When it answers false, pump is called again later. */
   roomy(): boolean;
   sendChunk(callId: number, bytes: Uint8Array): void;
-  sendOutcome(callId: number, outcome: Outcome): void;
+  sendOutcome(callId: number, step: number, outcome: Outcome): boolean;
 }
 
 /**
@@ -31,9 +34,17 @@ export class Bulk {
   }
 
   /** The bodies are kept until they are sent. */
-  add(callId: number, outcome: Outcome, bodies: Uint8Array[]): void {
-    this.#jobs.push({ callId, outcome, bodies, offset: 0 });
+  add(callId: number, step: number, outcome: Outcome, bodies: Uint8Array[]): void {
+    this.#jobs.push({ callId, step, outcome, bodies, offset: 0, behind: [] });
     this.pump();
+  }
+
+  /** Puts what a call says behind its outcome that is on its way; false when there is none. */
+  waits(callId: number, send: () => void): boolean {
+    if (this.#jobs.length === 0) return false;
+    const job = this.#jobs.find((one) => one.callId === callId);
+    job?.behind.push(send);
+    return job !== undefined;
   }
 
   /** Sends as much as there is room for. */
@@ -41,8 +52,12 @@ export class Bulk {
     while (this.#jobs.length > 0 && this.#carrier.roomy()) {
       if (this.#next >= this.#jobs.length) this.#next = 0;
       const job = this.#jobs[this.#next] as Job;
-      if (this.#step(job)) this.#jobs.splice(this.#next, 1);
-      else this.#next++;
+      if (this.#step(job)) {
+        this.#jobs.splice(this.#next, 1);
+        for (const send of job.behind) send();
+      } else {
+        this.#next++;
+      }
     }
   }
 
@@ -56,7 +71,7 @@ export class Bulk {
     job.bodies.shift();
     job.offset = 0;
     if (job.bodies.length > 0) return false;
-    this.#carrier.sendOutcome(job.callId, job.outcome);
+    this.#carrier.sendOutcome(job.callId, job.step, job.outcome);
     return true;
   }
 

@@ -1,8 +1,9 @@
 import { functions as F, type PdkFunction } from "../gen/functions.js";
 import { CallState } from "./call_state.js";
 import { HeaderFault, headerLines, kindOf, nameFault, quote } from "./headers.js";
-import { plainBytes } from "./msgpack_read.js";
 import { encodeValue, isPlainObject, UnsupportedValue } from "./msgpack_write.js";
+import type { HeaderOp } from "./ops.js";
+import type { LineOverlay } from "./overlay.js";
 import { limitOf } from "./target.js";
 import { decodeText, encodeText, isEncodable } from "./text.js";
 
@@ -101,10 +102,10 @@ export class CallArguments extends CallState {
     return bytes;
   }
 
-  /** A body that was sent with the call. */
+  /** A copy of a body that was sent with the call. */
   protected bodyField(field: number): Uint8Array | null {
     const bytes = this.view.bytes(field);
-    return bytes === null ? null : plainBytes(bytes);
+    return bytes === null ? null : new Uint8Array(bytes);
   }
 
   /** Copies the argument list of a generic operation and records it. */
@@ -144,6 +145,13 @@ export class CallArguments extends CallState {
       }
       throw cause;
     }
+  }
+
+  /** Records a write of a header, which reads see. */
+  protected recordHeader(lines: LineOverlay, code: number, name: string, values: readonly string[]): void {
+    const op: HeaderOp = { kind: "header", code, name, values };
+    this.record(op);
+    lines.write(op);
   }
 
   protected recordText(fn: PdkFunction, fault: string | null, text: string): void {

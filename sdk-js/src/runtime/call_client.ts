@@ -21,13 +21,13 @@ const NO_GROUPS: ConsumerGroups = Object.freeze([]);
 export class ClientCall extends ServiceCall {
   clientGetIp(): string {
     this.check(F.clientGetIp);
-    return this.view.item(Field.client, ClientField.ip)?.text() ?? "";
+    return this.view.itemText(Field.client, ClientField.ip) ?? "";
   }
 
   clientGetForwardedIp(): string {
     this.check(F.clientGetForwardedIp);
-    const item = this.view.item(Field.client, ClientField.forwardedIp) ?? this.view.item(Field.client, ClientField.ip);
-    return item?.text() ?? "";
+    const ip = this.view.itemText(Field.client, ClientField.forwardedIp);
+    return ip ?? this.view.itemText(Field.client, ClientField.ip) ?? "";
   }
 
   clientGetPort(): number {
@@ -222,7 +222,7 @@ export class ClientCall extends ServiceCall {
   }
 
   protected tlsVersion(): string | null {
-    return this.view.item(Field.tls, TlsField.version)?.text() ?? null;
+    return this.view.itemText(Field.tls, TlsField.version) ?? null;
   }
 
   // router

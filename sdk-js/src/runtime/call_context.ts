@@ -88,7 +88,7 @@ export class ContextCall extends ClientCall {
   private valueFacts(field: number): Map<string, Uint8Array> {
     const values = new Map<string, Uint8Array>();
     const reader = this.view.reader(field);
-    for (let n = reader?.map() ?? 0; n > 0 && reader; n--) values.set(reader.text(), reader.raw());
+    for (let n = reader?.map() ?? 0; n > 0 && reader; n--) values.set(reader.text(), new Uint8Array(reader.raw()));
     return values;
   }
 

@@ -45,7 +45,7 @@ export class LogCall extends ContextCall {
   private writeLog(fn: PdkFunction, args: readonly unknown[]): void {
     this.check(fn);
     if (fn.level < this.host.node.logLevel) return;
-    this.host.log(this.id, fn.level, logText(args));
+    this.host.log(this.id, fn.level, logText(args), this.step);
   }
 
   logDeprecation(message: string, after: string, removal: string): void {
@@ -57,14 +57,14 @@ export class LogCall extends ContextCall {
     if (fn.level < this.host.node.logLevel) return;
     const versions = [after && `deprecated after ${after}`, removal && `scheduled for removal in ${removal}`];
     const said = versions.filter((part) => part !== "").join(", ");
-    this.host.log(this.id, fn.level, said === "" ? message : `${message} (${said})`);
+    this.host.log(this.id, fn.level, said === "" ? message : `${message} (${said})`, this.step);
   }
 
   logInspect(...args: unknown[]): void {
     const fn = F.logInspect;
     this.check(fn);
     if (fn.level < this.host.node.logLevel) return;
-    this.host.log(this.id, fn.level, args.map(inspectText).join("\n"));
+    this.host.log(this.id, fn.level, args.map(inspectText).join("\n"), this.step);
   }
 
   logSetSerializeValue(key: string, value: unknown, mode: string): void {
@@ -121,7 +121,9 @@ export class LogCall extends ContextCall {
 
   /** A span that records nothing. The log says so once. */
   private refusedSpan(trace: Trace, name: string, attributes: Record<string, unknown> | null): Span {
-    if (!trace.refused && this.host.node.logLevel <= LEVEL_WARN) this.host.log(this.id, LEVEL_WARN, TOO_MANY_SPANS);
+    if (!trace.refused && this.host.node.logLevel <= LEVEL_WARN) {
+      this.host.log(this.id, LEVEL_WARN, TOO_MANY_SPANS, this.step);
+    }
     trace.refused = true;
     return new Span(name, attributes);
   }
@@ -133,11 +135,11 @@ export class LogCall extends ContextCall {
 
   tracingGetTraceparent(): string | null {
     this.check(F.tracingGetTraceparent);
-    return this.view.item(Field.trace, 0)?.text() || null;
+    return this.view.itemText(Field.trace, 0) || null;
   }
 
   tracingGetTracestate(): string | null {
     this.check(F.tracingGetTracestate);
-    return this.view.item(Field.trace, 1)?.text() || null;
+    return this.view.itemText(Field.trace, 1) || null;
   }
 }

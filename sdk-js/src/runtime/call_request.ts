@@ -4,8 +4,8 @@ import { BadBody, readBody } from "./body_read.js";
 import { CallArguments } from "./call_arguments.js";
 import { type Line, quote } from "./headers.js";
 import { readableType } from "./media_type.js";
-import { firstValue, headerMap } from "./overlay.js";
-import { DEFAULT_LIMIT, queryArgs } from "./target.js";
+import { headerMap } from "./overlay.js";
+import { DEFAULT_LIMIT, queryArg, queryArgs } from "./target.js";
 import { Field, RequestField } from "./view.js";
 
 /** Positions in field forwarded; docs/wire.md section 5. */
@@ -30,12 +30,12 @@ export class RequestCall extends CallArguments {
 
   requestGetForwardedScheme(): string {
     this.check(F.requestGetForwardedScheme);
-    return this.view.item(Field.forwarded, ForwardedField.scheme)?.text() ?? this.requestText(RequestField.scheme);
+    return this.view.itemText(Field.forwarded, ForwardedField.scheme) ?? this.requestText(RequestField.scheme);
   }
 
   requestGetForwardedHost(): string {
     this.check(F.requestGetForwardedHost);
-    return this.view.item(Field.forwarded, ForwardedField.host)?.text() ?? this.requestText(RequestField.host);
+    return this.view.itemText(Field.forwarded, ForwardedField.host) ?? this.requestText(RequestField.host);
   }
 
   requestGetForwardedPort(): number {
@@ -45,12 +45,12 @@ export class RequestCall extends CallArguments {
 
   requestGetForwardedPath(): string {
     this.check(F.requestGetForwardedPath);
-    return this.view.item(Field.forwarded, ForwardedField.path)?.text() ?? this.normalPath();
+    return this.view.itemText(Field.forwarded, ForwardedField.path) ?? this.normalPath();
   }
 
   requestGetForwardedPrefix(): string | null {
     this.check(F.requestGetForwardedPrefix);
-    return this.view.item(Field.forwarded, ForwardedField.prefix)?.text() ?? null;
+    return this.view.itemText(Field.forwarded, ForwardedField.prefix) ?? null;
   }
 
   requestGetHttpVersion(): number {
@@ -87,12 +87,7 @@ export class RequestCall extends CallArguments {
     const fn = F.requestGetQueryArg;
     this.check(fn);
     this.textArg(fn, "name", name);
-    let left = DEFAULT_LIMIT;
-    for (const [found, value] of queryArgs(this.rawQuery())) {
-      if (left-- === 0) break;
-      if (found === name) return value;
-    }
-    return null;
+    return queryArg(this.rawQuery(), name, DEFAULT_LIMIT);
   }
 
   requestGetQuery(maxArgs: number): Query {
@@ -160,7 +155,7 @@ export class RequestCall extends CallArguments {
   }
 
   private requestText(index: number): string {
-    return this.view.item(Field.request, index)?.text() ?? "";
+    return this.view.itemText(Field.request, index) ?? "";
   }
 
   private requestPort(): number {
@@ -174,13 +169,13 @@ export class RequestCall extends CallArguments {
   }
 
   private normalPath(): string {
-    return this.view.item(Field.request, RequestField.path)?.text() ?? this.rawPath();
+    return this.view.itemText(Field.request, RequestField.path) ?? this.rawPath();
   }
 
   /** The query as the handler sees it now. */
   protected rawQuery(): string {
     const { rawQuery } = this.written;
-    return rawQuery ?? this.view.item(Field.request, RequestField.rawQuery)?.text() ?? this.targetQuery();
+    return rawQuery ?? this.view.itemText(Field.request, RequestField.rawQuery) ?? this.targetQuery();
   }
 
   private targetQuery(): string {
@@ -192,13 +187,13 @@ export class RequestCall extends CallArguments {
   /** A request header as the handler sees it now. */
   protected requestHeader(name: string): string | null {
     const { requestHeaders } = this.written;
-    if (requestHeaders !== null) return firstValue(requestHeaders.lines(), name);
+    if (requestHeaders !== null) return requestHeaders.first(this.view, name);
     return this.view.header(Field.request, RequestField.headers, name);
   }
 
   /** The lines of the request headers as the handler sees them now. */
   protected requestLines(): readonly Line[] {
-    return this.written.requestHeaders?.lines() ?? this.view.lines(Field.request, RequestField.headers);
+    return this.written.requestHeaders?.lines(this.view) ?? this.view.lines(Field.request, RequestField.headers);
   }
 
   protected scheme(): string {

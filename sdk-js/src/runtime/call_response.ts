@@ -4,7 +4,7 @@ import { ServiceRequestCall } from "./call_service_request.js";
 import { addLines, kindOf, type Line, responseName, sameName, setLines } from "./headers.js";
 import { sortedJson } from "./json.js";
 import { LEVEL_WARN, logText } from "./log_text.js";
-import { firstValue, headerMap, LineOverlay } from "./overlay.js";
+import { headerMap, LineOverlay, type LinePlace } from "./overlay.js";
 import { encodeText } from "./text.js";
 import { Field } from "./view.js";
 
@@ -12,6 +12,15 @@ const SOURCES = ["service", "exit", "error"];
 
 /** Positions in fields response and service_response; docs/wire.md section 5. */
 const ResponseField = { status: 0, headers: 1, source: 2 };
+
+const RESPONSE_LINES: LinePlace = {
+  field: Field.response,
+  index: ResponseField.headers,
+  add: F.responseAddHeader.op,
+  setLines,
+  addLines,
+};
+const NO_VALUES: readonly string[] = Object.freeze([]);
 
 /** Namespaces response and service.response. */
 export class ResponseCall extends ServiceRequestCall {
@@ -26,7 +35,7 @@ export class ResponseCall extends ServiceRequestCall {
     this.check(F.responseGetHeader);
     this.textArg(F.responseGetHeader, "name", name);
     const { responseHeaders } = this.written;
-    if (responseHeaders !== null) return firstValue(responseHeaders.lines(), name);
+    if (responseHeaders !== null) return responseHeaders.first(this.view, name);
     return this.view.header(Field.response, ResponseField.headers, name);
   }
 
@@ -35,7 +44,7 @@ export class ResponseCall extends ServiceRequestCall {
     this.check(fn);
     const limit = this.limitArg(fn, "maxHeaders", maxHeaders);
     return headerMap(
-      this.written.responseHeaders?.lines() ?? this.view.lines(Field.response, ResponseField.headers),
+      this.written.responseHeaders?.lines(this.view) ?? this.view.lines(Field.response, ResponseField.headers),
       limit,
     );
   }
@@ -66,8 +75,7 @@ export class ResponseCall extends ServiceRequestCall {
     const values = this.headerArg(fn, name, value);
     const written = responseName(name);
     if (values.length === 0 || this.ignored(fn, written)) return;
-    this.record({ kind: "header", code: fn.op, name: written, values });
-    this.responseLines().write((lines) => addLines(lines, written, values));
+    this.recordHeader(this.responseLines(), fn.op, written, values);
   }
 
   responseClearHeader(name: string): void {
@@ -126,27 +134,31 @@ export class ResponseCall extends ServiceRequestCall {
 
   private responseLines(): LineOverlay {
     const writes = this.writes();
-    writes.responseHeaders ??= new LineOverlay(() => this.view.lines(Field.response, ResponseField.headers));
+    writes.responseHeaders ??= new LineOverlay(RESPONSE_LINES);
     return writes.responseHeaders;
   }
 
   private setResponseHeader(fn: PdkFunction, name: string, values: readonly string[]): void {
     if (this.ignored(fn, name)) return;
-    this.record({ kind: "header", code: F.responseSetHeader.op, name, values });
-    this.responseLines().write((lines) => setLines(lines, name, values));
+    this.recordHeader(this.responseLines(), F.responseSetHeader.op, name, values);
   }
 
   private clearResponseHeader(name: string): void {
     const fn = F.responseClearHeader;
     this.record({ kind: "text", code: fn.op, text: name });
-    this.responseLines().write((lines) => setLines(lines, name, []));
+    this.responseLines().write({ code: fn.op, name, values: NO_VALUES });
   }
 
   /** Whether a header is dropped, with a warning, because framing the message is the gateway's business. */
   private ignored(fn: PdkFunction, name: string): boolean {
     if (!sameName(name, "transfer-encoding")) return false;
     if (this.host.node.logLevel <= LEVEL_WARN) {
-      this.host.log(this.id, LEVEL_WARN, `${fn.name}: Transfer-Encoding is ignored; the gateway frames the response`);
+      this.host.log(
+        this.id,
+        LEVEL_WARN,
+        `${fn.name}: Transfer-Encoding is ignored; the gateway frames the response`,
+        this.step,
+      );
     }
     return true;
   }

@@ -2,9 +2,9 @@ import { functions as F, type PdkFunction } from "../gen/functions.js";
 import type { HeaderMap, HeaderValue, QueryMap } from "../values.js";
 import { BodyFault, type WrittenBody, writeBodyOf } from "./body_write.js";
 import { RequestCall } from "./call_request.js";
-import { addRequestLines, kindOf, quote, setLines, setRequestLines } from "./headers.js";
+import { addRequestLines, kindOf, quote, setRequestLines } from "./headers.js";
 import { type BodyType, boundaryOf, writableType } from "./media_type.js";
-import { LineOverlay } from "./overlay.js";
+import { LineOverlay, type LinePlace } from "./overlay.js";
 import {
   encodeQuery,
   escapePath,
@@ -16,6 +16,15 @@ import {
   withoutArg,
 } from "./target.js";
 import { Field, RequestField } from "./view.js";
+
+const REQUEST_LINES: LinePlace = {
+  field: Field.request,
+  index: RequestField.headers,
+  add: F.serviceRequestAddHeader.op,
+  setLines: setRequestLines,
+  addLines: addRequestLines,
+};
+const NO_VALUES: readonly string[] = Object.freeze([]);
 
 /** Namespace service.request. */
 export class ServiceRequestCall extends RequestCall {
@@ -84,8 +93,7 @@ export class ServiceRequestCall extends RequestCall {
     this.check(fn);
     const values = this.headerArg(fn, name, value);
     if (values.length === 0) return;
-    this.record({ kind: "header", code: fn.op, name, values });
-    this.requestHeaders().write((lines) => addRequestLines(lines, name, values));
+    this.recordHeader(this.requestHeaders(), fn.op, name, values);
   }
 
   serviceRequestClearHeader(name: string): void {
@@ -93,7 +101,7 @@ export class ServiceRequestCall extends RequestCall {
     this.check(fn);
     this.headerNameArg(fn, name);
     this.record({ kind: "text", code: fn.op, text: name });
-    this.requestHeaders().write((lines) => setLines(lines, name, []));
+    this.requestHeaders().write({ code: fn.op, name, values: NO_VALUES });
   }
 
   serviceRequestSetHeaders(headers: HeaderMap): void {
@@ -140,12 +148,11 @@ export class ServiceRequestCall extends RequestCall {
 
   private requestHeaders(): LineOverlay {
     const writes = this.writes();
-    writes.requestHeaders ??= new LineOverlay(() => this.view.lines(Field.request, RequestField.headers));
+    writes.requestHeaders ??= new LineOverlay(REQUEST_LINES);
     return writes.requestHeaders;
   }
 
   private setRequestHeader(name: string, values: readonly string[]): void {
-    this.record({ kind: "header", code: F.serviceRequestSetHeader.op, name, values });
-    this.requestHeaders().write((lines) => setRequestLines(lines, name, values));
+    this.recordHeader(this.requestHeaders(), F.serviceRequestSetHeader.op, name, values);
   }
 }

@@ -2,10 +2,11 @@ import { ArgError, DataError, HostError, type PDKError, PhaseError, pdkErrorOf }
 import type { PdkFunction } from "../gen/functions.js";
 import type { Entity } from "./entity.js";
 import { CHUNK_SIZE, MAX_FRAME, WireCode } from "./frame.js";
-import { cut, describeThrown } from "./log_text.js";
+import { cut, describeThrown, LEVEL_WARN } from "./log_text.js";
 import { encodeValue } from "./msgpack_write.js";
 import type { Node } from "./node.js";
 import { type Answer, contentSize, DONE, failed, NO_OPS, type Op, type Outcome } from "./ops.js";
+import { Prefetched } from "./prefetched.js";
 import { encodeText } from "./text.js";
 import type { CallView } from "./view.js";
 import { NOTHING_WRITTEN, Written } from "./written.js";
@@ -18,7 +19,8 @@ export interface CallHost {
   readonly node: Node;
   /** Puts a question. The promise is rejected when the call ends first. */
   ask(call: CallState, fn: number, args: readonly Uint8Array[]): Promise<Answer>;
-  log(callId: number, level: number, message: string): void;
+  /** @param callId - 0: it belongs to no call. */
+  log(callId: number, level: number, message: string, step?: number): void;
   /** Told at once when an exit, or a failure outside of the handler, made the outcome final while the handler still runs. */
   sealed(call: CallState, outcome: Outcome): void;
 }
@@ -71,30 +73,53 @@ const OVER: Readonly<Record<State, string>> = {
 /** Life of one handler call: what may be called when, the operations recorded so far, and the outcome. */
 export class CallState {
   readonly id: number;
+  /** Number of the step in its call. */
+  readonly step: number;
   readonly view: CallView;
   readonly host: CallHost;
   /** Id of the plugin record whose instance runs. */
   protected readonly recordId: string;
-  protected readonly entities: readonly (Entity | undefined)[];
+  readonly entities: readonly (Entity | undefined)[];
   /** Bit of the phase while PDK functions may be called, else 0. */
   #bit: number;
   #state: State = "open";
   #ops: Op[] | null = null;
   #items = 0;
   /** What reads see instead of the facts. */
-  protected written: Readonly<Written> = NOTHING_WRITTEN;
+  protected written: Readonly<Written>;
+  /** A step before this one has recorded an operation. */
+  readonly #changedBefore: boolean;
+  /** Answers that came with the call; null: none did. */
+  readonly #prefetched: Prefetched | null;
   /** Made when the handler first asks for its signal. */
   #abort: AbortController | null = null;
   /** Resolves when the last question that was put is answered. */
   #turn: Promise<unknown> | null = null;
 
-  constructor(id: number, view: CallView, host: CallHost, entities: readonly (Entity | undefined)[], recordId: string) {
+  /** @param before - the step before this one, on whose writes it goes on; null: it is the first. */
+  constructor(
+    id: number,
+    view: CallView,
+    host: CallHost,
+    entities: readonly (Entity | undefined)[],
+    recordId: string,
+    before: CallState | null = null,
+  ) {
     this.id = id;
+    this.step = before === null ? 0 : before.step + 1;
     this.view = view;
     this.host = host;
     this.entities = entities;
     this.recordId = recordId;
     this.#bit = 1 << view.phase;
+    this.written = before === null || before.written === NOTHING_WRITTEN ? NOTHING_WRITTEN : before.written.handOn();
+    this.#changedBefore = before === null ? false : before.#changed;
+    this.#prefetched = view.prefetches ? new Prefetched(view) : null;
+  }
+
+  /** Whether the call has recorded an operation up to now. */
+  get #changed(): boolean {
+    return this.#changedBefore || this.#ops !== null;
   }
 
   /** Whether PDK functions may still be called. */
@@ -180,7 +205,10 @@ export class CallState {
 
   /** The outcome of a handler that ended well. */
   #done(body: Uint8Array | null): Outcome {
-    if (this.#ops === null) return body === null ? DONE : { error: null, ops: NO_OPS, body };
+    const unused = this.#unused();
+    if (this.#ops === null) {
+      return body === null && unused === 0 ? DONE : { error: null, ops: NO_OPS, body, unused };
+    }
     if (this.#flooded) {
       return failed(
         WireCode.tooLarge,
@@ -192,7 +220,12 @@ export class CallState {
       const message = `the changes of the handler have ${size} bytes beside bodies; at most ${MAX_CONTENT} are allowed`;
       return failed(WireCode.tooLarge, message);
     }
-    return { error: null, ops: this.#ops, body };
+    return { error: null, ops: this.#ops, body, unused };
+  }
+
+  /** Bit mask of the answers that came with the call and were not asked for. */
+  #unused(): number {
+    return this.#prefetched === null ? 0 : this.#prefetched.unused();
   }
 
   /** Ends the spans that the handler has left and records them all. */
@@ -208,7 +241,8 @@ export class CallState {
     if (size > MAX_ASK) throw this.argError(fn, `arguments have ${size} bytes; at most ${MAX_ASK} are allowed`);
     const put = (): Promise<Answer> => {
       this.check(fn);
-      return this.host.ask(this, fn.ask, encoded);
+      const known = this.#prefetched === null ? null : this.#prefetched.answer(fn.ask, encoded, this.#changed);
+      return known === null ? this.host.ask(this, fn.ask, encoded) : Promise.resolve(known);
     };
     const answer = this.#turn === null ? put() : this.#turn.then(put);
     this.#turn = answer.then(ignore, ignore);
@@ -248,7 +282,7 @@ export class CallState {
   }
 
   failWith(outcome: Outcome): void {
-    if (this.#bit !== 0) this.#seal("failed", outcome);
+    if (this.#bit !== 0) this.#seal("failed", this.#failed(outcome));
   }
 
   /** Nobody waits for the outcome any more. */
@@ -279,12 +313,19 @@ export class CallState {
   endThrown(thrown: unknown): Outcome | null {
     if (this.#bit === 0) {
       if (this.#state === "exited" && !isExit(thrown)) {
-        this.host.log(this.id, 3, `the handler failed after its exit, which stands: ${describeThrown(thrown).message}`);
+        const { message } = describeThrown(thrown);
+        this.host.log(this.id, LEVEL_WARN, `the handler failed after its exit, which stands: ${message}`, this.step);
       }
       return this.#over();
     }
     this.#leave("ended");
-    return failureOf(thrown);
+    return this.#failed(failureOf(thrown));
+  }
+
+  /** A failed outcome that says which answers were not asked for. */
+  #failed(outcome: Outcome): Outcome {
+    const unused = this.#unused();
+    return unused === 0 ? outcome : { ...outcome, unused };
   }
 
   #over(): null {

@@ -71,13 +71,41 @@ export interface CallFacts {
   /** Consumer groups that plugins have set. */
   readonly groups: readonly { readonly id: string; readonly name: string }[];
   /** The W3C trace context of the call; null: the gateway does not trace. */
-  readonly trace: { readonly parent: string; readonly state: string } | null;
+  readonly trace: TraceFacts | null;
+  readonly prefetched: readonly PrefetchedFacts[];
+  /** The steps after the first. */
+  readonly steps: readonly StepFacts[];
 }
+
+interface TraceFacts {
+  readonly parent: string;
+  readonly state: string;
+}
+
+/** An answer that travels ahead of its question; arguments and value are one MessagePack value each. */
+export interface PrefetchedFacts {
+  readonly fn: number;
+  readonly args: readonly Uint8Array[];
+  readonly value: Uint8Array;
+}
+
+/** A step of a fused call; docs/wire.md section 5.3. */
+export interface StepFacts {
+  readonly instance: number | bigint;
+  readonly timeoutMs: number;
+  readonly plugin: CallFacts["plugin"];
+  readonly prefetched: readonly PrefetchedFacts[];
+  readonly trace: TraceFacts | null;
+}
+
+/** Fields of a call that every host sends; those behind them travel as far as they are needed. */
+const ALWAYS = 23;
 
 /** The body of a call frame. Carrier grpc and the testing kit put their calls into this form, so that one reader serves all. */
 export function encodeCall(facts: CallFacts): Buffer {
   const w = new Writer(4096);
-  w.array(facts.trace === null ? 23 : 24);
+  const { trace, prefetched, steps } = facts;
+  w.array(ALWAYS + (steps.length > 0 ? 3 : prefetched.length > 0 ? 2 : trace !== null ? 1 : 0));
   w.id(facts.instance);
   w.uint(facts.phase);
   w.uint(facts.timeoutMs);
@@ -128,12 +156,45 @@ export function encodeCall(facts: CallFacts): Buffer {
     w.str(id);
     w.str(name);
   }
-  if (facts.trace !== null) {
-    w.array(2);
-    w.str(facts.trace.parent);
-    w.str(facts.trace.state);
+  if (trace !== null || prefetched.length > 0 || steps.length > 0) writeTrace(w, trace);
+  if (prefetched.length > 0 || steps.length > 0) writePrefetched(w, prefetched);
+  if (steps.length > 0) {
+    w.array(steps.length);
+    for (const step of steps) writeStep(w, step);
   }
   return w.take();
+}
+
+function writeTrace(w: Writer, trace: TraceFacts | null): void {
+  optional(w, trace, ({ parent, state }) => {
+    w.array(2);
+    w.str(parent);
+    w.str(state);
+  });
+}
+
+function writePrefetched(w: Writer, items: readonly PrefetchedFacts[]): void {
+  if (items.length === 0) {
+    w.nil();
+    return;
+  }
+  w.array(items.length);
+  for (const { fn, args, value } of items) {
+    w.array(3);
+    w.uint(fn);
+    w.array(args.length);
+    for (const arg of args) w.raw(arg);
+    w.raw(value);
+  }
+}
+
+function writeStep(w: Writer, step: StepFacts): void {
+  w.array(5);
+  w.id(step.instance);
+  w.uint(step.timeoutMs);
+  writeValues(w, step.plugin);
+  writePrefetched(w, step.prefetched);
+  writeTrace(w, step.trace);
 }
 
 function writeValues(w: Writer, values: CallFacts["shared"]): void {

@@ -34,6 +34,9 @@ export const FrameType = {
   entity: 10,
 } as const;
 
+/** What this SDK can do beyond version 1, bits of its hello's features: steps and prefetched answers; docs/wire.md section 4. */
+export const FEATURES = 0b11;
+
 /** Error codes that a server makes; docs/wire.md section 3. */
 export const WireCode = {
   wrongPhase: "wrong_phase",
@@ -52,7 +55,7 @@ const NOTHING = Buffer.alloc(0);
 /** Bytes that the beginning of a frame gets at first. */
 const FIRST_ROOM = 4 << 10;
 
-/** Takes complete frames; the body is buf[start, end) and stays as it is for as long as somebody refers to it. */
+/** Takes complete frames; the body is buf[start, end), which is valid until the sink returns. */
 export type FrameSink = (type: number, callId: number, buf: Buffer, start: number, end: number) => void;
 
 /**
@@ -97,7 +100,7 @@ export class FrameReader {
 
   #deliver(buf: Buffer, pos: number, end: number): void {
     this.#frames++;
-    this.#sink(buf[pos + 8] as number, buf.readUInt32BE(pos + 4), buf, pos + HEADER_SIZE, end);
+    this.#sink(buf[pos + 8] as number, uint32(buf, pos + 4), buf, pos + HEADER_SIZE, end);
   }
 
   /** Copies bytes, so that many small pieces cost no more than their sum; room is made as they come, not as the header says. */
@@ -134,8 +137,14 @@ export class FrameReader {
   }
 }
 
+/** readUInt32BE without its checks. */
+function uint32(buf: Buffer, pos: number): number {
+  const low = ((buf[pos + 1] as number) << 16) | ((buf[pos + 2] as number) << 8) | (buf[pos + 3] as number);
+  return (buf[pos] as number) * 0x1000000 + low;
+}
+
 function bodyLength(buf: Buffer, pos: number): number {
-  const length = buf.readUInt32BE(pos);
+  const length = uint32(buf, pos);
   if (length > MAX_FRAME) throw new BadFrame(`frame of ${length} bytes; at most ${MAX_FRAME} are allowed`);
   return length;
 }

@@ -11,15 +11,17 @@ import {
   type Header,
   type HeaderSchema,
   type OperationSchema,
+  type Prefetched as PrefetchedMessage,
 } from "../gen/proto/outrigger/plugin/v1/plugin_pb.js";
 import { SDK_LANGUAGE, SDK_VERSION } from "../version.js";
 import { Bulk } from "./bulk.js";
-import { type Blob, type CallFacts, encodeCall } from "./encode_call.js";
-import { CHUNK_SIZE, VERSION } from "./frame.js";
+import { type Blob, type CallFacts, encodeCall, type PrefetchedFacts } from "./encode_call.js";
+import { CHUNK_SIZE, FEATURES, VERSION } from "./frame.js";
 import type { Line } from "./headers.js";
 import { type Instances, instanceId } from "./instances.js";
 import { type Carrier, closing, Lane } from "./lane.js";
 import { BadFrame, decodeValue, placeChunks, skip } from "./msgpack_read.js";
+import { encodeValue } from "./msgpack_write.js";
 import { type Answer, largeBodies, type Op, type Outcome } from "./ops.js";
 import { decodeText, encodeText } from "./text.js";
 import { CallView } from "./view.js";
@@ -51,7 +53,13 @@ export class GrpcLane implements Carrier {
     stream.on("error", () => this.#gone());
     stream.on("cancelled", () => this.#gone());
     stream.on("close", () => this.#gone());
-    const hello = { version: VERSION, sdkLanguage: SDK_LANGUAGE, sdkVersion: SDK_VERSION, pid: process.pid };
+    const hello = {
+      version: VERSION,
+      sdkLanguage: SDK_LANGUAGE,
+      sdkVersion: SDK_VERSION,
+      pid: process.pid,
+      features: FEATURES,
+    };
     this.#send(0, { case: "hello", value: hello });
   }
 
@@ -110,28 +118,34 @@ export class GrpcLane implements Carrier {
     if (!this.#stream.write(create(DispatchResponseSchema, { callId, message }))) this.#full = true;
   }
 
-  outcome(id: number, outcome: Outcome): void {
+  outcome(id: number, step: number, outcome: Outcome): boolean {
+    if (step > 0 && this.#bulk.waits(id, () => this.outcome(id, step, outcome))) return true;
     const bodies = largeBodies(outcome);
-    if (bodies.length > 0) this.#bulk.add(id, outcome, bodies);
-    else this.sendOutcome(id, outcome);
+    if (bodies.length > 0) this.#bulk.add(id, step, outcome, bodies);
+    else this.sendOutcome(id, step, outcome);
+    return true;
   }
 
-  sendOutcome(id: number, { error, ops, body }: Outcome): void {
+  sendOutcome(id: number, step: number, { error, ops, body, unused }: Outcome): boolean {
     const value = {
       failed: error !== null,
       operations: ops.map(operationOf),
       ...(error !== null && { error: wellFormed(error) }),
       ...(body !== null && { body: blobOf(body) }),
+      step,
+      unused,
     };
     this.#send(id, { case: "outcome", value: value });
+    return true;
   }
 
-  ask(id: number, fn: number, args: readonly Uint8Array[]): void {
-    this.#send(id, { case: "ask", value: { function: fn, args: [...args] } });
+  ask(id: number, step: number, fn: number, args: readonly Uint8Array[]): void {
+    if (step > 0 && this.#bulk.waits(id, () => this.ask(id, step, fn, args))) return;
+    this.#send(id, { case: "ask", value: { function: fn, args: [...args], step } });
   }
 
-  log(id: number, level: number, message: string): void {
-    this.#send(id, { case: "log", value: { level, message: encodeText(message) } });
+  log(id: number, step: number, level: number, message: string): void {
+    this.#send(id, { case: "log", value: { level, message: encodeText(message), step } });
   }
 
   roomy(): boolean {
@@ -168,6 +182,9 @@ function textOf(bytes: Uint8Array): string {
 function linesOf(headers: readonly Header[]): Line[] {
   return headers.map(({ name, value }) => [name, textOf(value)]);
 }
+
+/** nil */
+const NIL = Uint8Array.of(0xc0);
 
 function blobIn(blob: BlobMessage | undefined): Blob | null {
   if (blob === undefined) return null;
@@ -243,7 +260,21 @@ function factsOf(m: CallMessage): CallFacts {
     tls: tls ?? null,
     groups: m.groups,
     trace: m.trace ?? null,
+    prefetched: m.prefetched.map(prefetchedIn),
+    steps: m.steps.map((step) => ({
+      instance: instanceId(step.instance),
+      timeoutMs: step.timeoutMs,
+      plugin: step.plugin.map(({ key, value }) => [key, oneValue("value of ctx.plugin", value)] as const),
+      prefetched: step.prefetched.map(prefetchedIn),
+      trace: step.trace ?? null,
+    })),
   };
+}
+
+function prefetchedIn(item: PrefetchedMessage): PrefetchedFacts {
+  const args = item.args.map((arg) => oneValue("argument of a prefetched answer", arg));
+  if (item.bytes !== undefined) return { fn: item.function, args, value: encodeValue(item.bytes) };
+  return { fn: item.function, args, value: oneValue("a prefetched answer", item.value ?? NIL) };
 }
 
 function answerOf({ error, bytes, value }: AnswerMessage, gathered: Buffer | null): Answer {

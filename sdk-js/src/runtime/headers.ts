@@ -24,11 +24,20 @@ export function fold(c: number): number {
   return c >= 0x41 && c <= 0x5a ? c + 0x20 : c;
 }
 
+/** Names that were found to be good, because plugins write the same ones again and again; bounded, because some make them of what they read. */
+const knownNames = new Set<string>();
+const MAX_KNOWN = 256;
+const MAX_KNOWN_NAME = 64;
+
 /** What is wrong with a header name, or null; RFC 9110 section 5.6.2. */
 export function nameFault(name: unknown): string | null {
   if (typeof name !== "string") return `header name is ${kindOf(name)}; expected text`;
   if (name === "") return "the header name is empty";
-  if (TOKEN.test(name)) return null;
+  if (knownNames.has(name)) return null;
+  if (TOKEN.test(name)) {
+    if (knownNames.size < MAX_KNOWN && name.length <= MAX_KNOWN_NAME) knownNames.add(name);
+    return null;
+  }
   const at = [...name].findIndex((c) => !TOKEN.test(c));
   return `header name ${quote(name)} has ${quote([...name][at] ?? "")} at ${at}; expected letters, digits and !#$%&'*+-.^_\`|~`;
 }
@@ -81,7 +90,22 @@ export function headerLines(name: string, value: unknown): string[] {
 /** A header name or value that cannot be used; the message says why. */
 export class HeaderFault extends Error {}
 
+/** Values up to this long are looked through one by one. */
+const SHORT = 64;
+
+/** Whether a value is short, of printable ASCII, and without blanks around it: as most are, and nothing can be wrong with it. */
+function isPlain(value: string): boolean {
+  const { length } = value;
+  if (length > SHORT || length === 0) return false;
+  for (let i = 0; i < length; i++) {
+    const c = value.charCodeAt(i);
+    if (c < 0x20 || c > 0x7e) return false;
+  }
+  return value.charCodeAt(0) !== 0x20 && value.charCodeAt(length - 1) !== 0x20;
+}
+
 function checked(name: string, value: string): string {
+  if (isPlain(value)) return value;
   const trimmed = trimValue(value);
   const fault = valueFault(name, trimmed);
   if (fault !== null) throw new HeaderFault(fault);

@@ -5,9 +5,9 @@ import { Entity } from "./entity.js";
 import { ENTITY_SLOTS, VERSION, WireCode } from "./frame.js";
 import type { Instance, Instances } from "./instances.js";
 import { cut } from "./log_text.js";
-import { BadFrame, plainBytes, type Reader } from "./msgpack_read.js";
+import { BadFrame, type Reader } from "./msgpack_read.js";
 import { type HostHello, Node } from "./node.js";
-import { type Answer, failed, type Outcome } from "./ops.js";
+import { type Answer, failed, type Outcome, stops } from "./ops.js";
 import { type CallView, Field } from "./view.js";
 
 const BODY_FILTER = 5;
@@ -17,9 +17,10 @@ const NO_BYTES = new Uint8Array(0);
 
 /** Sends what a lane has to say: one implementation for each carrier. */
 export interface Carrier {
-  outcome(callId: number, outcome: Outcome): void;
-  ask(callId: number, fn: number, args: readonly Uint8Array[]): void;
-  log(callId: number, level: number, message: string): void;
+  /** Answers whether it goes as it is, and not as a failure because it does not fit. */
+  outcome(callId: number, step: number, outcome: Outcome): boolean;
+  ask(callId: number, step: number, fn: number, args: readonly Uint8Array[]): void;
+  log(callId: number, step: number, level: number, message: string): void;
   /** Says goaway and closes the lane. */
   close(code: string, message: string): void;
 }
@@ -53,8 +54,8 @@ export class Lane implements CallHost {
   /** Calls whose handlers have not returned. */
   readonly #calls = new Map<number, Call>();
   readonly #questions = new Map<number, Question>();
-  /** Calls that ended with a question on its way: its answer is dropped. */
-  readonly #late = new Set<number>();
+  /** Calls with a step that ended with a question on its way, and how many they are: their answers are dropped. */
+  readonly #late = new Map<number, number>();
   readonly #gathered = new Map<number, Gathered>();
   /** Cost of all of them. */
   #ahead = 0;
@@ -86,17 +87,45 @@ export class Lane implements CallHost {
     this.#node = new Node(hello);
   }
 
-  /** Runs a call. @throws BadFrame when it breaks the protocol. */
+  /** Runs the steps of a call, one after the other. @throws BadFrame when it breaks the protocol. */
   call(id: number, view: CallView): void {
     if (this.#node === null || this.#calls.has(id)) this.#refuseCall(id);
     if (this.#late.size > 0) this.#late.delete(id); // frames arrive in order: no answer to the call before can follow
+    const steps = view.steps;
+    const call = this.#step(id, view, this.#entities, null);
+    if (steps > 1 && call !== null) this.#goOn(view, steps, call);
+  }
+
+  /** Runs the steps behind one, as long as none waits. */
+  #goOn(view: CallView, steps: number, done: Call): void {
+    let before: Call | null = done;
+    while (before !== null && before.step + 1 < steps) {
+      before = this.#step(before.id, view.step(before.step + 1), before.entities, before, view, steps);
+    }
+  }
+
+  /**
+   * Runs one step.
+   *
+   * @param before - the step before it; null: it is the first.
+   * @param whole - the view of the call, if it has several steps.
+   * @returns the call when it has ended and the next step may run; null when it waits, and goes on by itself, or there is no next one.
+   */
+  #step(
+    id: number,
+    view: CallView,
+    entities: readonly (Entity | undefined)[],
+    before: Call | null,
+    whole: CallView = view,
+    steps: number = whole.steps,
+  ): Call | null {
     const instance = this.#instances.get(view.instance);
     const handler = instance?.handlers[view.phase];
     if (instance === undefined || handler === undefined) {
-      this.#carrier.outcome(id, noHandler(view, instance));
-      return;
+      this.#carrier.outcome(id, before === null ? 0 : before.step + 1, noHandler(view, instance));
+      return null;
     }
-    const call = new Call(id, view, this, this.#entities, instance.recordId);
+    const call = new Call(id, view, this, entities, instance.recordId, before);
     let returned: unknown;
     let waits: boolean;
     try {
@@ -104,26 +133,34 @@ export class Lane implements CallHost {
         view.phase === BODY_FILTER ? filter(instance, handler, call) : handler.call(instance.object, new PDK(call));
       waits = isThenable(returned); // which may throw, too
     } catch (thrown) {
-      this.#end(id, call.endThrown(thrown), thrown);
-      return;
+      this.#end(call, call.endThrown(thrown), thrown);
+      return null;
     }
     // A thenable of another make may settle twice or throw; a promise made of it does neither.
-    if (waits) this.#wait(call, instance, Promise.resolve(returned));
-    else this.#end(id, call.end(returned));
+    if (!waits) return this.#end(call, call.end(returned)) ? call : null;
+    this.#wait(call, instance, Promise.resolve(returned), whole, steps);
+    return null;
   }
 
   #refuseCall(id: number): never {
     throw new BadFrame(this.#node === null ? "the first frame is not hello" : `call ${id} is in flight already`);
   }
 
-  #wait(call: Call, instance: Instance, promise: Promise<unknown>): void {
+  #wait(call: Call, instance: Instance, promise: Promise<unknown>, whole: CallView, steps: number): void {
     this.#calls.set(call.id, call);
     this.#instances.enter(instance);
+    call.view.keep();
+    whole.keep();
     const over = (outcome: Outcome | null, thrown?: unknown): void => {
-      this.#instances.leave(instance);
       // After an exit or a cancel the host may have given the id to another call.
       if (this.#calls.get(call.id) === call) this.#calls.delete(call.id);
-      this.#end(call.id, outcome, thrown);
+      try {
+        if (this.#end(call, outcome, thrown) && steps > 1) this.#goOn(whole, steps, call);
+      } catch (bad) {
+        const { code, message } = closing(bad);
+        this.#carrier.close(code, message);
+      }
+      this.#instances.leave(instance); // last: no moment between two steps is idle
     };
     promise.then(
       (returned) => over(call.end(returned)),
@@ -131,19 +168,23 @@ export class Lane implements CallHost {
     );
   }
 
-  /** Sends the outcome of a handler that has returned; null when it was sent before, or nobody waits for it. */
-  #end(id: number, outcome: Outcome | null, thrown?: unknown): void {
-    if (outcome === null) return;
-    if (this.#questions.size > 0) this.#abandon(id);
-    this.#carrier.outcome(id, outcome);
-    if (thrown instanceof BadFrame) this.#carrier.close(WireCode.badFrame, `call ${id}: ${thrown.message}`);
+  /**
+   * Sends the outcome of a handler that has returned; null when it was sent before, or nobody waits for it. Answers whether the next
+   * step may run.
+   */
+  #end(call: Call, outcome: Outcome | null, thrown?: unknown): boolean {
+    if (outcome === null) return false;
+    if (this.#questions.size > 0) this.#abandon(call.id);
+    const sent = this.#carrier.outcome(call.id, call.step, outcome);
+    if (thrown instanceof BadFrame) this.#carrier.close(WireCode.badFrame, `call ${call.id}: ${thrown.message}`);
+    return sent && !stops(outcome);
   }
 
   /** An exit, or a failure outside of the handler: the outcome leaves while the handler still runs. */
   sealed(call: CallState, outcome: Outcome): void {
     if (this.#calls.get(call.id) === call) this.#calls.delete(call.id);
     if (this.#questions.size > 0) this.#abandon(call.id);
-    this.#carrier.outcome(call.id, outcome);
+    this.#carrier.outcome(call.id, call.step, outcome);
   }
 
   cancel(id: number): void {
@@ -160,31 +201,39 @@ export class Lane implements CallHost {
     const question = this.#questions.get(id);
     if (question === undefined) return;
     this.#questions.delete(id);
-    this.#late.add(id);
-    if (this.#late.size > MAX_LATE) this.#late.delete(this.#late.values().next().value as number);
+    this.#late.set(id, (this.#late.get(id) ?? 0) + 1);
+    if (this.#late.size > MAX_LATE) this.#late.delete(this.#late.keys().next().value as number);
     question.reject(new Error("the call ended before the answer came"));
   }
 
   ask(call: CallState, fn: number, args: readonly Uint8Array[]): Promise<Answer> {
     return new Promise((resolve, reject) => {
       this.#questions.set(call.id, { call, resolve, reject });
-      this.#carrier.ask(call.id, fn, args);
+      this.#carrier.ask(call.id, call.step, fn, args);
     });
   }
 
   answer(id: number, answer: Answer): void {
-    if (this.#late.delete(id)) return;
+    if (this.#late.size > 0 && this.#takeLate(id)) return;
     const question = this.#questions.get(id);
     if (question === undefined) throw new BadFrame(`an answer for call ${id}, which asked nothing`);
     this.#questions.delete(id);
     question.resolve(answer);
   }
 
-  log(callId: number, level: number, message: string): void {
-    this.#carrier.log(callId, level, message);
+  /** Whether an answer is for a step that is over. */
+  #takeLate(id: number): boolean {
+    const late = this.#late.get(id) ?? 0;
+    if (late > 1) this.#late.set(id, late - 1);
+    else if (late === 1) this.#late.delete(id);
+    return late > 0;
   }
 
-  /** Keeps a piece of the next message of that call. */
+  log(callId: number, level: number, message: string, step = 0): void {
+    this.#carrier.log(callId, step, level, message);
+  }
+
+  /** Keeps a copy of a piece of the next message of that call. */
   chunk(id: number, bytes: Buffer): void {
     const gathered = this.#gathered.get(id) ?? { chunks: [], size: 0, cost: 0 };
     this.#gathered.set(id, gathered);
@@ -197,7 +246,7 @@ export class Lane implements CallHost {
       );
     }
     if (this.#tooLarge(gathered)) gathered.chunks.length = 0;
-    else if (bytes.length > 0) gathered.chunks.push(bytes); // those without a byte count for nothing
+    else if (bytes.length > 0) gathered.chunks.push(Buffer.from(bytes)); // those without a byte count for nothing
   }
 
   #tooLarge(gathered: Gathered): boolean {
@@ -216,10 +265,10 @@ export class Lane implements CallHost {
     const message = `${gathered.size} bytes came in chunks; at most ${this.node.maxBody} (max_body) are allowed`;
     const outcome = failed(WireCode.tooLarge, message);
     if (isCall) {
-      this.#carrier.outcome(id, outcome);
+      this.#carrier.outcome(id, 0, outcome);
     } else {
       this.#calls.get(id)?.failWith(outcome);
-      this.#late.delete(id); // the answer is here
+      this.#takeLate(id); // the answer is here
     }
     return "dropped";
   }
@@ -259,7 +308,8 @@ export class Lane implements CallHost {
 function filter(instance: Instance, handler: NonNullable<Instance["handlers"][number]>, call: Call): unknown {
   const chunk = call.view.bytes(Field.chunk);
   const last = call.view.reader(Field.last)?.bool() ?? false;
-  return handler.call(instance.object, new PDK(call), chunk === null ? NO_BYTES : plainBytes(chunk), last);
+  // A copy: the plugin may keep it, the lane writes over its own.
+  return handler.call(instance.object, new PDK(call), chunk === null ? NO_BYTES : new Uint8Array(chunk), last);
 }
 
 function noHandler(view: CallView, instance: Instance | undefined): Outcome {
@@ -303,7 +353,7 @@ export function readHello(reader: Reader): HostHello {
     clusterId: at(8, () => reader.text(), ""),
     telemetryLogs: at(9, () => reader.bool(), false),
   };
-  reader.finish(count - 10);
+  reader.finish(count - 10); // what the host can do beyond version 1 (features) is nothing that a server needs to know
   return hello;
 }
 

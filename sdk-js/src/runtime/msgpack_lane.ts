@@ -2,10 +2,11 @@ import { timingSafeEqual } from "node:crypto";
 import type { Socket } from "node:net";
 import { SDK_LANGUAGE, SDK_VERSION } from "../version.js";
 import { Bulk } from "./bulk.js";
-import { FRAME_MS, FrameReader, FrameType, HEADER_SIZE, MAX_FRAME, VERSION, WireCode } from "./frame.js";
+import { FEATURES, FRAME_MS, FrameReader, FrameType, HEADER_SIZE, MAX_FRAME, VERSION, WireCode } from "./frame.js";
+import { readInPlace } from "./in_place.js";
 import type { Instances } from "./instances.js";
 import { type Carrier, closing, Lane, readAnswer, readHello } from "./lane.js";
-import { cut } from "./log_text.js";
+import { cut, LEVEL_WARN } from "./log_text.js";
 import { BadFrame, placeChunks, Reader } from "./msgpack_read.js";
 import { Writer } from "./msgpack_write.js";
 import { failed, largeBodies, type Outcome, writeOutcome } from "./ops.js";
@@ -23,6 +24,8 @@ const MAX_LOG_LINE = 64 << 10;
 /** Serves one data-plane connection of carrier msgpack until it ends. */
 export class MsgpackLane implements Carrier {
   readonly lane: Lane;
+  /** The connection; what was given to the constructor may not be it any more. */
+  readonly socket: Socket;
   readonly #socket: Socket;
   readonly #token: Buffer;
   readonly #frameMs: number;
@@ -41,14 +44,15 @@ export class MsgpackLane implements Carrier {
   #droppedLines = 0;
 
   /** @param frameMs - in milliseconds: the time of a frame. */
-  constructor(socket: Socket, instances: Instances, token: Buffer, frameMs = FRAME_MS) {
-    this.#socket = socket;
+  constructor(connection: Socket, instances: Instances, token: Buffer, frameMs = FRAME_MS) {
     this.#frameMs = frameMs;
     this.#token = token;
     this.lane = new Lane(instances, this);
+    const socket = readInPlace(connection, (piece) => this.#data(piece));
+    this.socket = socket;
+    this.#socket = socket;
     socket.setNoDelay(true);
     this.#timer = setTimeout(() => this.#refuse(), GREETING_TIMEOUT_MS);
-    socket.on("data", (piece) => this.#data(piece));
     socket.on("drain", () => this.#bulk.pump());
     socket.on("error", () => socket.destroy());
     socket.on("close", () => this.#gone());
@@ -111,11 +115,12 @@ export class MsgpackLane implements Carrier {
   #sayHello(): void {
     const w = this.#writer;
     const at = this.#begin();
-    w.array(4);
+    w.array(5);
     w.uint(VERSION);
     w.str(SDK_LANGUAGE);
     w.str(SDK_VERSION);
     w.uint(process.pid);
+    w.uint(FEATURES);
     this.#end(at, FrameType.hello, 0);
   }
 
@@ -126,7 +131,7 @@ export class MsgpackLane implements Carrier {
       case FrameType.call: {
         const gathered = this.lane.gathered(id, true);
         if (gathered === "dropped") return;
-        this.lane.call(id, new CallView(buf, start, end, gathered && placeChunks(buf, start, end, gathered)));
+        this.lane.call(id, new CallView(buf, start, end, gathered && placeChunks(buf, start, end, gathered), true));
         return;
       }
       case FrameType.answer: {
@@ -176,7 +181,7 @@ export class MsgpackLane implements Carrier {
   }
 
   /** Fills in the header; false, and nothing is written, when the body is longer than a frame may be. */
-  #end(at: number, type: number, id: number): boolean {
+  #end(at: number, type: number, id: number, step = 0): boolean {
     const w = this.#writer;
     const head = w.start + at;
     const length = w.pos - head - HEADER_SIZE;
@@ -184,44 +189,39 @@ export class MsgpackLane implements Carrier {
       w.pos = head;
       return false;
     }
-    w.buf.writeUInt32BE(length, head);
-    w.buf.writeUInt32BE(id, head + 4);
-    w.buf.writeUInt32BE(type * 0x1000000, head + 8); // flags and step are 0
-    w.buf.writeUInt32BE(0, head + 12);
+    writeHeader(w.buf, head, length, id, type, step);
     if (!this.#reading && !this.#turn) this.#schedule();
     return true;
   }
 
-  outcome(id: number, outcome: Outcome): void {
-    if (this.#closed) return;
+  outcome(id: number, step: number, outcome: Outcome): boolean {
+    if (this.#closed || (step > 0 && this.#bulk.waits(id, () => this.outcome(id, step, outcome)))) return true;
     if (outcome.ops.length > 0 || outcome.body !== null) {
       const bodies = largeBodies(outcome);
       if (bodies.length > 0) {
-        this.#bulk.add(id, outcome, bodies);
-        return;
+        this.#bulk.add(id, step, outcome, bodies);
+        return true;
       }
     }
-    this.sendOutcome(id, outcome);
+    return this.sendOutcome(id, step, outcome);
   }
 
-  sendOutcome(id: number, outcome: Outcome): void {
+  sendOutcome(id: number, step: number, outcome: Outcome): boolean {
     const at = this.#begin();
     writeOutcome(this.#writer, outcome);
-    if (!this.#end(at, FrameType.outcome, id)) {
-      this.sendOutcome(
-        id,
-        failed(WireCode.tooLarge, `what the handler wrote does not fit a frame of ${MAX_FRAME} bytes`),
-      );
-    }
+    if (this.#end(at, FrameType.outcome, id, step)) return true;
+    const message = `what the handler wrote does not fit a frame of ${MAX_FRAME} bytes`;
+    this.sendOutcome(id, step, failed(WireCode.tooLarge, message));
+    return false;
   }
 
-  ask(id: number, fn: number, args: readonly Uint8Array[]): void {
-    if (this.#closed) return;
+  ask(id: number, step: number, fn: number, args: readonly Uint8Array[]): void {
+    if (this.#closed || (step > 0 && this.#bulk.waits(id, () => this.ask(id, step, fn, args)))) return;
     const at = this.#begin();
     this.#writer.array(1 + args.length);
     this.#writer.uint(fn);
     for (const arg of args) this.#writer.raw(arg);
-    if (!this.#end(at, FrameType.ask, id)) {
+    if (!this.#end(at, FrameType.ask, id, step)) {
       this.lane.answer(id, {
         error: { code: WireCode.tooLarge, message: "the question is too long", detail: "" },
         value: null,
@@ -229,7 +229,7 @@ export class MsgpackLane implements Carrier {
     }
   }
 
-  log(id: number, level: number, message: string): void {
+  log(id: number, step: number, level: number, message: string): void {
     if (this.#closed) return;
     if (this.#writer.pos - this.#writer.start > BULK_WINDOW) this.#flush();
     if (this.#socket.writableLength > LOG_WINDOW) {
@@ -239,13 +239,13 @@ export class MsgpackLane implements Carrier {
     if (this.#droppedLines > 0) {
       const dropped = this.#droppedLines;
       this.#droppedLines = 0;
-      this.log(0, 3, `${dropped} log lines were dropped: the host did not take them fast enough`);
+      this.log(0, 0, LEVEL_WARN, `${dropped} log lines were dropped: the host did not take them fast enough`);
     }
     const at = this.#begin();
     this.#writer.array(2);
     this.#writer.uint(level);
     this.#writer.binText(cut(message, MAX_LOG_LINE));
-    this.#end(at, FrameType.log, id);
+    this.#end(at, FrameType.log, id, step);
   }
 
   roomy(): boolean {
@@ -290,6 +290,7 @@ export class MsgpackLane implements Carrier {
     if (this.#writer.pos > this.#writer.start) {
       const bytes = this.#writer.take();
       if (!this.#socket.destroyed && this.#socket.writable) this.#socket.write(bytes);
+      if (this.#socket.writableLength === 0) this.#writer.reuse(); // the kernel has it all
     }
   }
 
@@ -312,4 +313,19 @@ export class MsgpackLane implements Carrier {
     this.#bulk.drop();
     this.lane.gone();
   }
+}
+
+function writeHeader(buf: Buffer, at: number, length: number, id: number, type: number, step: number): void {
+  writeUint32(buf, at, length);
+  writeUint32(buf, at + 4, id);
+  writeUint32(buf, at + 8, type * 0x1000000 + step); // flags are 0
+  writeUint32(buf, at + 12, 0);
+}
+
+/** writeUInt32BE without its checks. */
+function writeUint32(buf: Buffer, at: number, v: number): void {
+  buf[at] = v >>> 24;
+  buf[at + 1] = v >>> 16;
+  buf[at + 2] = v >>> 8;
+  buf[at + 3] = v;
 }

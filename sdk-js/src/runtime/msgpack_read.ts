@@ -414,7 +414,8 @@ export function plainBytes(buf: Buffer): Uint8Array {
   return new Uint8Array(buf.buffer, buf.byteOffset, buf.length);
 }
 
-function isExt(b: number): boolean {
+/** Whether an extension begins with that byte. */
+export function isExt(b: number): boolean {
   return (b >= 0xc7 && b <= 0xc9) || (b >= 0xd4 && b <= 0xd8);
 }
 

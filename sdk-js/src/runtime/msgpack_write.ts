@@ -10,8 +10,8 @@ const INT64_MIN = -(2n ** 63n);
 const UINT64_MAX = 2n ** 64n - 1n;
 
 /**
- * Appends MessagePack to a slab. What was written since the last take is in buf[start, pos); slabs are never written again
- * after a take gave a piece of them away.
+ * Appends MessagePack to a slab. What was written since the last take is in buf[start, pos); slabs are not written again
+ * after a take gave a piece of them away, unless reuse says that they may be.
  */
 export class Writer {
   buf: Buffer;
@@ -43,6 +43,14 @@ export class Writer {
     const taken = this.buf.subarray(this.start, this.pos);
     this.start = this.pos;
     return taken;
+  }
+
+  /** Nobody reads any more what was taken: the slab is written again from its start. */
+  reuse(): void {
+    if (this.pos === this.start) {
+      this.start = 0;
+      this.pos = 0;
+    }
   }
 
   u8(v: number): void {

@@ -1,3 +1,9 @@
+import {
+  OP_CLIENT_AUTHENTICATE,
+  OP_CLIENT_SET_AUTHENTICATED_CONSUMER_GROUPS,
+  OP_RESPONSE_ERROR,
+  OP_RESPONSE_EXIT,
+} from "../gen/functions.js";
 import { CHUNK_SIZE } from "./frame.js";
 import type { Line } from "./headers.js";
 import type { Writer } from "./msgpack_write.js";
@@ -72,6 +78,8 @@ export interface Outcome {
   readonly ops: readonly Op[];
   /** body_filter's replacement; null: unchanged. */
   readonly body: Uint8Array | null;
+  /** Bit mask of the prefetched answers that the handler did not ask for; 0: none. */
+  readonly unused: number;
 }
 
 /** Answer of the host to a question. */
@@ -84,10 +92,23 @@ export interface Answer {
 export const NO_OPS: readonly Op[] = [];
 
 /** The outcome of a handler that did nothing. */
-export const DONE: Outcome = { error: null, ops: NO_OPS, body: null };
+export const DONE: Outcome = { error: null, ops: NO_OPS, body: null, unused: 0 };
 
 export function failed(code: string, message: string, detail = ""): Outcome {
-  return { error: { code, message, detail }, ops: NO_OPS, body: null };
+  return { error: { code, message, detail }, ops: NO_OPS, body: null, unused: 0 };
+}
+
+/** Operations after which no other step of a call runs: what follows is for the host to decide. */
+const STOPPING: readonly number[] = [
+  OP_RESPONSE_EXIT,
+  OP_RESPONSE_ERROR,
+  OP_CLIENT_AUTHENTICATE,
+  OP_CLIENT_SET_AUTHENTICATED_CONSUMER_GROUPS,
+];
+
+/** Whether the steps after one that ended so do not run. */
+export function stops({ error, ops }: Outcome): boolean {
+  return error !== null || ops.some(({ code }) => STOPPING.includes(code));
 }
 
 /** Bodies of an outcome that travel ahead in chunks, in order of position. */
@@ -131,8 +152,8 @@ function linesSize(lines: readonly Line[], lengthOf: (text: string) => number): 
 
 /** Appends the body of an outcome frame. */
 export function writeOutcome(w: Writer, outcome: Outcome): void {
-  const { error, ops, body } = outcome;
-  w.array(4);
+  const { error, ops, body, unused } = outcome;
+  w.array(unused === 0 ? 4 : 5);
   w.uint(error === null ? 0 : 1);
   if (error === null) {
     w.nil();
@@ -146,6 +167,7 @@ export function writeOutcome(w: Writer, outcome: Outcome): void {
   for (const op of ops) writeOp(w, op);
   if (body === null) w.nil();
   else writeBody(w, body);
+  if (unused !== 0) w.uint(unused);
 }
 
 function writeOp(w: Writer, op: Op): void {

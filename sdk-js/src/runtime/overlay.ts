@@ -1,26 +1,66 @@
 import type { MultiMap } from "../values.js";
 import { foldName, MultiMap as Headers } from "../values.js";
-import { type Line, sameName } from "./headers.js";
+import { type addLines, type Line, sameName, type setLines } from "./headers.js";
 import { encodeText } from "./text.js";
+import type { CallView } from "./view.js";
 
-/** Header lines as a handler sees them once it has written: the facts with its writes over them, which are applied when it reads. */
+/** A header that was set (an empty list removes it) or added to. */
+export interface LineChange {
+  /** Number of the operation. */
+  readonly code: number;
+  readonly name: string;
+  readonly values: readonly string[];
+}
+
+/** Where the facts of header lines are, and how they are changed: those of a request have a rule of their own for Host. */
+export interface LinePlace {
+  readonly field: number;
+  readonly index: number;
+  /** Number of the operation that adds; the others set. */
+  readonly add: number;
+  readonly setLines: typeof setLines;
+  readonly addLines: typeof addLines;
+}
+
+/** Writes after which reading a header makes the lines instead of looking at each write. */
+const FEW = 16;
+
+/** Header lines as handlers see them once they have written: the facts with the writes over them, which are applied when one is read. */
 export class LineOverlay {
-  readonly #facts: () => Line[];
+  readonly #place: LinePlace;
+  readonly #changes: LineChange[] = [];
   #lines: Line[] | null = null;
-  #pending: ((lines: Line[]) => void)[] = [];
+  /** Changes that are in the lines. */
+  #applied = 0;
 
-  constructor(facts: () => Line[]) {
-    this.#facts = facts;
+  constructor(place: LinePlace) {
+    this.#place = place;
   }
 
-  write(change: (lines: Line[]) => void): void {
-    this.#pending.push(change);
+  write(change: LineChange): void {
+    this.#changes.push(change);
   }
 
-  lines(): readonly Line[] {
-    this.#lines ??= this.#facts();
-    for (const change of this.#pending) change(this.#lines);
-    this.#pending = [];
+  /** First value of a header; null when there is none. */
+  first(facts: CallView, name: string): string | null {
+    if (this.#lines !== null || this.#changes.length > FEW || this.#hasWritten(name)) {
+      return firstValue(this.lines(facts), name);
+    }
+    return facts.header(this.#place.field, this.#place.index, name);
+  }
+
+  #hasWritten(name: string): boolean {
+    for (const change of this.#changes) if (sameName(change.name, name)) return true;
+    return false;
+  }
+
+  lines(facts: CallView): readonly Line[] {
+    const { field, index, add, setLines, addLines } = this.#place;
+    this.#lines ??= facts.lines(field, index);
+    for (; this.#applied < this.#changes.length; this.#applied++) {
+      const { code, name, values } = this.#changes[this.#applied] as LineChange;
+      (code === add ? addLines : setLines)(this.#lines, name, values);
+    }
     return this.#lines;
   }
 }

@@ -112,6 +112,27 @@ export function* queryArgs(query: string): IterableIterator<[string, QueryValue]
   }
 }
 
+/** The first value of an argument among the first ones; null when it is not there. */
+export function queryArg(query: string, name: string, limit: number): QueryValue | null {
+  const decoded = query.includes("%") || query.includes("+");
+  for (let from = 0, left = limit; from < query.length && left > 0; ) {
+    let to = query.indexOf("&", from);
+    if (to < 0) to = query.length;
+    const equals = query.indexOf("=", from);
+    const bare = equals < 0 || equals > to;
+    const end = bare ? to : equals;
+    if (end > from) {
+      left--;
+      const found = decoded
+        ? decodeQuery(query.substring(from, end)) === name
+        : end - from === name.length && query.startsWith(name, from);
+      if (found) return bare ? true : decodeQuery(query.substring(equals + 1, to));
+    }
+    from = to + 1;
+  }
+  return null;
+}
+
 /** A query without the arguments of a name. The others stay as they are, but for blanks written +, which become %20. */
 export function withoutArg(query: string, name: string): string {
   return query

@@ -58,12 +58,13 @@ export class TestCalls {
   /** What the plugin says comes back here. */
   #carrier(): Carrier {
     return {
-      outcome: (callId, outcome) => {
+      outcome: (callId, _step, outcome) => {
         this.#settled.get(callId)?.(outcome);
         this.#settled.delete(callId);
+        return true;
       },
-      log: (_callId, level, message) => this.#host.log(level, message),
-      ask: (callId, fn, args) =>
+      log: (_callId, _step, level, message) => this.#host.log(level, message),
+      ask: (callId, _step, fn, args) =>
         void this.#answer(callId, QUESTIONS.get(fn) ?? `question ${fn}`, args.map(decodeValue)),
       close: (code, message) => {
         throw new Error(`the engine refused its own frame: ${code}: ${message}`);

@@ -221,6 +221,8 @@ export class Exchange {
       tls: this.#tls,
       groups: groups.map(({ id, name = "" }) => ({ id, name })),
       trace: traceFacts(headers),
+      prefetched: [],
+      steps: [],
     };
   }
 

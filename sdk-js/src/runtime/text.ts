@@ -23,6 +23,11 @@ export function decodeText(buf: Buffer, start: number, end: number): string {
       return text.includes("\ufffd") ? decodeEscaped(buf, start, end) : text;
     }
   }
+  return asciiText(buf, start, end);
+}
+
+/** Text of buf[start, end), which has no byte from 0x80 on. */
+export function asciiText(buf: Buffer, start: number, end: number): string {
   switch (end - start) {
     case 0:
       return "";

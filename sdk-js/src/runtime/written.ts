@@ -25,6 +25,15 @@ export class Written {
   cache: Map<string, Uint8Array> | null = null;
   /** The spans that the handler has started. */
   trace: Trace | null = null;
+
+  /** What the next step of the call begins with: all but what belongs to one instance, or is answered by the host. */
+  handOn(): Written {
+    const next = Object.assign(new Written(), this);
+    next.plugin = null;
+    next.cache = null;
+    next.trace = null;
+    return next;
+  }
 }
 
 /** Of calls that have written nothing; nobody writes into it. */
