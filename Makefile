@@ -108,7 +108,7 @@ lint: python js ## formatters, linters and type checkers of all languages
 	go vet $(GO_PKGS)
 	cd .ci/tools && GOBIN=$(CURDIR)/build/tools/bin go install honnef.co/go/tools/cmd/staticcheck
 	build/tools/bin/staticcheck $(GO_PKGS)
-	cd sdk-python && ../$(VENV)/bin/ruff check --config pyproject.toml . ../examples/python ../bench/chaos/plugins/python && ../$(VENV)/bin/ruff format --config pyproject.toml --check . ../examples/python ../bench/chaos/plugins/python && ../$(VENV)/bin/pyright
+	cd sdk-python && ../$(VENV)/bin/ruff check --config pyproject.toml . ../examples/python ../bench/chaos/plugins/python ../bench/plugins/python && ../$(VENV)/bin/ruff format --config pyproject.toml --check . ../examples/python ../bench/chaos/plugins/python ../bench/plugins/python && ../$(VENV)/bin/pyright
 	cd sdk-js && npm run --silent lint
 
 .PHONY: generate
@@ -127,8 +127,12 @@ fresh: python js ## fails when make generate would change something; what it cha
 	for path in $(GENERATED); do diff -r -x __pycache__ build/.fresh/$$path $$path; done
 
 .PHONY: bench
-bench: build python js ## the cost of plugins: table in bench/results/
-	bench/run.sh
+bench: build ## the cost of plugins, in about forty minutes: tables and charts in bench/results/; BENCH_ARGS adds flags
+	$(BIN)/outrigger bench $(BENCH_ARGS)
+
+.PHONY: bench-quick
+bench-quick: build ## the same in two minutes, roughly
+	$(BIN)/outrigger bench --quick $(BENCH_ARGS)
 
 .PHONY: chaos
 chaos: chaos-programs ## faults under load, in three languages over both carriers: about five minutes, a table in build/chaos/

@@ -94,7 +94,19 @@ var layers = []layer{
 	{"host/internal/authoring/...", nil, nil},
 	{"host/internal/dev", append(internal("authoring", "config", "watch"), "host"), nil},
 	{"host/cmd/conformance", internal("conformance", "pluginserver/launcher", "pluginserver/reaper"), nil},
-	{"host/cmd/outrigger", append(internal("authoring", "blackbox", "dev", "explain", "replay", "top"), "host", "pdk", "plugins"), nil},
+
+	// The benchmark: its processes are roles of the program.
+	{"bench/stats", nil, nil},
+	{"bench/load", []string{"bench/stats"}, []string{"golang.org/x/sys/"}},
+	{"bench/upstream", nil, nil},
+	{"bench/plugins", []string{"pdk"}, nil},
+	{"bench/scenario", nil, []string{"go.yaml.in/yaml/"}},
+	{"bench/report", []string{"bench/load", "bench/scenario", "bench/stats"}, []string{"go.yaml.in/yaml/"}},
+	{"bench/roles/cpuprofile", nil, nil},
+	{"bench/roles", []string{"bench/load", "bench/plugins", "bench/roles/cpuprofile", "bench/upstream", "host", "pdk/server", "plugins"}, []string{"golang.org/x/sys/"}},
+	{"bench/runner", []string{"bench/load", "bench/plugins", "bench/report", "bench/roles/...", "bench/scenario", "bench/upstream"}, []string{"golang.org/x/sys/"}},
+	{"bench", []string{"bench/report", "bench/runner", "bench/scenario"}, nil},
+	{"host/cmd/outrigger", append(internal("authoring", "blackbox", "dev", "explain", "replay", "top"), "bench", "bench/roles", "bench/runner", "bench/scenario", "host", "pdk", "plugins"), nil},
 }
 
 func internal(names ...string) []string {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/outrigger-gateway/outrigger/bench/roles"
 	"github.com/outrigger-gateway/outrigger/host"
 	"github.com/outrigger-gateway/outrigger/plugins"
 )
@@ -57,13 +58,17 @@ func run(args []string, out, errOut io.Writer) int {
 		return topCommand(args, out, errOut)
 	case "plugin":
 		return plugin(args, out, errOut)
+	case "bench":
+		return benchCommand(args, out, errOut)
+	case roles.Command:
+		return benchRole(args, errOut)
 	case "version", "--version":
 		fmt.Fprintf(out, "outrigger %s (%s, %s/%s)\n", host.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		return exitOK
 	case "help", "--help", "-h":
 		return help(args, out, errOut)
 	}
-	fmt.Fprintf(errOut, "outrigger: unknown command %q; expected run, dev, check, explain, lint, replace, replay, top, plugin, version or help\n", command)
+	fmt.Fprintf(errOut, "outrigger: unknown command %q; expected run, dev, check, explain, lint, replace, replay, top, plugin, bench, version or help\n", command)
 	return exitUsage
 }
 

@@ -33,6 +33,15 @@ func (k kit) digest() string {
 	return hex.EncodeToString(sum[:])
 }
 
+// SDK tells the SDK package of a language in this program from those of other programs.
+func SDK(l Language) (digest string, err error) {
+	k, err := kitOf(embedded(), l)
+	if err != nil {
+		return "", err
+	}
+	return k.digest(), nil
+}
+
 // kitOf finds the package of a language.
 func kitOf(kits fs.FS, l Language) (kit, error) {
 	pattern := map[Language]string{Go: "*.zip", Python: "*.whl", JavaScript: "*.tgz", TypeScript: "*.tgz"}[l]

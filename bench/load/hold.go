@@ -1,0 +1,55 @@
+package load
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Hold opens connections, sends one request over each, and keeps them open, idle, until release is called.
+func Hold(s Spec) (release func(), err error) {
+	var held []net.Conn
+	release = func() {
+		for _, c := range held {
+			_ = c.Close()
+		}
+	}
+	buf := bufio.NewReader(nil)
+	for i := range s.Connections {
+		conn, err := net.Dial("tcp", s.Address)
+		if err == nil {
+			held = append(held, conn)
+			err = once(conn, buf, s)
+		}
+		if err != nil {
+			release()
+			return nil, fmt.Errorf("load: idle connection %d of %d to %s: %w", i+1, s.Connections, s.Address, err)
+		}
+	}
+	return release, nil
+}
+
+// once sends a request and reads its answer.
+func once(conn net.Conn, buf *bufio.Reader, s Spec) error {
+	if err := conn.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := conn.Write(s.Request); err != nil {
+		return err
+	}
+	buf.Reset(conn)
+	res, err := http.ReadResponse(buf, nil)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, res.Body); err != nil {
+		return err
+	}
+	if res.StatusCode != s.Status {
+		return fmt.Errorf("found status %d, expected %d", res.StatusCode, s.Status)
+	}
+	return conn.SetDeadline(time.Time{})
+}

@@ -1,0 +1,7 @@
+package report
+
+import (
+	"github.com/outrigger-gateway/outrigger/bench/scenario"
+)
+
+func (r *Report) draw(dir, name string, scenarios []*scenario.Scenario) error { return nil }

@@ -1,0 +1,78 @@
+package runner
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"regexp"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/bench/report"
+)
+
+// Machine reads what Linux tells; what it does not tell stays empty.
+func Machine() report.Machine {
+	memory, _ := statusField(contents("/proc/meminfo"), "MemTotal")
+	return report.Machine{
+		CPU: cpuModel(contents("/proc/cpuinfo")), Cores: runtime.NumCPU(), Memory: memory << 10,
+		Kernel: strings.TrimSpace(contents("/proc/sys/kernel/osrelease")),
+	}
+}
+
+func contents(path string) string {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
+
+var modelLine = regexp.MustCompile(`(?m)^model name\s*:\s*(.+)$`)
+
+func cpuModel(cpuinfo string) string {
+	if m := modelLine.FindStringSubmatch(cpuinfo); m != nil {
+		return strings.TrimSpace(m[1])
+	}
+	return runtime.GOARCH
+}
+
+// Versions asks the languages that take part; one that does not answer is left out.
+func (r *Runner) Versions(ctx context.Context) map[string]string {
+	v := map[string]string{"go": strings.TrimPrefix(runtime.Version(), "go")}
+	for language, name := range map[string]string{"python": "python", "js": "node"} {
+		command := r.kits[language]
+		if len(command) == 0 {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		out, _ := exec.CommandContext(ctx, command[0], "--version").CombinedOutput()
+		cancel()
+		if number := versionNumber.FindString(string(out)); number != "" {
+			v[name] = number
+		}
+	}
+	return v
+}
+
+var versionNumber = regexp.MustCompile(`\d+(\.\d+)+`)
+
+// Commit is the one that this program was built from, with -dirty when files differed from it; unknown when the build did not tell.
+func Commit() string {
+	build, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	id, dirty := "unknown", ""
+	for _, s := range build.Settings {
+		switch {
+		case s.Key == "vcs.revision" && len(s.Value) >= 10:
+			id = s.Value[:10]
+		case s.Key == "vcs.modified" && s.Value == "true":
+			dirty = "-dirty"
+		}
+	}
+	return id + dirty
+}

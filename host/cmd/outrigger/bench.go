@@ -1,0 +1,242 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/bench"
+	"github.com/outrigger-gateway/outrigger/bench/roles"
+	"github.com/outrigger-gateway/outrigger/bench/runner"
+	"github.com/outrigger-gateway/outrigger/bench/scenario"
+	"github.com/outrigger-gateway/outrigger/host/internal/authoring"
+)
+
+const benchUsage = `outrigger bench measures what plugins cost on this machine.
+`
+
+// benchCommand is outrigger bench.
+func benchCommand(args []string, out, errOut io.Writer) int {
+	if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
+		fmt.Fprint(out, benchUsage)
+		return exitOK
+	}
+	o, err := parseBench(args)
+	if err != nil {
+		fmt.Fprintf(errOut, "outrigger bench: %v\nSee: outrigger help bench\n", err)
+		return exitUsage
+	}
+	o.Command = commandLine(append([]string{"outrigger", "bench"}, args...))
+	if err := placeRunner(&o.Runner); err != nil {
+		return fail(errOut, err)
+	}
+	o.Runner.Progress = errOut
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	if err := bench.Run(ctx, o, out); err != nil {
+		return fail(errOut, fmt.Errorf("outrigger bench: %w", err))
+	}
+	return exitOK
+}
+
+// placeRunner says where this program and its cache are, and how plugin directories are prepared.
+func placeRunner(r *runner.Runner) error {
+	var err error
+	if r.Program, err = os.Executable(); err != nil {
+		return err
+	}
+	if r.Cache == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return fmt.Errorf("looking for a directory for the plugins of the benchmark: %w; say one with --cache", err)
+		}
+		r.Cache = filepath.Join(cache, "outrigger", "bench")
+	}
+	if r.Cache, err = filepath.Abs(r.Cache); err != nil {
+		return err
+	}
+	r.Prepare = func(ctx context.Context, dir string, out io.Writer) ([]string, error) {
+		command, _, err := authoring.Prepare(ctx, dir, out)
+		return command, err
+	}
+	r.SDK = func(language string) (string, error) { return authoring.SDK(authoring.Language(language)) }
+	return nil
+}
+
+// parseBench reads the command line. --quick changes the defaults of the lengths, so what is given stays.
+func parseBench(args []string) (bench.Options, error) {
+	var o bench.Options
+	var own scenario.OwnOptions
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.BoolVar(&o.Quick, "quick", false, "")
+	flags.BoolVar(&o.JSON, "json", false, "")
+	flags.IntVar(&o.Runner.Rounds, "rounds", 5, "")
+	flags.DurationVar(&o.Runner.Sample, "time", 2*time.Second, "")
+	flags.DurationVar(&o.Runner.WarmUp, "warm-up", 2*time.Second, "")
+	flags.StringVar(&o.Results, "results", "", "")
+	flags.StringVar(&o.Runner.Cache, "cache", "", "")
+	flags.StringVar(&o.Runner.Profiles, "profiles", "", "")
+	flags.DurationVar(&o.Runner.Profile, "profile-time", 10*time.Second, "")
+	scenarios := flags.String("scenarios", "", "")
+	connections := flags.String("connections", "", "")
+	flags.Func("variant", "", func(text string) error {
+		o.Variants = append(o.Variants, text)
+		return nil
+	})
+	flags.StringVar(&own.Settings, "settings", "", "")
+	flags.StringVar(&own.Config, "config", "", "")
+	flags.BoolVar(&own.KeepUpstreams, "own-upstreams", false, "")
+	request := flags.String("request", "", "")
+	var headers []string
+	flags.Func("H", "", func(text string) error {
+		headers = append(headers, text)
+		return nil
+	})
+	if err := flags.Parse(args); err != nil {
+		return o, flagError(err, flags)
+	}
+	if flags.NArg() > 0 {
+		return o, fmt.Errorf("found the argument %q, expected flags only", flags.Arg(0))
+	}
+	given := map[string]bool{}
+	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	if o.Quick {
+		for name, value := range map[string]string{"rounds": "3", "time": "800ms", "warm-up": "500ms"} {
+			if !given[name] {
+				if err := flags.Set(name, value); err != nil {
+					return o, err
+				}
+			}
+		}
+	}
+	if o.Runner.Rounds < 1 || o.Runner.Rounds > 1000 {
+		return o, fmt.Errorf("--rounds is %d: expected 1 to 1000", o.Runner.Rounds)
+	}
+	for name, d := range map[string]time.Duration{"time": o.Runner.Sample, "warm-up": o.Runner.WarmUp, "profile-time": o.Runner.Profile} {
+		if d < 100*time.Millisecond || d > time.Hour {
+			return o, fmt.Errorf("--%s is %s: expected 100ms to 1h", name, d)
+		}
+	}
+	o.Scenarios = commaList(*scenarios)
+	for _, w := range commaList(*connections) {
+		n, err := strconv.Atoi(w)
+		if err != nil || n < 1 || n > 10000 {
+			return o, fmt.Errorf("--connections has %q: expected numbers from 1 to 10000", w)
+		}
+		o.Connections = append(o.Connections, n)
+	}
+	if o.Results == "" && !o.Quick {
+		o.Results = defaultResults()
+	}
+	if o.Runner.Profiles != "" {
+		var err error
+		if o.Runner.Profiles, err = filepath.Abs(o.Runner.Profiles); err != nil {
+			return o, err
+		}
+	}
+	if given["settings"] || given["config"] {
+		if given["scenarios"] || given["variant"] {
+			return o, errors.New("found --scenarios or --variant beside --settings or --config: expected the scenarios of the program, or a configuration of your own")
+		}
+		var err error
+		if own.Request, err = ownRequest(*request, headers); err != nil {
+			return o, err
+		}
+		if own.Connections = o.Connections; len(own.Connections) == 0 {
+			own.Connections = []int{64, 1}
+		}
+		o.Own = &own
+	} else if given["request"] || given["H"] || given["own-upstreams"] {
+		return o, errors.New("found --request, -H or --own-upstreams without --settings or --config: expected the configuration that the request is for")
+	}
+	return o, nil
+}
+
+// defaultResults is bench/results in a checkout, else a directory here.
+func defaultResults() string {
+	if _, err := os.Stat(filepath.Join("bench", "results")); err == nil {
+		return filepath.Join("bench", "results")
+	}
+	return "bench-results"
+}
+
+// ownRequest reads "GET /path" and the headers "Name: value"; what a browser sends is sent too.
+func ownRequest(text string, headers []string) (scenario.Request, error) {
+	r := scenario.DefaultRequest()
+	if text != "" {
+		words := strings.Fields(text)
+		switch len(words) {
+		case 1:
+			r.Path = words[0]
+		case 2:
+			r.Method, r.Path = words[0], words[1]
+		default:
+			return r, fmt.Errorf("--request is %q: expected a method and a path such as \"GET /orders\"", text)
+		}
+	}
+	for _, h := range headers {
+		name, value, ok := strings.Cut(h, ":")
+		if !ok || strings.TrimSpace(name) == "" {
+			return r, fmt.Errorf("-H is %q: expected a name and a value such as \"apikey: secret\"", h)
+		}
+		for known := range r.Headers {
+			if strings.EqualFold(known, strings.TrimSpace(name)) {
+				delete(r.Headers, known)
+			}
+		}
+		r.Headers[strings.TrimSpace(name)] = strings.TrimSpace(value)
+	}
+	return r, nil
+}
+
+// flagError says which flag was meant.
+func flagError(err error, flags *flag.FlagSet) error {
+	name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
+	if !unknown {
+		return err
+	}
+	var known []string
+	flags.VisitAll(func(f *flag.Flag) { known = append(known, f.Name) })
+	return fmt.Errorf("unknown flag --%s%s", strings.TrimPrefix(name, "-"), suggest("--", strings.TrimPrefix(name, "-"), known))
+}
+
+// commaList splits a list with commas.
+func commaList(s string) []string {
+	var list []string
+	for w := range strings.SplitSeq(s, ",") {
+		if w = strings.TrimSpace(w); w != "" {
+			list = append(list, w)
+		}
+	}
+	return list
+}
+
+// commandLine is what one types to run this again.
+func commandLine(args []string) string {
+	words := slices.Clone(args)
+	for i, a := range words {
+		if strings.ContainsAny(a, " \t*?$\"'\\") {
+			words[i] = strconv.Quote(a)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// benchRole is a process of the benchmark.
+func benchRole(args []string, errOut io.Writer) int {
+	if err := roles.Run(args); err != nil {
+		return fail(errOut, err)
+	}
+	return exitOK
+}
