@@ -77,6 +77,7 @@ type Session struct {
 	spans  []span
 	view   view
 
+	quiet        bool // no question was under way when the handler ended; for the host
 	spansRefused bool // the log says that there are too many spans
 
 	handle *handle
@@ -89,13 +90,16 @@ const slabSize = 32
 var sessions = sync.Pool{New: func() any { return &Session{state: ended} }}
 
 // Begin starts a session for a call. It reads the call's facts and never changes them. host may be asked and logged to until Release.
-func Begin(c *wire.Call, node *Node, host Host) *Session {
+func Begin(c *wire.Call, node *Node, host Host) *Session { return BeginInto(c, node, host, nil) }
+
+// BeginInto is Begin for a host that runs the handler at once: Run fills out, and nothing cancels the call before it.
+func BeginInto(c *wire.Call, node *Node, host Host, out *wire.Outcome) *Session {
 	s := sessions.Get().(*Session)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.serial++
 	s.state = open
-	s.call, s.facts, s.node, s.host = c, c.Facts, node, host
+	s.call, s.facts, s.node, s.host, s.out = c, c.Facts, node, host, out
 	s.phase = pdk.PhaseFromCode(c.Phase)
 	s.view.begin(c)
 	if len(s.slab) == 0 {
@@ -119,6 +123,13 @@ func (s *Session) Deadline(t time.Time) {
 	s.mu.Unlock()
 }
 
+// Recorded reports whether the handler has recorded an operation.
+func (s *Session) Recorded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.ops)+len(s.spans) > 0
+}
+
 // OnSeal sets what is called at once when an exit seals the outcome while the handler still runs. It is called on the goroutine of whoever
 // called the exit, at most once, with the outcome filled, and must not call the session or the PDK.
 func (s *Session) OnSeal(f func()) {
@@ -134,10 +145,13 @@ func (s *Session) OnSeal(f func()) {
 // When the handler calls runtime.Goexit the outcome is filled too, while the goroutine ends.
 func (s *Session) Run(h *pdk.Handlers, out *wire.Outcome) {
 	*out = wire.Outcome{}
-	s.mu.Lock()
-	s.out = out
-	alive := s.state == open
-	s.mu.Unlock()
+	alive := true
+	if s.out != out { // only the host sets it, and it is the host who calls
+		s.mu.Lock()
+		s.out = out
+		alive = s.state == open
+		s.mu.Unlock()
+	}
 	var body []byte
 	var err error
 	if !alive { // cancelled before it began
@@ -207,6 +221,7 @@ func (s *Session) finish(body []byte, err error) {
 	defer s.mu.Unlock()
 	was, late := s.state, s.overdue()
 	s.end()
+	s.quiet = s.busy == 0
 	if failed == nil && s.failure != nil {
 		failed = wireError(s.failure)
 	}
@@ -257,6 +272,9 @@ func (s *Session) fill() {
 	}
 	s.out.Ops = s.ops
 }
+
+// Quiet reports, once Run has returned, that no question was under way when the handler ended: the Host is not asked any more.
+func (s *Session) Quiet() bool { return s.quiet }
 
 const levelWarn = 3
 

@@ -47,8 +47,18 @@ func (v *view) begin(c *wire.Call) {
 	v.outgoing = v.upstreamBody // a host does not send it once a plugin has replaced it
 }
 
+// reset forgets the call and keeps the buffers. It goes by fields: most handlers write to few of them.
 func (v *view) reset() {
-	*v = view{request: v.request.reset(), response: v.response.reset(), shared: v.shared.reset(), plugin: v.plugin.reset(), cached: emptied(v.cached)}
+	v.method, v.rawQuery, v.groups = "", "", nil
+	v.request.reset()
+	v.response.reset()
+	v.shared.reset()
+	v.plugin.reset()
+	v.authenticated, v.consumer, v.credential = false, nil, nil
+	v.clientBody, v.upstreamBody, v.outgoing = knownBody{}, knownBody{}, knownBody{}
+	if len(v.cached) > 0 {
+		v.cached = emptied(v.cached)
+	}
 }
 
 // valueList is a list of values by key, ctx.shared or ctx.plugin, that is copied before it is changed.
@@ -78,12 +88,11 @@ func (l *valueList) set(name, key string, raw []byte, limit int) error {
 	return nil
 }
 
-func (l *valueList) reset() valueList {
-	buf := l.buf
+func (l *valueList) reset() {
 	if l.owned {
-		buf = l.list
+		l.owned, l.buf = false, emptied(l.list)
 	}
-	return valueList{buf: emptied(buf)}
+	l.list = nil
 }
 
 // headerList is a list of header lines that is copied before it is changed.
@@ -112,10 +121,9 @@ func (l *headerList) addR(name string, values []string) {
 	l.lines = addRequestHeader(l.own(), name, values)
 }
 
-func (l *headerList) reset() headerList {
-	buf := l.buf
+func (l *headerList) reset() {
 	if l.owned {
-		buf = l.lines
+		l.owned, l.buf = false, emptied(l.lines)
 	}
-	return headerList{buf: emptied(buf)}
+	l.lines = nil
 }

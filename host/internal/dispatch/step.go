@@ -108,6 +108,9 @@ func (s *step) take() error {
 	if s.learning.any() {
 		s.learn()
 	}
+	if len(s.out.Ops) == 0 {
+		return nil
+	}
 	if err := s.ex.Apply(s.applier(), s.out.Ops); err != nil {
 		return refused{err}
 	}
@@ -122,11 +125,13 @@ func (s *step) native() {
 	if len(s.d.Watchers) > 0 {
 		_ = s.enter(s.d.Watchers, nil) // they refuse nothing
 	}
-	s.session = local.Begin(&s.call, s.d.Node, s)
+	s.session = local.BeginInto(&s.call, s.d.Node, s, &s.out)
 	s.session.Run(s.in.Native, &s.out)
-	s.asking.Lock() // waits for a question under way
-	s.over = true
-	s.asking.Unlock()
+	if !s.session.Quiet() {
+		s.asking.Lock() // waits for a question under way
+		s.over = true
+		s.asking.Unlock()
+	}
 	if s.seen.entered > 0 {
 		s.seen.Duration = time.Since(s.seen.Start)
 	}
@@ -229,8 +234,11 @@ func (s *step) end() {
 	if s.session != nil && !s.session.Release() {
 		return // a goroutine of the plugin still holds the step to ask: it is not used again
 	}
+	if s.in.Native == nil || s.seen.Instance != nil || s.seen.Asks > 0 { // somebody watched, or the handler asked
+		s.seen, s.answer = Call{}, wire.Answer{}
+	}
 	s.d, s.ex, s.in, s.phase, s.session, s.over, s.starved, s.later = nil, nil, nil, 0, nil, false, false, false
-	s.call, s.out, s.seen, s.answer = wire.Call{}, wire.Outcome{}, Call{}, wire.Answer{}
+	s.call, s.out = wire.Call{}, wire.Outcome{}
 	if s.learning.any() {
 		s.learning = s.learning.emptied()
 	}

@@ -1,0 +1,142 @@
+package dispatch_test
+
+import (
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/budget"
+	"github.com/outrigger-gateway/outrigger/host/internal/canary"
+	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
+	"github.com/outrigger-gateway/outrigger/host/internal/metrics"
+	"github.com/outrigger-gateway/outrigger/host/internal/plan"
+	"github.com/outrigger-gateway/outrigger/host/internal/prefetch"
+	"github.com/outrigger-gateway/outrigger/host/internal/quarantine"
+	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/pdk/local"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
+)
+
+// head is a message of a browser, loaded without a copy.
+type head struct{}
+
+func (head) LoadRequest(f *wire.Facts) {
+	f.RequestID = "0123456789abcdef0123456789abcdef"
+	q := &f.Request
+	q.Method, q.Scheme, q.Host, q.Port, q.HTTPVersion, q.Target, q.Path, q.RawQuery = "GET", "http", "shop.example", 8000, 11, "/bench/orders/17?page=2", "/bench/orders/17", "page=2"
+	q.Headers = append(q.Headers[:0], wire.Header{Name: "Host", Value: "shop.example"}, wire.Header{Name: "User-Agent", Value: "Mozilla/5.0"}, wire.Header{Name: "Accept", Value: "*/*"},
+		wire.Header{Name: "Accept-Language", Value: "en"}, wire.Header{Name: "Accept-Encoding", Value: "gzip"}, wire.Header{Name: "Cookie", Value: "a=b"}, wire.Header{Name: "Referer", Value: "https://shop.example/"},
+		wire.Header{Name: "X-Name", Value: "wrk"})
+}
+func (head) LoadResponse(*wire.Facts)      {}
+func (head) RequestBody() ([]byte, error)  { return nil, nil }
+func (head) ResponseBody() ([]byte, error) { return nil, nil }
+func (head) UpstreamURI() string           { return "" }
+
+type nobody struct{}
+
+func (nobody) Consumer(string, bool) (*entity.Consumer, *wire.Entity) { return nil, nil }
+func (nobody) Credential(string, string) (*wire.Entity, error)        { return nil, nil }
+func (nobody) Upstream(string) *entity.Upstream                       { return nil }
+
+// helloServer answers each call as the plugin hello does, with the operations of an outcome that was decoded.
+type helloServer struct {
+	ops   []wire.Op
+	lines [2][]string
+}
+
+func (h *helloServer) Prefetches() bool { return true }
+
+func (h *helloServer) Call(_ *wire.Call, _ time.Time, _ wire.Asker, out *wire.Outcome) error {
+	h.lines = [2][]string{{"good day, wrk"}, {"good day, wrk"}}
+	h.ops = append(h.ops[:0], wire.Op{Code: pdk.OpServiceRequestSetHeader, Name: "X-Hello", Values: h.lines[0][:]}, wire.Op{Code: pdk.OpResponseSetHeader, Name: "X-Hello", Values: h.lines[1][:]})
+	out.Ops = h.ops
+	return nil
+}
+
+// cost is a dispatcher with everything that a gateway has around its calls, and a request that passes it again and again.
+type cost struct {
+	dispatch.Dispatcher
+	ex   exchange.Exchange
+	plan *plan.Plan
+}
+
+func newCost(tb testing.TB, ins ...*plan.Instance) *cost {
+	route := &entity.Route{ID: "route"}
+	for i, in := range ins {
+		in.ID, in.Priority, in.Phases, in.Closed, in.Meters = uint64(i+1), 1000-i, pdk.PhaseAccess, new(atomic.Bool), new(atomic.Value)
+		in.Record = &entity.Plugin{ID: string(rune('a' + i)), Name: string(rune('a' + i)), Enabled: true}
+		for p := range in.Timeouts {
+			in.Timeouts[p] = time.Second
+		}
+	}
+	set, err := plan.Compile(plan.Options{}, ins, []*entity.Route{route}, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	m := metrics.New("1", func() metrics.Status { return metrics.Status{} })
+	return &cost{plan: set.ForRoute(route, false), Dispatcher: dispatch.Dispatcher{
+		Node: &local.Node{MaxBody: 1 << 20, MaxShared: 64 << 10}, Logger: slog.New(slog.DiscardHandler), PluginLog: func(*plan.Instance, string, pdk.Phase, uint8, string) {},
+		Interceptors: []dispatch.Interceptor{m.Calls, new(canary.Observer), dispatch.Budgets{}, new(quarantine.Table)},
+	}}
+}
+
+// request is what a request costs here.
+func (c *cost) request() {
+	c.ex.Live, c.ex.Dir, c.ex.Plan = head{}, nobody{}, c.plan
+	c.RunAccess(&c.ex)
+	c.ex.Reset()
+}
+
+func external() *plan.Instance {
+	server := &helloServer{}
+	breaker := new(budget.Registry).Use(budget.Scope{Server: "s"}, budget.Limits{Errors: budget.Errors{Ratio: 0.5, Calls: 20, Window: 10 * time.Second, OpenFor: time.Second, Probes: 1}})
+	return &plan.Instance{Remote: server, Prefetcher: server, Prefetch: new(prefetch.Memory), Server: "s", Budgets: budget.Chain{breaker}}
+}
+
+func inside(access func(k *pdk.PDK) error) *plan.Instance {
+	return &plan.Instance{Native: &pdk.Handlers{Access: access}}
+}
+
+func nothing(*pdk.PDK) error { return nil }
+
+func hello(k *pdk.PDK) error {
+	name, _ := k.Request.GetHeader("X-Name")
+	if _, ok := k.Request.GetHeader("User-Agent"); !ok {
+		return nil
+	}
+	if err := k.ServiceRequest.SetHeader("X-Hello", name); err != nil {
+		return err
+	}
+	return k.Response.SetHeader("X-Hello", name)
+}
+
+func tenOf(access func(k *pdk.PDK) error) []*plan.Instance {
+	var ins []*plan.Instance
+	for range 10 {
+		ins = append(ins, inside(access))
+	}
+	return ins
+}
+
+// A benchmark for each kind of chain.
+func BenchmarkChain(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		ins  []*plan.Instance
+	}{
+		{"none", nil}, {"native hello", []*plan.Instance{inside(hello)}}, {"native no-op", []*plan.Instance{inside(nothing)}}, {"ten native no-ops", tenOf(nothing)}, {"external hello", []*plan.Instance{external()}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			x := newCost(b, c.ins...)
+			x.request()
+			b.ReportAllocs()
+			for b.Loop() {
+				x.request()
+			}
+		})
+	}
+}
