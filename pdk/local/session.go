@@ -98,7 +98,7 @@ func BeginInto(c *wire.Call, node *Node, host Host, out *wire.Outcome) *Session 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.serial++
-	s.state = open
+	s.state, s.quiet = open, false
 	s.call, s.facts, s.node, s.host, s.out = c, c.Facts, node, host, out
 	s.phase = pdk.PhaseFromCode(c.Phase)
 	s.view.begin(c)
@@ -353,19 +353,29 @@ func (s *Session) Cancel() {
 // Release ends the session. What Run filled into the outcome is no longer valid. It reports whether nothing of the session is under way any more;
 // false means that a goroutine of the plugin still waits in Host.Ask, so that what the Host uses must not be given to another session.
 func (s *Session) Release() (idle bool) {
+	if s.quiet { // handles that were kept find the session ended, and look at nothing else of it
+		s.forget()
+		sessions.Put(s)
+		return true
+	}
 	s.mu.Lock()
 	s.end()
 	s.serial++
-	s.call, s.facts, s.node, s.host, s.out, s.onSeal = nil, nil, nil, nil, nil, nil
-	s.failure, s.ctx, s.cancel, s.deadline, s.handle = nil, nil, nil, time.Time{}, nil
-	s.ops, s.values, s.spans, s.spansRefused = emptied(s.ops), emptied(s.values), emptied(s.spans), false
-	s.view.reset()
+	s.forget()
 	idle = s.busy == 0
 	s.mu.Unlock()
 	if idle {
 		sessions.Put(s)
 	}
 	return idle
+}
+
+// forget drops what the session knows of its call, and keeps the room.
+func (s *Session) forget() {
+	s.call, s.facts, s.node, s.host, s.out, s.onSeal = nil, nil, nil, nil, nil, nil
+	s.failure, s.ctx, s.cancel, s.deadline, s.handle = nil, nil, nil, time.Time{}, nil
+	s.ops, s.values, s.spans, s.spansRefused = emptied(s.ops), emptied(s.values), emptied(s.spans), false
+	s.view.reset()
 }
 
 // maxKept bounds the slices that a pooled session keeps, in elements.

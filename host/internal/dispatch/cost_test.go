@@ -51,8 +51,10 @@ type helloServer struct {
 func (h *helloServer) Prefetches() bool { return true }
 
 func (h *helloServer) Call(_ *wire.Call, _ time.Time, _ wire.Asker, out *wire.Outcome) error {
-	h.lines = [2][]string{{"good day, wrk"}, {"good day, wrk"}}
-	h.ops = append(h.ops[:0], wire.Op{Code: pdk.OpServiceRequestSetHeader, Name: "X-Hello", Values: h.lines[0][:]}, wire.Op{Code: pdk.OpResponseSetHeader, Name: "X-Hello", Values: h.lines[1][:]})
+	for i := range h.lines {
+		h.lines[i] = append(h.lines[i][:0], "good day, wrk")
+	}
+	h.ops = append(h.ops[:0], wire.Op{Code: pdk.OpServiceRequestSetHeader, Name: "X-Hello", Values: h.lines[0]}, wire.Op{Code: pdk.OpResponseSetHeader, Name: "X-Hello", Values: h.lines[1]})
 	out.Ops = h.ops
 	return nil
 }
