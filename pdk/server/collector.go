@@ -14,12 +14,12 @@ const headroom = 32 << 20
 // paceCollector makes the garbage collector run after headroom or after the heap has doubled, whichever is more. A GOGC in the environment wins.
 func paceCollector() {
 	if os.Getenv("GOGC") == "" {
-		pace(0)
+		adjustPace(0)
 	}
 }
 
-// pace sets the percentage and comes again after the next collection.
-func pace(last int) {
+// adjustPace sets the percentage and comes again after the next collection.
+func adjustPace(last int) {
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(live)
 	percent := gcPercent(live[0].Value.Uint64())
@@ -28,7 +28,7 @@ func pace(last int) {
 		last = percent
 	}
 	mark := new([16]byte) // unreachable at once: its cleanup runs after the next collection
-	runtime.AddCleanup(mark, pace, last)
+	runtime.AddCleanup(mark, adjustPace, last)
 }
 
 // gcPercent is the GOGC that gives headroom above the live bytes. Go scales its smallest heap, 4 MiB, with it.

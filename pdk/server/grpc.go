@@ -29,7 +29,12 @@ func (s *Server) dispatch(stream pluginv1.PluginServer_DispatchServer) error {
 	out.send(0, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Hello{Hello: wirepb.ServerHello(hello)}})
 	ended := make(chan error, 1)
 	go func() {
-		err := (&streamReader{lane: l, stream: stream, bulk: bulk{lane: l}}).serve()
+		r := &streamReader{lane: l, stream: stream, bulk: bulk{lane: l}}
+		err := r.hello()
+		if err == nil {
+			l.crew = newCrew(l, r)
+			err = l.crew.serve()
+		}
 		l.die()
 		ended <- err
 	}()
@@ -60,9 +65,12 @@ type streamReader struct {
 	stream pluginv1.PluginServer_DispatchServer
 	slots  wire.SlotTable
 	bulk   bulk
+
+	called *run // by the message
 }
 
-func (r *streamReader) serve() error {
+// hello reads the first message of the host.
+func (r *streamReader) hello() error {
 	m, err := r.stream.Recv()
 	if err != nil {
 		return err
@@ -75,21 +83,24 @@ func (r *streamReader) serve() error {
 	if err := r.lane.hello(&said); err != nil {
 		return fmt.Errorf("hello: %w", err)
 	}
-	for {
-		m, err := r.stream.Recv()
-		if err != nil {
-			return err
-		}
-		if err := r.message(m); err != nil {
-			return err
-		}
-	}
+	return nil
 }
 
-func (r *streamReader) message(m *pluginv1.DispatchRequest) error {
+// next implements feed.
+func (r *streamReader) next() (*run, time.Time, error) {
+	m, err := r.stream.Recv()
+	received := time.Now()
+	r.called = nil
+	if err == nil {
+		err = r.message(m, received)
+	}
+	return r.called, received, err
+}
+
+func (r *streamReader) message(m *pluginv1.DispatchRequest, received time.Time) error {
 	switch t := m.GetMessage().(type) {
 	case *pluginv1.DispatchRequest_Call:
-		return r.call(m.CallId, t.Call)
+		return r.call(m.CallId, t.Call, received)
 	case *pluginv1.DispatchRequest_Answer:
 		return r.answer(m.CallId, t.Answer)
 	case *pluginv1.DispatchRequest_Chunk:
@@ -114,21 +125,21 @@ func (r *streamReader) message(m *pluginv1.DispatchRequest) error {
 	return nil
 }
 
-func (r *streamReader) call(id uint32, m *pluginv1.Call) error {
-	data, ok := r.bulk.take(id)
-	if !ok {
-		r.lane.refuse(id, wire.CodeTooLarge, tooMuch)
-		return nil
+func (r *streamReader) call(id uint32, m *pluginv1.Call, received time.Time) error {
+	var call *run
+	if data, ok := r.bulk.take(id); !ok {
+		call = refused(wire.CodeTooLarge, tooMuch)
+	} else {
+		call = newRun()
+		if err := wirepb.CallOf(m, data, &r.slots, &call.call); err != nil {
+			return err
+		}
 	}
-	call := newRun()
-	if err := wirepb.CallOf(m, data, &r.slots, &call.call); err != nil {
-		return err
-	}
-	if err := r.lane.begin(call, id, time.Now()); err != nil {
+	if err := r.lane.begin(call, id, received); err != nil {
 		call.recycle()
 		return err
 	}
-	r.lane.server.pool.submit(call, call)
+	r.called = call
 	return nil
 }
 
@@ -180,7 +191,7 @@ func (w *streamWriter) close(code, message string) {
 }
 
 // outcome implements carrier.
-func (w *streamWriter) outcome(id uint32, out *wire.Outcome, _ bool) {
+func (w *streamWriter) outcome(id uint32, step uint16, out *wire.Outcome) {
 	for _, body := range wire.AppendLargeOfOutcome(nil, out) {
 		for len(body) > 0 {
 			n := min(len(body), wire.ChunkSize)
@@ -192,18 +203,23 @@ func (w *streamWriter) outcome(id uint32, out *wire.Outcome, _ bool) {
 	if proto.Size(m) > wire.MaxFrame {
 		m = wirepb.Outcome(tooLarge())
 	}
+	m.Step = uint32(step)
 	w.send(id, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Outcome{Outcome: m}})
 }
 
 // ask implements carrier.
-func (w *streamWriter) ask(id uint32, a *wire.Ask) {
-	w.send(id, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Ask{Ask: wirepb.Ask(a)}})
+func (w *streamWriter) ask(id uint32, step uint16, a *wire.Ask) {
+	m := wirepb.Ask(a)
+	m.Step = uint32(step)
+	w.send(id, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Ask{Ask: m}})
 }
 
 // log implements carrier.
-func (w *streamWriter) log(id uint32, line *wire.LogLine) {
-	w.send(id, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Log{Log: wirepb.Log(line)}})
+func (w *streamWriter) log(id uint32, step uint16, line *wire.LogLine) {
+	m := wirepb.Log(line)
+	m.Step = uint32(step)
+	w.send(id, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Log{Log: m}})
 }
 
-// flushLog implements carrier.
-func (w *streamWriter) flushLog() {}
+// flush implements carrier: nothing is kept.
+func (w *streamWriter) flush(bool) {}

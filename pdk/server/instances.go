@@ -19,6 +19,16 @@ type instance struct {
 	// uses counts the calls that run, and one for being in the table. At zero the instance is closed, once.
 	uses  atomic.Int64
 	table *instances
+
+	paces [8]pace // by the phase's code
+}
+
+// pace is how quickly the handler of a phase ran lately; nil when there is none.
+func (in *instance) pace(phase uint8) *pace {
+	if in == nil || int(phase) >= len(in.paces) {
+		return nil
+	}
+	return &in.paces[phase]
 }
 
 // acquire keeps the instance open for a call. It fails when it is closed already.
@@ -69,6 +79,15 @@ func (t *instances) acquire(id uint64) *instance {
 		}
 		// It was closed, which happens after it has left the table: another one may be in its place.
 	}
+}
+
+// pace is the pace of a phase of an instance; nil when there is none.
+func (t *instances) pace(id uint64, phase uint8) *pace {
+	table := t.table.Load()
+	if table == nil {
+		return nil
+	}
+	return (*table)[id].pace(phase)
 }
 
 // put adds an instance and lets go of the one it replaces.

@@ -14,21 +14,22 @@ import (
 // carrier is how a lane says something to the host. Its methods may be called from any goroutine and may wait until there is room; when the lane is
 // dead they do nothing.
 type carrier interface {
-	// outcome is called for a call that is no longer in flight. others says that more calls of the lane are.
-	outcome(id uint32, out *wire.Outcome, others bool)
-	ask(id uint32, a *wire.Ask)
-	// log may keep the line until the next outcome.
-	log(id uint32, l *wire.LogLine)
-	// flushLog sends what log kept.
-	flushLog()
+	// outcome says how a step ended; after that of the last step the call is no longer in flight. It may be kept until flush.
+	outcome(id uint32, step uint16, out *wire.Outcome)
+	ask(id uint32, step uint16, a *wire.Ask)
+	// log may be kept until flush.
+	log(id uint32, step uint16, l *wire.LogLine)
+	// flush sends what is kept. others says that calls of the lane are in flight that may soon have more to say.
+	flush(others bool)
 }
 
-// lane is one data-plane connection, apart from its carrier. One goroutine reads the lane and calls the methods below that say so.
+// lane is one data-plane connection, apart from its carrier. The leader of its crew reads it and calls the methods below that are for the reader.
 //
 // Lock order: the session's, then mu, then the carrier's. The reader calls into sessions without holding mu.
 type lane struct {
 	server  *Server
 	carrier carrier
+	crew    *crew
 	node    *local.Node // set by hello, before the first call
 
 	mu    sync.Mutex
@@ -76,11 +77,10 @@ func (l *lane) begin(r *run, id uint32, received time.Time) error {
 	if r.instance = l.server.instances.acquire(r.call.Instance); r.instance != nil {
 		r.call.PluginID = r.instance.record
 	}
-	r.session = local.Begin(&r.call, l.node, r)
-	r.session.OnSeal(r.onSeal)
-	if r.call.TimeoutMS > 0 {
-		r.session.Deadline(received.Add(time.Duration(r.call.TimeoutMS) * time.Millisecond))
-	}
+	r.pace = r.instance.pace(r.call.Phase)
+	r.first.run, r.first.items = r, r.call.Prefetched
+	r.host = &r.first
+	r.session = r.begin(r.host, &r.call, received)
 	l.server.running.up()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -91,16 +91,31 @@ func (l *lane) begin(r *run, id uint32, received time.Time) error {
 	return nil
 }
 
-// refuse answers a call that cannot be run. For the reader.
-func (l *lane) refuse(id uint32, code, message string) {
-	l.carrier.outcome(id, &wire.Outcome{Err: &wire.Error{Code: code, Message: message}}, false)
+// refused is a run that fails, for a call that cannot be run.
+func refused(code, message string) *run {
+	r := newRun()
+	r.call.Instance, r.call.Phase, r.call.TimeoutMS, r.call.Rest, r.call.Prefetched = 0, 0, 0, r.call.Rest[:0], r.call.Prefetched[:0]
+	r.fault = &wire.Error{Code: code, Message: message}
+	return r
+}
+
+// flush sends what the carrier keeps, unless the goroutine that has this turn of the crew will.
+func (l *lane) flush(turn uint64, others bool) {
+	if !l.crew.holds(turn) {
+		l.carrier.flush(others)
+	}
 }
 
 // answer hands an answer to the run that waits for it. One that nobody waits for any more is dropped. For the reader.
 func (l *lane) answer(id uint32, a wire.Answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if r := l.calls[id]; r != nil {
+	r := l.calls[id]
+	switch {
+	case r == nil:
+	case r.given > 0:
+		r.given--
+	default:
 		r.wake(a)
 	}
 }
@@ -114,9 +129,10 @@ func (l *lane) cancel(id uint32) {
 		l.mu.Unlock()
 		return
 	}
-	r.pinned = true
+	r.pinned = true // its session stays
+	session := r.session
 	l.mu.Unlock()
-	r.session.Cancel()
+	session.Cancel()
 	l.mu.Lock()
 	if !r.detached {
 		l.detachLocked(r)
@@ -144,138 +160,19 @@ func (l *lane) die() {
 }
 
 // detach takes a run out of the calls in flight, which is the right to send its outcome. It reports false when another has done so, or when the
-// reader is cancelling it, and whether other calls are in flight.
-func (l *lane) detach(r *run) (mine, others bool) {
+// reader is cancelling it. others says whether other calls are in flight; turn is the hold on the lead of the goroutine that executes the run.
+func (l *lane) detach(r *run) (mine, others bool, turn uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if r.detached {
-		return false, false
+	if !r.detached {
+		l.detachLocked(r)
+		mine = !r.pinned
 	}
-	l.detachLocked(r)
-	return !r.pinned, len(l.calls) > 0
+	return mine, len(l.calls) > 0, r.turn
 }
 
 func (l *lane) detachLocked(r *run) {
 	r.detached = true
 	delete(l.calls, r.id)
-	r.wake(wire.Answer{Err: &wire.Error{Code: wire.CodeCancelled, Message: "the call is over"}})
-}
-
-// run is one call and what it needs while it is executed. It is pooled. It is the local.Host of its session.
-type run struct {
-	next *run // in the queue of the pool
-
-	lane     *lane
-	id       uint32
-	instance *instance // nil: there is none
-	session  *local.Session
-	call     wire.Call
-	facts    wire.Facts
-	out      wire.Outcome
-	onSeal   func() // r.sealed
-
-	answers chan wire.Answer // has room for one
-
-	// Guarded by lane.mu.
-	asking   bool // somebody waits on answers
-	detached bool
-	pinned   bool // the reader cancels it
-	over     bool // executed, and left to the reader to recycle
-}
-
-var runs = sync.Pool{New: func() any {
-	r := &run{answers: make(chan wire.Answer, 1)}
-	r.call.Facts = &r.facts
-	r.onSeal = r.sealed
-	return r
-}}
-
-func newRun() *run { return runs.Get().(*run) }
-
-// execute runs the handler and sends the outcome. It may not return: the handler may end the goroutine.
-func (r *run) execute() {
-	defer r.finish()
-	if r.instance == nil {
-		r.out = wire.Outcome{Err: &wire.Error{Code: wire.CodeUnknownInstance, Message: fmt.Sprintf("there is no instance %d", r.call.Instance)}}
-		return
-	}
-	r.session.Run(&r.instance.handlers, &r.out)
-}
-
-func (r *run) finish() {
-	l := r.lane
-	mine, others := l.detach(r)
-	if mine {
-		l.carrier.outcome(r.id, &r.out, others)
-	} else {
-		// An exit has sent the outcome, or the reader has cancelled the call and may still be at it.
-		l.mu.Lock()
-		r.over = true
-		pinned := r.pinned
-		l.mu.Unlock()
-		l.carrier.flushLog()
-		if pinned {
-			return
-		}
-	}
-	r.recycle()
-}
-
-// sealed is called by the session when an exit made the outcome final.
-func (r *run) sealed() {
-	if mine, others := r.lane.detach(r); mine {
-		r.lane.carrier.outcome(r.id, &r.out, others)
-	}
-}
-
-// maxKept bounds the lists that a pooled run keeps, in elements.
-const maxKept = 256
-
-func (r *run) recycle() {
-	server, idle := r.lane.server, r.session.Release()
-	if r.instance != nil {
-		r.instance.release()
-	}
-	f := &r.facts
-	small := max(cap(f.Request.Headers), cap(f.Response.Headers), cap(f.ServiceResponse.Headers), cap(f.Shared), cap(f.Groups), cap(r.call.Plugin), cap(f.Captures.Unnamed)) <= maxKept
-	if idle && small {
-		r.next, r.lane, r.instance, r.session = nil, nil, nil, nil
-		r.asking, r.detached, r.pinned, r.over = false, false, false, false
-		r.out = wire.Outcome{}
-		runs.Put(r)
-	}
-	server.running.down()
-}
-
-// Ask implements local.Host.
-func (r *run) Ask(a *wire.Ask) wire.Answer {
-	l := r.lane
-	l.mu.Lock()
-	if r.detached || l.dead {
-		l.mu.Unlock()
-		return wire.Answer{Err: &wire.Error{Code: wire.CodeCancelled, Message: "the call is over"}}
-	}
-	r.asking = true
-	l.mu.Unlock()
-	l.carrier.ask(r.id, a)
-	return <-r.answers
-}
-
-// wake gives the answer to whoever waits for it. lane.mu is held.
-func (r *run) wake(a wire.Answer) {
-	if r.asking {
-		r.asking = false
-		r.answers <- a
-	}
-}
-
-// maxLine bounds a line of the log, in bytes.
-const maxLine = 64 << 10
-
-// Log implements local.Host.
-func (r *run) Log(level uint8, message string) {
-	if len(message) > maxLine {
-		message = message[:maxLine] + "…"
-	}
-	r.lane.carrier.log(r.id, &wire.LogLine{Level: level, Message: message})
+	r.wake(errOver())
 }

@@ -53,10 +53,14 @@ func (s *Server) serveConn(conn net.Conn) {
 	}
 	defer s.leave(r.lane)
 	if w.lock() {
-		w.frame(0, wire.TypeHello, func(dst []byte) []byte { return wire.AppendServerHello(dst, serverHello()) })
-		w.flush(false)
+		w.frame(0, 0, wire.TypeHello, func(dst []byte) []byte { return wire.AppendServerHello(dst, serverHello()) })
+		w.write(false)
 	}
-	err := r.serve()
+	err := r.hello()
+	if err == nil {
+		r.lane.crew = newCrew(r.lane, r)
+		err = r.lane.crew.serve()
+	}
 	r.lane.die()
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, errGone):
@@ -74,7 +78,9 @@ func (s *Server) serveConn(conn net.Conn) {
 }
 
 func serverHello() *wire.ServerHello {
-	return &wire.ServerHello{Version: wire.Version, SDKLanguage: sdkLanguage, SDKVersion: sdkVersion, PID: uint32(os.Getpid())}
+	return &wire.ServerHello{
+		Version: wire.Version, SDKLanguage: sdkLanguage, SDKVersion: sdkVersion, PID: uint32(os.Getpid()), Features: wire.FeatureSteps | wire.FeaturePrefetch,
+	}
 }
 
 // greeting checks the first bytes of a lane.
@@ -94,8 +100,7 @@ func (s *Server) greeting(conn net.Conn) error {
 // errGone says that the host ended the lane properly.
 var errGone = errors.New("the host said goaway")
 
-// reader is the reading side of a lane. It decodes every complete frame that one read brought before it hands the calls over, and never waits for a
-// handler.
+// reader is the reading side of a lane: it decodes every complete frame that one read brought.
 type reader struct {
 	lane   *lane
 	conn   net.Conn
@@ -104,12 +109,13 @@ type reader struct {
 	slots  wire.SlotTable
 	bulk   bulk
 
-	received    time.Time // when the batch was read
-	first, last *run      // calls of the batch
+	received time.Time // when the batch was read
+	first    *run      // calls of the batch
+	last     **run     // where the next one goes
 }
 
-func (r *reader) serve() error {
-	defer r.handOver()
+// hello reads the first frame of the host.
+func (r *reader) hello() error {
 	f, body, err := r.frames.Next()
 	if err != nil {
 		return err
@@ -126,22 +132,22 @@ func (r *reader) serve() error {
 	}
 	_ = r.conn.SetReadDeadline(time.Time{})
 	r.boundFrames()
+	return nil
+}
+
+// next implements feed.
+func (r *reader) next() (*run, time.Time, error) {
+	r.first = nil
+	r.last = &r.first
+	f, body, err := r.frames.Next()
 	r.received = time.Now()
-	for {
-		fresh := !r.frames.Buffered()
-		if fresh {
-			r.handOver()
+	for err == nil {
+		if err = r.frame(f, body); err != nil || !r.frames.Buffered() {
+			break
 		}
-		if f, body, err = r.frames.Next(); err != nil {
-			return err
-		}
-		if fresh {
-			r.received = time.Now()
-		}
-		if err := r.frame(f, body); err != nil {
-			return err
-		}
+		f, body, err = r.frames.Next()
 	}
+	return r.first, r.received, err
 }
 
 // boundFrames bounds the time of each frame that does not arrive in one piece. The others, nearly all, cost nothing.
@@ -157,14 +163,6 @@ func (r *reader) boundFrames() {
 			bounded = none
 			_ = r.conn.SetReadDeadline(time.Time{})
 		}
-	}
-}
-
-// handOver gives the calls of the batch to the pool.
-func (r *reader) handOver() {
-	if r.first != nil {
-		r.lane.server.pool.submit(r.first, r.last)
-		r.first, r.last = nil, nil
 	}
 }
 
@@ -195,25 +193,21 @@ func (r *reader) frame(f wire.Frame, body []byte) error {
 }
 
 func (r *reader) call(id uint32, body []byte) error {
-	bulk, ok := r.bulk.take(id)
-	if !ok {
-		r.lane.refuse(id, wire.CodeTooLarge, tooMuch)
-		return nil
-	}
-	call := newRun()
-	if err := wire.DecodeCall(r.keep.Keep(body), bulk, &r.slots, &call.call); err != nil {
-		return err
+	var call *run
+	if bulk, ok := r.bulk.take(id); !ok {
+		call = refused(wire.CodeTooLarge, tooMuch)
+	} else {
+		call = newRun()
+		if err := wire.DecodeCall(r.keep.Keep(body), bulk, &r.slots, &call.call); err != nil {
+			return err
+		}
 	}
 	if err := r.lane.begin(call, id, r.received); err != nil {
 		call.recycle()
 		return err
 	}
-	if r.last == nil {
-		r.first = call
-	} else {
-		r.last.next = call
-	}
-	r.last = call
+	*r.last = call
+	r.last = &call.next
 	return nil
 }
 

@@ -20,7 +20,7 @@ const (
 	farewell = 250 * time.Millisecond
 )
 
-// writer is the combining writer of a lane: workers append frames under its lock, and one that finds nobody writing writes everything with one
+// writer is the combining writer of a lane: handlers append frames under its lock, and who flushes and finds nobody writing writes everything with one
 // system call, until nothing is left. There is no writer goroutine.
 type writer struct {
 	conn net.Conn
@@ -52,9 +52,9 @@ func (w *writer) lock() bool {
 	return true
 }
 
-// flush unlocks and sees to it that what is pending is written. others says that calls are in flight that may soon append too: they are given
+// write unlocks and sees to it that what is pending is written. others says that calls are in flight that may soon append too: they are given
 // the chance first.
-func (w *writer) flush(others bool) {
+func (w *writer) write(others bool) {
 	if w.writing || len(w.pending) == 0 {
 		w.mu.Unlock()
 		return
@@ -85,11 +85,20 @@ func (w *writer) flush(others bool) {
 	w.mu.Unlock()
 }
 
+// keep unlocks and leaves what is pending to the next flush, unless it is much.
+func (w *writer) keep() {
+	if len(w.pending) >= maxPending/2 {
+		w.write(false)
+		return
+	}
+	w.mu.Unlock()
+}
+
 // frame appends a small frame. w is locked.
-func (w *writer) frame(id uint32, t wire.Type, body func(dst []byte) []byte) {
+func (w *writer) frame(id uint32, step uint16, t wire.Type, body func(dst []byte) []byte) {
 	start := len(w.pending)
 	w.pending = body(wire.BeginFrame(w.pending))
-	wire.EndFrame(w.pending, start, id, t)
+	wire.EndFrameStep(w.pending, start, id, t, step)
 }
 
 // close says goaway, if there is something to say, and closes the connection once what is pending is written, at the latest after farewell.
@@ -97,9 +106,9 @@ func (w *writer) close(g *wire.GoAway) {
 	_ = w.conn.SetWriteDeadline(time.Now().Add(farewell))
 	w.mu.Lock()
 	if !w.dead && g != nil {
-		w.frame(0, wire.TypeGoAway, func(dst []byte) []byte { return wire.AppendGoAway(dst, g) })
+		w.frame(0, 0, wire.TypeGoAway, func(dst []byte) []byte { return wire.AppendGoAway(dst, g) })
 	}
-	w.flush(false)
+	w.write(false)
 	w.mu.Lock()
 	for w.writing {
 		w.room.Wait()
@@ -116,7 +125,7 @@ func tooLarge() *wire.Outcome {
 }
 
 // outcome implements carrier.
-func (w *writer) outcome(id uint32, out *wire.Outcome, others bool) {
+func (w *writer) outcome(id uint32, step uint16, out *wire.Outcome) {
 	var large [4][]byte
 	for _, body := range wire.AppendLargeOfOutcome(large[:0], out) {
 		for len(body) > 0 {
@@ -126,7 +135,7 @@ func (w *writer) outcome(id uint32, out *wire.Outcome, others bool) {
 			n := min(len(body), batch)
 			w.pending = wire.AppendChunks(w.pending, id, body[:n])
 			body = body[n:]
-			w.flush(false)
+			w.write(false)
 		}
 	}
 	if !w.lock() {
@@ -134,18 +143,18 @@ func (w *writer) outcome(id uint32, out *wire.Outcome, others bool) {
 	}
 	start := len(w.pending)
 	w.pending = wire.AppendOutcome(wire.BeginFrame(w.pending), out)
-	if n := wire.EndFrame(w.pending, start, id, wire.TypeOutcome); n > wire.MaxFrame {
+	if n := wire.EndFrameStep(w.pending, start, id, wire.TypeOutcome, step); n > wire.MaxFrame {
 		w.pending = wire.AppendOutcome(wire.BeginFrame(w.pending[:start]), tooLarge())
-		wire.EndFrame(w.pending, start, id, wire.TypeOutcome)
+		wire.EndFrameStep(w.pending, start, id, wire.TypeOutcome, step)
 	}
-	w.flush(others)
+	w.keep()
 }
 
 // ask implements carrier.
-func (w *writer) ask(id uint32, a *wire.Ask) {
+func (w *writer) ask(id uint32, step uint16, a *wire.Ask) {
 	if w.lock() {
-		w.frame(id, wire.TypeAsk, func(dst []byte) []byte { return wire.AppendAsk(dst, a) })
-		w.flush(false)
+		w.frame(id, step, wire.TypeAsk, func(dst []byte) []byte { return wire.AppendAsk(dst, a) })
+		w.write(false)
 	}
 }
 
@@ -153,20 +162,20 @@ func (w *writer) ask(id uint32, a *wire.Ask) {
 const urgent = 4
 
 // log implements carrier.
-func (w *writer) log(id uint32, line *wire.LogLine) {
+func (w *writer) log(id uint32, step uint16, line *wire.LogLine) {
 	if !w.lock() {
 		return
 	}
-	w.frame(id, wire.TypeLog, func(dst []byte) []byte { return wire.AppendLog(dst, line) })
-	if line.Level >= urgent || len(w.pending) >= maxPending/2 {
-		w.flush(false)
+	w.frame(id, step, wire.TypeLog, func(dst []byte) []byte { return wire.AppendLog(dst, line) })
+	if line.Level >= urgent {
+		w.write(false)
 		return
 	}
-	w.mu.Unlock()
+	w.keep()
 }
 
-// flushLog implements carrier.
-func (w *writer) flushLog() {
+// flush implements carrier.
+func (w *writer) flush(others bool) {
 	w.mu.Lock()
-	w.flush(false)
+	w.write(others)
 }

@@ -1,0 +1,208 @@
+package server
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// look is how often the standby looks at the leader. A handler that is found twice holds up the lane, for one to two looks.
+	look = 400 * time.Microsecond
+	// restLooks is how many looks without a call let the standby rest.
+	restLooks = 25
+)
+
+// feed is the reading side of a carrier. One goroutine at a time uses it: the leader.
+type feed interface {
+	// next waits for messages, takes in all that are there, and gives the calls among them, linked by next, and when they came. With an error, after
+	// which it is not called again, it may give calls too.
+	next() (calls *run, received time.Time, err error)
+}
+
+// crew are the goroutines that serve a lane. One leads: it reads a batch of calls, runs the handlers of those that are quick, one after the other,
+// sends their outcomes at once, and reads on. The standby looks after it. When a handler blocks, or computes for long, the standby takes the lead with the
+// rest of the batch, another one stands by, and the handler ends where it is. So does a handler that asks the host, at once. Handlers that were
+// slow lately (pace) run on goroutines of the pool from the start.
+type crew struct {
+	lane *lane
+	feed feed
+
+	// state is odd while the leader does what may take long: it runs a handler, or writes. Every change counts it up, so a turn is known by its number.
+	// Whoever moves it from an odd number on has the lead.
+	state   atomic.Uint64
+	resting atomic.Bool // the standby has nothing to look at
+	rouse   chan struct{}
+	over    chan struct{} // closed at the end of the lane
+	err     error         // why it ended; set before over is closed
+
+	// For the leader.
+	queue    *run  // calls of the batch that have not run, linked by next
+	pace     *pace // of the handler that runs inline
+	received time.Time
+	ran      int  // calls of the batch that ran inline
+	timing   bool // the last batch was slow: each run of this one is timed
+}
+
+func newCrew(l *lane, f feed) *crew {
+	return &crew{lane: l, feed: f, rouse: make(chan struct{}, 1), over: make(chan struct{})}
+}
+
+// serve serves the lane until it ends. The handlers that still run then do not hold it up.
+func (c *crew) serve() error {
+	go c.standBy()
+	c.lane.server.pool.lead(c)
+	<-c.over
+	return c.err
+}
+
+// turn is a leader's hold on the lead while it does what may take long.
+type turn struct {
+	crew   *crew
+	number uint64 // of crew.state
+	timed  bool   // crew.timing, when the turn began
+}
+
+func (t *turn) begin(p *pace) {
+	c := t.crew
+	c.pace, t.timed = p, c.timing
+	t.number = c.state.Load() + 1
+	c.state.Store(t.number)
+	if c.resting.Load() && c.resting.CompareAndSwap(true, false) {
+		c.rouse <- struct{}{}
+	}
+}
+
+// end reports false when another goroutine has taken the lead meanwhile.
+func (t *turn) end() bool { return t.crew.take(t.number) }
+
+// take ends a turn. Whoever gets true has the lead.
+func (c *crew) take(turn uint64) bool { return c.state.CompareAndSwap(turn, turn+1) }
+
+// holds reports whether the goroutine whose turn it is still has the lead. Turn 0 is nobody's.
+func (c *crew) holds(turn uint64) bool { return turn != 0 && c.state.Load() == turn }
+
+// lead leads until the lane ends or another goroutine takes the lead. The caller has it.
+func (c *crew) lead() {
+	t, returned := turn{crew: c}, false
+	defer func() {
+		if !returned && t.end() { // a handler has called runtime.Goexit
+			c.lane.server.pool.lead(c)
+		}
+	}()
+	if t.flush() { // what the leader before had gathered
+		for t.batch() {
+		}
+	}
+	returned = true
+}
+
+// batch runs what is queued, sends the outcomes and reads on. It reports false when the lead is lost or the lane has ended.
+func (t *turn) batch() bool {
+	c := t.crew
+	for c.queue != nil {
+		r := c.queue
+		c.queue, r.next = r.next, nil
+		if !t.run(r) {
+			return false
+		}
+	}
+	if c.ran > 0 {
+		c.timing = time.Since(c.received) > time.Duration(c.ran)*quickRun
+		if !t.flush() {
+			return false
+		}
+	}
+	calls, received, err := c.feed.next()
+	if err != nil {
+		c.lane.server.pool.submit(calls)
+		c.err = err
+		close(c.over)
+		return false
+	}
+	c.queue, c.received, c.ran = c.divide(calls), received, 0
+	return true
+}
+
+// run runs a call inline.
+func (t *turn) run(r *run) bool {
+	c := t.crew
+	t.begin(r.pace)
+	steps := r.execute(t)
+	if !t.end() {
+		c.lane.carrier.flush(true)
+		return false
+	}
+	c.ran += steps
+	return true
+}
+
+// flush sends the outcomes that are gathered.
+func (t *turn) flush() bool {
+	t.begin(nil)
+	t.crew.lane.carrier.flush(false)
+	return t.end()
+}
+
+// divide hands the calls whose handlers were slow lately to the pool and gives the others.
+func (c *crew) divide(calls *run) (quick *run) {
+	var slow *run
+	q, s := &quick, &slow
+	for r := calls; r != nil; r = r.next {
+		if r.quick() {
+			*q, q = r, &r.next
+		} else {
+			*s, s = r, &r.next
+		}
+	}
+	*q, *s = nil, nil
+	c.lane.server.pool.submit(slow)
+	return quick
+}
+
+// standBy takes the lead when the leader is held up.
+func (c *crew) standBy() {
+	var seen uint64
+	still, late := 0, false
+	for {
+		began := time.Now()
+		time.Sleep(look)
+		select {
+		case <-c.over:
+			return
+		default:
+		}
+		state := c.state.Load()
+		switch {
+		case state != seen:
+			seen, still, late = state, 0, false
+		case state%2 == 0:
+			if still++; still > restLooks {
+				if !c.rest(seen) {
+					return
+				}
+				still = 0
+			}
+		case time.Since(began) > 2*look && !late: // this process did not run either: the leader may be as quick as ever
+			late = true
+		case c.take(state):
+			c.pace.blocked(time.Now())
+			go c.standBy()
+			c.lead()
+			return
+		}
+	}
+}
+
+// rest waits until something happens. It reports false when the lane has ended.
+func (c *crew) rest(seen uint64) bool {
+	c.resting.Store(true)
+	if c.state.Load() != seen && c.resting.CompareAndSwap(true, false) {
+		return true
+	}
+	select {
+	case <-c.rouse:
+		return true
+	case <-c.over:
+		return false
+	}
+}
