@@ -70,8 +70,8 @@ func (d *Driver) BodyFilter(k *pdk.PDK, _ []byte, _ bool) ([]byte, error) {
 	return piece, err
 }
 
-// tardiness is how long a handler that is late takes, and its process one that was asked to end.
-const tardiness = 3 * time.Second
+// tardiness is how long a handler that is late takes, dying how long one runs before it ends its process.
+const tardiness, dying = 3 * time.Second, time.Second
 
 // end ends the handler as the vector says.
 func (p *Program) end() error {
@@ -81,6 +81,7 @@ func (p *Program) end() error {
 	case "late":
 		time.Sleep(tardiness)
 	case "killed":
+		time.Sleep(dying)
 		if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
 			return err
 		}

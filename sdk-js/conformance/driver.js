@@ -8,8 +8,9 @@ import { definePlugin } from "outrigger-pdk";
 import { Caller } from "./calls.js";
 import { fromSpelling } from "./spelling.js";
 
-/** Milliseconds that a handler takes which is late. */
+/** Milliseconds that a handler takes which is late, and that one runs before it ends its process. */
 const TARDINESS = 3000;
+const DYING = 1000;
 
 /** Makes the calls of one vector. */
 class Driver {
@@ -68,6 +69,7 @@ class Driver {
         await delay(TARDINESS);
         break;
       case "killed":
+        await delay(DYING);
         process.kill(process.pid, "SIGKILL");
     }
   }

@@ -20,8 +20,8 @@ from spelling import value_of
 import outrigger
 
 
-TARDINESS = 3.0
-"""Seconds that a handler takes which is late."""
+TARDINESS, DYING = 3.0, 1.0
+"""Seconds that a handler takes which is late, and that one runs before it ends its process."""
 
 
 @dataclass
@@ -54,10 +54,15 @@ class _Driver(outrigger.Plugin):
             case "failed":
                 raise RuntimeError("the vector ends so")
             case "killed":
-                os.kill(os.getpid(), signal.SIGKILL)
+                return DYING
             case "late":
                 return TARDINESS
         return 0
+
+    def die(self) -> None:
+        """Ends the process if the vector says so."""
+        if self.vector.get("ends") == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def line(self, results: Results) -> bytes:
         return json.dumps({"run": self.config.run, "results": results}).encode() + b"\n"
@@ -98,6 +103,7 @@ class SyncDriver(_Driver):
         else:
             runner.close()
         time.sleep(self.end())
+        self.die()
         if thrown is not None:
             raise thrown
 
@@ -154,6 +160,7 @@ class AsyncDriver(_Driver):
         else:
             writer.close()
         await asyncio.sleep(self.end())
+        self.die()
         if thrown is not None:
             raise thrown
 

@@ -146,7 +146,7 @@ func (r *remote) through(t *testing.T, via *relay, atOnce int) {
 	for range atOnce {
 		wg.Go(func() {
 			for v := range jobs {
-				run, diffs := r.runOn(ctx, lane, v)
+				run, diffs := r.runOn(ctx, lane, v, v.Asker())
 				if run != nil {
 					own := *v
 					run.Logs, own.Logs = nil, nil // they may be under way
