@@ -12,8 +12,8 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/parking"
 	"github.com/outrigger-gateway/outrigger/host/internal/serving"
-	"github.com/outrigger-gateway/outrigger/host/internal/timedconn"
 	"github.com/outrigger-gateway/outrigger/pdk/local"
 )
 
@@ -30,6 +30,10 @@ type Server struct {
 	opts      ServerOptions
 	http      fasthttp.Server
 	listeners serving.Listeners
+	lot       *parking.Lot   // of idle connections; nil: they are not parked
+	served    sync.WaitGroup // connections that were parked once
+	giveBack  giveBack
+	ending    atomic.Bool
 
 	mu    sync.Mutex // guards the rest
 	conns map[*clientConn]struct{}
@@ -49,9 +53,16 @@ func NewServer(p *Proxy, o ServerOptions) *Server {
 		StreamRequestBody:             true,
 		ConnState:                     p.connState,
 		CloseOnShutdown:               true,
+		MaxIdleWorkerDuration:         time.Second, // goroutines are cheap to start
 		ReadBufferSize:                o.MaxHeaderBytes,
 		WriteBufferSize:               16 << 10,
 		Logger:                        quiet{p.opts.Logger},
+	}
+	lot, err := parking.New()
+	if err == nil {
+		s.lot = lot
+	} else {
+		p.opts.Logger.Debug("idle connections keep their buffers", "error", err.Error())
 	}
 	return s
 }
@@ -68,8 +79,24 @@ func (s *Server) Serve(ln net.Listener) {
 
 // Shutdown closes the listeners and waits for the requests in flight, at most until ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.ending.Store(true)
 	s.closeSilent()
-	return s.listeners.Shutdown(ctx, &s.http)
+	if s.lot != nil {
+		s.lot.Close()
+	}
+	s.giveBack.end()
+	err := s.listeners.Shutdown(ctx, &s.http)
+	served := make(chan struct{})
+	go func() {
+		s.served.Wait()
+		close(served)
+	}()
+	select {
+	case <-served:
+	case <-ctx.Done():
+		err = errors.Join(err, ctx.Err())
+	}
+	return err
 }
 
 // closeSilent closes the connections on which nothing was ever sent. fasthttp counts them as busy for five seconds.
@@ -125,81 +152,6 @@ type quiet struct{ logger *slog.Logger }
 func (q quiet) Printf(format string, args ...any) {
 	q.logger.Debug("http", "message", format, "args", args)
 }
-
-// timedListener makes client connections of what it accepts.
-type timedListener struct {
-	net.Listener
-	server *Server
-}
-
-func (l *timedListener) Accept() (net.Conn, error) {
-	nc, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	s := l.server
-	c := &clientConn{
-		Conn: timedconn.Conn{Conn: nc, ReadTimeout: s.opts.ReadTimeout, WriteTimeout: s.opts.WriteTimeout}, server: s,
-		peer: s.proxy.peerOf(nc.RemoteAddr()), port: portOf(nc.LocalAddr()),
-	}
-	s.proxy.counters.accepted.Add(1)
-	s.mu.Lock()
-	s.conns[c] = struct{}{}
-	s.mu.Unlock()
-	return c, nil
-}
-
-// clientConn is a connection of a client, with bounded gaps between reads and writes.
-type clientConn struct {
-	timedconn.Conn
-	server *Server
-	spoke  atomic.Bool // something was read
-	unread atomic.Bool // a part of the last request was not
-	busy   bool        // counted among the busy ones; see connState
-	peer   peer
-	port   int   // of the listener
-	head   *head // of a plain request that fasthttp is about to serve
-}
-
-// Read reads for fasthttp. It keeps the head of a plain request and gives fasthttp what stands in for it.
-func (c *clientConn) Read(p []byte) (int, error) {
-	begins := !c.busy // between two requests
-	n, err := c.Conn.Read(p)
-	if n > 0 && !c.spoke.Load() {
-		c.spoke.Store(true)
-		begins = true
-	}
-	if n > 0 && begins {
-		if c.head = plainHead(p[:n]); c.head != nil {
-			n = copy(p, c.head.standIn())
-		}
-	}
-	return n, err
-}
-
-// takeHead is the head of the request that is served, when it is a plain one; nil otherwise.
-func (c *clientConn) takeHead() *head {
-	h := c.head
-	c.head = nil
-	return h
-}
-
-func (c *clientConn) Close() error {
-	c.server.mu.Lock()
-	_, open := c.server.conns[c]
-	delete(c.server.conns, c)
-	c.server.mu.Unlock()
-	if open {
-		c.server.proxy.counters.closed.Add(1)
-	}
-	if c.unread.Swap(false) {
-		linger(c.Conn.Conn)
-	}
-	return c.Conn.Close()
-}
-
-// ended reports whether the client has closed its side, or the connection broke.
-func (c *clientConn) ended() bool { return c != nil && c.ReadErr != nil }
 
 // unwrapped is the connection of the operating system.
 func unwrapped(c net.Conn) net.Conn {
