@@ -4,6 +4,7 @@
 //	runner     starts the processes and takes the samples
 //	roles      what those processes do: gateway, plugin server, upstream (package upstream), load generator (package load)
 //	plugins    the plugins that are measured, in three languages
+//	plans      Go benchmarks of what a request pays for its route and plan
 //	report     figures, targets, files, comparison; stats and chart help it
 package bench
 
@@ -21,6 +22,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/outrigger-gateway/outrigger/bench/plans"
 	"github.com/outrigger-gateway/outrigger/bench/report"
 	"github.com/outrigger-gateway/outrigger/bench/runner"
 	"github.com/outrigger-gateway/outrigger/bench/scenario"
@@ -42,6 +44,8 @@ type Options struct {
 	Quick bool
 	// Own, if not nil, asks what the plugins of a user's configuration cost, instead of any scenario.
 	Own *scenario.OwnOptions
+	// Plans runs package plans instead.
+	Plans bool
 	// Variants and Connections narrow the scenarios; see scenario.Narrow.
 	Variants    []string
 	Connections []int
@@ -166,6 +170,25 @@ func Run(ctx context.Context, o Options, out io.Writer) (err error) {
 		return fmt.Errorf("%d invalid %s: %s", len(invalid), plural(len(invalid), "point"), strings.Join(invalid, "; "))
 	}
 	return nil
+}
+
+// RunPlans measures plans and routes instead of requests.
+func RunPlans(ctx context.Context, o Options, out io.Writer) error {
+	return plans.Run(ctx, plans.Options{Rounds: o.Runner.Rounds, Results: o.Results, Command: o.Command, Progress: o.Runner.Progress}, out)
+}
+
+// Compare prints what changed from one run to another, and says how much of it got worse by more than the tolerance, a share such as 0.05.
+func Compare(older, newer string, tolerance float64, out io.Writer) (worse int, err error) {
+	a, err := report.Read(older)
+	if err != nil {
+		return 0, err
+	}
+	b, err := report.Read(newer)
+	if err != nil {
+		return 0, err
+	}
+	c := report.Compare(a, b, tolerance)
+	return c.Regressions(), c.Write(out, tolerance)
 }
 
 func (o *Options) write(found *report.Report, scenarios []*scenario.Scenario, out io.Writer) error {

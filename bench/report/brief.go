@@ -34,7 +34,8 @@ func (r *Report) Brief() Brief {
 	seen := map[name]bool{}
 	for _, s := range r.Scenarios {
 		for _, p := range s.Points {
-			if !p.Valid() || p.Rate > 0 || p.Body >= 0 || p.Response >= 0 || seen[name{p.Variant, p.Connections}] {
+			_, compares := p.Measures[Ratio] // a call on a lane does not
+			if !p.Valid() || !compares || p.Rate > 0 || p.Body >= 0 || p.Response >= 0 || seen[name{p.Variant, p.Connections}] {
 				continue
 			}
 			seen[name{p.Variant, p.Connections}] = true

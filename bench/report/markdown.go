@@ -43,8 +43,8 @@ func (r *Report) Write(dir string, scenarios []*scenario.Scenario) (string, erro
 func (r *Report) Markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Benchmark of %s, commit %s\n\n", r.Date.Format(time.DateOnly), r.Commit)
-	fmt.Fprintf(&b, "`%s` on %s, %d cores, %s of memory, Linux %s; %s.\n\n", r.Command, r.Machine.CPU, r.Machine.Cores, gib(r.Machine.Memory),
-		r.Machine.Kernel, versions(r.Versions))
+	fmt.Fprintf(&b, "`%s` on %s, %d cores, %s of memory, Linux %s; %s.\n\n", r.Command, r.Machine.CPU, r.Machine.Cores, GiB(r.Machine.Memory),
+		r.Machine.Kernel, Versions(r.Versions))
 	fmt.Fprintf(&b, "Each figure is the median of %d interleaved rounds of %s s, with the smallest and the largest; ratios and differences are taken within a "+
 		"round. CPU is processor time per request, of the gateway and of its plugin servers. Trust ratios more than absolutes: load generator, gateway, "+
 		"plugin server and upstream share the machine.\n", r.Rounds, short(r.SampleSeconds))
@@ -83,7 +83,7 @@ func (r *Report) targets(b *strings.Builder) {
 		default:
 			verdict = "**missed**"
 		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", t.What, strings.TrimSpace(target+" "+t.Unit), text(*t.Found, 2), verdict)
+		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", t.What, strings.TrimSpace(target+" "+t.Unit), Text(*t.Found, 2), verdict)
 	}
 	if without > 0 && without < len(r.Targets) {
 		fmt.Fprintf(b, "\n%d further %s not measured in this run.\n", without, map[bool]string{true: "target was", false: "targets were"}[without == 1])
@@ -172,7 +172,7 @@ func (p *Point) row(b *strings.Builder, columns []column) {
 		case p.Variant == p.Baseline && (c.measure == Ratio || strings.HasPrefix(c.measure, "added")):
 			b.WriteString(" " + number(m.Median, 0) + " |")
 		default:
-			b.WriteString(" " + text(m, c.decimals) + " |")
+			b.WriteString(" " + Text(m, c.decimals) + " |")
 		}
 	}
 	b.WriteString(" 0 |\n")
@@ -183,8 +183,8 @@ func oneLine(text string) string {
 	return strings.Join(strings.Fields(strings.ReplaceAll(text, "|", "/")), " ")
 }
 
-// text is the median with the ends in parentheses; the ends are left out when they say nothing.
-func text(s stats.Spread, decimals int) string {
+// Text is the median with the ends in parentheses; the ends are left out when they say nothing.
+func Text(s stats.Spread, decimals int) string {
 	m, low, high := number(s.Median, decimals), number(s.Min, decimals), number(s.Max, decimals)
 	if low == m && high == m {
 		return m
@@ -210,9 +210,11 @@ func number(v float64, decimals int) string {
 // short writes a number without needless decimals.
 func short(v float64) string { return strconv.FormatFloat(v, 'g', 4, 64) }
 
-func gib(bytes int64) string { return number(float64(bytes)/(1<<30), 0) + " GiB" }
+// GiB writes a size of memory.
+func GiB(bytes int64) string { return number(float64(bytes)/(1<<30), 0) + " GiB" }
 
-func versions(v map[string]string) string {
+// Versions names the programs that took part.
+func Versions(v map[string]string) string {
 	var parts []string
 	for _, name := range []string{"go", "python", "node"} {
 		if v[name] != "" {

@@ -153,6 +153,9 @@ func byRound(samples []Sample) map[int]*Sample {
 	return m
 }
 
+// Summarise makes the measures of a point that is compared with nothing.
+func (p *Point) Summarise() { p.summarise(nil) }
+
 func (p *Point) summarise(baseline map[int]*Sample) {
 	values := map[string][]float64{}
 	for i := range p.Samples {

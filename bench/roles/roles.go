@@ -6,6 +6,8 @@
 //	upstream  what the gateway forwards to
 //	load      the load generator
 //	pin       binds itself to processors and becomes another program
+//
+// One more role, lane, is package lanebench of the host.
 package roles
 
 import (

@@ -310,7 +310,7 @@ func (s *subject) measure(ctx context.Context, gen *generator, upstreamPID, roun
 		x.Values[report.HostAllocs] = (after.allocations - before.allocations) / n
 	}
 	x.Others = others(before.machine, after.machine, host+servers+after.upstream-before.upstream+found.CPU)
-	if len(s.variant.Servers) > 0 && servers <= 0 {
+	if external := len(s.variant.Servers) > 0 || s.variant.Peer != nil && len(s.gateway.servers) > 0; external && servers <= 0 {
 		x.Problem = "the plugin servers used no processor time: no plugin was called"
 	}
 	return x, context.Cause(ctx)

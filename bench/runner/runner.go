@@ -101,6 +101,9 @@ func (r *Runner) Estimate(scenarios []*scenario.Scenario) time.Duration {
 
 // Run runs one scenario: all its variants are up at the same time, and one of them has load.
 func (r *Runner) Run(ctx context.Context, s *scenario.Scenario) (_ report.Result, err error) {
+	if s.Lanes {
+		return r.lane(ctx, s)
+	}
 	r.say("%s: %s", s.Name, s.Question)
 	up, err := start(program{name: "upstream", dir: r.scratch, args: r.role(s.CPUs, "upstream")})
 	if err != nil {

@@ -30,6 +30,8 @@ type Scenario struct {
 	Variants []Variant `yaml:"variants"`
 	// Peers adds the peers, each with its own baseline, when they can be had.
 	Peers bool `yaml:"peers"`
+	// Lanes measures the plugin servers without a gateway; the numbers of connections are those of callers.
+	Lanes bool `yaml:"lanes"`
 	// Idle opens so many connections to each variant at the end, and reports the memory of its processes; 0: none.
 	Idle int `yaml:"idle"`
 	// Charts are drawn of the figures.
@@ -135,6 +137,11 @@ func (s *Scenario) validate() error {
 	}
 	if err := s.Request.validate(); err != nil {
 		bad("request: %w", err)
+	}
+	for _, v := range s.Variants {
+		if s.Lanes && (len(v.Servers) != 1 || v.Servers[0]["kit"] == nil) {
+			bad("variant %q: lanes is set: expected one server with a kit", v.Name)
+		}
 	}
 	if s.Idle < 0 || s.Idle > 100_000 {
 		bad("idle is %d: expected 0 to 100000", s.Idle)

@@ -20,16 +20,50 @@ import (
 	"github.com/outrigger-gateway/outrigger/bench/runner"
 	"github.com/outrigger-gateway/outrigger/bench/scenario"
 	"github.com/outrigger-gateway/outrigger/host/internal/authoring"
+	"github.com/outrigger-gateway/outrigger/host/internal/transport/lanebench"
 )
 
-const benchUsage = `outrigger bench measures what plugins cost on this machine.
+const benchUsage = `outrigger bench measures what plugins cost on this machine: gateway, plugin servers, upstream and load generator are processes of this program.
+
+Usage:
+  outrigger bench [--quick] [--json] [--scenarios NAMES] [--results DIR] ...
+  outrigger bench --settings outrigger.yaml [--config gateway.yaml] [--request "GET /path"] [-H "Name: value"] ...
+  outrigger bench compare OLD.json NEW.json [--tolerance 0.05]
+  outrigger bench --plans
+
+Without flags it runs all scenarios, which takes about forty minutes, and writes tables, charts and a JSON file into --results. Needs Linux; scenarios
+with plugins in Python and JavaScript need Python 3.11 and Node.js 20, and take the network once, for the packages that the SDKs need.
+
+  --quick               3 rounds of 800 ms of the scenario quick: less than two minutes; writes files only with --results
+  --json                print {"results": [...]} instead of the table: medians, for programs
+  --scenarios NAMES     with commas: %s,
+                        or paths of your own, such as ./mine.yaml
+  --variant TEXT        only the baseline and the variants with this text in their names; may be given again
+  --connections NUMBERS only loads with these numbers of connections, with commas
+  --rounds 5            interleaved rounds; --time 2s is the length of one measurement, --warm-up 2s that of the load before the first round
+  --results DIR         bench/results in a checkout, else bench-results
+  --profiles DIR        take CPU profiles of gateways and Go plugin servers after the last round, of --profile-time 10s
+  --cache DIR           where plugins in Python and JavaScript, and peers, are prepared once; outrigger/bench in your cache directory
+  --plans               instead: what it takes to build and look up plans and to find routes; in a checkout
+
+What will my plugins cost? --settings and --config name a configuration of yours: it is measured without plugins, with each alone, and with all.
+--request and -H say what is sent, beside the headers of a browser. Services are sent to an upstream of the benchmark's; --own-upstreams leaves
+them where they point to.
+
+compare says what got better or worse from one run to another: exit code 1 when something got worse by more than the tolerance, and by more than the
+spreads of both runs.
+
+Exit code 0: everything was measured; 1: a point is invalid because of errors, or something could not be started; 2: the command line is wrong.
+docs/guides/benchmarks.md says how it measures and how to read it.
 `
 
 // benchCommand is outrigger bench.
 func benchCommand(args []string, out, errOut io.Writer) int {
 	if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
-		fmt.Fprint(out, benchUsage)
-		return exitOK
+		return helpBench(out)
+	}
+	if len(args) > 0 && args[0] == "compare" {
+		return benchCompare(args[1:], out, errOut)
 	}
 	o, err := parseBench(args)
 	if err != nil {
@@ -43,8 +77,51 @@ func benchCommand(args []string, out, errOut io.Writer) int {
 	o.Runner.Progress = errOut
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	if err := bench.Run(ctx, o, out); err != nil {
+	run := bench.Run
+	if o.Plans {
+		run = bench.RunPlans
+	}
+	if err := run(ctx, o, out); err != nil {
 		return fail(errOut, fmt.Errorf("outrigger bench: %w", err))
+	}
+	return exitOK
+}
+
+func helpBench(out io.Writer) int {
+	fmt.Fprintf(out, benchUsage, strings.Join(bench.Names(), ", "))
+	return exitOK
+}
+
+// benchCompare is outrigger bench compare.
+func benchCompare(args []string, out, errOut io.Writer) int {
+	tolerance := 0.05
+	var files []string
+	for len(args) > 0 {
+		flag, value, inline := strings.Cut(args[0], "=")
+		args = args[1:]
+		if flag != "--tolerance" {
+			files = append(files, flag)
+			continue
+		}
+		if !inline && len(args) > 0 {
+			value, args = args[0], args[1:]
+		}
+		var err error
+		if tolerance, err = strconv.ParseFloat(value, 64); err != nil || tolerance < 0 || tolerance > 10 {
+			fmt.Fprintf(errOut, "outrigger bench compare: --tolerance is %q: expected a share such as 0.05\nSee: outrigger help bench\n", value)
+			return exitUsage
+		}
+	}
+	if len(files) != 2 {
+		fmt.Fprintf(errOut, "outrigger bench compare: found %d files; expected two: OLD.json NEW.json\nSee: outrigger help bench\n", len(files))
+		return exitUsage
+	}
+	worse, err := bench.Compare(files[0], files[1], tolerance, out)
+	if err != nil {
+		return fail(errOut, fmt.Errorf("outrigger bench compare: %w", err))
+	}
+	if worse > 0 {
+		return exitFailed
 	}
 	return exitOK
 }
@@ -81,6 +158,7 @@ func parseBench(args []string) (bench.Options, error) {
 	flags.SetOutput(io.Discard)
 	flags.BoolVar(&o.Quick, "quick", false, "")
 	flags.BoolVar(&o.JSON, "json", false, "")
+	flags.BoolVar(&o.Plans, "plans", false, "")
 	flags.IntVar(&o.Runner.Rounds, "rounds", 5, "")
 	flags.DurationVar(&o.Runner.Sample, "time", 2*time.Second, "")
 	flags.DurationVar(&o.Runner.WarmUp, "warm-up", 2*time.Second, "")
@@ -107,7 +185,7 @@ func parseBench(args []string) (bench.Options, error) {
 		return o, flagError(err, flags)
 	}
 	if flags.NArg() > 0 {
-		return o, fmt.Errorf("found the argument %q, expected flags only", flags.Arg(0))
+		return o, fmt.Errorf("found the argument %q%s; expected flags, or compare OLD.json NEW.json", flags.Arg(0), suggest("", flags.Arg(0), []string{"compare"}))
 	}
 	given := map[string]bool{}
 	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
@@ -234,8 +312,14 @@ func commandLine(args []string) string {
 }
 
 // benchRole is a process of the benchmark.
-func benchRole(args []string, errOut io.Writer) int {
-	if err := roles.Run(args); err != nil {
+func benchRole(args []string, out, errOut io.Writer) int {
+	var err error
+	if len(args) > 0 && args[0] == "lane" {
+		err = lanebench.Run(args[1:], out)
+	} else {
+		err = roles.Run(args)
+	}
+	if err != nil {
 		return fail(errOut, err)
 	}
 	return exitOK

@@ -21,8 +21,9 @@ Usage:
   outrigger top     [--admin ADDRESS | --status ADDRESS] [--interval 1s] [--once]
   outrigger plugin  new NAME --lang go|python|js|ts
   outrigger plugin  test [DIR]
+  outrigger bench   [--quick] [--json] [--settings outrigger.yaml] ...
   outrigger version
-  outrigger help    [settings | explain | lint | replace | replay | top | plugin]
+  outrigger help    [settings | explain | lint | replace | replay | top | plugin | bench]
 
 run starts the gateway and prints one line with its addresses when it accepts requests. SIGHUP reads the entities and the plugin servers of
 the settings again: plugin servers whose settings or program changed are replaced without losing a request; when anything is wrong, what runs goes
@@ -46,6 +47,8 @@ replay sends a failing call that the black box has recorded (setting black_box) 
 top shows what the plugin servers of a running gateway do, refreshed in place: see outrigger help top.
 
 plugin new writes a plugin with unit tests, plugin test runs them: see outrigger help plugin.
+
+bench measures what plugins cost on this machine, also those of your own configuration: see outrigger help bench.
 
 The settings (listeners, plugin servers, limits, log) are in one file, the entities (services, routes, consumers, plugins) in another, in
 Kong's declarative format. Every setting is also an environment variable and a flag: see outrigger help settings.
@@ -77,8 +80,10 @@ func help(args []string, out, errOut io.Writer) int {
 	case args[0] == "plugin":
 		fmt.Fprint(out, pluginUsage)
 		return exitOK
+	case args[0] == "bench":
+		return helpBench(out)
 	}
-	fmt.Fprintf(errOut, "outrigger help: unknown topic %q; expected settings, explain, lint, replace, replay, top, plugin, or nothing\n", args[0])
+	fmt.Fprintf(errOut, "outrigger help: unknown topic %q; expected settings, explain, lint, replace, replay, top, plugin, bench, or nothing\n", args[0])
 	return exitUsage
 }
 

@@ -61,7 +61,7 @@ func run(args []string, out, errOut io.Writer) int {
 	case "bench":
 		return benchCommand(args, out, errOut)
 	case roles.Command:
-		return benchRole(args, errOut)
+		return benchRole(args, out, errOut)
 	case "version", "--version":
 		fmt.Fprintf(out, "outrigger %s (%s, %s/%s)\n", host.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		return exitOK
