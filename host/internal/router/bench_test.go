@@ -3,6 +3,7 @@ package router
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
@@ -35,6 +36,23 @@ func manyRoutes(n int) ([]*entity.Route, []Request) {
 	return routes[:n], requests[:n]
 }
 
+// shuffled puts requests in another order and their text into one piece of memory, in that order: a request that has just been read from a connection is
+// in the processor's cache, and what the benchmark is to show is the memory that the router touches.
+func shuffled(requests []Request) []Request {
+	rand.New(rand.NewPCG(1, 2)).Shuffle(len(requests), func(i, j int) { requests[i], requests[j] = requests[j], requests[i] })
+	var text strings.Builder
+	for _, r := range requests {
+		text.WriteString(r.Host + r.Path)
+	}
+	rest := text.String()
+	for i := range requests {
+		r := &requests[i]
+		r.Host, rest = rest[:len(r.Host)], rest[len(r.Host):]
+		r.Path, rest = rest[:len(r.Path)], rest[len(r.Path):]
+	}
+	return requests
+}
+
 func BenchmarkMatch(b *testing.B) {
 	for _, n := range []int{10, 1_000, 10_000} {
 		routes, requests := manyRoutes(n)
@@ -42,14 +60,13 @@ func BenchmarkMatch(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		rng := rand.New(rand.NewPCG(1, 2))
-		order := rng.Perm(len(requests))
+		requests = shuffled(requests)
 		for _, kind := range []struct {
 			name string
 			pick func(i int) int
 		}{
 			{"one request", func(int) int { return 0 }},
-			{"all in turn", func(i int) int { return order[i%len(order)] }},
+			{"all in turn", func(i int) int { return i % len(requests) }},
 		} {
 			b.Run(fmt.Sprintf("%s/routes=%d", kind.name, n), func(b *testing.B) {
 				b.ReportAllocs()
