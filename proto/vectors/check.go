@@ -1,6 +1,7 @@
 package vectors
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -177,18 +178,65 @@ func (v *Vector) checkLogs(found []Line) []error {
 
 // Asker answers the questions of one vector, in order. It implements wire.Asker and may be asked from any goroutine.
 type Asker struct {
-	mu    sync.Mutex
-	left  []Ask
-	diffs []error
+	mu       sync.Mutex
+	left     []Ask
+	diffs    []error
+	ahead    []wire.Prefetched
+	used     uint32 // of ahead, a bit each
+	answered []wire.Prefetched
 }
 
 // Asker starts the script of the vector's questions.
 func (v *Vector) Asker() *Asker { return &Asker{left: v.Asks} }
 
+// Ahead says which answers travel with the call: their questions are not put, or put all the same when an answer has become stale.
+func (a *Asker) Ahead(items []wire.Prefetched) { a.ahead = items }
+
+// Answered lists the questions so far with their answers.
+func (a *Asker) Answered() []wire.Prefetched {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.answered
+}
+
+// Used says which of the answers of Ahead took the place of a question, once the call has ended: bit 0 is the first.
+func (a *Asker) Used() uint32 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.skip(nil)
+	return a.used
+}
+
+// skip passes the questions of the script that answers of Ahead stand for, up to question q.
+func (a *Asker) skip(q *wire.Ask) {
+	for len(a.left) > 0 && (q == nil || !a.left[0].is(q)) {
+		i := slices.IndexFunc(a.ahead, func(p wire.Prefetched) bool { return a.left[0].is(&wire.Ask{Fn: p.Fn, Args: p.Args}) })
+		if i < 0 {
+			return
+		}
+		a.used |= 1 << i
+		a.left = a.left[1:]
+	}
+}
+
+// is reports whether the script means a question.
+func (a *Ask) is(q *wire.Ask) bool {
+	args := []any{}
+	for _, raw := range q.Args {
+		v, err := wire.DecodeValue(raw)
+		if err != nil {
+			return false
+		}
+		args = append(args, v)
+	}
+	return a.Ask == q.Fn && Compare(args, anyList(a.Args)) == nil
+}
+
 // Answer implements wire.Asker.
 func (a *Asker) Answer(q *wire.Ask) wire.Answer {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.skip(q)
 	if len(a.left) == 0 || a.left[0].Ask != q.Fn {
 		a.diffs = append(a.diffs, fmt.Errorf("question %d was not expected", q.Fn))
 		return wire.Answer{Err: &wire.Error{Code: wire.CodeHostError, Message: "the vector does not expect this question"}}
@@ -210,6 +258,11 @@ func (a *Asker) Answer(q *wire.Ask) wire.Answer {
 	if err != nil {
 		a.diffs = append(a.diffs, err)
 	}
+	known := wire.Prefetched{Fn: q.Fn, Answer: answer}
+	for _, raw := range q.Args {
+		known.Args = append(known.Args, bytes.Clone(raw))
+	}
+	a.answered = append(a.answered, known)
 	return answer
 }
 
@@ -240,6 +293,7 @@ func (a *Ask) answer() (wire.Answer, error) {
 func (a *Asker) Diffs() []error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.skip(nil)
 	if len(a.left) > 0 {
 		return append(a.diffs, fmt.Errorf("%d questions were not put", len(a.left)))
 	}

@@ -44,6 +44,7 @@ func run(ctx context.Context) (passed bool, err error) {
 	flag.StringVar(&o.Root, "root", ".", "directory of the repository")
 	flag.StringVar(&only, "on", "", "comma-separated implementations, such as js/grpc, or go for both carriers; empty: all")
 	flag.StringVar(&o.Match, "run", "", "part of the file and name of the vectors to run, such as \"exit: EX3\"; empty: all")
+	flag.BoolVar(&o.Ahead, "ahead", false, "run every vector that asks a second time with the answers ahead of its questions, on plugin servers alone")
 	flag.BoolVar(&o.Fused, "fused", false, "make every vector the second step of a fused call, on plugin servers alone")
 	atOnce := flag.Int("at-once", 8, "vectors that run at the same time")
 	verbose := flag.Bool("v", false, "show the log of the plugin servers")

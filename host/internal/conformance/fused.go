@@ -40,11 +40,11 @@ func (r *remote) ahead(ctx context.Context) (uint64, error) {
 // behind makes the step of a vector the second of a call. What belongs to the first alone is not the vector's.
 func behind(first uint64, c *wire.Call) {
 	facts := *c.Facts
-	c.Rest = []wire.Step{{Instance: c.Instance, TimeoutMS: c.TimeoutMS, Plugin: c.Plugin, PluginID: c.PluginID, Trace: facts.Trace}}
+	c.Rest = []wire.Step{{Instance: c.Instance, TimeoutMS: c.TimeoutMS, Plugin: c.Plugin, PluginID: c.PluginID, Prefetched: c.Prefetched, Trace: facts.Trace}}
 	if facts.Trace.Parent != "" {
 		facts.Trace = wire.Trace{Parent: "00-ffffffffffffffffffffffffffffffff-ffffffffffffffff-00"}
 	}
-	c.Facts, c.Instance, c.PluginID = &facts, first, "idle"
+	c.Facts, c.Instance, c.PluginID, c.Prefetched = &facts, first, "idle", nil
 	c.Plugin = []wire.SharedValue{{Key: "idle", Value: []byte{0xc3}}}
 }
 

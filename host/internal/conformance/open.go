@@ -24,6 +24,8 @@ type Options struct {
 	Match string
 	// Fused makes every vector the second step of a call, on plugin servers alone.
 	Fused bool
+	// Ahead runs every vector that asks a second time, on plugin servers alone, with the answers ahead of its questions.
+	Ahead bool
 	// Logger takes what the plugin servers and their supervision log.
 	Logger *slog.Logger
 }
@@ -94,7 +96,7 @@ func Open(ctx context.Context, o Options) (s *Suite, close func() error, err err
 	}
 	ends = append(ends, func() error { reports.close(); return nil })
 
-	if o.wants("native") && !o.Fused {
+	if o.wants("native") && !o.Fused && !o.Ahead {
 		s.implementations = append(s.implementations, &native{reports})
 	}
 	remotes, started := o.remotes(reports)
@@ -112,11 +114,11 @@ func Open(ctx context.Context, o Options) (s *Suite, close func() error, err err
 			}
 		}
 	}
-	if o.wants("kit/go") && !o.Fused {
+	if o.wants("kit/go") && !o.Fused && !o.Ahead {
 		s.implementations = append(s.implementations, &goKit{reports})
 	}
 	for column, command := range o.kits() {
-		if o.wants(column) && !o.Fused {
+		if o.wants(column) && !o.Fused && !o.Ahead {
 			k, err := startKit(column, command, reports)
 			if err != nil {
 				return nil, close, err
@@ -155,7 +157,7 @@ func (o *Options) remotes(reports *reports) (columns map[string][]*remote, start
 	for _, d := range o.drivers() {
 		for column, plugin := range d.Plugins {
 			for _, carrier := range []string{pluginserver.CarrierMsgpack, pluginserver.CarrierGRPC} {
-				r := &remote{column: column, plugin: plugin, carrier: carrier, isTyped: d.Typed, reports: reports, fused: o.Fused, lanes: map[string]*side{}}
+				r := &remote{column: column, plugin: plugin, carrier: carrier, isTyped: d.Typed, reports: reports, fused: o.Fused, asked: o.Ahead, lanes: map[string]*side{}}
 				if o.wants(r.name()) {
 					columns[d.Name] = append(columns[d.Name], r)
 				}

@@ -47,6 +47,7 @@ type remote struct {
 	server  *pluginserver.Server
 	reports *reports
 	fused   bool // vectors are the second step of a call
+	asked   bool // answers travel with the call, once a first run has shown what a vector asks
 
 	mu    sync.Mutex
 	lanes map[string]*side // by the hello, as JSON
@@ -74,7 +75,7 @@ func (r *remote) typed() bool  { return r.isTyped }
 
 // lane gives the lane whose hello is that of the vector.
 func (r *remote) lane(ctx context.Context, hello wire.HostHello) (*side, error) {
-	hello.Features = wire.FeatureSteps
+	hello.Features = wire.FeatureSteps | wire.FeaturePrefetch
 	key, err := json.Marshal(hello)
 	if err != nil {
 		return nil, err
@@ -126,11 +127,14 @@ func (r *remote) run(ctx context.Context, v *vectors.Vector) (*vectors.Run, []er
 	if err != nil {
 		return nil, []error{err}
 	}
-	return r.runOn(ctx, lane, v)
+	if r.asked {
+		return r.runAhead(ctx, lane, v)
+	}
+	return r.runOn(ctx, lane, v, v.Asker())
 }
 
-// runOn runs a vector over a lane, with an instance of its own.
-func (r *remote) runOn(ctx context.Context, lane *side, v *vectors.Vector) (*vectors.Run, []error) {
+// runOn runs a vector over a lane, with an instance of its own and the answers that travel ahead of their questions.
+func (r *remote) runOn(ctx context.Context, lane *side, v *vectors.Vector, asker *vectors.Asker, ahead ...wire.Prefetched) (*vectors.Run, []error) {
 	call, err := v.Call()
 	if err != nil {
 		return nil, []error{err}
@@ -144,7 +148,7 @@ func (r *remote) runOn(ctx context.Context, lane *side, v *vectors.Vector) (*vec
 	}
 	defer r.server.Release(id)
 	call.Instance, call.TimeoutMS = id, uint32(patience/time.Millisecond)
-	asker := v.Asker()
+	call.Prefetched = ahead
 	run := &vectors.Run{}
 	diffs, err := r.send(ctx, lane, call, asker, &run.Outcome)
 	if err != nil {
@@ -172,7 +176,7 @@ func (r *remote) settle(ctx context.Context) error {
 		if lane.dead() {
 			continue
 		}
-		if _, diffs := r.runOn(ctx, lane, last); len(diffs) > 0 {
+		if _, diffs := r.runOn(ctx, lane, last, last.Asker()); len(diffs) > 0 {
 			return errors.Join(diffs...)
 		}
 		end := r.runs[len(r.runs)-1]
