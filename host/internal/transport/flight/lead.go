@@ -42,6 +42,8 @@ const (
 // The lead is free, or one goroutine has it. Who gives it up looks for somebody who waits; who begins to wait says so first and then
 // tries to take a free lead: one of the two sees the other.
 type lead[O, A any] struct {
+	_ [64]byte // who waits reads leader; what is written for each call sits in another cache line, on both sides
+
 	source     Source
 	leader     atomic.Pointer[Call[O, A]] // nil: the lead is free
 	background Call[O, A]                 // stands for the background reader; never over
@@ -65,7 +67,7 @@ func (t *Table[O, A]) Lead(source Source) {
 // waitOrLead waits for a signal, or reads the lane until c is over.
 func (t *Table[O, A]) waitOrLead(c *Call[O, A]) {
 	c.post.Store(waiting)
-	if t.leader.CompareAndSwap(nil, c) {
+	if t.leader.Load() == nil && t.leader.CompareAndSwap(nil, c) {
 		c.post.Store(elsewhere)
 	} else {
 		<-c.ready
