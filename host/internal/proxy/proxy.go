@@ -131,7 +131,9 @@ func (r *request) forward() {
 	r.writeUpstream()
 	r.upstreamStart = time.Now()
 	err := r.proxy.opts.Upstream.RoundTrip(r, &r.out, &r.ctx.Response, r.dest.retries)
-	r.upstreamEnd = time.Now()
+	if r.upstreamEnd = r.out.Answered; err != nil {
+		r.upstreamEnd = time.Now()
+	}
 	r.tracedUpstream(err)
 	r.ex.Latencies.Kong = r.upstreamStart.Sub(r.start).Milliseconds()
 	r.ex.Latencies.Proxy = r.upstreamEnd.Sub(r.upstreamStart).Milliseconds()

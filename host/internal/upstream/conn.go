@@ -42,7 +42,7 @@ type conn struct {
 
 // get takes an idle connection or dials a new one. Connections that were idle for a while, or are for a request that can be sent only
 // once, are first asked whether the peer has closed them.
-func (p *pool) get(target *Target, once bool) (c *conn, reused bool, err error) {
+func (p *pool) get(target *Target, once bool, now time.Time) (c *conn, reused bool, err error) {
 	for {
 		p.mu.Lock()
 		p.used = true
@@ -56,7 +56,7 @@ func (p *pool) get(target *Target, once bool) (c *conn, reused bool, err error) 
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
 		retimed := c.net.Retime(target.ReadTimeout, target.WriteTimeout)
-		if retimed == nil && !once && time.Since(c.idleSince) < 50*time.Millisecond || c.net.Rearm() == nil && alive(c.net.Conn) {
+		if retimed == nil && !once && now.Sub(c.idleSince) < 50*time.Millisecond || c.net.Rearm() == nil && alive(c.net.Conn) {
 			return c, true, nil
 		}
 		c.close()
@@ -67,14 +67,14 @@ func (p *pool) get(target *Target, once bool) (c *conn, reused bool, err error) 
 	}
 	c = &conn{pool: p, net: timedconn.Conn{Conn: nc, ReadTimeout: target.ReadTimeout, WriteTimeout: target.WriteTimeout}}
 	c.br = bufio.NewReaderSize(&c.net, 16<<10)
-	c.bw = bufio.NewWriterSize(&c.net, 16<<10)
+	c.bw = bufio.NewWriterSize(&c.net, writeBuffer)
 	return c, false, nil
 }
 
 // put gives a connection back after a complete exchange.
-func (p *pool) put(c *conn) {
+func (p *pool) put(c *conn, now time.Time) {
 	c.requests++
-	c.idleSince = time.Now()
+	c.idleSince = now
 	p.mu.Lock()
 	o := &p.transport.opts
 	keep := !p.closed && len(p.idle) < o.IdlePerTarget && (o.RequestsPerConn == 0 || c.requests < o.RequestsPerConn)
@@ -119,11 +119,18 @@ func (p *pool) close() {
 
 func (c *conn) close() { _ = c.net.Close() }
 
-const maxInterim = 100
+const (
+	maxInterim  = 100
+	writeBuffer = 16 << 10
+)
 
 // exchange sends one request and reads the response head, and the body when it is small. sent tells whether a byte may have reached the peer.
-func (c *conn) exchange(req *Request, resp *fasthttp.Response) (sent bool, err error) {
+func (c *conn) exchange(req *Request, resp *fasthttp.Response, now time.Time) (sent bool, err error) {
 	before := c.net.Written
+	if !req.short() {
+		now = time.Time{}
+	}
+	c.net.At(now)
 	if err = req.write(c.bw); err == nil {
 		err = c.bw.Flush()
 	}
@@ -141,7 +148,8 @@ func (c *conn) exchange(req *Request, resp *fasthttp.Response) (sent bool, err e
 	if err != nil {
 		return true, c.classify(err)
 	}
-	if err := c.attachBody(resp); err != nil {
+	req.Answered = time.Now()
+	if err := c.attachBody(resp, req.Answered); err != nil {
 		failed := c.classify(err)
 		failed.Answered = true
 		return true, failed
@@ -186,7 +194,7 @@ func (c *conn) readHead(req *Request, resp *fasthttp.Response) error {
 }
 
 // attachBody reads a small body, or hands the connection to a stream. Without a body the connection goes back at once.
-func (c *conn) attachBody(resp *fasthttp.Response) error {
+func (c *conn) attachBody(resp *fasthttp.Response, now time.Time) error {
 	keep := !c.spent && !resp.ConnectionClose() && !closes(&resp.Header)
 	length := resp.Header.ContentLength()
 	switch {
@@ -210,7 +218,7 @@ func (c *conn) attachBody(resp *fasthttp.Response) error {
 		return nil
 	}
 	if keep && c.br.Buffered() == 0 {
-		c.pool.put(c)
+		c.pool.put(c, now)
 	} else {
 		c.close()
 	}
@@ -283,7 +291,7 @@ func (b *body) Close() error {
 	c := b.conn
 	b.conn = nil
 	if b.err == io.EOF && b.keep && c.br.Buffered() == 0 {
-		c.pool.put(c)
+		c.pool.put(c, time.Now())
 	} else {
 		c.close()
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"time"
 )
 
 // Request is what is sent to an upstream. Its head is bytes as they go on the wire, so that nothing takes it apart once more; how its body is framed
@@ -20,6 +21,8 @@ type Request struct {
 	Body   []byte
 	Stream io.Reader // the body, when not nil; it can be read once
 	Size   int       // of Stream, bytes; -1: unknown, it goes in chunks
+	// Answered is when the head of the response was there; RoundTrip sets it.
+	Answered time.Time
 }
 
 // Add appends a header line. What would end the line in a name or a value becomes a space.
@@ -53,6 +56,11 @@ func (r *Request) length() int {
 		return r.Size
 	}
 	return len(r.Body)
+}
+
+// short reports whether one write sends the whole request, so that the wait for its answer begins at once.
+func (r *Request) short() bool {
+	return r.Stream == nil && len(r.Fields)+len(r.Body) < writeBuffer/2
 }
 
 // bare says that a request without a body has no Content-Length either.

@@ -144,11 +144,15 @@ func (t *Transport) try(target *Target, req *Request, resp *fasthttp.Response, o
 		return false, err
 	}
 	for {
-		c, reused, err := p.get(target, once)
+		now := time.Now()
+		c, reused, err := p.get(target, once, now)
 		if err != nil {
 			return retryableConnect(err), err
 		}
-		sent, err := c.exchange(req, resp)
+		if !reused {
+			now = time.Now() // connecting took some
+		}
+		sent, err := c.exchange(req, resp, now)
 		if err == nil {
 			return false, nil
 		}
