@@ -150,7 +150,7 @@ func Run(ctx context.Context, o Options, out io.Writer) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 3*estimate+10*time.Minute, errors.New("the run took more than three times as long as expected"))
 	defer cancel()
 	found := &report.Report{
-		Date: time.Now(), Commit: runner.Commit(), Command: o.Command, Machine: runner.Machine(), Versions: r.Versions(ctx), Rounds: r.Rounds,
+		Date: time.Now(), Commit: runner.Commit(ctx), Command: o.Command, Machine: runner.Machine(), Versions: r.Versions(ctx), Rounds: r.Rounds,
 		SampleSeconds: r.Sample.Seconds(), Skipped: r.Skipped(),
 	}
 	var invalid []string

@@ -36,10 +36,10 @@ type Point struct {
 }
 
 const (
-	width, height            = 760, 440
-	left, right, top, bottom = 72, 24, 84, 56
-	barHeight, barLeft       = 26, 216
-	marks                    = 6 // kinds of marks and colours
+	width, height       = 760, 440
+	left, right, bottom = 72, 24, 56
+	barHeight, barLeft  = 26, 216
+	marks               = 6 // kinds of marks and colours
 )
 
 // style has the colours of Okabe and Ito, lighter ones in the dark.
@@ -97,11 +97,11 @@ func (d *drawing) mark(series int, x, y float64) {
 func (c *Chart) Lines() []byte {
 	d := new(drawing)
 	d.begin(width, height, c.Title)
-	c.legend(d)
+	top := c.legend(d) + 40
 	high, step := axis(c.highest())
 	lowX, highX := c.across()
-	x := func(v float64) float64 { return left + 14 + (v-lowX)/(highX-lowX)*(width-left-right-28) }
-	y := func(v float64) float64 { return height - bottom - v/high*(height-top-bottom) }
+	x := func(v float64) float64 { return left + 14 + (v-lowX)/(highX-lowX)*(width-left-right-48) + 10 }
+	y := func(v float64) float64 { return height - bottom - v/high*(height-bottom-top) }
 	for v := 0.0; v <= high+step/2; v += step {
 		d.line("g", left, y(v), width-right, y(v))
 		d.text("t m", left-8, y(v)+4, "end", label(v, step))
@@ -112,12 +112,13 @@ func (c *Chart) Lines() []byte {
 		d.text("t m", x(at), y(0)+20, "middle", c.nameOf(at))
 	}
 	d.text("t m", (left+width-right)/2, height-12, "middle", c.XTitle)
-	d.text("t m", 20, top-14, "start", c.YTitle)
+	d.text("t m", 20, top-16, "start", c.YTitle)
 	if c.Reference > 0 && c.Reference <= high {
 		d.line("r", left, y(c.Reference), width-right, y(c.Reference))
 	}
 	for i, s := range c.Series {
 		class := "s" + strconv.Itoa(i%marks)
+		x := func(v float64) float64 { return x(v) + 4*(float64(i)-float64(len(c.Series)-1)/2) } // spreads of the same x stand side by side
 		var path strings.Builder
 		for j, p := range s.Points {
 			fmt.Fprintf(&path, "%s%.1f %.1f", map[bool]string{true: "M", false: "L"}[j == 0], x(p.X), y(p.Y))
@@ -135,9 +136,10 @@ func (c *Chart) Lines() []byte {
 	return d.end()
 }
 
-// legend names the series below the title, in as many rows as needed.
-func (c *Chart) legend(d *drawing) {
-	x, y := 20.0, 54.0
+// legend names the series below the title, in as many rows as needed, and says where it ends.
+func (c *Chart) legend(d *drawing) (y float64) {
+	x := 20.0
+	y = 54
 	for i, s := range c.Series {
 		wide := 24 + 7.2*float64(len([]rune(s.Name)))
 		if x+wide > width-right && x > 20 {
@@ -147,6 +149,7 @@ func (c *Chart) legend(d *drawing) {
 		d.text("t", x+14, y, "start", s.Name)
 		x += wide
 	}
+	return y
 }
 
 // Bars draws a bar for each name; the series only give the colours.

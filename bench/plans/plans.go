@@ -62,7 +62,7 @@ func Run(ctx context.Context, o Options, out io.Writer) error {
 		return errors.New("found no host/internal/plan here: --plans runs Go benchmarks, in the directory of a checkout")
 	}
 	r := Report{
-		Date: time.Now(), Commit: runner.Commit(), Command: o.Command, Machine: runner.Machine(),
+		Date: time.Now(), Commit: runner.Commit(ctx), Command: o.Command, Machine: runner.Machine(),
 		Version: map[string]string{"go": strings.TrimPrefix(runtime.Version(), "go")}, Rounds: o.Rounds, Benchmarks: map[string]map[string]stats.Spread{},
 	}
 	found := map[string]map[string][]float64{}

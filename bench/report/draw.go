@@ -97,6 +97,7 @@ func (s *Result) shown(c *scenario.Chart) []*Point {
 		case connections != 0 && p.Connections != connections:
 		case c.X == "variant" && c.Rate && p.Rate != fastest:
 		case c.X == "x" && p.Variant == p.Baseline: // it has no place on the axis
+		case c.Measure == Ratio && p.Variant == p.Baseline: // it is the line at 1
 		default:
 			list = append(list, p)
 		}
@@ -160,6 +161,7 @@ func (s *Result) lines(drawn *chart.Chart, c *scenario.Chart, points []*Point) {
 		if name == "" {
 			name = p.Variant
 		}
+		name = inWords(name)
 		i := slices.IndexFunc(drawn.Series, func(other chart.Series) bool { return other.Name == name })
 		if i < 0 {
 			i = len(drawn.Series)
@@ -178,6 +180,16 @@ func (s *Result) lines(drawn *chart.Chart, c *scenario.Chart, points []*Point) {
 	for i := range drawn.Series {
 		slices.SortFunc(drawn.Series[i].Points, func(a, b chart.Point) int { return int(2 * (a.X - b.X)) })
 	}
+}
+
+// inWords writes the language that a name begins with as people do.
+func inWords(name string) string {
+	for short, word := range map[string]string{"go": "Go", "python": "Python", "js": "JavaScript"} {
+		if rest, ok := strings.CutPrefix(name, short); ok && (rest == "" || rest[0] == ',' || rest[0] == '-') {
+			return word + strings.ReplaceAll(rest, "-", ", ")
+		}
+	}
+	return name
 }
 
 // relative is the measure of a point over that of the point of its series at the chart's x, round by round.

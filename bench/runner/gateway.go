@@ -33,9 +33,9 @@ type gateway struct {
 	address string
 	// programs were started by the runner; the last one is the gateway.
 	programs []*process
-	// counts says that the gateway tells its allocations.
+	// counts says that it is one of ours, which tells its allocations.
 	counts bool
-	// The processes when it was ready: of the gateway itself, and of all plugin servers or agents.
+	// The processes before the first round: of the gateway itself, and of all plugin servers or agents.
 	host, servers []int
 	// profiles are the files that CPU profiles are written to, by process.
 	hostProfile, serverProfile string
@@ -47,6 +47,8 @@ type subject struct {
 	gateway *gateway
 	prefix  string
 	request *scenario.Request
+	// failed says that a peer did not start, or does not do its work: its points are invalid, and the others are measured all the same.
+	failed error
 }
 
 var notInFileNames = regexp.MustCompile(`[^a-z0-9]+`)
@@ -82,14 +84,31 @@ func (r *Runner) startGateway(ctx context.Context, s *scenario.Scenario, group *
 		return nil, err
 	}
 	g.programs = []*process{p}
-	if g.address, err = p.line(ctx, roles.Ready, startTimeout); err == nil {
-		g.host = []int{p.pid()}
-		g.servers, err = descendants(p.pid())
-	}
-	if err != nil {
+	if g.address, err = p.line(ctx, roles.Ready, startTimeout); err != nil {
 		return nil, errors.Join(err, p.stop())
 	}
 	return g, nil
+}
+
+// look finds the processes. Of a gateway of ours what it has started are plugin servers; a peer's last program is the gateway, with all that it
+// has started, and the others are agents.
+func (g *gateway) look() error {
+	g.host, g.servers = nil, nil
+	for i, p := range g.programs {
+		below, err := descendants(p.pid())
+		if err != nil {
+			return err
+		}
+		switch {
+		case g.counts:
+			g.host, g.servers = []int{p.pid()}, below
+		case i == len(g.programs)-1:
+			g.host = append(below, p.pid())
+		default:
+			g.servers = append(g.servers, append(below, p.pid())...)
+		}
+	}
+	return nil
 }
 
 // stop ends its programs, the gateway first.
@@ -281,6 +300,9 @@ func (s *subject) measure(ctx context.Context, gen *generator, upstreamPID, roun
 	problem := func(err error) (report.Sample, error) {
 		x.Problem = err.Error()
 		return x, context.Cause(ctx)
+	}
+	if s.failed != nil {
+		return problem(s.failed)
 	}
 	if err := s.gateway.running(); err != nil {
 		return problem(err)

@@ -59,20 +59,39 @@ func (r *Runner) Versions(ctx context.Context) map[string]string {
 
 var versionNumber = regexp.MustCompile(`\d+(\.\d+)+`)
 
-// Commit is the one that this program was built from, with -dirty when files differed from it; unknown when the build did not tell.
-func Commit() string {
-	build, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
+// Commit is the one that this program was built from, or else that of the checkout here, with -dirty when files differ from it; unknown when
+// neither tells.
+func Commit(ctx context.Context) string {
+	id, dirty := "", ""
+	if build, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range build.Settings {
+			switch {
+			case s.Key == "vcs.revision":
+				id = s.Value
+			case s.Key == "vcs.modified" && s.Value == "true":
+				dirty = "-dirty"
+			}
+		}
 	}
-	id, dirty := "unknown", ""
-	for _, s := range build.Settings {
-		switch {
-		case s.Key == "vcs.revision" && len(s.Value) >= 10:
-			id = s.Value[:10]
-		case s.Key == "vcs.modified" && s.Value == "true":
+	if id == "" && exists("bench/targets.yaml") { // built without it, which GOFLAGS may say
+		id = git(ctx, "rev-parse", "HEAD")
+		if git(ctx, "status", "--porcelain", "--untracked-files=no", "--", ":!bench/results") != "" {
 			dirty = "-dirty"
 		}
 	}
-	return id + dirty
+	if len(id) < 10 {
+		return "unknown"
+	}
+	return id[:10] + dirty
+}
+
+// git asks git about this directory; "" when it does not answer.
+func git(ctx context.Context, args ...string) string {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "git", args...).Output()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
 }

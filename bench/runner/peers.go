@@ -156,6 +156,9 @@ func (r *Runner) startPeer(ctx context.Context, s *scenario.Scenario, v *scenari
 	i := slices.IndexFunc(r.peers, func(p *readyPeer) bool { return p.peer == v.Peer })
 	path := r.peers[i].path
 	dir, err := os.MkdirTemp(r.scratch, "peer-") // short: socket addresses end at 107 bytes
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -204,17 +207,6 @@ func (r *Runner) startPeer(ctx context.Context, s *scenario.Scenario, v *scenari
 		network, where := listensAt(words, n == len(programs)-1, g.address)
 		if err := p.answers(ctx, network, where); err != nil {
 			return nil, fmt.Errorf("peer %s: %w", v.Peer.Name, err)
-		}
-	}
-	for n, p := range g.programs {
-		below, err := descendants(p.pid())
-		if err != nil {
-			return nil, err
-		}
-		if pids := append([]int{p.pid()}, below...); n == len(g.programs)-1 {
-			g.host = append(g.host, pids...)
-		} else {
-			g.servers = append(g.servers, pids...)
 		}
 	}
 	return g, nil

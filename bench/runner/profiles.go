@@ -22,7 +22,7 @@ func (r *Runner) takeProfiles(ctx context.Context, s *scenario.Scenario, subject
 	}
 	taken := map[*gateway]bool{}
 	for _, x := range subjects {
-		if g := x.gateway; g.hostProfile != "" && !taken[g] {
+		if g := x.gateway; g != nil && g.hostProfile != "" && !taken[g] {
 			taken[g] = true
 			r.say("%s: profile of %s into %s", s.Name, x.variant.Name, g.hostProfile)
 			if err := r.profile(ctx, x, gen, l); err != nil {

@@ -52,6 +52,9 @@ func (r *Runner) Open(ctx context.Context, scenarios []*scenario.Scenario, peers
 	if r.scratch, err = os.MkdirTemp("", "outrigger-bench-"); err != nil {
 		return err
 	}
+	if err := os.Chmod(r.scratch, 0o755); err != nil { // peers may run as users of their own
+		return err
+	}
 	if r.Profiles != "" {
 		if err := os.MkdirAll(r.Profiles, 0o755); err != nil {
 			return err
@@ -130,15 +133,28 @@ func (r *Runner) Run(ctx context.Context, s *scenario.Scenario) (_ report.Result
 // ask proves, warms up, measures, and proves again.
 func (r *Runner) ask(ctx context.Context, s *scenario.Scenario, subjects []*subject, gen *generator, upstreamPID int) (report.Result, error) {
 	for _, x := range subjects {
-		if err := errors.Join(x.proves(ctx, s.Loads)...); err != nil {
+		err := distinct(x.proves(ctx, s.Loads))
+		if err != nil && x.variant.Peer == nil {
 			return report.Result{}, err
+		}
+		for late := time.Now().Add(peerTime); err != nil && time.Now().Before(late) && ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
+			err = distinct(x.proves(ctx, s.Loads)) // it listens, and is not ready yet: Traefik
+		}
+		if x.failed = errors.Join(x.failed, err); x.failed != nil {
+			r.say("%s: %v", s.Name, x.failed)
 		}
 	}
 	hardest := slices.MaxFunc(s.Loads, func(a, b scenario.Load) int { return a.Connections - b.Connections })
 	hardest.Rate = 0
 	for _, x := range subjects {
+		if x.failed != nil {
+			continue
+		}
 		if _, err := gen.drive(ctx, x.spec(hardest, 0, r.WarmUp), func() {}, func() {}); err != nil {
 			return report.Result{}, fmt.Errorf("warming up variant %q: %w", x.variant.Name, err)
+		}
+		if err := x.gateway.look(); err != nil {
+			return report.Result{}, err
 		}
 	}
 	samples, err := r.measure(ctx, s, subjects, gen, upstreamPID)
@@ -163,9 +179,26 @@ func (r *Runner) ask(ctx context.Context, s *scenario.Scenario, subjects []*subj
 	return result, context.Cause(ctx)
 }
 
+// peerTime is how long a peer that listens may take until it does its work.
+const peerTime = 10 * time.Second
+
+// distinct joins errors, each once.
+func distinct(errs []error) error {
+	var list []error
+	for _, err := range errs {
+		if !slices.Contains(list, err) {
+			list = append(list, err)
+		}
+	}
+	return errors.Join(list...)
+}
+
 // proves probes a variant with the bodies of each load.
 func (x *subject) proves(ctx context.Context, loads scenario.Loads) []error {
 	errs := make([]error, len(loads))
+	if x.failed != nil {
+		return errs // its points say so already
+	}
 	known := map[[2]int]error{}
 	for i, l := range loads {
 		bodies := [2]int{l.Body, l.Response}
@@ -202,6 +235,9 @@ func (r *Runner) startAll(ctx context.Context, s *scenario.Scenario, upstream st
 	subjects := map[*scenario.Variant]*subject{}
 	var gateways []*gateway
 	for i, g := range started {
+		if v := groups[i].Variants[0]; v.Peer != nil && errs[i] != nil {
+			subjects[v], errs[i] = &subject{variant: v, request: &s.Request, failed: errs[i]}, nil
+		}
 		if g == nil {
 			continue
 		}
@@ -256,6 +292,9 @@ func (r *Runner) idle(ctx context.Context, s *scenario.Scenario, subjects []*sub
 		return nil
 	}
 	for _, x := range subjects {
+		if x.failed != nil {
+			continue
+		}
 		spec := x.spec(scenario.Load{Connections: s.Idle, Body: -1, Response: -1}, 0, time.Second)
 		err := gen.hold(ctx, spec, func() error {
 			memory, err := residentMemory(x.gateway.host)
