@@ -16,6 +16,11 @@ func FuzzLane(f *testing.F) {
 	f.Add(wire.AppendChunks(nil, 1, make([]byte, 100)))
 	f.Add(wire.AppendFrame(callFrames(1, newCall(2), wire.Slots{}), 1, wire.TypeCancel, nil))
 	f.Add(wire.AppendFrame(nil, 7, wire.TypeAnswer, wire.AppendAnswer(nil, &wire.Answer{IsBytes: true, Bytes: []byte("b")})))
+	steps := newCall(1, "x-name", "n")
+	steps.Rest = []wire.Step{{Instance: 2, TimeoutMS: 1}, {Instance: 3}}
+	steps.Prefetched = []wire.Prefetched{{Fn: wire.AskRequestGetRawBody, Answer: wire.Answer{IsBytes: true, Bytes: []byte("b")}}}
+	f.Add(callFrames(1, steps, wire.Slots{}))
+	f.Add(wire.AppendFrame(callFrames(1, steps, wire.Slots{}), 1, wire.TypeCancel, nil))
 	entity, err := wire.NewEntity(map[string]any{"id": "r", "name": "orders"})
 	if err != nil {
 		f.Fatal(err)

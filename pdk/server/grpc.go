@@ -21,6 +21,8 @@ import (
 func (s *Server) dispatch(stream pluginv1.PluginServer_DispatchServer) error {
 	out := newStreamWriter(stream)
 	l := newLane(s, out)
+	r := &streamReader{lane: l, stream: stream, bulk: bulk{lane: l}}
+	l.crew = newCrew(l, r)
 	if !s.join(l, out.close) {
 		return status.Error(codes.Unavailable, "the plugin server is shutting down")
 	}
@@ -29,10 +31,8 @@ func (s *Server) dispatch(stream pluginv1.PluginServer_DispatchServer) error {
 	out.send(0, &pluginv1.DispatchResponse{Message: &pluginv1.DispatchResponse_Hello{Hello: wirepb.ServerHello(hello)}})
 	ended := make(chan error, 1)
 	go func() {
-		r := &streamReader{lane: l, stream: stream, bulk: bulk{lane: l}}
 		err := r.hello()
 		if err == nil {
-			l.crew = newCrew(l, r)
 			err = l.crew.serve()
 		}
 		l.die()

@@ -23,6 +23,7 @@ const patience = 20 * time.Second
 // event is one message of the server on a lane.
 type event struct {
 	id      uint32
+	step    int
 	outcome *wire.Outcome
 	ask     *wire.Ask
 	line    *wire.LogLine
@@ -243,7 +244,7 @@ func (l *socketLane) read() {
 			return
 		}
 		first = false
-		e := event{id: f.Call}
+		e := event{id: f.Call, step: int(f.Step)}
 		switch f.Type {
 		case wire.TypeHello:
 			_, err = wire.DecodeServerHello(body)

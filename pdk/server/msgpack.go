@@ -46,7 +46,7 @@ func (s *Server) serveConn(conn net.Conn) {
 		return
 	}
 	r := &reader{lane: newLane(s, w), conn: conn, frames: wire.NewReader(conn)}
-	r.bulk.lane = r.lane
+	r.bulk.lane, r.lane.crew = r.lane, newCrew(r.lane, r)
 	if !s.join(r.lane, func(code, message string) { w.close(&wire.GoAway{Code: code, Message: message}) }) {
 		w.close(&wire.GoAway{Code: wire.CodeNotReady, Message: "the plugin server is shutting down"})
 		return
@@ -58,7 +58,6 @@ func (s *Server) serveConn(conn net.Conn) {
 	}
 	err := r.hello()
 	if err == nil {
-		r.lane.crew = newCrew(r.lane, r)
 		err = r.lane.crew.serve()
 	}
 	r.lane.die()

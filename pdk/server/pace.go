@@ -58,7 +58,7 @@ func (p *pace) inline(took time.Duration) {
 	if p == nil {
 		return
 	}
-	took = min(took, setback*quickRun) // a machine that is busy elsewhere shows as rare long runs
+	took = min(took, 8*quickRun) // a machine that is busy elsewhere shows as rare long runs
 	mean := p.mean.Load()
 	if mean += (int64(took) - mean) / 8; mean > int64(quickRun) {
 		mean = 0

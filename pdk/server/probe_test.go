@@ -29,6 +29,7 @@ type probe struct {
 type gate struct {
 	entered chan string
 	open    chan struct{}
+	stopped atomic.Bool
 }
 
 var (
@@ -104,6 +105,47 @@ func (p *probe) Access(k *pdk.PDK) error {
 		g.(*gate).entered <- "ended"
 	case "sleep":
 		time.Sleep(time.Duration(p.MS) * time.Millisecond)
+	case "look": // what the steps before have left
+		mark, _ := k.Request.GetHeader("x-mark")
+		return k.CtxShared.Set("seen", []any{mark, k.CtxShared.Get("mark"), k.CtxPlugin.Get("own"), k.Request.GetMethod()})
+	case "method":
+		return errors.Join(k.ServiceRequest.SetMethod("PUT"), k.CtxPlugin.Set("own", "of another"))
+	case "say":
+		k.Log.Notice(p.Mark)
+	case "spin":
+		g, _ := gates.Load(p.Mark)
+		g.(*gate).entered <- "spinning"
+		for n := 0; !g.(*gate).stopped.Load(); n++ {
+			_ = n
+		}
+	case "leave a question":
+		g, _ := gates.Load(p.Mark)
+		go func() {
+			_, err := k.Request.GetRawBody()
+			g.(*gate).entered <- fmt.Sprint(err)
+		}()
+		<-g.(*gate).open
+	case "vars":
+		a, _, err := k.Nginx.GetVar("a")
+		if err != nil {
+			return err
+		}
+		b, _, err := k.Nginx.GetVar("b")
+		if err != nil {
+			return err
+		}
+		body, err := k.Request.GetRawBody()
+		if err != nil {
+			return err
+		}
+		if err := k.CtxShared.Set("vars", a+b+string(body)); err != nil {
+			return err
+		}
+		again, _, err := k.Nginx.GetVar("a") // an operation has been recorded
+		if err != nil {
+			return err
+		}
+		return k.CtxShared.Set("again", again)
 	case "print":
 		fmt.Println("printed by a plugin")
 	case "exit":

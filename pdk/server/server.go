@@ -6,7 +6,7 @@
 // specification of both planes: the control plane is in control.go, the data plane in msgpack.go and grpc.go, and lane.go is what both carriers
 // have in common.
 //
-// Handlers run on goroutines of their own, many at once. A handler that panics fails its call and nothing else.
+// Quick handlers run on the goroutine that reads the lane, others beside it, many at once: crew.go. A handler that panics fails its call and nothing else.
 package server
 
 import (

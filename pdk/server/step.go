@@ -21,7 +21,7 @@ func (r *run) advance(t *turn) bool {
 		return false
 	}
 	l.carrier.outcome(r.id, uint16(r.step), r.sealedOutcome())
-	host := &stepHost{run: r, step: r.step + 1, answerStore: r.host.following(r.out.Ops, next.Prefetched)}
+	host := &stepHost{run: r, step: r.step + 1, answerStore: answerStore{items: next.Prefetched, recorded: r.host.recorded || len(r.out.Ops) > 0}}
 	applyStep(&r.facts, r.out.Ops)
 	r.facts.Trace = next.Trace
 	r.later = wire.Call{Instance: next.Instance, Phase: r.call.Phase, TimeoutMS: next.TimeoutMS, Facts: &r.facts, Plugin: next.Plugin, Prefetched: next.Prefetched}
@@ -97,16 +97,6 @@ type answerStore struct {
 	items    []wire.Prefetched
 	used     uint32 // bit mask; atomic
 	recorded bool   // a step before has recorded an operation
-	replaced bool   // a step before has set the body of the request
-}
-
-// following is the store of the step after one that made ops.
-func (s *answerStore) following(ops []wire.Op, items []wire.Prefetched) answerStore {
-	next := answerStore{items: items, recorded: s.recorded || len(ops) > 0, replaced: s.replaced}
-	for i := range ops {
-		next.replaced = next.replaced || ops[i].Code == wire.OpServiceRequestSetRawBody
-	}
-	return next
 }
 
 // at finds the answer to a question. There is none when it may have changed since the call was sent.
@@ -125,9 +115,7 @@ func (s *answerStore) at(a *wire.Ask) (answer wire.Answer, ok bool) {
 
 func (s *answerStore) stale(fn wire.AskFn) bool {
 	switch uint16(fn) {
-	case pdk.AskRequestGetRawBody:
-		return s.replaced
-	case pdk.AskServiceResponseGetRawBody, pdk.AskClientTLSGetFullClientCertificateChain:
+	case pdk.AskRequestGetRawBody, pdk.AskServiceResponseGetRawBody, pdk.AskClientTLSGetFullClientCertificateChain:
 		return false
 	}
 	return s.recorded || s.session.Recorded()

@@ -90,13 +90,13 @@ func (l *streamLane) read() {
 			bulk[m.CallId] = append(bulk[m.CallId], t.Chunk...)
 			continue
 		case *pluginv1.DispatchResponse_Outcome:
-			e.outcome = new(wire.Outcome)
+			e.outcome, e.step = new(wire.Outcome), int(t.Outcome.Step)
 			err = wirepb.OutcomeOf(t.Outcome, bulk[m.CallId], e.outcome)
 			delete(bulk, m.CallId)
 		case *pluginv1.DispatchResponse_Ask:
-			e.ask = &wire.Ask{Fn: wire.AskFn(t.Ask.Function), Args: t.Ask.Args}
+			e.ask, e.step = &wire.Ask{Fn: wire.AskFn(t.Ask.Function), Args: t.Ask.Args}, int(t.Ask.Step)
 		case *pluginv1.DispatchResponse_Log:
-			e.line = &wire.LogLine{Level: uint8(t.Log.Level), Message: string(t.Log.Message)}
+			e.line, e.step = &wire.LogLine{Level: uint8(t.Log.Level), Message: string(t.Log.Message)}, int(t.Log.Step)
 		case *pluginv1.DispatchResponse_Goaway:
 			e.goaway = &wire.GoAway{Code: t.Goaway.Code, Message: t.Goaway.Message}
 		default:
