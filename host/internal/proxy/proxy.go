@@ -130,6 +130,7 @@ func (r *request) forward() {
 	r.traceUpstream()
 	r.writeUpstream()
 	r.upstreamStart = time.Now()
+	r.out.Started = r.upstreamStart
 	err := r.proxy.opts.Upstream.RoundTrip(r, &r.out, &r.ctx.Response, r.dest.retries)
 	if r.upstreamEnd = r.out.Answered; err != nil {
 		r.upstreamEnd = time.Now()

@@ -48,12 +48,13 @@ type current struct {
 	timedBefore int // plugin calls before the upstream was asked
 
 	id       [32]byte
-	head     *head  // as received
-	tls      bool   // the client came over TLS
-	port     int    // of the listener
-	target   target // of the request line
-	path     string // normalised; a view of the request
-	host     string // lower case; a view of the request
+	conn     *clientConn // nil: another kind of connection
+	head     *head       // as received
+	tls      bool        // the client came over TLS
+	port     int         // of the listener
+	target   target      // of the request line
+	path     string      // normalised; a view of the request
+	host     string      // lower case; a view of the request
 	hostPort int
 	peer     peer
 
@@ -77,6 +78,8 @@ func acquire(p *Proxy, ctx *fasthttp.RequestCtx, gen *generation.Generation) *re
 	newRequestID(&r.id)
 	conn, _ := ctx.Conn().(*clientConn)
 	if conn != nil {
+		conn.At(time.Time{}) // what finish said of the last request is too old by now
+		r.conn = conn
 		r.head, r.peer, r.port = conn.takeHead(), conn.peer, conn.port
 	} else {
 		r.peer, r.port, r.tls = p.peerOf(ctx.RemoteAddr()), portOf(ctx.LocalAddr()), ctx.IsTLS()
@@ -380,6 +383,9 @@ func (r *request) finish() {
 		}
 		r.gen.Retain()
 		r.proxy.logs.push(r.ex.Detach(), r.gen)
+	}
+	if r.conn != nil {
+		r.conn.At(now) // fasthttp writes the response, or what is left of it, and waits for the next request
 	}
 	p, gen := r.proxy, r.gen
 	r.ex.Reset()

@@ -21,6 +21,8 @@ type Request struct {
 	Body   []byte
 	Stream io.Reader // the body, when not nil; it can be read once
 	Size   int       // of Stream, bytes; -1: unknown, it goes in chunks
+	// Started is the time at the call of RoundTrip; zero: it looks at the clock.
+	Started time.Time
 	// Answered is when the head of the response was there; RoundTrip sets it.
 	Answered time.Time
 }

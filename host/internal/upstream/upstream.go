@@ -144,7 +144,10 @@ func (t *Transport) try(target *Target, req *Request, resp *fasthttp.Response, o
 		return false, err
 	}
 	for {
-		now := time.Now()
+		now := req.Started
+		if req.Started = (time.Time{}); now.IsZero() { // another try
+			now = time.Now()
+		}
 		c, reused, err := p.get(target, once, now)
 		if err != nil {
 			return retryableConnect(err), err
