@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import grpc
-from hostdriver import DEFAULT_HELLO, Pending, chunk_frames, pack, unpack
+from hostdriver import DEFAULT_HELLO, Pending, chunk_frames, pack, steps_of, unpack
 
 from outrigger._gen.proto import plugin_pb2 as pb
 from outrigger._gen.proto.plugin_pb2_grpc import PluginServerStub
@@ -43,6 +43,7 @@ class GrpcLane:
             self._next += 1
             call_id = self._next
             pending = self.pending[call_id] = Pending()
+            pending.steps = steps_of(fields)
             for chunk in chunk_frames(call_id, b"".join(large or ())):
                 self._out.put(pb.DispatchRequest(call_id=call_id, chunk=chunk[16:]))
             self._out.put(pb.DispatchRequest(call_id=call_id, call=call_message(fields)))
@@ -93,10 +94,12 @@ class GrpcLane:
         elif pending is None:
             return
         elif kind == "outcome":
-            del self.pending[response.call_id]
-            pending.events.put(("outcome", outcome_array(response.outcome, pending.chunks)))
+            pending.take_outcome(response.outcome.step, outcome_array(response.outcome, pending.chunks))
+            if pending.done:
+                del self.pending[response.call_id]
         elif kind == "ask":
             pending.events.put(("ask", [response.ask.function, *map(unpack, response.ask.args)]))
+            pending.asked.append(response.ask.step)
         elif kind == "chunk":
             pending.chunks.append(response.chunk)
         elif kind == "log":
@@ -116,6 +119,18 @@ class GrpcLane:
 
 def blob(value: bytes) -> pb.Blob:
     return pb.Blob(inline=value) if len(value) <= 32768 else pb.Blob(chunked=len(value))
+
+
+def prefetched_messages(items: list[Any] | None) -> list[pb.Prefetched]:
+    found: list[pb.Prefetched] = []
+    for function, args, value in items or ():
+        message = pb.Prefetched(function=function, args=[pack(arg) for arg in args])
+        if isinstance(value, bytes):
+            message.bytes = value
+        else:
+            message.value = pack(value)
+        found.append(message)
+    return found
 
 
 def call_message(fields: list[Any]) -> pb.Call:
@@ -160,6 +175,13 @@ def call_message(fields: list[Any]) -> pb.Call:
         call.groups.add(id=identity, name=name)
     if trace and trace[0] is not None:
         call.trace.CopyFrom(pb.Trace(parent=trace[0][0], state=trace[0][1]))
+    call.prefetched.extend(prefetched_messages(trace[1] if len(trace) > 1 else None))
+    for identity, after, kept, ahead, parent in (trace[2] if len(trace) > 2 else None) or ():
+        step = call.steps.add(instance=identity, timeout_ms=after, prefetched=prefetched_messages(ahead))
+        for key, value in (kept or {}).items():
+            step.plugin.add(key=key, value=pack(value))
+        if parent is not None:
+            step.trace.CopyFrom(pb.Trace(parent=parent[0], state=parent[1]))
     if response is not None:
         call.response.CopyFrom(pb.Response(status=response[0], headers=headers_of(response[1]), source=response[2]))
     if service_response is not None:
@@ -217,4 +239,4 @@ def outcome_array(outcome: pb.Outcome, chunks: list[bytes]) -> list[Any]:
     error = [outcome.error.code, outcome.error.message, outcome.error.detail] if outcome.failed else None
     body = content(outcome.body) if outcome.HasField("body") else None
     assert whole == b""
-    return [int(outcome.failed), error, operations, body]
+    return [int(outcome.failed), error, operations, body, *([outcome.unused] if outcome.unused else [])]

@@ -121,13 +121,38 @@ def all_facts(call: Call) -> list[Any]:
 
 
 class TestVectors:
-    @pytest.mark.parametrize("case", vectors("call", "host"))
+    @pytest.mark.parametrize("case", [*vectors("call", "host"), *vectors("steps", "host")])
     def test_call(self, case: dict[str, Any]) -> None:
-        lane = Lane(case["body"][0])
+        if case["type"] != "call":
+            return self.test_host_messages(case)
+        lane = Lane(case["body"][0], *(step[0] for step in case["body"][25:26] and case["body"][25]))
         (call,) = lane.feed(bytes.fromhex(case["hex"]))
         expected = self.placed(case)
-        assert tree(all_facts(call)) == [*expected, *[None] * (24 - len(expected))]
+        assert tree(all_facts(call)) == [*expected, *[None] * (24 - len(expected))][:24]
         assert call.call_id == case["call"]
+        tail = [*expected, None, None][24:26] if len(expected) > 24 else [None, None]
+        assert [tree(values.decode_value(call.wire.prefetched)), tree(values.decode_value(call.wire.steps))] == tail
+        self.check_steps(lane, call, case["body"][25] if len(case["body"]) > 25 else [])
+        return None
+
+    def check_steps(self, lane: Lane, call: Call, steps: list[Any]) -> None:
+        """Runs through the steps of a call: each has its own instance, ctx.plugin, answers and trace."""
+        for number, (identity, timeout, plugin, prefetched, trace) in enumerate(steps, start=1):
+            call.seal("its end")
+            frames, after = lane.state.finish(call, Outcome(), wire.encode_outcome)
+            assert [wire.unpack_header(data)[1:] for data in frames] == [(call.call_id, wire.OUTCOME, 0, number - 1, 0)]
+            assert after is not None
+            assert (after.number, after.wire.instance, after.wire.timeout, after.step.instance.id) == (number, identity, timeout, identity)
+            assert tree(values.decode_value(after.wire.plugin)) == plugin
+            assert tree(values.decode_value(after.wire.trace)) == trace
+            for function, args, value in prefetched or ():
+                assert tree(after.ask(function, args).value) == value
+            assert after.trip is not None
+            assert after.trip.unused == 0
+            call = after
+        if steps:
+            assert lane.state.finish(call, Outcome(), wire.encode_outcome)[1] is None
+            assert lane.state.calls == {}
 
     def placed(self, case: dict[str, Any]) -> Any:
         """The tree of a vector with the chunked bytes in their places."""
@@ -169,7 +194,7 @@ class TestVectors:
         assert (kind, call_id) == (kinds[case["type"]], case["call"])
         if kind == wire.HELLO:
             hello = wire.decode_hello(body)
-            assert [getattr(hello, field) for field in hello.__struct_fields__] == case["body"]
+            assert [getattr(hello, field) for field in hello.__struct_fields__] == [*case["body"], 0][:11]
         elif kind == wire.ENTITY:
             lane = Lane(1)
             lane.feed(bytes.fromhex(case["hex"]))
@@ -180,11 +205,12 @@ class TestVectors:
 
     @pytest.mark.parametrize("case", vectors("outcome", "server"))
     def test_outcome(self, case: dict[str, Any]) -> None:
-        status, error, operations, body = self.placed(case)
+        status, error, operations, body, *unused = self.placed(case)
         outcome = Outcome(
             error=tuple(error) if status else None, operations=self.untree(operations), body=self.untree(body)
         )  # fmt: skip
-        frames = outcome_frames(case["call"], outcome)
+        frames = wire.encode_outcome(case["call"], outcome, case.get("step", 0), *unused)
+        assert wire.unpack_header(frames[-1])[4] == case.get("step", 0)
         sent: list[tuple[int, int, bytes]] = []
         Framer().feed(b"".join(frames), lambda kind, call_id, data: sent.append((kind, call_id, data)))
         assert sent[-1][:2] == (wire.OUTCOME, case["call"])
@@ -199,19 +225,25 @@ class TestVectors:
             return [self.untree(item) for item in cast("list[Any]", node)]
         return node
 
-    @pytest.mark.parametrize("case", [*vectors("lane", "server"), *vectors("ask", "server")])
+    @pytest.mark.parametrize("case", [*vectors("lane", "server"), *vectors("ask", "server"), *vectors("steps", "server")])
     def test_server_messages(self, case: dict[str, Any]) -> None:
-        body = case["body"]
+        body, number = case["body"], case.get("step", 0)
         if case["type"] == "hello":
-            data = wire.encode_hello(body[1], body[2], body[3])
+            data = wire.encode_hello(body[1], body[2], body[3], *body[4:])
+            if len(body) < 5:  # written before there were features
+                assert unpack(data[16:])[4] == wire.FEATURES
+                body = [*body, wire.FEATURES]
         elif case["type"] == "log":
-            data = wire.encode_log(case["call"], body[0], bytes.fromhex(body[1]["hex"]).decode("utf-8", "surrogateescape"))
+            data = wire.encode_log(case["call"], body[0], bytes.fromhex(body[1]["hex"]).decode("utf-8", "surrogateescape"), number)
         elif case["type"] == "ask":
-            data = wire.encode_ask(case["call"], body[0], body[1:])
+            data = wire.encode_ask(case["call"], body[0], body[1:], number)
+        elif case["type"] == "outcome":
+            self.test_outcome(case)
+            return
         else:
             data = wire.encode_goaway(body[0], body[1])
-        length, call_id, kind, *zeros = wire.unpack_header(data)
-        assert (length, call_id, zeros) == (len(data) - 16, case["call"], [0, 0, 0])
+        length, call_id, kind, *rest = wire.unpack_header(data)
+        assert (length, call_id, rest) == (len(data) - 16, case["call"], [0, number, 0])
         assert kind == {"hello": HELLO, "log": wire.LOG, "ask": ASK, "goaway": wire.GOAWAY}[case["type"]]
         assert tree(unpack(data[16:])) == body
 

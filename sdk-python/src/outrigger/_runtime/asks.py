@@ -94,19 +94,19 @@ class Asks(GatewayReads):
     def request_get_raw_body(self) -> bytes:
         function = "request.get_raw_body"
         body = self._known_request_body(function)
-        return body if body is not None else self._keep_request_body(function, self.port.ask(self, 1, []))
+        return body if body is not None else self._keep_request_body(function, self.ask(1, []))
 
     async def request_get_raw_body_async(self) -> bytes:
         function = "request.get_raw_body"
         body = self._known_request_body(function)
-        return body if body is not None else self._keep_request_body(function, await self.port.ask_async(self, 1, []))
+        return body if body is not None else self._keep_request_body(function, await self.ask_async(1, []))
 
     def request_get_body(self, mimetype: str | None = None, max_args: int = DEFAULT_MAX) -> Body:
         function = "request.get_body"
         body = self._known_request_body(function)
         kind, media_type = self._media_type(function, mimetype, max_args, self.request_headers)
         if body is None:
-            body = self._keep_request_body(function, self.port.ask(self, 1, []))
+            body = self._keep_request_body(function, self.ask(1, []))
         return self._parsed(function, body, kind, media_type, max_args)
 
     async def request_get_body_async(self, mimetype: str | None = None, max_args: int = DEFAULT_MAX) -> Body:
@@ -114,7 +114,7 @@ class Asks(GatewayReads):
         body = self._known_request_body(function)
         kind, media_type = self._media_type(function, mimetype, max_args, self.request_headers)
         if body is None:
-            body = self._keep_request_body(function, await self.port.ask_async(self, 1, []))
+            body = self._keep_request_body(function, await self.ask_async(1, []))
         return self._parsed(function, body, kind, media_type, max_args)
 
     def _known_service_body(self, function: str) -> bytes | None:
@@ -130,19 +130,19 @@ class Asks(GatewayReads):
     def service_response_get_raw_body(self) -> bytes:
         function = "service.response.get_raw_body"
         body = self._known_service_body(function)
-        return body if body is not None else self._keep_service_body(function, self.port.ask(self, 2, []))
+        return body if body is not None else self._keep_service_body(function, self.ask(2, []))
 
     async def service_response_get_raw_body_async(self) -> bytes:
         function = "service.response.get_raw_body"
         body = self._known_service_body(function)
-        return body if body is not None else self._keep_service_body(function, await self.port.ask_async(self, 2, []))
+        return body if body is not None else self._keep_service_body(function, await self.ask_async(2, []))
 
     def service_response_get_body(self, mimetype: str | None = None, max_args: int = DEFAULT_MAX) -> Body:
         function = "service.response.get_body"
         body = self._known_service_body(function)
         kind, media_type = self._media_type(function, mimetype, max_args, self.service_response_headers)
         if body is None:
-            body = self._keep_service_body(function, self.port.ask(self, 2, []))
+            body = self._keep_service_body(function, self.ask(2, []))
         return self._parsed(function, body, kind, media_type, max_args)
 
     async def service_response_get_body_async(self, mimetype: str | None = None, max_args: int = DEFAULT_MAX) -> Body:
@@ -150,7 +150,7 @@ class Asks(GatewayReads):
         body = self._known_service_body(function)
         kind, media_type = self._media_type(function, mimetype, max_args, self.service_response_headers)
         if body is None:
-            body = self._keep_service_body(function, await self.port.ask_async(self, 2, []))
+            body = self._keep_service_body(function, await self.ask_async(2, []))
         return self._parsed(function, body, kind, media_type, max_args)
 
     def _media_type(self, function: str, mimetype: str | None, max_args: int, headers: Callable[[], HeaderLines]) -> tuple[str, str]:
@@ -187,23 +187,23 @@ class Asks(GatewayReads):
 
     def response_get_raw_body(self) -> bytes:
         body = self._known_client_body()
-        return body if body is not None else self._keep_client_body(self.port.ask(self, 16, []))
+        return body if body is not None else self._keep_client_body(self.ask(16, []))
 
     async def response_get_raw_body_async(self) -> bytes:
         body = self._known_client_body()
-        return body if body is not None else self._keep_client_body(await self.port.ask_async(self, 16, []))
+        return body if body is not None else self._keep_client_body(await self.ask_async(16, []))
 
     # The log entry.
 
     def log_serialize(self) -> str:
         if not self.bit & _SERIALIZE:
             self.refuse("log.serialize")
-        return self._serialized(self.port.ask(self, 3, []))
+        return self._serialized(self.ask(3, []))
 
     async def log_serialize_async(self) -> str:
         if not self.bit & _SERIALIZE:
             self.refuse("log.serialize")
-        return self._serialized(await self.port.ask_async(self, 3, []))
+        return self._serialized(await self.ask_async(3, []))
 
     def _serialized(self, answer: Answer) -> str:
         entry = text_of(self._answered_bytes("log.serialize", answer))
@@ -227,11 +227,11 @@ class Asks(GatewayReads):
 
     def client_load_consumer(self, id: str, by_username: bool = False) -> Consumer | None:  # noqa: A002
         args = self._consumer_args(id, by_username)
-        return self._loaded_consumer(self.port.ask(self, 4, args))
+        return self._loaded_consumer(self.ask(4, args))
 
     async def client_load_consumer_async(self, id: str, by_username: bool = False) -> Consumer | None:  # noqa: A002
         args = self._consumer_args(id, by_username)
-        return self._loaded_consumer(await self.port.ask_async(self, 4, args))
+        return self._loaded_consumer(await self.ask_async(4, args))
 
     def _loaded_consumer(self, answer: Answer) -> Consumer | None:
         fields = self._answered_map("client.load_consumer", answer)
@@ -250,11 +250,11 @@ class Asks(GatewayReads):
 
     def client_load_credential(self, kind: str, key: str) -> Credential | None:
         args = self._credential_args(kind, key)
-        return self._loaded_credential(self.port.ask(self, 5, args))
+        return self._loaded_credential(self.ask(5, args))
 
     async def client_load_credential_async(self, kind: str, key: str) -> Credential | None:
         args = self._credential_args(kind, key)
-        return self._loaded_credential(await self.port.ask_async(self, 5, args))
+        return self._loaded_credential(await self.ask_async(5, args))
 
     def _loaded_credential(self, answer: Answer) -> Credential | None:
         fields = self._answered_map("client.load_credential", answer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from queue import SimpleQueue
 from typing import Any
 
@@ -17,6 +17,7 @@ from .values import Malformed, decode_value, encode_value
 from .wire import (
     BAD_FRAME,
     CHUNK_SIZE,
+    FEATURES,
     MAX_FRAME,
     NIL,
     VERSION,
@@ -40,7 +41,7 @@ class GrpcCarrier:
     def __init__(self, requests: Iterator[pb.DispatchRequest]) -> None:
         self._requests = requests
         self._out: SimpleQueue[pb.DispatchResponse | None] = SimpleQueue()
-        hello = pb.ServerHello(version=VERSION, sdk_language="python", sdk_version=_version.VERSION, pid=os.getpid())
+        hello = pb.ServerHello(version=VERSION, sdk_language="python", sdk_version=_version.VERSION, pid=os.getpid(), features=FEATURES)
         self._out.put(pb.DispatchResponse(hello=hello))
 
     def responses(self) -> Iterator[pb.DispatchResponse]:
@@ -76,13 +77,18 @@ class GrpcCarrier:
         except Exception as err:
             return _outcome(call_id, unsendable(err))
 
-    def log(self, call_id: int, level: int, message: str) -> pb.DispatchResponse:
-        """Message of a log line."""
-        return pb.DispatchResponse(call_id=call_id, log=pb.Log(level=level, message=log_bytes(message)))
+    def encode(self, call_id: int, outcome: Ended, step: int, unused: int) -> list[pb.DispatchResponse]:
+        """Messages of the outcome of a step; raises when they cannot be sent."""
+        return _outcome(call_id, outcome, step, unused)
 
-    def ask(self, call_id: int, function: int, args: list[Any]) -> pb.DispatchResponse:
+    def log(self, call_id: int, level: int, message: str, step: int) -> pb.DispatchResponse:
+        """Message of a log line."""
+        return pb.DispatchResponse(call_id=call_id, log=pb.Log(level=level, message=log_bytes(message), step=step))
+
+    def ask(self, call_id: int, function: int, args: list[Any], step: int) -> pb.DispatchResponse:
         """Message of an ask."""
-        return pb.DispatchResponse(call_id=call_id, ask=pb.Ask(function=function, args=[encode_value(arg) for arg in args]))
+        ask = pb.Ask(function=function, args=[encode_value(arg) for arg in args], step=step)
+        return pb.DispatchResponse(call_id=call_id, ask=ask)
 
     def leave(self, code: str, message: str) -> None:
         """Says goaway."""
@@ -93,10 +99,10 @@ class GrpcCarrier:
         self._out.put(None)
 
 
-def _outcome(call_id: int, outcome: Ended) -> list[pb.DispatchResponse]:
+def _outcome(call_id: int, outcome: Ended, step: int = 0, unused: int = 0) -> list[pb.DispatchResponse]:
     """Messages of an outcome: chunks of its large bytes, then itself. OverflowError when it is too large."""
     chunks: list[pb.DispatchResponse] = []
-    message = pb.Outcome()
+    message = pb.Outcome(step=step, unused=unused)
     if outcome.error is not None:
         code, text, detail = outcome.error
         message.failed = True
@@ -198,7 +204,7 @@ def _take(state: LaneState, request: pb.DispatchRequest) -> bool:
             HostHello(
                 version=hello.version, node_id=hello.node_id, hostname=hello.hostname, gateway_version=hello.gateway_version,
                 trusted_cidrs=list(hello.trusted_cidrs), log_level=hello.log_level, max_body=hello.max_body, max_shared=hello.max_shared,
-                cluster_id=hello.cluster_id, telemetry_logs=hello.telemetry_logs,
+                cluster_id=hello.cluster_id, telemetry_logs=hello.telemetry_logs, features=hello.features,
             )
         )  # fmt: skip
     elif kind == "goaway":
@@ -241,6 +247,23 @@ def _one_value(raw: bytes) -> msgspec.Raw:
     return msgspec.Raw(raw)
 
 
+def _entries(entries: Iterable[pb.KeyValue]) -> msgspec.Raw:
+    return _packed({entry.key: _one_value(entry.value) for entry in entries})
+
+
+def _prefetched(item: pb.Prefetched) -> list[Any]:
+    value = item.bytes if item.HasField("bytes") else _one_value(item.value) if item.HasField("value") else None
+    return [item.function, [_one_value(arg) for arg in item.args], value]
+
+
+def _step(step: pb.Step) -> list[Any]:
+    return [
+        step.instance, step.timeout_ms, _entries(step.plugin) if step.plugin else None,
+        [_prefetched(item) for item in step.prefetched] or None,
+        [step.trace.parent, step.trace.state] if step.HasField("trace") else None,
+    ]  # fmt: skip
+
+
 def _call(call: pb.Call, gathered: Gathered | None) -> WireCall:
     """The shell of a call. gRPC costs far more than packing the parts once more, so that one engine reads both carriers."""
     request, client = call.request, call.client
@@ -277,9 +300,9 @@ def _call(call: pb.Call, gathered: Gathered | None) -> WireCall:
         captures = call.captures
         wire.captures = _packed([list(captures.unnamed), {group.name: group.value for group in captures.named}])
     if call.shared:
-        wire.shared = _packed({entry.key: _one_value(entry.value) for entry in call.shared})
+        wire.shared = _entries(call.shared)
     if call.plugin:
-        wire.plugin = _packed({entry.key: _one_value(entry.value) for entry in call.plugin})
+        wire.plugin = _entries(call.plugin)
     if call.HasField("tls"):
         tls = call.tls
         wire.tls = _packed([tls.version, tls.cipher, tls.client_verify, tls.has_certificate])
@@ -287,6 +310,10 @@ def _call(call: pb.Call, gathered: Gathered | None) -> WireCall:
         wire.groups = _packed([[group.id, group.name] for group in call.groups])
     if call.HasField("trace"):
         wire.trace = _packed([call.trace.parent, call.trace.state])
+    if call.prefetched:
+        wire.prefetched = _packed([_prefetched(item) for item in call.prefetched])
+    if call.steps:
+        wire.steps = _packed([_step(step) for step in call.steps])
     if call.HasField("response"):
         wire.response = _packed([call.response.status, _flat(call.response.headers), call.response.source])
     if call.HasField("service_response"):

@@ -13,10 +13,12 @@ import msgspec
 from .call import Call
 from .handlers import CANCELLED
 from .node import Entity, Node
+from .plugins import Step
 from .registry import Registry
 from .shapes import fitted, text
 from .state import Port
 from .text import text_of
+from .trip import Trip, stops, trip_of
 from .values import Malformed
 from .wire import (
     ANSWER,
@@ -34,6 +36,7 @@ from .wire import (
     Answer,
     BadFrame,
     CallHead,
+    Ended,
     Gathered,
     HostHello,
     Outcome,
@@ -42,9 +45,13 @@ from .wire import (
     decode_array,
     decode_head,
     decode_hello,
+    unsendable,
 )
 
 LOST = "the lane was lost"
+
+Encode = Callable[[int, Ended, int, int], list[Any]]
+"""Makes the messages of an outcome, of call id, outcome, number of the step, and mask of its unused answers."""
 
 
 class Waiter:
@@ -112,7 +119,7 @@ class LaneState:
         self._gathered: dict[int, Gathered] = {}
         self._ahead = 0  # cost of all of them
         self.waiters: dict[Call, deque[Waiter]] = {}
-        self._lock = threading.Lock()  # guards waiters
+        self._lock = threading.Lock()  # guards waiters, and a call's step from its cancel
         self._instances = registry.instances
 
     # Messages, decoded.
@@ -132,19 +139,13 @@ class LaneState:
             raise BadFrame("call before hello")
         if call_id in self.calls:
             raise BadFrame(f"call id {call_id} is in flight already")
-        instance = self._instances.get(head.instance)
-        if instance is None:
-            self.refuse(call_id, Outcome(error=(UNKNOWN_INSTANCE, f"instance {head.instance} is not configured here", "")))
-            return
-        phase, steps = head.phase, instance.steps
-        step = steps[phase] if phase < len(steps) else None
-        if step is None:
-            message = f"plugin {instance.spec.name} does not handle phase {phase}"
-            self.refuse(call_id, Outcome(error=("wrong_phase", message, "")))
+        step = self._step_of(head.instance, head.phase)
+        if isinstance(step, Outcome):
+            self.refuse(call_id, step)
             return
         call = Call(head, call_id, self.port, step, step.bit, self.slots, frame)
         if type(head) is WireCall:
-            call.check()
+            call.trip = trip_of(call.check())
         self.calls[call_id] = call
         self.ready.append(call)
 
@@ -197,15 +198,18 @@ class LaneState:
     def on_cancel(self, call_id: int) -> None:
         """Seals a call that nobody waits for."""
         self.take_gathered(call_id)
-        call = self.calls.pop(call_id, None)
+        with self._lock:
+            call = self.calls.pop(call_id, None)
         if call is not None:
             self._abandon(call, CANCELLED)
 
     def abandon_all(self) -> None:
         """Seals every call: the lane is lost."""
-        for call in list(self.calls.values()):
+        with self._lock:
+            calls = list(self.calls.values())
+            self.calls.clear()
+        for call in calls:
             self._abandon(call, LOST)
-        self.calls.clear()
         self._gathered.clear()
         self._ahead = 0
 
@@ -252,6 +256,47 @@ class LaneState:
             self.wake(call)
         if self.watched:
             self.registry.note()
+
+    # Steps.
+
+    def finish(self, call: Call, outcome: Ended, encode: Encode) -> tuple[list[Any], Call | None]:
+        """Messages of how a step ended, and the next step of its call; without one that is wanted, the call is forgotten."""
+        trip = call.trip or Trip(0, None, ())
+        messages, outcome = _encoded(encode, call.call_id, outcome, trip.step, trip.unused)
+        after: Call | Outcome | None = None
+        if trip.rest and not stops(outcome):
+            after = self._successor(call, trip)
+            if isinstance(after, Outcome):
+                (_, prefetched), number = trip.rest[0], trip.step + 1
+                messages += encode(call.call_id, after, number, 0 if prefetched is None else prefetched.unused)
+        if not isinstance(after, Call):
+            self.forget(call)
+            return messages, None
+        with self._lock:
+            wanted = self.calls.get(call.call_id) is call
+            if wanted:
+                self.calls[call.call_id] = after
+        self.wake(call)
+        if self.watched:
+            self.registry.note()
+        return messages, after if wanted else None
+
+    def _successor(self, call: Call, trip: Trip) -> Call | Outcome:
+        """The next step of a call, or the outcome of one that cannot run."""
+        (wire, prefetched), *rest = trip.rest
+        step = self._step_of(wire.instance, call.head.phase)
+        return step if isinstance(step, Outcome) else call.successor(wire, step, Trip(trip.step + 1, prefetched, rest))
+
+    def _step_of(self, identity: int, phase: int) -> Step | Outcome:
+        """The handler of an instance for a phase, or the outcome of a call that there is none for."""
+        instance = self._instances.get(identity)
+        if instance is None:
+            return Outcome(error=(UNKNOWN_INSTANCE, f"instance {identity} is not configured here", ""))
+        steps = instance.steps
+        step = steps[phase] if phase < len(steps) else None
+        if step is None:
+            return Outcome(error=("wrong_phase", f"plugin {instance.spec.name} does not handle phase {phase}", ""))
+        return step
 
     # Frames of carrier msgpack.
 
@@ -307,6 +352,15 @@ class LaneState:
             self.on_answer(call_id, Answer(error=(text_of(code), text_of(message))))
         else:
             self.on_answer(call_id, Answer(value=fields[1] if len(fields) > 1 else None))
+
+
+def _encoded(encode: Encode, call_id: int, outcome: Ended, step: int, unused: int) -> tuple[list[Any], Ended]:
+    """Messages of an outcome, and the outcome that they tell: a failed one when this one cannot be sent."""
+    try:
+        return encode(call_id, outcome, step, unused), outcome
+    except Exception as err:
+        outcome = unsendable(err)
+        return encode(call_id, outcome, step, unused), outcome
 
 
 class HostLeft(Exception):

@@ -51,11 +51,11 @@ class Lookups(Asks):
 
     def client_authenticate_consumer_group_by_consumer_id(self, consumer_id: str) -> list[ConsumerGroup]:
         args = self._groups_args(consumer_id)
-        return self._loaded_groups(self.port.ask(self, 6, args))
+        return self._loaded_groups(self.ask(6, args))
 
     async def client_authenticate_consumer_group_by_consumer_id_async(self, consumer_id: str) -> list[ConsumerGroup]:
         args = self._groups_args(consumer_id)
-        return self._loaded_groups(await self.port.ask_async(self, 6, args))
+        return self._loaded_groups(await self.ask_async(6, args))
 
     def _loaded_groups(self, answer: Answer) -> list[ConsumerGroup]:
         function = "client.authenticate_consumer_group_by_consumer_id"
@@ -95,12 +95,12 @@ class Lookups(Asks):
     def client_tls_get_full_client_certificate_chain(self) -> str | None:
         if not self._has_certificate():
             return None
-        return self._answered_text("client.tls.get_full_client_certificate_chain", self.port.ask(self, 8, []))
+        return self._answered_text("client.tls.get_full_client_certificate_chain", self.ask(8, []))
 
     async def client_tls_get_full_client_certificate_chain_async(self) -> str | None:
         if not self._has_certificate():
             return None
-        return self._answered_text("client.tls.get_full_client_certificate_chain", await self.port.ask_async(self, 8, []))
+        return self._answered_text("client.tls.get_full_client_certificate_chain", await self.ask_async(8, []))
 
     # node
 
@@ -118,33 +118,33 @@ class Lookups(Asks):
 
     def node_get_memory_stats(self, unit: str = "b", scale: int = 2) -> dict[str, Any]:
         args = self._memory_args(unit, scale)
-        return self._answered_fields("node.get_memory_stats", self.port.ask(self, 9, args))
+        return self._answered_fields("node.get_memory_stats", self.ask(9, args))
 
     async def node_get_memory_stats_async(self, unit: str = "b", scale: int = 2) -> dict[str, Any]:
         args = self._memory_args(unit, scale)
-        return self._answered_fields("node.get_memory_stats", await self.port.ask_async(self, 9, args))
+        return self._answered_fields("node.get_memory_stats", await self.ask_async(9, args))
 
     def node_get_configuration(self) -> dict[str, Any]:
         if not self.bit:
             self.refuse("node.get_configuration")
-        return self._answered_fields("node.get_configuration", self.port.ask(self, 10, []))
+        return self._answered_fields("node.get_configuration", self.ask(10, []))
 
     async def node_get_configuration_async(self) -> dict[str, Any]:
         if not self.bit:
             self.refuse("node.get_configuration")
-        return self._answered_fields("node.get_configuration", await self.port.ask_async(self, 10, []))
+        return self._answered_fields("node.get_configuration", await self.ask_async(10, []))
 
     # nginx
 
     def nginx_get_statistics(self) -> dict[str, Any]:
         if not self.bit:
             self.refuse("nginx.get_statistics")
-        return self._answered_fields("nginx.get_statistics", self.port.ask(self, 11, []))
+        return self._answered_fields("nginx.get_statistics", self.ask(11, []))
 
     async def nginx_get_statistics_async(self) -> dict[str, Any]:
         if not self.bit:
             self.refuse("nginx.get_statistics")
-        return self._answered_fields("nginx.get_statistics", await self.port.ask_async(self, 11, []))
+        return self._answered_fields("nginx.get_statistics", await self.ask_async(11, []))
 
     def _var_args(self, name: str) -> list[Any]:
         if not self.bit:
@@ -153,11 +153,11 @@ class Lookups(Asks):
 
     def nginx_get_var(self, name: str) -> str | None:
         args = self._var_args(name)
-        return self._answered_text("nginx.get_var", self.port.ask(self, 12, args))
+        return self._answered_text("nginx.get_var", self.ask(12, args))
 
     async def nginx_get_var_async(self, name: str) -> str | None:
         args = self._var_args(name)
-        return self._answered_text("nginx.get_var", await self.port.ask_async(self, 12, args))
+        return self._answered_text("nginx.get_var", await self.ask_async(12, args))
 
     # vault
 
@@ -170,11 +170,11 @@ class Lookups(Asks):
 
     def vault_get(self, text: str) -> str:
         args = self._secret_args(text)
-        return self._secret(self.port.ask(self, 13, args))
+        return self._secret(self.ask(13, args))
 
     async def vault_get_async(self, text: str) -> str:
         args = self._secret_args(text)
-        return self._secret(await self.port.ask_async(self, 13, args))
+        return self._secret(await self.ask_async(13, args))
 
     def _secret(self, answer: Answer) -> str:
         secret = self._answered_text("vault.get", answer)
@@ -199,11 +199,11 @@ class Lookups(Asks):
 
     def vault_update(self, options: Mapping[str, Any]) -> dict[str, Any]:
         args = self._update_args(options)
-        return self._answered_fields("vault.update", self.port.ask(self, 14, args))
+        return self._answered_fields("vault.update", self.ask(14, args))
 
     async def vault_update_async(self, options: Mapping[str, Any]) -> dict[str, Any]:
         args = self._update_args(options)
-        return self._answered_fields("vault.update", await self.port.ask_async(self, 14, args))
+        return self._answered_fields("vault.update", await self.ask_async(14, args))
 
     # cache
 
@@ -228,11 +228,11 @@ class Lookups(Asks):
 
     def cache_get(self, key: str) -> Any:
         value = self._written(self._cache_key("cache.get", key))
-        return self._answered("cache.get", self.port.ask(self, 15, [key])) if value is MISSING else value
+        return self._answered("cache.get", self.ask(15, [key])) if value is MISSING else value
 
     async def cache_get_async(self, key: str) -> Any:
         value = self._written(self._cache_key("cache.get", key))
-        return self._answered("cache.get", await self.port.ask_async(self, 15, [key])) if value is MISSING else value
+        return self._answered("cache.get", await self.ask_async(15, [key])) if value is MISSING else value
 
     # service
 
@@ -246,10 +246,10 @@ class Lookups(Asks):
 
     def service_set_upstream(self, name: str) -> None:
         args = self._upstream_args(name)
-        self._answered("service.set_upstream", self.port.ask(self, 7, args))
+        self._answered("service.set_upstream", self.ask(7, args))
         self.record(_SET_UPSTREAM, "service.set_upstream", [70, [name]])
 
     async def service_set_upstream_async(self, name: str) -> None:
         args = self._upstream_args(name)
-        self._answered("service.set_upstream", await self.port.ask_async(self, 7, args))
+        self._answered("service.set_upstream", await self.ask_async(7, args))
         self.record(_SET_UPSTREAM, "service.set_upstream", [70, [name]])

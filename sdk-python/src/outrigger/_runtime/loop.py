@@ -114,6 +114,10 @@ class LoopRunner:
         self._queue.extend(calls)
         self._wake()
 
+    def follow(self, call: Call) -> None:
+        """Runs a call after the one whose outcome is being delivered; only on the loop's thread."""
+        self._queue.appendleft(call)
+
     def _wake(self) -> None:
         if self._waking or not self._queue:
             return

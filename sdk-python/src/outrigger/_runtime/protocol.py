@@ -14,7 +14,19 @@ from .loop import LoopRunner
 from .node import Node
 from .registry import Registry
 from .stream import outcome_frames, server_hello
-from .wire import BAD_FRAME, FRAME_SECONDS, LATE_FRAME, Answer, BadFrame, Ended, Framer, encode_ask, encode_goaway, encode_log
+from .wire import (
+    BAD_FRAME,
+    FRAME_SECONDS,
+    LATE_FRAME,
+    Answer,
+    BadFrame,
+    Ended,
+    Framer,
+    encode_ask,
+    encode_goaway,
+    encode_log,
+    encode_outcome,
+)
 
 _BULK = 8
 """An outcome of more frames than this leaves a few at a time, so that frames of other calls pass between them."""
@@ -168,7 +180,7 @@ class EventLane(asyncio.Protocol):
 
     def log(self, call: Call, level: int, message: str) -> None:
         """Sends a log line in order."""
-        self._emit([encode_log(call.call_id, level, message)])
+        self._emit([encode_log(call.call_id, level, message, call.number)])
 
     def lied(self, call: Call, message: str) -> None:
         """Closes the lane: what the host sent does not decode."""
@@ -179,12 +191,18 @@ class EventLane(asyncio.Protocol):
 
     def deliver(self, call: Call, outcome: Ended) -> None:
         """Sends the outcome of a sealed call."""
-        self.state.forget(call)
-        self._emit(outcome_frames(call.call_id, outcome))
+        if call.trip is None:
+            self.state.forget(call)
+            self._emit(outcome_frames(call.call_id, outcome))
+            return
+        frames, after = self.state.finish(call, outcome, encode_outcome)
+        self._emit(frames)
+        if after is not None:
+            self._runner.follow(after)
 
     def ask(self, call: Call, function: int, args: list[Any]) -> Answer:
         """Asks from a thread of the handler's own."""
-        message = encode_ask(call.call_id, function, args)
+        message = encode_ask(call.call_id, function, args, call.number)
         registered = self.state.new_waiter(call, message, None)
         if registered is None:
             return sealed_answer(call)
@@ -195,7 +213,7 @@ class EventLane(asyncio.Protocol):
     async def ask_async(self, call: Call, function: int, args: list[Any]) -> Answer:
         """Asks the host and waits."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        message = encode_ask(call.call_id, function, args)
+        message = encode_ask(call.call_id, function, args, call.number)
         registered = self.state.new_waiter(call, message, future)
         if registered is None:
             return sealed_answer(call)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any, Final, NoReturn, Protocol, cast
+from typing import Any, Final, NoReturn, Protocol, Self, cast
 
 import msgspec
 
@@ -16,8 +16,10 @@ from . import shapes
 from .kept import Kept
 from .node import Entity, Node
 from .text import HeaderLines, apply_to_request, apply_to_response
+from .trip import Trip, WireStep
 from .values import Malformed, decode_value
 from .wire import (
+    NIL,
     PHASES,
     Answer,
     BadFrame,
@@ -76,6 +78,13 @@ ENDED: Final = "its handler has ended"
 """Why most calls are sealed."""
 
 
+_CARRIED = (
+    "_client", "_client_body", "_consumer", "_credential", "_forwarded", "_groups", "_method", "_raw_query", "_request", "_request_body",
+    "_response", "_response_body", "_response_status", "_service_lines", "_service_response", "_shared",
+)  # fmt: skip
+"""Facts and writes that the steps of a call have in common."""
+
+
 class CallState(msgspec.Struct, eq=False):
     """State of one call. Functions of the PDK live in subclasses; engines use ``seal``, ``head``, ``wire`` and ``port``.
 
@@ -89,6 +98,7 @@ class CallState(msgspec.Struct, eq=False):
     bit: int
     _slots: list[Entity | None]
     _frame: bytes = b""
+    trip: Trip | None = None
     operations: list[list[Any]] = []
     error: tuple[str, str, str] | None = None
     body: bytes | None = None
@@ -117,6 +127,7 @@ class CallState(msgspec.Struct, eq=False):
     _request_body: bytes | None = None
     _response_body: bytes | None = None
     _wire: WireCall | None = None
+    _before: Sequence[list[Any]] = ()  # operations of the steps before
 
     def seal(self, why: str) -> bool:
         """Ends the call for the PDK. True for the one who sealed it: who does that answers for the outcome."""
@@ -161,6 +172,47 @@ class CallState(msgspec.Struct, eq=False):
                 raise BadFrame(f"call names entity slot {slot}, which was never filled")
         self._wire = wire
         return wire
+
+    @property
+    def number(self) -> int:
+        """Number of the step in its call."""
+        return 0 if self.trip is None else self.trip.step
+
+    def successor(self, wire: WireStep, step: Any, trip: Trip) -> Self:
+        """The state of the next step: what this one wrote, it reads; the rest is its own."""
+        whole = msgspec.structs.replace(
+            self.wire, instance=wire.instance, timeout=wire.timeout, plugin=wire.plugin, trace=wire.trace, prefetched=NIL, steps=NIL
+        )
+        after = type(self)(whole, self.call_id, self.port, step, step.bit, self._slots, trip=trip)
+        after._wire = whole
+        after._before = [*self._before, *self.operations]
+        if self._headers is not None:
+            lines = self.request_headers()
+            after._headers = HeaderLines(lines.names, lines.values)
+        if self._response_lines is not None:
+            lines = self.response_headers()
+            after._response_lines = HeaderLines(lines.names, lines.values)
+        for name in _CARRIED:
+            setattr(after, name, getattr(self, name))
+        return after
+
+    def ask(self, function: int, args: list[Any]) -> Answer:
+        """The answer of the host, which may have travelled with the call."""
+        answer = None if self.trip is None else self._ahead(self.trip, function, args)
+        return self.port.ask(self, function, args) if answer is None else answer
+
+    async def ask_async(self, function: int, args: list[Any]) -> Answer:
+        """Like ask, in an event loop."""
+        answer = None if self.trip is None else self._ahead(self.trip, function, args)
+        return await self.port.ask_async(self, function, args) if answer is None else answer
+
+    def _ahead(self, trip: Trip, function: int, args: list[Any]) -> Answer | None:
+        if trip.prefetched is None:
+            return None
+        try:
+            return trip.prefetched.take(function, args, bool(self.operations or self._before))
+        except Malformed as err:
+            self.lied("prefetched answer", err)
 
     # What every function uses.
 
@@ -236,6 +288,8 @@ class CallState(msgspec.Struct, eq=False):
                 lines = HeaderLines.of_wire(self.request().headers)
             except Malformed as err:
                 self.lied("request", err)
+            for operation in self._before:
+                lines = apply_to_request(lines, operation)
         operations = self.operations
         seen = len(operations)
         if seen != lines.seen:
@@ -258,6 +312,8 @@ class CallState(msgspec.Struct, eq=False):
         if lines is None:
             response = self.response_fact()
             lines = HeaderLines.of_flat((response[1] or []) if response else [])
+            for operation in self._before:
+                lines = apply_to_response(lines, operation)
         operations = self.operations
         seen = len(operations)
         for operation in operations[lines.seen : seen]:

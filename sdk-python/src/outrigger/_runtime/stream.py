@@ -93,6 +93,7 @@ class MsgpackMessages:
     """Messages of a server as frames."""
 
     outcome = staticmethod(outcome_frames)
+    encode = staticmethod(encode_outcome)
     log = staticmethod(encode_log)
     ask = staticmethod(encode_ask)
 

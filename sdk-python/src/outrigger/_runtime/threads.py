@@ -57,11 +57,15 @@ class Carrier(Protocol):
         """Messages of an outcome."""
         ...
 
-    def log(self, call_id: int, level: int, message: str) -> Any:
+    def encode(self, call_id: int, outcome: Ended, step: int, unused: int) -> list[Any]:
+        """Messages of the outcome of a step; raises when they cannot be sent."""
+        ...
+
+    def log(self, call_id: int, level: int, message: str, step: int) -> Any:
         """Message of a log line."""
         ...
 
-    def ask(self, call_id: int, function: int, args: list[Any]) -> Any:
+    def ask(self, call_id: int, function: int, args: list[Any], step: int) -> Any:
         """Message of an ask."""
         ...
 
@@ -161,6 +165,7 @@ class ThreadLane:
         self._threads = 0
         self._vacant: _Lead | None = None
         self._closed = False
+        self._taking = threading.Lock()  # held by a standby from when it takes the lead until what was gathered has left
         self._doorbell = threading.Semaphore(0)
         self._dozing = False
         self._batches = 0
@@ -284,11 +289,14 @@ class ThreadLane:
                     self._reply(call, outcome)
                 return False
             if outcome is not None:
-                call_id = call.call_id
-                calls.pop(call_id, None)
-                if state.waiters or state.watched:
-                    state.forget(call)
-                lead.out += make_outcome(call_id, outcome)
+                if call.trip is None:
+                    call_id = call.call_id
+                    calls.pop(call_id, None)
+                    if state.waiters or state.watched:
+                        state.forget(call)
+                    lead.out += make_outcome(call_id, outcome)
+                else:
+                    self._finish_step(lead, call, outcome)
                 if len(lead.out) > FLUSH_FRAMES:
                     out, lead.out = lead.out, []
                     carrier.write(out)
@@ -297,9 +305,55 @@ class ThreadLane:
             self._loop.submit(waiting)
         return True
 
+    def _finish_step(self, lead: _Lead, call: Call, outcome: Ended) -> None:
+        """Adds the outcome of a step to the batch, and puts the next one in front of the queue."""
+        messages, after = self.state.finish(call, outcome, self._carrier.encode)
+        lead.out += messages
+        if after is None:
+            return
+        lead.queue.appendleft(after)
+        if after.step.is_async or after.step.slow:  # another thread will answer it: what came before leaves before
+            out, lead.out = lead.out, []
+            self._carrier.write(out)
+        elif self._alert:
+            self._alert = ALERT_LOOKS
+        else:  # from now on the standby looks often: outcomes must not wait for long behind a step that blocks
+            self._alert = ALERT_LOOKS
+            self._doorbell.release()
+
     def _reply(self, call: Call, outcome: Ended) -> None:
-        self.state.forget(call)
-        self._carrier.write(self._carrier.outcome(call.call_id, outcome))
+        """Sends an outcome that is in no batch, and has the next step of its call run."""
+        if call.trip is None:
+            self.state.forget(call)
+            self._carrier.write(self._carrier.outcome(call.call_id, outcome))
+            return
+        after = self._reply_step(call, outcome)
+        if after is not None:
+            self._go_on(after)
+
+    def _reply_step(self, call: Call, outcome: Ended) -> Call | None:
+        messages, after = self.state.finish(call, outcome, self._carrier.encode)
+        with self._taking:  # a standby that took the lead sends the outcomes of the steps before first
+            self._carrier.write(messages)
+        return after
+
+    def _go_on(self, call: Call) -> None:
+        """Runs a later step, from a thread that does not lead."""
+        if not call.step.is_async:
+            self._workers.submit(self, call)
+        elif self._loop.is_current():
+            self._loop.follow(call)
+        else:
+            self._loop.submit([call])
+
+    def _wait_turn(self, call: Call) -> None:
+        """Waits until the outcomes of the steps before have left: a thread of the handler's own has something to send."""
+        lead = call.runner
+        if call.number and isinstance(lead, _Lead):
+            while self._lead is lead and lead.current is call and lead.out:
+                time.sleep(LOOK_AFTER_ACTING)
+            with self._taking:
+                return
 
     def _send(self, message: Any) -> None:
         self._carrier.write([message])
@@ -368,19 +422,20 @@ class ThreadLane:
             elif call is not seen:
                 seen, seen_cpu = call, _cpu_of(lead.thread)
             else:
-                try:
-                    lead.claim.pop()
-                except IndexError:
-                    seen = None
-                    continue
-                # The rest of the batch is ours. A handler that has used less than half of the time waits for something.
-                step: Step = call.step
-                if lead.current is call and _cpu_of(lead.thread) - seen_cpu < look * 0.5e9:
-                    step.slow, step.quick = True, 0
-                self._alert = ALERT_LOOKS
-                taken = _Lead(lead.queue, True)
-                taken.out = lead.out
-                return self._take_over(taken)
+                with self._taking:
+                    try:
+                        lead.claim.pop()
+                    except IndexError:
+                        seen = None
+                        continue
+                    # The rest of the batch is ours. A handler that has used less than half of the time waits for something.
+                    step: Step = call.step
+                    if lead.current is call and _cpu_of(lead.thread) - seen_cpu < look * 0.5e9:
+                        step.slow, step.quick = True, 0
+                    self._alert = ALERT_LOOKS
+                    taken = _Lead(lead.queue, True)
+                    taken.out = lead.out
+                    return self._take_over(taken)
 
     def _take_vacant(self) -> _Lead | None:
         with self._lock:
@@ -402,8 +457,14 @@ class ThreadLane:
 
     def run_on_worker(self, call: Call) -> None:
         """Runs a call on the current worker thread and sends its reply."""
+        following: Call | None = call
+        while following is not None:
+            following = self._work_on(following)
+
+    def _work_on(self, call: Call) -> Call | None:
+        """Runs a call and sends its reply; the next step of it, if that is for this thread, too."""
         if not call.bit:
-            return
+            return None
         step: Step = call.step
         call.runner = None
         wall, cpu = perf_counter_ns(), thread_time_ns()
@@ -414,14 +475,22 @@ class ThreadLane:
             step.quick += 1
             if step.quick >= QUICK_RUNS:
                 step.slow, step.quick = False, 0
-        if outcome is not None:
+        if outcome is None:
+            return None
+        if call.trip is None:
             self._reply(call, outcome)
+            return None
+        after = self._reply_step(call, outcome)
+        if after is None or not after.step.is_async:
+            return after
+        self._go_on(after)
+        return None
 
     # The port of the calls.
 
     def log(self, call: Call, level: int, message: str) -> None:
         """Sends a log line: with the reply, or at once from level err on."""
-        self._emit(call, [self._carrier.log(call.call_id, level, message)], level >= URGENT_LEVEL)
+        self._emit(call, [self._carrier.log(call.call_id, level, message, call.number)], level >= URGENT_LEVEL)
 
     def lied(self, call: Call, message: str) -> None:
         """Closes the lane: what the host sent does not decode."""
@@ -431,20 +500,36 @@ class ThreadLane:
 
     def deliver(self, call: Call, outcome: Ended) -> None:
         """Sends the outcome of a call that an exit or the event loop has sealed."""
-        self.state.forget(call)
-        self._emit(call, self._carrier.outcome(call.call_id, outcome), False)
+        if call.trip is None:
+            self.state.forget(call)
+            self._emit(call, self._carrier.outcome(call.call_id, outcome), False)
+            return
+        messages, after = self.state.finish(call, outcome, self._carrier.encode)
+        self._emit(call, messages, False)
+        if after is not None:
+            if not after.step.is_async:  # another thread will answer it: what came before leaves before
+                self._flush_loop()
+            self._go_on(after)
 
     def _emit(self, call: Call, messages: list[Any], urgent: bool) -> None:
         lead = call.runner
         if isinstance(lead, _Lead):
             if lead.thread == get_ident() and self._with_lead(lead, messages, urgent):
                 return
-        elif call.step.is_async and self._loop.is_current():
-            if not self._loop_out:
-                self._loop.later(self._flush_loop)
-            self._loop_out += messages
-            return
+        elif call.step.is_async:
+            if self._loop.is_current():
+                self._send_from_loop(messages)
+                return
+            if call.trip is not None:  # behind the outcomes of the steps before
+                self._loop.call(self._send_from_loop, messages)
+                return
+        self._wait_turn(call)
         self._carrier.write(messages)
+
+    def _send_from_loop(self, messages: list[Any]) -> None:
+        if not self._loop_out:
+            self._loop.later(self._flush_loop)
+        self._loop_out += messages
 
     def _with_lead(self, lead: _Lead, messages: list[Any], urgent: bool) -> bool:
         """Adds messages of the running handler to the batch; False when the lead was lost."""
@@ -461,11 +546,12 @@ class ThreadLane:
 
     def _flush_loop(self) -> None:
         out, self._loop_out = self._loop_out, []
-        self._carrier.write(out)
+        if out:
+            self._carrier.write(out)
 
     def ask(self, call: Call, function: int, args: list[Any]) -> Answer:
         """Asks the host and blocks. A leader gives up the lead first, since somebody has to read the answer."""
-        message = self._carrier.ask(call.call_id, function, args)
+        message = self._carrier.ask(call.call_id, function, args, call.number)
         registered = self.state.new_waiter(call, message, None)
         if registered is None:
             return sealed_answer(call)
@@ -476,7 +562,11 @@ class ThreadLane:
         lead = call.runner
         handed_over = isinstance(lead, _Lead) and lead.thread == get_ident() and self._hand_over(lead, messages)
         if messages and not handed_over:
-            self._carrier.write(messages)
+            if step.is_async:
+                self._emit(call, messages, False)
+            else:
+                self._wait_turn(call)
+                self._carrier.write(messages)
         return waiter.wait()
 
     def _hand_over(self, lead: _Lead, messages: list[Any]) -> bool:
@@ -499,7 +589,7 @@ class ThreadLane:
     async def ask_async(self, call: Call, function: int, args: list[Any]) -> Answer:
         """Asks the host and waits, in the event loop."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        message = self._carrier.ask(call.call_id, function, args)
+        message = self._carrier.ask(call.call_id, function, args, call.number)
         registered = self.state.new_waiter(call, message, future)
         if registered is None:
             return sealed_answer(call)

@@ -19,6 +19,9 @@ from .values import UNREADABLE, Malformed, decode_tolerant, encode_value
 
 VERSION = 1  # the newest that this SDK speaks
 MIN_VERSION = 1  # the oldest
+FEATURES = 1 | 2
+"""What this SDK can do beyond version 1: run calls of several steps, use prefetched answers."""
+
 MAGIC = b"ORLN"
 HEADER_SIZE = 16
 MAX_FRAME = 16 << 20
@@ -96,6 +99,8 @@ class WireCall(CallHead, array_like=True, gc=False):
     tls: Raw = NIL
     groups: Raw = NIL
     trace: Raw = NIL
+    prefetched: Raw = NIL
+    steps: Raw = NIL
 
 
 class WireRequest(msgspec.Struct, array_like=True, gc=False):
@@ -135,6 +140,7 @@ class HostHello(msgspec.Struct, array_like=True):
     max_shared: int = 64 << 10
     cluster_id: str | None = None
     telemetry_logs: bool | None = False
+    features: int | None = 0
 
 
 class Ended(Protocol):
@@ -189,10 +195,15 @@ def _tolerant(kind: type[_S], data: bytes | Raw, what: str) -> _S:
         fields = decode_tolerant(bytes(data))
     except Malformed as err:
         raise BadFrame(f"{what} does not decode: {err}") from None
-    return _of_fields(kind, [] if fields is None else fields, what)
+    return of_fields(kind, [] if fields is None else fields, what)
 
 
-def _of_fields(kind: type[_S], fields: Any, what: str) -> _S:
+def of_fields(kind: type[_S], fields: Any, what: str) -> _S:
+    """A message of its decoded fields.
+
+    Raises:
+        BadFrame: they do not fit.
+    """
     if not isinstance(fields, list):
         raise BadFrame(f"{what} is a {type(fields).__name__}; expected an array")
     values = cast("list[Any]", fields)
@@ -365,12 +376,12 @@ class Gathered:
 
 def call_of_fields(fields: list[Any]) -> WireCall:
     """Shell of a call from its fully decoded fields: what arrived with chunks."""
-    return _of_fields(WireCall, fields, "call")
+    return of_fields(WireCall, fields, "call")
 
 
-def frame(kind: int, call_id: int, body: bytes) -> bytes:
+def frame(kind: int, call_id: int, body: bytes, step: int = 0) -> bytes:
     """A whole frame."""
-    return pack_header(len(body), call_id, kind, 0, 0, 0) + body
+    return pack_header(len(body), call_id, kind, 0, step, 0) + body
 
 
 _DONE = _encode([0, None, [], None])
@@ -418,8 +429,14 @@ def _content_size(operation: list[Any]) -> int:
     return size
 
 
-def encode_outcome(call_id: int, outcome: Ended) -> list[bytes]:
+def encode_outcome(call_id: int, outcome: Ended, step: int = 0, unused: int = 0) -> list[bytes]:
     """Frames of an outcome: chunks of its large bytes, then itself.
+
+    Args:
+        call_id: Of the call.
+        outcome: How its handler ended.
+        step: Number of the step in its call.
+        unused: Bit mask of its prefetched answers that nobody asked for.
 
     Raises:
         OverflowError: it is larger than a frame may be, or has more operations than an outcome may have.
@@ -427,18 +444,20 @@ def encode_outcome(call_id: int, outcome: Ended) -> list[bytes]:
     operations = outcome.operations
     if outcome.error is not None:
         code, message, detail = outcome.error
-        body = encode_value([1, [code, message[:65536], detail[:262144]], [], None])
-        return [pack_header(len(body), call_id, OUTCOME, 0, 0, 0) + body]
+        tail = (unused,) if unused else ()
+        body = encode_value([1, [code, message[:65536], detail[:262144]], [], None, *tail])
+        return [pack_header(len(body), call_id, OUTCOME, 0, step, 0) + body]
     if outcome.body is None:
-        if not operations:
-            return [pack_header(len(_DONE), call_id, OUTCOME, 0, 0, 0) + _DONE]
+        if not operations and not unused:
+            return [pack_header(len(_DONE), call_id, OUTCOME, 0, step, 0) + _DONE]
         if len(operations) <= MAX_OPERATIONS:
+            fields = [0, None, operations, None, unused] if unused else [0, None, operations, None]
             try:
-                body = _encode([0, None, operations, None])
+                body = _encode(fields)
             except UnicodeEncodeError:
-                body = encode_value([0, None, operations, None])
+                body = encode_value(fields)
             if len(body) <= CHUNK_SIZE:  # which holds fewer elements than are allowed
-                return [pack_header(len(body), call_id, OUTCOME, 0, 0, 0) + body]
+                return [pack_header(len(body), call_id, OUTCOME, 0, step, 0) + body]
     chunks: list[bytes] = []
     check_size(operations)
     for i, operation in enumerate(operations):
@@ -449,10 +468,10 @@ def encode_outcome(call_id: int, outcome: Ended) -> list[bytes]:
     replacement: Any = outcome.body
     if outcome.body is not None and len(outcome.body) > CHUNK_SIZE:
         replacement = _chunked(outcome.body, chunks, call_id)
-    body = encode_value([0, None, operations, replacement])
+    body = encode_value([0, None, operations, replacement, *((unused,) if unused else ())])
     if len(body) > MAX_FRAME:
         raise OverflowError(f"outcome has {len(body)} bytes; expected at most {MAX_FRAME}")
-    chunks.append(frame(OUTCOME, call_id, body))
+    chunks.append(frame(OUTCOME, call_id, body, step))
     return chunks
 
 
@@ -476,14 +495,14 @@ def log_bytes(message: str) -> bytes:
         return message.encode("utf-8", "replace")
 
 
-def encode_log(call_id: int, level: int, message: str) -> bytes:
+def encode_log(call_id: int, level: int, message: str, step: int = 0) -> bytes:
     """Frame of a log line."""
-    return frame(LOG, call_id, encode_value([level, log_bytes(message)]))
+    return frame(LOG, call_id, encode_value([level, log_bytes(message)]), step)
 
 
-def encode_ask(call_id: int, function: int, args: Sequence[Any]) -> bytes:
+def encode_ask(call_id: int, function: int, args: Sequence[Any], step: int = 0) -> bytes:
     """Frame of an ask."""
-    return frame(ASK, call_id, encode_value([function, *args]))
+    return frame(ASK, call_id, encode_value([function, *args]), step)
 
 
 def encode_goaway(code: str, message: str) -> bytes:
@@ -491,9 +510,9 @@ def encode_goaway(code: str, message: str) -> bytes:
     return frame(GOAWAY, 0, encode_value([code, message]))
 
 
-def encode_hello(language: str, sdk_version: str, pid: int) -> bytes:
+def encode_hello(language: str, sdk_version: str, pid: int, features: int = FEATURES) -> bytes:
     """Frame of the server's hello."""
-    return frame(HELLO, 0, encode_value([VERSION, language, sdk_version, pid]))
+    return frame(HELLO, 0, encode_value([VERSION, language, sdk_version, pid, features]))
 
 
 OnFrame = Callable[[int, int, bytes], None]
