@@ -174,5 +174,7 @@ func (l *lane) detach(r *run) (mine, others bool, turn uint64) {
 func (l *lane) detachLocked(r *run) {
 	r.detached = true
 	delete(l.calls, r.id)
-	r.wake(errOver())
+	if r.asking {
+		r.wake(errOver())
+	}
 }
