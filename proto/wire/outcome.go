@@ -112,6 +112,20 @@ func appendOpHead(dst []byte, op *Op, args int) []byte {
 // gathered from the chunks of the call. An operation with an unknown code below 70 keeps its code and loses its arguments.
 // An error makes a failed outcome, whatever the status says: who contradicts himself must not be let through.
 func DecodeOutcome(body, bulk []byte, o *Outcome) error {
+	_, err := DecodeOutcomeInto(body, bulk, o, nil)
+	return err
+}
+
+// Memory for the values of operations: so much is made at once, and so much is left at most for later outcomes. Whoever keeps one value
+// keeps all of it.
+const (
+	madeValues = 8
+	leftValues = 32
+)
+
+// DecodeOutcomeInto is DecodeOutcome for a reader of many outcomes: it takes the memory for the values of operations from room, and gives back what it has not
+// used, for the next one. What it has used it never gives again.
+func DecodeOutcomeInto(body, bulk []byte, o *Outcome, room []string) (left []string, err error) {
 	ops := o.Ops[:0]
 	*o = Outcome{}
 	d := newDecoder("outcome", body, bulk)
@@ -128,10 +142,13 @@ func DecodeOutcome(body, bulk []byte, o *Outcome) error {
 		if f > MaxOps {
 			d.fail("%d operations, at most %d are allowed", f, MaxOps)
 		}
-		var strs []string // one piece of memory for the values of all operations
+		strs := room[:0]
 		for f.more() && d.err == nil {
 			ops = append(ops, Op{})
 			strs = d.op(&ops[len(ops)-1], strs)
+		}
+		if room = strs[len(strs):]; cap(room) > leftValues {
+			room = nil
 		}
 	}
 	if a.more() {
@@ -144,7 +161,7 @@ func DecodeOutcome(body, bulk []byte, o *Outcome) error {
 	if err := d.done(); err != nil {
 		clear(ops)
 		*o = Outcome{Ops: ops[:0]}
-		return err
+		return room, err
 	}
 	o.Ops = ops
 	if failed && o.Err == nil {
@@ -153,7 +170,7 @@ func DecodeOutcome(body, bulk []byte, o *Outcome) error {
 	if o.Err != nil {
 		o.Ops, o.Body, o.HasBody = ops[:0], nil, false
 	}
-	return nil
+	return room, nil
 }
 
 func (d *decoder) op(op *Op, strs []string) []string {
@@ -169,10 +186,10 @@ func (d *decoder) op(op *Op, strs []string) []string {
 			op.Name = d.str()
 		}
 		if a.more() {
-			start := len(strs)
-			if strs == nil {
-				strs = make([]string, 0, 4)
+			if cap(strs)-len(strs) < madeValues/4 {
+				strs = make([]string, 0, madeValues)
 			}
+			start := len(strs)
 			strs = d.strs(strs)
 			op.Values = strs[start:len(strs):len(strs)]
 		}

@@ -13,6 +13,8 @@ type Call[O, A any] struct {
 	ID uint32
 	// Sent says that bytes of the call may have reached the server, so that giving up needs a cancel. It is the caller's.
 	Sent bool
+	// Room is memory for the values of outcomes, left by earlier calls: the carrier's.
+	Room []string
 
 	ready chan struct{} // one signal: something has changed, look
 	post  atomic.Uint32 // what the caller does about reading the lane: lead.go

@@ -21,8 +21,8 @@ type Waiter interface {
 }
 
 const (
-	// crowd is how many calls in flight make a background reader worth its wake-ups: with more of them, a lead that went from caller to
-	// caller would cost one wake-up for each batch that one read brings.
+	// crowd is how many calls in flight, or outcomes of one read, make a background reader worth its wake-ups: with more of them, a lead that
+	// went from caller to caller would cost one wake-up for each batch that one read brings. With half as many it is given up again.
 	crowd = 4
 	// idle is how long a lane without calls goes unread at most: until a goaway, a log line or the end of the connection is noticed.
 	idle = 10 * time.Millisecond
@@ -75,14 +75,18 @@ func (t *Table[O, A]) waitOrLead(c *Call[O, A]) {
 			return
 		}
 	}
-	for !c.Over() && t.source.Read(c) {
+	before := t.delivered
+	for !c.Over() {
+		if before = t.delivered; !t.source.Read(c) {
+			break
+		}
 	}
-	t.handOver()
+	t.handOver(t.delivered - before)
 }
 
-// handOver gives the lead to somebody who waits for it, or sets it free.
-func (t *Table[O, A]) handOver() {
-	for !t.promote() {
+// handOver gives the lead to somebody who waits for it, or sets it free. The last read brought so many outcomes.
+func (t *Table[O, A]) handOver(brought uint64) {
+	for !t.promote(brought) {
 		t.leader.Store(nil)
 		if !t.awaited() || !t.leader.CompareAndSwap(nil, &t.background) {
 			break // whoever begins to wait now takes it, or has taken it
@@ -94,15 +98,15 @@ func (t *Table[O, A]) handOver() {
 }
 
 // promote gives the lead of the caller of this method to the newest call that waits, whose outcome comes last, or to a background reader.
-func (t *Table[O, A]) promote() bool {
+func (t *Table[O, A]) promote(brought uint64) bool {
 	n := t.inFlight.Load()
-	if n == 0 {
-		return false
-	}
-	if n > crowd {
+	if n > crowd || brought > crowd { // those who have their outcomes will be back
 		t.leader.Store(&t.background)
 		go t.readInBackground()
 		return true
+	}
+	if n == 0 {
+		return false
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -134,11 +138,15 @@ func (t *Table[O, A]) awaited() bool {
 	return false
 }
 
-// readInBackground leads until the lane dies, or few calls are left and they can do it themselves.
+// readInBackground leads until the lane dies, or a read brings few outcomes and leaves few calls, who can do it themselves.
 func (t *Table[O, A]) readInBackground() {
-	for before := t.delivered; t.source.Read(&t.background); {
-		if t.inFlight.Load() <= crowd/2 && t.delivered != before {
-			t.handOver()
+	for {
+		before := t.delivered
+		if !t.source.Read(&t.background) {
+			return
+		}
+		if brought := t.delivered - before; t.inFlight.Load() <= crowd/2 && brought > 0 && brought <= crowd/2 {
+			t.handOver(brought)
 			return
 		}
 	}

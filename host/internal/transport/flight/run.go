@@ -21,8 +21,8 @@ type Carrier[O, A any] interface {
 	SendCancel(fl *Call[O, A])
 	// AskOf reads an ask, and gives its size.
 	AskOf(a A) (wire.Ask, int, error)
-	// OutcomeOf reads an outcome with what was gathered for it into out, and gives its size.
-	OutcomeOf(o O, bulk []byte, out *wire.Outcome) (int, error)
+	// OutcomeOf reads an outcome of a call with what was gathered for it into out, and gives its size.
+	OutcomeOf(fl *Call[O, A], o O, bulk []byte, out *wire.Outcome) (int, error)
 	// Bad ends the lane because of what the server sent; the error is for the call that it was about.
 	Bad(err error) error
 }
@@ -80,7 +80,7 @@ func (t *Table[O, A]) await(l Carrier[O, A], fl *Call[O, A], c *wire.Call, asker
 			}
 			return ev.Err
 		}
-		size, err := l.OutcomeOf(ev.Outcome, ev.Bulk, out)
+		size, err := l.OutcomeOf(fl, ev.Outcome, ev.Bulk, out)
 		if err != nil {
 			return l.Bad(fmt.Errorf("call %d: %w", fl.ID, err))
 		}

@@ -194,7 +194,7 @@ func (t *Table[O, A]) End(call *Call[O, A]) {
 	default:
 	}
 	clear(call.outcomes)
-	*call = Call[O, A]{ready: call.ready, outcomes: call.outcomes[:0]}
+	*call = Call[O, A]{ready: call.ready, outcomes: call.outcomes[:0], Room: call.Room}
 	t.pool.Put(call)
 }
 

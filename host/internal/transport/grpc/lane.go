@@ -122,7 +122,7 @@ func (l *lane) AskOf(a *pluginv1.Ask) (wire.Ask, int, error) {
 }
 
 // OutcomeOf implements flight.Carrier.
-func (l *lane) OutcomeOf(o *pluginv1.Outcome, bulk []byte, out *wire.Outcome) (int, error) {
+func (l *lane) OutcomeOf(_ *call, o *pluginv1.Outcome, bulk []byte, out *wire.Outcome) (int, error) {
 	return proto.Size(o) + len(bulk), wirepb.OutcomeOf(o, bulk, out)
 }
 

@@ -47,8 +47,9 @@ func (l *lane) AskOf(a []byte) (wire.Ask, int, error) {
 }
 
 // OutcomeOf implements flight.Carrier.
-func (l *lane) OutcomeOf(o, bulk []byte, out *wire.Outcome) (int, error) {
-	return wire.HeaderSize + len(o) + len(bulk), wire.DecodeOutcome(o, bulk, out)
+func (l *lane) OutcomeOf(fl *call, o, bulk []byte, out *wire.Outcome) (size int, err error) {
+	fl.Room, err = wire.DecodeOutcomeInto(o, bulk, out, fl.Room)
+	return wire.HeaderSize + len(o) + len(bulk), err
 }
 
 // SendCall implements flight.Carrier: large bodies first, then entities that the lane has not named, then the call itself.
