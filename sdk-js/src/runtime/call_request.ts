@@ -155,7 +155,7 @@ export class RequestCall extends CallArguments {
   }
 
   private requestText(index: number): string {
-    return this.view.itemText(Field.request, index) ?? "";
+    return this.view.requestText(index) ?? "";
   }
 
   private requestPort(): number {
@@ -169,13 +169,13 @@ export class RequestCall extends CallArguments {
   }
 
   private normalPath(): string {
-    return this.view.itemText(Field.request, RequestField.path) ?? this.rawPath();
+    return this.view.requestText(RequestField.path) ?? this.rawPath();
   }
 
   /** The query as the handler sees it now. */
   protected rawQuery(): string {
     const { rawQuery } = this.written;
-    return rawQuery ?? this.view.itemText(Field.request, RequestField.rawQuery) ?? this.targetQuery();
+    return rawQuery ?? this.view.requestText(RequestField.rawQuery) ?? this.targetQuery();
   }
 
   private targetQuery(): string {

@@ -338,9 +338,18 @@ const BODY_FILTER = 5;
 
 /** Bytes in operations beside bodies; less when they are far from too many, because counting bytes takes time. */
 function contentOf(ops: readonly Op[]): number {
-  const sum = (lengthOf: (text: string) => number) => ops.reduce((size, op) => size + contentSize(op, lengthOf), 0);
-  const units = sum((text) => text.length);
-  return units > MAX_CONTENT / MAX_UNIT ? sum((text) => encodeText(text).length) : units;
+  const units = sumOf(ops, unitsOf);
+  return units > MAX_CONTENT / MAX_UNIT ? sumOf(ops, (text) => encodeText(text).length) : units;
+}
+
+function sumOf(ops: readonly Op[], lengthOf: (text: string) => number): number {
+  let size = 0;
+  for (const op of ops) size += contentSize(op, lengthOf);
+  return size;
+}
+
+function unitsOf(text: string): number {
+  return text.length;
 }
 
 function bodyOf(returned: unknown): Uint8Array | null {

@@ -137,7 +137,10 @@ export class Lane implements CallHost {
       return null;
     }
     // A thenable of another make may settle twice or throw; a promise made of it does neither.
-    if (!waits) return this.#end(call, call.end(returned)) ? call : null;
+    if (!waits) {
+      const outcome = call.end(returned);
+      return this.#end(call, outcome) && steps > 1 && !stops(outcome) ? call : null;
+    }
     this.#wait(call, instance, Promise.resolve(returned), whole, steps);
     return null;
   }
@@ -155,7 +158,7 @@ export class Lane implements CallHost {
       // After an exit or a cancel the host may have given the id to another call.
       if (this.#calls.get(call.id) === call) this.#calls.delete(call.id);
       try {
-        if (this.#end(call, outcome, thrown) && steps > 1) this.#goOn(whole, steps, call);
+        if (this.#end(call, outcome, thrown) && steps > 1 && !stops(outcome)) this.#goOn(whole, steps, call);
       } catch (bad) {
         const { code, message } = closing(bad);
         this.#carrier.close(code, message);
@@ -168,16 +171,13 @@ export class Lane implements CallHost {
     );
   }
 
-  /**
-   * Sends the outcome of a handler that has returned; null when it was sent before, or nobody waits for it. Answers whether the next
-   * step may run.
-   */
-  #end(call: Call, outcome: Outcome | null, thrown?: unknown): boolean {
+  /** Sends the outcome of a handler that has returned; null when it was sent before, or nobody waits for it. Answers whether it was sent as it is. */
+  #end(call: Call, outcome: Outcome | null, thrown?: unknown): outcome is Outcome {
     if (outcome === null) return false;
     if (this.#questions.size > 0) this.#abandon(call.id);
     const sent = this.#carrier.outcome(call.id, call.step, outcome);
     if (thrown instanceof BadFrame) this.#carrier.close(WireCode.badFrame, `call ${call.id}: ${thrown.message}`);
-    return sent && !stops(outcome);
+    return sent;
   }
 
   /** An exit, or a failure outside of the handler: the outcome leaves while the handler still runs. */

@@ -32,7 +32,7 @@ export function skip(buf: Buffer, pos: number, end: number): number {
     if (size > 0) {
       p += size;
     } else if (b === 0xc4 || b === 0xd9) {
-      p += 2 + length8(buf, p, end);
+      p += 2 + ((buf[p + 1] as number) | 0); // behind the end of the buffer it is 0, and the end is found below
     } else if (b < 0x90) {
       p++;
       left += 2 * (b & 0x0f);

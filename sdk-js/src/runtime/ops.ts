@@ -126,7 +126,7 @@ export function largeBodies(outcome: Outcome): Uint8Array[] {
 export function contentSize(op: Op, lengthOf: (text: string) => number): number {
   switch (op.kind) {
     case "header":
-      return op.values.reduce((sum, value) => sum + lengthOf(value), lengthOf(op.name));
+      return headerSize(op, lengthOf);
     case "text":
     case "bytesText":
       return lengthOf(op.text);
@@ -144,6 +144,12 @@ export function contentSize(op: Op, lengthOf: (text: string) => number): number 
     default:
       return 0;
   }
+}
+
+function headerSize(op: HeaderOp, lengthOf: (text: string) => number): number {
+  let size = lengthOf(op.name);
+  for (const value of op.values) size += lengthOf(value);
+  return size;
 }
 
 function linesSize(lines: readonly Line[], lengthOf: (text: string) => number): number {

@@ -77,6 +77,12 @@ export class CallView {
   #listed = -1;
   #listAt = 0;
   #pairs = 0;
+  /** Counts reads: of the first few nothing is remembered. */
+  #reads = 0;
+  /** Headers of that field that were found, or found to be absent; null: none yet. */
+  #headers: Memo<string, string | null> | null = null;
+  /** Items of the request that were read as text. */
+  #request: Memo<number, string> | null = null;
 
   /**
    * @param lent - the bytes are valid until the handler returns; see keep.
@@ -193,6 +199,20 @@ export class CallView {
     return pos === ABSENT ? null : this.#textAt(pos);
   }
 
+  /** itemText of field request, remembered. */
+  requestText(index: number): string | null {
+    if (this.#request !== null) {
+      const known = this.#request.get(index);
+      if (known !== undefined) return known;
+    }
+    const text = this.itemText(Field.request, index);
+    if (text !== null && this.#reads++ >= FEW) {
+      this.#request ??= new Memo();
+      this.#request.add(index, text);
+    }
+    return text;
+  }
+
   uint(field: number): number {
     return this.reader(field)?.uint() ?? 0;
   }
@@ -205,6 +225,18 @@ export class CallView {
   /** First value of a header in the flat list that is an item of a field; null when there is none. */
   header(field: number, index: number, name: string): string | null {
     if (this.#listed !== field) this.#list(field, index);
+    else if (this.#headers !== null) {
+      const known = this.#headers.get(name);
+      if (known !== undefined) return known;
+    }
+    const value = this.#findHeader(name);
+    if (this.#reads++ < FEW) return value;
+    this.#headers ??= new Memo();
+    this.#headers.add(name, value);
+    return value;
+  }
+
+  #findHeader(name: string): string | null {
     const buf = this.#buf;
     const end = this.#end;
     const length = name.length;
@@ -226,6 +258,7 @@ export class CallView {
     this.#pairs = (reader?.array() ?? 0) >> 1;
     this.#listAt = reader?.pos ?? 0;
     this.#listed = field;
+    this.#headers = null;
   }
 
   /** From the end: many names begin alike. */
@@ -267,6 +300,29 @@ export class CallView {
     const lines: Line[] = [];
     for (let i = 0; i < pairs; i++) lines.push([reader.text(), reader.text()]);
     return lines;
+  }
+}
+
+/** Reads of a handler that most do not exceed. */
+const FEW = 2;
+/** Most answers that a view remembers. */
+const MEMO_SIZE = 8;
+
+/** A few answers by their keys, so few that looking through them is quickest. */
+class Memo<K, V> {
+  readonly #keys: K[] = [];
+  readonly #values: V[] = [];
+
+  /** undefined: it is not here. */
+  get(key: K): V | undefined {
+    for (let i = 0; i < this.#keys.length; i++) if (this.#keys[i] === key) return this.#values[i];
+    return undefined;
+  }
+
+  add(key: K, value: V): void {
+    if (this.#keys.length === MEMO_SIZE) return;
+    this.#keys.push(key);
+    this.#values.push(value);
   }
 }
 
