@@ -150,6 +150,9 @@ func (st *Step) why(p *Plugins) []string {
 	if st.Authenticates {
 		words = append(words, "authenticates")
 	}
+	if st.Together {
+		words = append(words, "in one call with the step before")
+	}
 	if st.Late {
 		words = append(words, "late")
 	}

@@ -65,6 +65,8 @@ type ExplainedStep struct {
 	Condition string `json:"condition,omitempty"`
 	// Known says that the step was chosen when the consumer was known.
 	Known bool `json:"after_authentication"`
+	// Together says that it may travel to its plugin server in one call with the step before it.
+	Together bool `json:"together,omitempty"`
 	// Late says that it runs behind the plugin that authenticates although the plan of the consumer has it before that.
 	Late bool `json:"late,omitempty"`
 }
@@ -236,8 +238,10 @@ func (x *explainer) chain(p *Plan, phase pdk.Phase) PhaseChain {
 			places[st] = len(places) + 1
 		}
 	}
+	together := p.together(phase)
 	for _, st := range p.Chain(phase) {
 		e := ExplainedStep{
+			Together:  together[st],
 			RecordRef: refOf(st.Record()), Priority: st.Instance.priority(), Static: places[st], Other: other[st], Condition: st.Record().Condition,
 			Known: p == x.final && x.by != nil && slices.Index(p.steps, st) >= x.known,
 		}
