@@ -230,6 +230,9 @@ func UpstreamPath(servicePath string, m *Match, reqPath string, strip bool) stri
 		}
 		return base + rest
 	}
+	if at := len(reqPath) - len(rest); base == "" && at > 0 && reqPath[at-1] == '/' {
+		return reqPath[at-1:] // rest is the end of it
+	}
 	return base + "/" + rest
 }
 

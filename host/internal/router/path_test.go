@@ -178,11 +178,12 @@ func TestUpstreamPath(t *testing.T) {
 }
 
 func TestPathsDoNotAllocate(t *testing.T) {
-	m := Match{MatchedPath: "/orders"}
+	m, slash := Match{MatchedPath: "/orders"}, Match{MatchedPath: "/"}
 	for name, f := range map[string]func(){
 		"Normalize":                      func() { Normalize("/a/b.c/..d/%2F/e") },
 		"EscapePath":                     func() { EscapePath("/a/b.c/..d/%2F/e") },
 		"UpstreamPath to root":           func() { UpstreamPath("/", &m, "/orders/17", true) },
+		"UpstreamPath, / stripped":       func() { UpstreamPath("/", &slash, "/orders/17", true) },
 		"UpstreamPath, nothing stripped": func() { UpstreamPath("", &m, "/orders/17", false) },
 	} {
 		if n := testing.AllocsPerRun(100, f); n != 0 {
