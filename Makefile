@@ -93,6 +93,7 @@ conformance: python js ## the PDK's vectors through every language, carrier and 
 	go build -trimpath -o $(BIN)/conformance-go ./pdk/conformance/server
 	go test -race -count=1 -timeout 10m ./host/internal/conformance
 	$(BIN)/conformance
+	$(BIN)/conformance -fused
 
 .PHONY: test-examples
 test-examples: build python js ## the examples of all languages behind the real gateway
