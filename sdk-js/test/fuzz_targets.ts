@@ -387,6 +387,26 @@ function vectors(file: string): Vector[] {
 const unhex = (text: string): Buffer => Buffer.from(text, "hex");
 const HELLO_MESSAGE = unhex(vectors("grpc").find(({ type }) => type === "hello")?.messages[0] ?? "");
 
+/** A call whose handlers ask, and one of several steps with answers that came along. */
+const AHEAD = [
+  { fn: 12, args: [encodeValue("x")], value: encodeValue("y") },
+  { fn: 1, args: [], value: encodeValue(Buffer.from("body")) },
+];
+const CALLS = [
+  facts({ instance: 2 }),
+  facts({
+    instance: 1,
+    prefetched: AHEAD,
+    steps: [2, 7, 42].map((instance) => ({
+      instance,
+      timeoutMs: 5,
+      plugin: [["k", encodeValue([1])]],
+      prefetched: AHEAD,
+      trace: { parent: "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01", state: "a=b" },
+    })),
+  }),
+];
+
 const CORPUS = new URL("../../test/corpus/", import.meta.url);
 
 /** The committed corpus of a target: names and inputs. */
@@ -404,13 +424,18 @@ export function corpusOf(target: string): [name: string, data: Buffer][] {
 
 /** Inputs to begin with: what the host sends in the shared vectors, and the committed corpus of the target. */
 export function seeds(target: string): Buffer[] {
-  const wire = ["lane", "call", "ask", "tolerant", "bad"].flatMap(vectors).filter(({ type }) => type !== "greeting");
+  const wire = ["lane", "call", "ask", "steps", "tolerant", "bad"]
+    .flatMap(vectors)
+    .filter(({ type }) => type !== "greeting");
   const bodies = (type?: string): Buffer[] =>
     wire
       .filter((vector) => type === undefined || vector.type === type)
       .map(({ hex }) => (mutate.framesOf(unhex(hex)).at(-1) as Buffer).subarray(16));
   const first: Record<string, () => Buffer[]> = {
-    lane: () => [...wire.map(({ hex }) => unhex(hex)), frame(FrameType.call, 1, encodeCall(facts({ instance: 2 })))],
+    lane: () => [
+      ...wire.map(({ hex }) => unhex(hex)),
+      ...CALLS.map((call) => frame(FrameType.call, 1, encodeCall(call))),
+    ],
     greeting: () => [Buffer.concat([GREETING, frame(FrameType.hello, 0, encodeValue(HELLO_FIELDS))])],
     answer: () => bodies("answer"),
     grpc: () => vectors("grpc").map((vector) => mutate.packed(vector.messages.map(unhex))),

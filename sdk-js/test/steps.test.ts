@@ -1,17 +1,21 @@
 import assert from "node:assert/strict";
+import { EventEmitter } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { PDK } from "../src/gen/pdk.js";
+import { DispatchRequestSchema, type DispatchResponse } from "../src/gen/proto/outrigger/plugin/v1/plugin_pb.js";
 import { definePlugin } from "../src/plugin.js";
 import type { PrefetchedFacts, StepFacts } from "../src/runtime/encode_call.js";
+import { type DispatchStream, GrpcLane } from "../src/runtime/grpc_lane.js";
 import { Instances } from "../src/runtime/instances.js";
 import { MsgpackLane } from "../src/runtime/msgpack_lane.js";
 import { encodeValue } from "../src/runtime/msgpack_write.js";
 import { everyPhase, type HandlerFn } from "./harness.js";
-import { HostDriver, type HostOptions, headerOf, type ReadOutcome, until } from "./host_driver.js";
+import { HostDriver, type HostOptions, headerOf, type ReadOutcome, textOf, until } from "./host_driver.js";
 
 /* Fused calls and prefetched answers over a lane: docs/wire.md sections 5.3 and 5.4. Instance 1 runs the first handler, 2 the second. */
 
@@ -298,4 +302,57 @@ test("what plugins do to the state of one instance stays with it: the cache is a
   );
   const outcomes = await host.steps({ steps: [step(2)] }, 2);
   assert.equal(headerOf(outcomes[1] as ReadOutcome), "theirs");
+});
+
+test("carrier grpc: steps, their outcomes, questions and log lines, and prefetched answers", async () => {
+  const write = (k: PDK): void => {
+    k.service.request.setHeader("X-A", "1");
+    k.log.warn("one");
+  };
+  const read = async (k: PDK): Promise<void> => {
+    const body = Buffer.from(await k.request.getRawBody());
+    k.response.setHeader("X-Got", `${k.request.getHeader("x-a")} ${body} ${await k.nginx.getVar("uri")}`);
+    k.log.warn(String(k.ctx.plugin.get("q")));
+  };
+  const plugins = [write, read].map((handler, i) =>
+    definePlugin({ name: `plugin-${i + 1}`, version: "1", instance: everyPhase(handler) }),
+  );
+  const instances = new Instances(plugins, (message) => assert.fail(message));
+  for (const [i, { name }] of plugins.entries()) await instances.configure(i + 1, name, Buffer.from("{}"));
+  const sent: DispatchResponse[] = [];
+  const stream = Object.assign(new EventEmitter(), { write: (m: DispatchResponse) => sent.push(m) > 0, end: () => {} });
+  new GrpcLane(stream as unknown as DispatchStream, instances);
+  const send = (message: NonNullable<MessageInitShape<typeof DispatchRequestSchema>["message"]>): boolean =>
+    stream.emit("data", create(DispatchRequestSchema, { callId: 7, message }));
+  send({ case: "hello", value: { version: 1, features: 3 } });
+  const uri = { function: 12, args: [encodeValue("uri")], value: encodeValue("stale") };
+  const prefetched = [uri, { function: 1, bytes: Buffer.from("body") }];
+  const plugin = [{ key: "q", value: encodeValue("own") }];
+  const steps = [{ instance: 2n, timeoutMs: 1000, plugin, prefetched }];
+  send({ case: "call", value: { instance: 1n, phase: 2, prefetched: [uri], steps } });
+  await until(() => sent.some(({ message }) => message.case === "ask"), "the question");
+  send({ case: "answer", value: { value: encodeValue("/fresh") } });
+  await until(() => sent.filter(({ message }) => message.case === "outcome").length === 2, "the outcomes");
+  const said = sent.map(({ message: { case: kind, value } }) => {
+    switch (kind) {
+      case "hello":
+        return [kind, value.features];
+      case "outcome":
+        return [kind, value.step, value.unused, value.failed, value.operations.map(({ values }) => textOf(values[0]))];
+      case "log":
+        return [kind, value.step, textOf(value.message)];
+      case "ask":
+        return [kind, value.step, value.function];
+      default:
+        return [kind];
+    }
+  });
+  assert.deepEqual(said, [
+    ["hello", 3],
+    ["log", 0, "one"],
+    ["outcome", 0, 1, false, ["1"]],
+    ["ask", 1, 12],
+    ["log", 1, "own"],
+    ["outcome", 1, 1, false, ["1 body /fresh"]],
+  ]);
 });

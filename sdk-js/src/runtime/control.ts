@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { create, type DescService, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { create, type DescMessage, type DescService, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
 import {
   type handleUnaryCall,
   Server,
@@ -153,6 +153,14 @@ function unary<Q, A>(handle: (request: Q, gone: AbortSignal) => Promise<A>): han
   };
 }
 
+/** Nobody writes a message again that was read: what a newer peer has added is passed over. */
+const READ_OPTIONS = { readUnknownFields: false };
+
+function bytesOf(schema: DescMessage, message: Message): Buffer {
+  const bytes = toBinary(schema, message);
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
 /** A generated service in the form of grpc-js. */
 export function definitionOf(service: DescService): ServiceDefinition {
   return Object.fromEntries(
@@ -164,10 +172,10 @@ export function definitionOf(service: DescService): ServiceDefinition {
           path: `/${service.typeName}/${method.name}`,
           requestStream: methodKind === "client_streaming" || methodKind === "bidi_streaming",
           responseStream: methodKind === "server_streaming" || methodKind === "bidi_streaming",
-          requestSerialize: (message: Message) => Buffer.from(toBinary(input, message)),
-          requestDeserialize: (bytes: Buffer) => fromBinary(input, bytes),
-          responseSerialize: (message: Message) => Buffer.from(toBinary(output, message)),
-          responseDeserialize: (bytes: Buffer) => fromBinary(output, bytes),
+          requestSerialize: (message: Message) => bytesOf(input, message),
+          requestDeserialize: (bytes: Buffer) => fromBinary(input, bytes, READ_OPTIONS),
+          responseSerialize: (message: Message) => bytesOf(output, message),
+          responseDeserialize: (bytes: Buffer) => fromBinary(output, bytes, READ_OPTIONS),
         },
       ];
     }),
