@@ -308,8 +308,7 @@ class LaneState:
             HostLeft: the host said goaway.
         """
         if kind == CALL:
-            gathered = self.take_gathered(call_id) if self._gathered else None
-            if gathered is None:
+            if not self._gathered or (gathered := self.take_gathered(call_id)) is None:
                 self.on_call(call_id, decode_head(body), body)
             elif gathered.too_large:
                 self.refuse(call_id, too_large(gathered))

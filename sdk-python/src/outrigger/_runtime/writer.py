@@ -21,7 +21,8 @@ class Writer:
     def __init__(self, sock: socket.socket | TlsSocket, on_error: Callable[[OSError], None]) -> None:
         self._sock = sock
         self._on_error = on_error
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._drained = threading.Condition(self._lock)
         self._pending: list[bytes] = []
         self._size = 0
         self._writing = False
@@ -37,20 +38,26 @@ class Writer:
             self._write(frames, False)
 
     def _write(self, frames: Sequence[bytes], wait: bool) -> None:
-        with self._changed:
+        data = b"".join(frames)
+        with self._lock:
             while wait and self._size > _BULK_PENDING and not self._broken:
                 self._waiting += 1
-                self._changed.wait()
+                self._drained.wait()
                 self._waiting -= 1
             if self._broken:
                 return
-            self._pending += frames
-            self._size += sum(map(len, frames))
             if self._writing:
+                self._pending.append(data)
+                self._size += len(data)
                 return
             self._writing = True
         while True:
-            with self._changed:
+            try:
+                self._sock.sendall(data)
+            except OSError as err:
+                self.close()
+                self._on_error(err)
+            with self._lock:
                 if not self._pending or self._broken:
                     self._writing = False
                     return
@@ -58,16 +65,11 @@ class Writer:
                 self._pending = []
                 self._size = 0
                 if self._waiting:
-                    self._changed.notify_all()
-            try:
-                self._sock.sendall(data)
-            except OSError as err:
-                self.close()
-                self._on_error(err)
+                    self._drained.notify_all()
 
     def close(self) -> None:
         """Drops what is pending and everything that comes later."""
-        with self._changed:
+        with self._lock:
             self._broken = True
             self._pending = []
-            self._changed.notify_all()
+            self._drained.notify_all()
