@@ -88,7 +88,14 @@ func CheckHeaderValue(name, value string) error {
 }
 
 // TrimValue removes the blanks around a header value: they would vanish on the wire.
-func TrimValue(v string) string { return strings.Trim(v, " \t") }
+func TrimValue(v string) string {
+	if n := len(v); n == 0 || !blank(v[0]) && !blank(v[n-1]) {
+		return v
+	}
+	return strings.Trim(v, " \t")
+}
+
+func blank(c byte) bool { return c == ' ' || c == '\t' }
 
 // responseName is the name under which a response header is written.
 func responseName(name string) string { return strings.ReplaceAll(name, "_", "-") }
