@@ -153,9 +153,6 @@ function unary<Q, A>(handle: (request: Q, gone: AbortSignal) => Promise<A>): han
   };
 }
 
-/** Nobody writes a message again that was read: what a newer peer has added is passed over. */
-const READ_OPTIONS = { readUnknownFields: false };
-
 function bytesOf(schema: DescMessage, message: Message): Buffer {
   const bytes = toBinary(schema, message);
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -173,9 +170,9 @@ export function definitionOf(service: DescService): ServiceDefinition {
           requestStream: methodKind === "client_streaming" || methodKind === "bidi_streaming",
           responseStream: methodKind === "server_streaming" || methodKind === "bidi_streaming",
           requestSerialize: (message: Message) => bytesOf(input, message),
-          requestDeserialize: (bytes: Buffer) => fromBinary(input, bytes, READ_OPTIONS),
+          requestDeserialize: (bytes: Buffer) => fromBinary(input, bytes),
           responseSerialize: (message: Message) => bytesOf(output, message),
-          responseDeserialize: (bytes: Buffer) => fromBinary(output, bytes, READ_OPTIONS),
+          responseDeserialize: (bytes: Buffer) => fromBinary(output, bytes),
         },
       ];
     }),
