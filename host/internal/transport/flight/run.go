@@ -94,7 +94,9 @@ func (t *Table[O, A]) await(l Carrier[O, A], fl *Call[O, A], c *wire.Call, asker
 		case stopped:
 			return nil
 		case !more:
-			l.SendCancel(fl)
+			if !fl.Ended() { // else the server has run all of it
+				l.SendCancel(fl)
+			}
 			return nil
 		}
 		t.Extend(fl, deadline)
