@@ -223,7 +223,7 @@ func (o *options) openServer(ctx context.Context, p *peer, address string) error
 	control := pluginv1.NewPluginServerClient(cc)
 	is, err := control.Describe(ctx, &pluginv1.DescribeRequest{ProtocolVersion: wire.Version, MinProtocolVersion: wire.MinVersion}, grpc.WaitForReady(true))
 	if err != nil {
-		return fmt.Errorf("Describe: %w", err)
+		return fmt.Errorf("calling Describe: %w", err)
 	}
 	p.pid = cmp.Or(int(is.GetPid()), p.pid)
 	if len(is.GetPlugins()) == 0 {
@@ -233,7 +233,7 @@ func (o *options) openServer(ctx context.Context, p *peer, address string) error
 		InstanceId: p.instance, Plugin: cmp.Or(o.plugin, is.GetPlugins()[0].GetName()), Config: []byte(o.config), RecordId: "6f7cd3b8-8e5e-4c2a-8d4c-5e3f7b8a9ca2",
 	})
 	if err != nil {
-		return fmt.Errorf("Configure: %w", err)
+		return fmt.Errorf("calling Configure: %w", err)
 	}
 	for _, e := range configured.GetErrors() {
 		return fmt.Errorf("it refuses the configuration: %s: %s", e.GetPath(), e.GetMessage())
