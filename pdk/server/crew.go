@@ -9,7 +9,7 @@ const (
 	// look is how often the standby looks at the leader. A handler that is found twice holds up the lane, for one to two looks.
 	look = 400 * time.Microsecond
 	// restLooks is how many looks without a call let the standby rest.
-	restLooks = 25
+	restLooks = 5
 )
 
 // feed is the reading side of a carrier. One goroutine at a time uses it: the leader.
