@@ -261,7 +261,7 @@ class Reads(CallState):
         lines = self._headers
         if lines is None or lines.seen != len(self.operations):
             lines = self.request_headers()
-        return lines.get(name)
+        return lines.found.get(name) or lines.get(name)
 
     def request_get_headers(self, max_headers: int = DEFAULT_MAX) -> MultiMap:
         if not self.bit:

@@ -267,14 +267,16 @@ class HeaderLines:
         names: Of every line, in comparing form: lower case with dashes.
         values: Of every line, as they travel.
         seen: How many of the call's operations they show.
+        found: What ``get`` has found, by the names that it was asked for.
     """
 
-    __slots__ = ("_first", "_looked", "names", "seen", "values")
+    __slots__ = ("_first", "_looked", "found", "names", "seen", "values")
 
     def __init__(self, names: list[str], values: list[Any], seen: int = 0) -> None:
         self.names = names
         self.values = values
         self.seen = seen
+        self.found: dict[str, str] = {}
         self._looked = 0
         self._first: dict[str, Any] | None = None
 
@@ -314,19 +316,18 @@ class HeaderLines:
         """First value of a name."""
         key = known_keys.get(name) or header_key(name)
         first = self._first
-        if first is None:
-            if self._looked < _LOOKS:
-                self._looked += 1
-                names = self.names
-                if key not in names:
-                    return None
-                value = self.values[names.index(key)]
-                return value if type(value) is str else value.decode("utf-8", "surrogateescape")
+        if first is not None:
+            value = first.get(key)
+        elif self._looked < _LOOKS:
+            self._looked += 1
+            names = self.names
+            value = self.values[names.index(key)] if key in names else None
+        else:
             first = self._first = dict(zip(reversed(self.names), reversed(self.values), strict=True))
-        value = first.get(key)
-        if value is None or type(value) is str:
-            return value
-        text = first[key] = value.decode("utf-8", "surrogateescape")
+            value = first.get(key)
+        if value is None:
+            return None
+        text = self.found[name] = value if type(value) is str else value.decode("utf-8", "surrogateescape")
         return text
 
     def pairs(self, limit: int) -> tuple[list[tuple[str, str]], bool]:
