@@ -278,3 +278,21 @@ func TestBytes(t *testing.T) {
 	}
 	none.Give(1 << 40)
 }
+
+// A chain is open while nothing bounds its calls and all breakers of the phase are closed.
+func TestOpenChain(t *testing.T) {
+	var r Registry
+	errs := Errors{Ratio: 0.5, Calls: 1, Window: time.Second, OpenFor: time.Minute, Probes: 1}
+	const access, log = 1, 5
+	server := r.Use(Scope{Server: "s"}, Limits{Errors: errs})
+	bounded := r.Use(Scope{Server: "s", Plugin: "p"}, Limits{MaxInFlight: 2})
+	if !(Chain{}).Open(access) || !(Chain{server}).Open(access) || (Chain{server, bounded}).Open(access) {
+		t.Error("a chain without limits is not open, or one with a bound is")
+	}
+	now := time.Now()
+	ticket, _, _ := server.Breakers[access].Allow(now)
+	server.Breakers[access].Done(ticket, now, Failure)
+	if (Chain{server}).Open(access) || !(Chain{server}).Open(log) {
+		t.Error("a chain is open although its breaker refuses calls, or closed because of another phase")
+	}
+}

@@ -276,3 +276,20 @@ func TestAllocations(t *testing.T) {
 		t.Errorf("%v allocations with a mark of another request", n)
 	}
 }
+
+// Calls of an instance with suspects travel alone, those of others need not.
+func TestSuspectsTravelAlone(t *testing.T) {
+	c := newClient(t, &Table{})
+	other := &plan.Instance{ID: 8, Record: &entity.Plugin{ID: "other", Name: "other"}}
+	if c.Reserved(c.in, pdk.PhaseAccess) {
+		t.Error("alone before anything died")
+	}
+	c.kill(1, c.begin("/poison"))
+	if !c.Reserved(c.in, pdk.PhaseLog) || c.Reserved(other, pdk.PhaseAccess) {
+		t.Error("after a death the instance that was in flight travels with others, or another one does not")
+	}
+	c.send(c.begin("/poison"), dispatch.OK, nil)
+	if c.Reserved(c.in, pdk.PhaseAccess) {
+		t.Error("alone although an answer has proved its innocence")
+	}
+}
