@@ -19,7 +19,6 @@ from spelling import value_of
 
 import outrigger
 
-
 TARDINESS, DYING = 3.0, 1.0
 """Seconds that a handler takes which is late, and that one runs before it ends its process."""
 
