@@ -9,13 +9,15 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { PDK } from "../src/gen/pdk.js";
 import { DispatchRequestSchema, type DispatchResponse } from "../src/gen/proto/outrigger/plugin/v1/plugin_pb.js";
 import { definePlugin } from "../src/plugin.js";
-import type { PrefetchedFacts, StepFacts } from "../src/runtime/encode_call.js";
+import { encodeCall, type PrefetchedFacts, type StepFacts } from "../src/runtime/encode_call.js";
 import { type DispatchStream, GrpcLane } from "../src/runtime/grpc_lane.js";
 import { Instances } from "../src/runtime/instances.js";
+import { type Carrier, Lane } from "../src/runtime/lane.js";
 import { MsgpackLane } from "../src/runtime/msgpack_lane.js";
 import { encodeValue } from "../src/runtime/msgpack_write.js";
-import { everyPhase, type HandlerFn } from "./harness.js";
-import { HostDriver, type HostOptions, headerOf, type ReadOutcome, textOf, until } from "./host_driver.js";
+import { CallView } from "../src/runtime/view.js";
+import { everyPhase, type HandlerFn, HELLO, instancesOf } from "./harness.js";
+import { facts, HostDriver, type HostOptions, headerOf, type ReadOutcome, textOf, until } from "./host_driver.js";
 
 /* Fused calls and prefetched answers over a lane: docs/wire.md sections 5.3 and 5.4. Instance 1 runs the first handler, 2 the second. */
 
@@ -207,6 +209,33 @@ test("a question that a step left unanswered does not disturb the next one", asy
   });
   const outcomes = await host.steps({ steps: [step(2)] }, 2);
   assert.equal(headerOf(outcomes[1] as ReadOutcome), "request_id");
+});
+
+test("the outcome of a step that left a question behind waits for the answer", async () => {
+  const said: string[] = [];
+  const carrier: Carrier = {
+    outcome: (_id, of, { error }) => said.push(`outcome ${of} ${error?.code ?? "done"}`) > 0,
+    ask: (_id, of) => said.push(`ask ${of}`),
+    log: () => assert.fail("nothing is logged"),
+    close: (_code, message) => assert.fail(message),
+  };
+  const handler = (k: PDK): void => void k.nginx.getVar("host").catch(() => {});
+  const instances = await instancesOf(handler);
+  const lane = new Lane(instances, carrier);
+  lane.hello(HELLO);
+  const body = encodeCall(facts({ steps: [step(1), step(1)] }));
+  const call = (id: number): void => lane.call(id, new CallView(body, 0, body.length));
+  call(7);
+  assert.deepEqual(said.splice(0), ["ask 0"]);
+  lane.answer(7, { error: null, value: null });
+  assert.deepEqual(said.splice(0), ["outcome 0 done", "ask 1"]);
+  lane.answer(7, { error: null, value: null });
+  assert.deepEqual(said.splice(0), ["outcome 1 done", "ask 2", "outcome 2 done"]);
+  call(8);
+  lane.cancel(8);
+  lane.answer(8, { error: null, value: null });
+  assert.deepEqual(said.splice(0), ["ask 0"]);
+  await instances.idle();
 });
 
 test("cancel ends the whole call", async (t) => {

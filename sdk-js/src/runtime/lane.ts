@@ -54,8 +54,8 @@ export class Lane implements CallHost {
   /** Calls whose handlers have not returned. */
   readonly #calls = new Map<number, Call>();
   readonly #questions = new Map<number, Question>();
-  /** Calls with a step that ended with a question on its way, and how many they are: their answers are dropped. */
-  readonly #late = new Map<number, number>();
+  /** Calls that ended with a question on its way: its answer is dropped. */
+  readonly #late = new Set<number>();
   readonly #gathered = new Map<number, Gathered>();
   /** Cost of all of them. */
   #ahead = 0;
@@ -137,10 +137,7 @@ export class Lane implements CallHost {
       return null;
     }
     // A thenable of another make may settle twice or throw; a promise made of it does neither.
-    if (!waits) {
-      const outcome = call.end(returned);
-      return this.#end(call, outcome) && steps > 1 && !stops(outcome) ? call : null;
-    }
+    if (!waits) return this.#finish(call, instance, call.end(returned), whole, steps);
     this.#wait(call, instance, Promise.resolve(returned), whole, steps);
     return null;
   }
@@ -158,10 +155,10 @@ export class Lane implements CallHost {
       // After an exit or a cancel the host may have given the id to another call.
       if (this.#calls.get(call.id) === call) this.#calls.delete(call.id);
       try {
-        if (this.#end(call, outcome, thrown) && steps > 1 && !stops(outcome)) this.#goOn(whole, steps, call);
+        const done = this.#finish(call, instance, outcome, whole, steps, thrown);
+        if (done !== null) this.#goOn(whole, steps, done);
       } catch (bad) {
-        const { code, message } = closing(bad);
-        this.#carrier.close(code, message);
+        this.#closeFor(bad);
       }
       this.#instances.leave(instance); // last: no moment between two steps is idle
     };
@@ -171,8 +168,60 @@ export class Lane implements CallHost {
     );
   }
 
+  #closeFor(thrown: unknown): void {
+    const { code, message } = closing(thrown);
+    this.#carrier.close(code, message);
+  }
+
+  /** Ends a step. Answers the call when its next step may run now. */
+  #finish(
+    call: Call,
+    instance: Instance,
+    outcome: Outcome | null,
+    whole: CallView,
+    steps: number,
+    thrown?: unknown,
+  ): Call | null {
+    if (call.step + 1 >= steps || outcome === null || stops(outcome)) {
+      this.#end(call, outcome, thrown);
+      return null;
+    }
+    const question = this.#questions.get(call.id);
+    if (question === undefined) return this.#end(call, outcome) ? call : null;
+    this.#holdBack(call, instance, outcome, question, whole, steps);
+    return null;
+  }
+
+  /**
+   * Ends a step later, when the question is answered that it has left behind. The host forgets the questions of a step whose outcome it
+   * has, unless it is about to answer: nobody could tell such an answer from that to the next step's question.
+   */
+  #holdBack(
+    call: Call,
+    instance: Instance,
+    outcome: Outcome,
+    question: Question,
+    whole: CallView,
+    steps: number,
+  ): void {
+    this.#calls.set(call.id, call);
+    this.#instances.enter(instance);
+    whole.keep();
+    const resolve = (): void => {
+      this.#calls.delete(call.id);
+      try {
+        if (this.#end(call, outcome)) this.#goOn(whole, steps, call);
+      } catch (bad) {
+        this.#closeFor(bad);
+      }
+      this.#instances.leave(instance);
+    };
+    this.#questions.set(call.id, { call, resolve, reject: () => this.#instances.leave(instance) });
+    question.reject(new Error("the step ended before the answer came"));
+  }
+
   /** Sends the outcome of a handler that has returned; null when it was sent before, or nobody waits for it. Answers whether it was sent as it is. */
-  #end(call: Call, outcome: Outcome | null, thrown?: unknown): outcome is Outcome {
+  #end(call: Call, outcome: Outcome | null, thrown?: unknown): boolean {
     if (outcome === null) return false;
     if (this.#questions.size > 0) this.#abandon(call.id);
     const sent = this.#carrier.outcome(call.id, call.step, outcome);
@@ -201,8 +250,8 @@ export class Lane implements CallHost {
     const question = this.#questions.get(id);
     if (question === undefined) return;
     this.#questions.delete(id);
-    this.#late.set(id, (this.#late.get(id) ?? 0) + 1);
-    if (this.#late.size > MAX_LATE) this.#late.delete(this.#late.keys().next().value as number);
+    this.#late.add(id);
+    if (this.#late.size > MAX_LATE) this.#late.delete(this.#late.values().next().value as number);
     question.reject(new Error("the call ended before the answer came"));
   }
 
@@ -214,19 +263,11 @@ export class Lane implements CallHost {
   }
 
   answer(id: number, answer: Answer): void {
-    if (this.#late.size > 0 && this.#takeLate(id)) return;
+    if (this.#late.delete(id)) return;
     const question = this.#questions.get(id);
     if (question === undefined) throw new BadFrame(`an answer for call ${id}, which asked nothing`);
     this.#questions.delete(id);
     question.resolve(answer);
-  }
-
-  /** Whether an answer is for a step that is over. */
-  #takeLate(id: number): boolean {
-    const late = this.#late.get(id) ?? 0;
-    if (late > 1) this.#late.set(id, late - 1);
-    else if (late === 1) this.#late.delete(id);
-    return late > 0;
   }
 
   log(callId: number, level: number, message: string, step = 0): void {
@@ -268,7 +309,7 @@ export class Lane implements CallHost {
       this.#carrier.outcome(id, 0, outcome);
     } else {
       this.#calls.get(id)?.failWith(outcome);
-      this.#takeLate(id); // the answer is here
+      this.#late.delete(id); // the answer is here
     }
     return "dropped";
   }
