@@ -33,7 +33,8 @@ type Dispatcher struct {
 	// Watchers stand around the calls of native instances. They refuse nothing. None: native calls cost nothing more.
 	Watchers []Interceptor
 
-	flood flood // of calls that are refused
+	flood    flood    // of calls that are refused
+	opinions opinions // of Interceptors
 }
 
 // Run runs a chain in order until an instance gives an answer or fails closed; then ex.Answer is given. It serves rewrite, response and

@@ -72,10 +72,29 @@ func (d *Dispatcher) gather(ex *exchange.Exchange, walk []*plan.Step, i int, pha
 	return g
 }
 
+// opinions are those of the interceptors that have a say in who travels with whom, found when the first group is gathered.
+type opinions struct {
+	once     sync.Once
+	reserved []Reserved
+	tracers  []Tracer
+}
+
+func (o *opinions) find(all []Interceptor) {
+	for _, i := range all {
+		if r, may := i.(Reserved); may {
+			o.reserved = append(o.reserved, r)
+		}
+		if t, traces := i.(Tracer); traces {
+			o.tracers = append(o.tracers, t)
+		}
+	}
+}
+
 // reserved reports whether an interceptor wants the call of an instance to travel alone.
 func (d *Dispatcher) reserved(in *plan.Instance, phase pdk.Phase) bool {
-	for _, i := range d.Interceptors {
-		if r, may := i.(Reserved); may && r.Reserved(in, phase) {
+	d.opinions.once.Do(func() { d.opinions.find(d.Interceptors) })
+	for _, r := range d.opinions.reserved {
+		if r.Reserved(in, phase) {
 			return true
 		}
 	}
@@ -96,10 +115,8 @@ func (g *group) add(d *Dispatcher, st *plan.Step, place int) {
 	if s.in.Prefetch != nil {
 		s.prefetch()
 	}
-	for _, i := range d.Interceptors {
-		if t, traces := i.(Tracer); traces {
-			s.seen.Ahead = t.Ahead(g.ex)
-		}
+	for _, t := range d.opinions.tracers {
+		s.seen.Ahead = t.Ahead(g.ex)
 	}
 	g.rest = append(g.rest, wire.Step{
 		Instance: s.call.Instance, TimeoutMS: s.call.TimeoutMS, Plugin: s.call.Plugin, PluginID: s.call.PluginID, Prefetched: s.call.Prefetched, Trace: s.seen.Ahead,
