@@ -40,7 +40,7 @@ import (
 	native "github.com/outrigger-gateway/outrigger/plugins"
 )
 
-// Command is the word of the command line that starts a role.
+// Command is the word of the command line of outrigger that starts a role.
 const Command = "bench-internal"
 
 // Ready begins the line on standard output with which a gateway or upstream tells its address; Allocations the one of a gateway that answers

@@ -31,17 +31,17 @@ Usage:
   outrigger bench compare OLD.json NEW.json [--tolerance 0.05]
   outrigger bench --plans
 
-Without flags it runs all scenarios, which takes about forty minutes, and writes tables, charts and a JSON file into --results. Needs Linux; scenarios
-with plugins in Python and JavaScript need Python 3.11 and Node.js 20, and take the network once, for the packages that the SDKs need.
+Without flags it runs all scenarios, which takes about forty minutes, and writes tables, charts and a JSON file into a directory. Needs Linux;
+plugins in Python and JavaScript need Python 3.11 and Node.js 20, and take the network once, for the packages that the SDKs need.
 
-  --quick               3 rounds of 800 ms of the scenario quick: less than two minutes; writes files only with --results
+  --quick               3 rounds of 800 ms of the scenario quick: less than two minutes
   --json                print {"results": [...]} instead of the table: medians, for programs
   --scenarios NAMES     with commas: %s,
                         or paths of your own, such as ./mine.yaml
   --variant TEXT        only the baseline and the variants with this text in their names; may be given again
   --connections NUMBERS only loads with these numbers of connections, with commas
   --rounds 5            interleaved rounds; --time 2s is the length of one measurement, --warm-up 2s that of the load before the first round
-  --results DIR         bench/results in a checkout, else bench-results
+  --results DIR         where files go: for a run of everything bench/results in a checkout, else bench-results; without it other runs write none
   --profiles DIR        take CPU profiles of gateways and Go plugin servers after the last round, of --profile-time 10s
   --cache DIR           where plugins in Python and JavaScript, and peers, are prepared once; outrigger/bench in your cache directory
   --plans               instead: what it takes to build and look up plans and to find routes; in a checkout
@@ -214,7 +214,8 @@ func parseBench(args []string) (bench.Options, error) {
 		}
 		o.Connections = append(o.Connections, n)
 	}
-	if o.Results == "" && !o.Quick {
+	part := o.Quick || given["scenarios"] || given["variant"] || given["connections"] || given["settings"] || given["config"]
+	if o.Results == "" && !part {
 		o.Results = defaultResults()
 	}
 	if o.Runner.Profiles != "" {

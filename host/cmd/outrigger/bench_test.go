@@ -59,6 +59,9 @@ func TestParseBench(t *testing.T) {
 		len(o.Scenarios) != 2 || len(o.Connections) != 2 || len(o.Variants) != 2 || o.Own != nil {
 		t.Errorf("found %+v, %v", o, err)
 	}
+	if o, err = parseBench(nil); err != nil || o.Results == "" {
+		t.Errorf("everything: found results in %q, %v", o.Results, err)
+	}
 	o, err = parseBench([]string{"--settings", "o.yaml", "--request", "POST /orders?a=b", "-H", "apikey: a:b", "-H", "accept: x", "--own-upstreams", "--results", "r"})
 	if err != nil || o.Own == nil || o.Own.Settings != "o.yaml" || o.Own.Request.Method != "POST" || o.Own.Request.Path != "/orders?a=b" || !o.Own.KeepUpstreams || o.Results != "r" {
 		t.Fatalf("found %+v, %v", o, err)
