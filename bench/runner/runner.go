@@ -286,6 +286,9 @@ func (r *Runner) measure(ctx context.Context, s *scenario.Scenario, subjects []*
 	return samples, nil
 }
 
+// idleFor is how long connections are idle before memory is read: the gateway has to notice it, and gives memory back after a while.
+const idleFor = 6 * time.Second
+
 // idle measures the memory of each variant's host with idle connections, and adds it to the samples of the first load.
 func (r *Runner) idle(ctx context.Context, s *scenario.Scenario, subjects []*subject, gen *generator, samples map[report.Key][]report.Sample) error {
 	if s.Idle == 0 {
@@ -297,6 +300,11 @@ func (r *Runner) idle(ctx context.Context, s *scenario.Scenario, subjects []*sub
 		}
 		spec := x.spec(scenario.Load{Connections: s.Idle, Body: -1, Response: -1}, 0, time.Second)
 		err := gen.hold(ctx, spec, func() error {
+			select {
+			case <-time.After(idleFor):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 			memory, err := residentMemory(x.gateway.host)
 			if err != nil {
 				return err
