@@ -151,7 +151,7 @@ func Run(ctx context.Context, o Options, out io.Writer) (err error) {
 	defer cancel()
 	found := &report.Report{
 		Date: time.Now(), Commit: runner.Commit(ctx), Command: o.Command, Machine: runner.Machine(), Versions: r.Versions(ctx), Rounds: r.Rounds,
-		SampleSeconds: r.Sample.Seconds(), Skipped: r.Skipped(),
+		SampleSeconds: r.Sample.Seconds(),
 	}
 	var invalid []string
 	for _, s := range scenarios {
@@ -162,7 +162,7 @@ func Run(ctx context.Context, o Options, out io.Writer) (err error) {
 		found.Scenarios = append(found.Scenarios, result)
 		invalid = append(invalid, result.Invalid()...)
 	}
-	found.Targets = found.Judge(wanted)
+	found.Skipped, found.Targets = r.Skipped(), found.Judge(wanted)
 	if err := o.write(found, scenarios, out); err != nil {
 		return err
 	}
