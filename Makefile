@@ -23,7 +23,7 @@ run: build python js ## gateway on 127.0.0.1:8000 with the examples, an echo ups
 
 .PHONY: build
 build: kits ## bin/outrigger with the SDK packages inside, and the Go example plugin server
-	go build -trimpath -pgo=host/cmd/outrigger/gateway.pgo -ldflags '$(LDFLAGS)' -o $(BIN)/outrigger ./host/cmd/outrigger
+	go build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/outrigger ./host/cmd/outrigger
 	go build -trimpath -ldflags '-s -w' -o $(BIN)/examples-go ./examples/go
 
 .PHONY: python
