@@ -77,6 +77,7 @@ test: lint fresh test-go test-python test-js conformance test-examples ## all te
 test-go: build
 	go vet $(GO_PKGS)
 	go test -race -shuffle=on -timeout 10m $$(go list $(GO_PKGS) | grep -v -e /examples$$ -e /conformance$$)
+	cd bench/peers && go vet ./... && go test ./...
 
 .PHONY: test-python
 test-python: python
@@ -109,6 +110,7 @@ lint: python js ## formatters, linters and type checkers of all languages
 	go vet $(GO_PKGS)
 	cd .ci/tools && GOBIN=$(CURDIR)/build/tools/bin go install honnef.co/go/tools/cmd/staticcheck
 	build/tools/bin/staticcheck $(GO_PKGS)
+	cd bench/peers && $(CURDIR)/build/tools/bin/staticcheck ./...
 	cd sdk-python && ../$(VENV)/bin/ruff check --config pyproject.toml . ../examples/python ../bench/chaos/plugins/python ../bench/plugins/python && ../$(VENV)/bin/ruff format --config pyproject.toml --check . ../examples/python ../bench/chaos/plugins/python ../bench/plugins/python && ../$(VENV)/bin/pyright
 	cd sdk-js && npm run --silent lint
 
