@@ -16,7 +16,7 @@ import (
 
 // Serve answers until the listener is closed.
 func Serve(l net.Listener) error {
-	s := grpc.NewServer(grpc.SharedWriteBuffer(true))
+	s := grpc.NewServer()
 	ext.RegisterExternalProcessorServer(s, processor{})
 	return s.Serve(l)
 }
