@@ -34,6 +34,7 @@ type driver struct {
 	measuring bool
 	ended     bool
 	usedCPU   time.Duration
+	used      []time.Duration // by the watched processes
 
 	latencies *stats.Histogram
 	result    Result
@@ -151,7 +152,7 @@ func (d *driver) now() int64 { return int64(time.Since(d.base)) }
 func (d *driver) advance(now int64) {
 	if !d.measuring && now >= d.from {
 		d.measuring = true
-		d.usedCPU = usedCPU()
+		d.usedCPU, d.used = usedCPU(), d.watched()
 		if d.begin != nil {
 			d.begin()
 		}
@@ -162,6 +163,12 @@ func (d *driver) advance(now int64) {
 	if !d.ended && now >= d.to && (d.spec.Rate == 0 || d.due(d.next) >= d.to) {
 		d.ended = true
 		d.usedCPU = usedCPU() - d.usedCPU
+		for i, t := range d.watched() {
+			if d.used[i] >= 0 && t >= 0 {
+				t -= d.used[i]
+			}
+			d.used[i] = t
+		}
 		if d.end != nil {
 			d.end()
 		}
@@ -312,8 +319,11 @@ func (d *driver) answered(c *conn) {
 		d.failed(&d.result.Errors.Status, "found status "+strconv.Itoa(r.status)+", expected "+strconv.Itoa(d.spec.Status))
 	case d.spec.Body >= 0 && r.length != d.spec.Body:
 		d.failed(&d.result.Errors.Body, fmt.Sprintf("found a body of %d bytes, expected %d", r.length, d.spec.Body))
-	case d.counts(c.start, now):
-		d.latencies.Record(time.Duration(now - c.start))
+	default:
+		d.result.Answered++
+		if d.counts(c.start, now) {
+			d.latencies.Record(time.Duration(now - c.start))
+		}
 	}
 	unfinished := len(c.out) > 0 // answered before it was sent: what is left of it would be read as the next request
 	closes := r.closes
@@ -421,8 +431,28 @@ func (d *driver) summary() Result {
 	r.PerSecond = float64(r.Requests) / r.Elapsed.Seconds()
 	r.P50, r.P90, r.P99 = d.latencies.Quantile(0.5), d.latencies.Quantile(0.9), d.latencies.Quantile(0.99)
 	r.P999, r.Max = d.latencies.Quantile(0.999), d.latencies.Max()
-	r.CPU = d.usedCPU
+	r.CPU, r.Used = d.usedCPU, d.used
 	return r
+}
+
+// watched are the processor times of the watched processes.
+func (d *driver) watched() []time.Duration {
+	times := make([]time.Duration, len(d.spec.Watch))
+	for i, pid := range d.spec.Watch {
+		times[i] = ProcessCPU(pid)
+	}
+	return times
+}
+
+// ProcessCPU is the user and system time of all threads of a process, ended ones too; -1 when there is no such process. /proc/<pid>/stat has the
+// same number in steps of 10 ms.
+func ProcessCPU(pid int) time.Duration {
+	var t unix.Timespec
+	clock := int32(^pid)<<3 | 2 // CPUCLOCK_SCHED of the process: clock_getcpuclockid(3)
+	if err := unix.ClockGettime(clock, &t); err != nil {
+		return -1
+	}
+	return time.Duration(t.Nano())
 }
 
 // usedCPU is the processor time of this process.

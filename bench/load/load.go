@@ -33,6 +33,8 @@ type Spec struct {
 	Status int `json:"status"`
 	// Body is the length of the bodies of the answers; another one is an error. -1: any.
 	Body int64 `json:"body"`
+	// Watch are processes whose processor time is read when the measurement begins and when it ends.
+	Watch []int `json:"watch,omitempty"`
 	// Timeout of one request; 0: 10 s.
 	Timeout time.Duration `json:"timeout,omitempty"`
 }
@@ -49,8 +51,12 @@ type Result struct {
 	P999      time.Duration `json:"p999"`
 	Max       time.Duration `json:"max"`
 	// CPU is what the load generator used itself between begin and end.
-	CPU    time.Duration `json:"cpu"`
-	Errors Errors        `json:"errors"`
+	CPU time.Duration `json:"cpu"`
+	// Used is the user and system time of each watched process between begin and end; -1: it has ended meanwhile.
+	Used []time.Duration `json:"used,omitempty"`
+	// Answered are all requests that were answered as expected, those that do not count too.
+	Answered int    `json:"answered"`
+	Errors   Errors `json:"errors"`
 	// Reopened counts connections that the server closed between two answers, and which were opened again: not an error.
 	Reopened int `json:"reopened,omitempty"`
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -64,6 +65,18 @@ func TestFixedRateSendsExactly(t *testing.T) {
 	}
 	if r.Requests != 100 || requests.Load() != 150 {
 		t.Errorf("found %d requests, the server %d; expected 100 of 150", r.Requests, requests.Load())
+	}
+}
+
+// The processor time of other processes is read at the same moments as the requests are counted; one that is gone is not taken for an idle one.
+func TestWatches(t *testing.T) {
+	address, _ := server(t, answers(200, "hello"))
+	r, err := Run(Spec{
+		Address: address, Request: get, Connections: 1, Warm: 20 * time.Millisecond, Time: 100 * time.Millisecond, Status: 200, Body: 5,
+		Watch: []int{os.Getpid(), 1<<22 - 1},
+	}, nil, nil)
+	if err != nil || len(r.Used) != 2 || r.Used[0] <= 0 || r.Used[1] != -1 || r.Answered < r.Requests || r.Used[0] < r.CPU/2 {
+		t.Errorf("found %+v, %v", r, err)
 	}
 }
 

@@ -1,38 +1,13 @@
 package runner
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
-
-// processCPU is the user and system time of all threads of a process, ended ones too. /proc/<pid>/stat has the same number in steps of 10 ms.
-func processCPU(pid int) (time.Duration, error) {
-	var t unix.Timespec
-	clock := int32(^pid)<<3 | 2 // CPUCLOCK_SCHED of the process: clock_getcpuclockid(3)
-	if err := unix.ClockGettime(clock, &t); err != nil {
-		return 0, fmt.Errorf("process %d has ended: %w", pid, err)
-	}
-	return time.Duration(t.Nano()), nil
-}
-
-// sumCPU is the processor time of several processes.
-func sumCPU(pids []int) (time.Duration, error) {
-	var sum time.Duration
-	var errs []error
-	for _, pid := range pids {
-		t, err := processCPU(pid)
-		sum += t
-		errs = append(errs, err)
-	}
-	return sum, errors.Join(errs...)
-}
 
 // parentOf reads the parent out of a line of /proc/<pid>/stat. The name of the program may contain spaces and parentheses.
 func parentOf(line string) (int, error) {

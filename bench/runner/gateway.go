@@ -128,7 +128,7 @@ func (g *gateway) stop() error {
 // gone waits until a process has ended.
 func gone(pid int, within time.Duration) error {
 	for end := time.Now().Add(within); ; time.Sleep(5 * time.Millisecond) {
-		if _, err := processCPU(pid); err != nil {
+		if load.ProcessCPU(pid) < 0 {
 			return nil
 		}
 		if time.Now().After(end) {
@@ -146,8 +146,11 @@ func (g *gateway) running() error {
 	return errors.Join(errs...)
 }
 
-// allocations that the host has made so far.
+// allocations that the host has made so far; 0 for a peer, which does not tell.
 func (g *gateway) allocations(ctx context.Context) (float64, error) {
+	if !g.counts {
+		return 0, nil
+	}
 	p := g.programs[len(g.programs)-1]
 	if err := p.cmd.Process.Signal(syscall.SIGUSR2); err != nil {
 		return 0, fmt.Errorf("%s: %w", g.name, err)
@@ -270,28 +273,16 @@ func (s *subject) spec(l scenario.Load, warm, d time.Duration) load.Spec {
 	return spec
 }
 
-// usage is the processor time at one moment.
-type usage struct {
-	host, servers, upstream time.Duration
-	machine                 machineCPU
-	allocations             float64
-	err                     error
-}
-
-func (s *subject) usage(ctx context.Context, upstreamPID int) (u usage) {
-	g := s.gateway
-	var errs [5]error
-	u.host, errs[0] = sumCPU(g.host)
-	if u.servers, errs[1] = sumCPU(g.servers); errs[1] != nil {
-		errs[1] = fmt.Errorf("a plugin server was restarted: %w", errs[1])
+// used adds up the processor time of some of the watched processes.
+func used(times []time.Duration, what string) (time.Duration, error) {
+	var sum time.Duration
+	for _, t := range times {
+		if t < 0 {
+			return 0, fmt.Errorf("%s was restarted, or has ended", what)
+		}
+		sum += t
 	}
-	u.upstream, errs[2] = processCPU(upstreamPID)
-	u.machine, errs[3] = readMachineCPU()
-	if g.counts {
-		u.allocations, errs[4] = g.allocations(ctx)
-	}
-	u.err = errors.Join(errs[:]...)
-	return u
+	return sum, nil
 }
 
 // measure takes one sample. Trouble of the gateway is in the sample; the error says that the run cannot go on.
@@ -307,32 +298,43 @@ func (s *subject) measure(ctx context.Context, gen *generator, upstreamPID, roun
 	if err := s.gateway.running(); err != nil {
 		return problem(err)
 	}
-	var before, after usage
-	found, err := gen.drive(ctx, s.spec(l, warm, d), func() { before = s.usage(ctx, upstreamPID) }, func() { after = s.usage(ctx, upstreamPID) })
+	g := s.gateway
+	spec := s.spec(l, warm, d)
+	spec.Watch = slices.Concat(g.host, g.servers, []int{upstreamPID})
+	var before, after machineCPU
+	var errs [2]error
+	allocated, err := g.allocations(ctx)
 	if err != nil {
-		return problem(errors.Join(err, s.gateway.running()))
+		return problem(err)
+	}
+	found, err := gen.drive(ctx, spec, func() { before, errs[0] = readMachineCPU() }, func() { after, errs[1] = readMachineCPU() })
+	if err != nil {
+		return problem(errors.Join(err, g.running()))
 	}
 	x.Requests, x.Errors = found.Requests, found.Errors
-	if err := errors.Join(before.err, after.err); err != nil {
+	host, err := used(found.Used[:len(g.host)], "the gateway")
+	servers, err2 := used(found.Used[len(g.host):len(g.host)+len(g.servers)], "a plugin server")
+	up, err3 := used(found.Used[len(g.host)+len(g.servers):], "the upstream")
+	allocatedNow, err4 := g.allocations(ctx)
+	if err := errors.Join(err, err2, err3, err4, errs[0], errs[1]); err != nil {
 		return problem(err)
 	}
 	if found.Requests == 0 {
 		return problem(errors.New("no request was answered"))
 	}
 	n := float64(found.Requests)
-	host, servers := after.host-before.host, after.servers-before.servers
 	x.Values = map[string]float64{
 		report.PerSecond: found.PerSecond,
 		report.P50:       microseconds(found.P50), report.P90: microseconds(found.P90), report.P99: microseconds(found.P99),
 		report.P999: microseconds(found.P999), report.Max: microseconds(found.Max),
 		report.HostCPU: microseconds(host) / n, report.ServerCPU: microseconds(servers) / n, report.CPU: microseconds(host+servers) / n,
-		report.UpstreamCPU: microseconds(after.upstream-before.upstream) / n, report.LoadCPU: microseconds(found.CPU) / n,
+		report.UpstreamCPU: microseconds(up) / n, report.LoadCPU: microseconds(found.CPU) / n,
 	}
 	if s.gateway.counts {
-		x.Values[report.HostAllocs] = (after.allocations - before.allocations) / n
+		x.Values[report.HostAllocs] = (allocatedNow - allocated) / float64(found.Answered)
 	}
-	x.Others = others(before.machine, after.machine, host+servers+after.upstream-before.upstream+found.CPU)
-	if external := len(s.variant.Servers) > 0 || s.variant.Peer != nil && len(s.gateway.servers) > 0; external && servers <= 0 {
+	x.Others = others(before, after, host+servers+up+found.CPU)
+	if external := len(s.variant.Servers) > 0 || s.variant.Peer != nil && len(g.servers) > 0; external && servers <= 0 {
 		x.Problem = "the plugin servers used no processor time: no plugin was called"
 	}
 	return x, context.Cause(ctx)

@@ -30,19 +30,12 @@ func TestBelow(t *testing.T) {
 	}
 }
 
-func TestProcessCPU(t *testing.T) {
-	before, err := processCPU(os.Getpid())
-	if err != nil {
-		t.Fatal(err)
+func TestUsed(t *testing.T) {
+	if sum, err := used([]time.Duration{1, 2}, "it"); err != nil || sum != 3 {
+		t.Errorf("found %d, %v", sum, err)
 	}
-	for x, end := 0, time.Now().Add(20*time.Millisecond); time.Now().Before(end); x++ {
-	}
-	after, err := processCPU(os.Getpid())
-	if err != nil || after <= before {
-		t.Errorf("found %s after %s, %v", after, before, err)
-	}
-	if _, err := processCPU(1<<22 - 1); err == nil || !strings.Contains(err.Error(), "has ended") {
-		t.Errorf("a process that is not there: %v", err)
+	if _, err := used([]time.Duration{1, -1}, "it"); err == nil || err.Error() != "it was restarted, or has ended" {
+		t.Errorf("found %v", err)
 	}
 }
 
