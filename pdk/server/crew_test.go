@@ -85,7 +85,7 @@ func TestAskGivesTheLeadAway(t *testing.T) {
 					t.Fatalf("round %d: found %+v", round, e)
 				}
 			}
-			l.answer(1, &wire.Answer{Bytes: []byte("b"), IsBytes: true})
+			l.answer(1, 0, &wire.Answer{Bytes: []byte("b"), IsBytes: true})
 			ended(t, l.next(), 0, "")
 		}
 	})

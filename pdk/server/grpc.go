@@ -146,14 +146,14 @@ func (r *streamReader) call(id uint32, m *pluginv1.Call, received time.Time) err
 func (r *streamReader) answer(id uint32, m *pluginv1.Answer) error {
 	data, ok := r.bulk.take(id)
 	if !ok {
-		r.lane.answer(id, wire.Answer{Err: &wire.Error{Code: wire.CodeTooLarge, Message: tooMuch}})
+		r.lane.answer(id, wirepb.StepOf(m), wire.Answer{Err: &wire.Error{Code: wire.CodeTooLarge, Message: tooMuch}})
 		return nil
 	}
 	a, err := wirepb.AnswerOf(m, data)
 	if err != nil {
 		return err
 	}
-	r.lane.answer(id, a)
+	r.lane.answer(id, wirepb.StepOf(m), a)
 	return nil
 }
 

@@ -34,7 +34,7 @@ type event struct {
 // hostLane is the host's end of a lane in these tests.
 type hostLane interface {
 	call(id uint32, c *wire.Call)
-	answer(id uint32, a *wire.Answer)
+	answer(id uint32, step int, a *wire.Answer)
 	cancel(id uint32)
 	entity(slot uint16, e *wire.Entity)
 	next() event
@@ -193,12 +193,15 @@ func callFrames(id uint32, c *wire.Call, slots wire.Slots) []byte {
 
 func (l *socketLane) call(id uint32, c *wire.Call) { l.write(callFrames(id, c, testSlots)) }
 
-func (l *socketLane) answer(id uint32, a *wire.Answer) {
+func (l *socketLane) answer(id uint32, step int, a *wire.Answer) {
 	var b []byte
 	if len(a.Bytes) > wire.ChunkSize {
 		b = wire.AppendChunks(b, id, a.Bytes)
 	}
-	l.write(wire.AppendFrame(b, id, wire.TypeAnswer, wire.AppendAnswer(nil, a)))
+	start := len(b)
+	b = wire.AppendAnswer(wire.BeginFrame(b), a)
+	wire.EndFrameStep(b, start, id, wire.TypeAnswer, uint16(step))
+	l.write(b)
 }
 
 func (l *socketLane) cancel(id uint32) { l.frame(id, wire.TypeCancel, nil) }
@@ -311,7 +314,7 @@ func outcome(t testing.TB, l hostLane, answer func(id uint32, a *wire.Ask) wire.
 			lines = append(lines, *e.line)
 		case e.ask != nil && answer != nil:
 			a := answer(e.id, e.ask)
-			l.answer(e.id, &a)
+			l.answer(e.id, e.step, &a)
 		default:
 			t.Fatalf("found %+v instead of an outcome", e)
 		}

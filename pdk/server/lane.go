@@ -106,16 +106,12 @@ func (l *lane) flush(turn uint64, others bool) {
 	}
 }
 
-// answer hands an answer to the run that waits for it. One that nobody waits for any more is dropped. For the reader.
-func (l *lane) answer(id uint32, a wire.Answer) {
+// answer hands an answer to the run that waits for it. One that nobody waits for any more, because its step has ended for example, is dropped. For the
+// reader.
+func (l *lane) answer(id uint32, step uint16, a wire.Answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r := l.calls[id]
-	switch {
-	case r == nil:
-	case r.given > 0:
-		r.given--
-	default:
+	if r := l.calls[id]; r != nil && r.step == int(step) {
 		r.wake(a)
 	}
 }

@@ -427,7 +427,7 @@ func TestCancel(t *testing.T) {
 		if got := questionEvent(t, g); !strings.Contains(got, "wrong_phase") { // the question of a cancelled call ends
 			t.Errorf("the question ended with %q", got)
 		}
-		l.answer(3, &wire.Answer{Bytes: []byte("late"), IsBytes: true})
+		l.answer(3, 0, &wire.Answer{Bytes: []byte("late"), IsBytes: true})
 		close(g.open)
 		f.idle()
 		l.call(1, newCall(3)) // nothing was said about the cancelled calls

@@ -170,7 +170,7 @@ func (r *reader) frame(f wire.Frame, body []byte) error {
 	case wire.TypeCall:
 		return r.call(f.Call, body)
 	case wire.TypeAnswer:
-		return r.answer(f.Call, body)
+		return r.answer(f, body)
 	case wire.TypeChunk:
 		return r.bulk.add(f.Call, body)
 	case wire.TypeCancel:
@@ -210,16 +210,16 @@ func (r *reader) call(id uint32, body []byte) error {
 	return nil
 }
 
-func (r *reader) answer(id uint32, body []byte) error {
-	bulk, ok := r.bulk.take(id)
+func (r *reader) answer(f wire.Frame, body []byte) error {
+	bulk, ok := r.bulk.take(f.Call)
 	if !ok {
-		r.lane.answer(id, wire.Answer{Err: &wire.Error{Code: wire.CodeTooLarge, Message: tooMuch}})
+		r.lane.answer(f.Call, f.Step, wire.Answer{Err: &wire.Error{Code: wire.CodeTooLarge, Message: tooMuch}})
 		return nil
 	}
 	a, err := wire.DecodeAnswer(r.keep.Keep(body), bulk)
 	if err != nil {
 		return err
 	}
-	r.lane.answer(id, a)
+	r.lane.answer(f.Call, f.Step, a)
 	return nil
 }

@@ -36,7 +36,6 @@ type run struct {
 	turn     uint64           // the hold on the lead of the goroutine that executes the run; 0: none, or given up
 	answers  chan wire.Answer // has room for one
 	asking   bool             // somebody waits on answers
-	given    int              // answers on their way to questions that nobody waits for any more
 	detached bool
 	pinned   bool // the reader cancels it
 	over     bool // executed, and left to the reader to recycle
@@ -163,7 +162,7 @@ func (r *run) recycle() {
 		}
 		r.lane, r.fault, r.step, r.instance, r.session, r.host, r.pace = nil, nil, 0, nil, nil, nil, nil
 		r.out, r.first = wire.Outcome{}, stepHost{}
-		r.turn, r.asking, r.given, r.detached, r.pinned, r.over = 0, false, 0, false, false, false
+		r.turn, r.asking, r.detached, r.pinned, r.over = 0, false, false, false, false
 		runs.Put(r)
 	}
 	server.running.down()

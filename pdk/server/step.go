@@ -45,7 +45,6 @@ func (r *run) advance(t *turn) bool {
 	if r.asking { // a goroutine of the plugin asks, and its handler did not wait for it
 		r.wake(errOver())
 		r.answers = make(chan wire.Answer, 1)
-		r.given++
 	}
 	if r.turn != 0 && (t == nil || !t.end()) { // the standby has taken the lead
 		r.turn = 0

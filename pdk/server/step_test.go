@@ -136,7 +136,7 @@ func TestQuestionsAndLinesOfSteps(t *testing.T) {
 		if e.ask == nil || e.step != 1 {
 			t.Fatalf("found %+v", e)
 		}
-		l.answer(1, &wire.Answer{Bytes: []byte("body"), IsBytes: true})
+		l.answer(1, 1, &wire.Answer{Bytes: []byte("body"), IsBytes: true})
 		if out := ended(t, l.next(), 1, ""); !bytes.Equal(out.Ops[0].Body, []byte("BODY")) {
 			t.Errorf("operations %+v", out.Ops)
 		}
@@ -145,8 +145,19 @@ func TestQuestionsAndLinesOfSteps(t *testing.T) {
 	})
 }
 
-// A goroutine asks, and its handler ends without it: the answer is not taken for that of the next step's question.
+// A goroutine asks, and its handler ends without it: the answer, which may come late or never, is not taken for that of the next step's question.
 func TestQuestionThatAStepLeaves(t *testing.T) {
+	for name, late := range map[string]*wire.Answer{
+		"answered":      {Bytes: []byte("old"), IsBytes: true},
+		"answered long": {Bytes: make([]byte, 2*wire.ChunkSize), IsBytes: true},
+		"failed":        {Err: &wire.Error{Code: wire.CodeHostError, Message: "no"}},
+		"forgotten":     nil,
+	} {
+		t.Run(name, func(t *testing.T) { questionLeft(t, late) })
+	}
+}
+
+func questionLeft(t *testing.T, late *wire.Answer) {
 	carriers(t, func(t *testing.T, f *fixture) {
 		g := newGate(t.Name())
 		f.probe(1, "leave a question", t.Name())
@@ -164,8 +175,10 @@ func TestQuestionThatAStepLeaves(t *testing.T) {
 		if e := l.next(); e.ask == nil || e.step != 1 {
 			t.Fatalf("found %+v", e)
 		}
-		l.answer(1, &wire.Answer{Bytes: []byte("old"), IsBytes: true})
-		l.answer(1, &wire.Answer{Bytes: []byte("new"), IsBytes: true})
+		if late != nil {
+			l.answer(1, 0, late)
+		}
+		l.answer(1, 1, &wire.Answer{Bytes: []byte("new"), IsBytes: true})
 		if out := ended(t, l.next(), 1, ""); string(out.Ops[0].Body) != "NEW" {
 			t.Errorf("body %q", out.Ops[0].Body)
 		}

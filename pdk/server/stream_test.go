@@ -56,11 +56,13 @@ func (l *streamLane) call(id uint32, c *wire.Call) {
 	l.send(&pluginv1.DispatchRequest{CallId: id, Message: &pluginv1.DispatchRequest_Call{Call: wirepb.Call(c, testSlots)}})
 }
 
-func (l *streamLane) answer(id uint32, a *wire.Answer) {
+func (l *streamLane) answer(id uint32, step int, a *wire.Answer) {
 	if a.IsBytes && len(a.Bytes) > wire.ChunkSize {
 		l.chunks(id, a.Bytes)
 	}
-	l.send(&pluginv1.DispatchRequest{CallId: id, Message: &pluginv1.DispatchRequest_Answer{Answer: wirepb.Answer(a)}})
+	m := wirepb.Answer(a)
+	m.Step = uint32(step)
+	l.send(&pluginv1.DispatchRequest{CallId: id, Message: &pluginv1.DispatchRequest_Answer{Answer: m}})
 }
 
 func (l *streamLane) cancel(id uint32) {

@@ -92,10 +92,10 @@ export async function run(handler: HandlerFn, over: PartialFacts = {}, options: 
         return true;
       },
       log: (call, step, level, message) => logs.push({ call, level, message, ...laterStep(step) }),
-      ask: (id, _step, fn, args) => {
+      ask: (id, step, fn, args) => {
         const plain = args.map(decodeValue);
         asks.push([fn, ...plain]);
-        setImmediate(() => lane.answer(id, { error: null, value: null, ...options.answer?.(fn, plain) }));
+        setImmediate(() => lane.answer(id, step, { error: null, value: null, ...options.answer?.(fn, plain) }));
       },
       close: (code, message) => reject(new Error(`${code}: ${message}`)),
     };

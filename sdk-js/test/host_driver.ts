@@ -1,6 +1,6 @@
 import { connect, type Socket } from "node:net";
 import { type Blob, type CallFacts, encodeCall } from "../src/runtime/encode_call.js";
-import { CHUNK_SIZE, FrameReader, FrameType, HEADER_SIZE } from "../src/runtime/frame.js";
+import { CHUNK_SIZE, FrameReader, FrameType, HEADER_SIZE, stepOf } from "../src/runtime/frame.js";
 import { decodeValue, placeChunks, Reader } from "../src/runtime/msgpack_read.js";
 import { encodeValue, Writer } from "../src/runtime/msgpack_write.js";
 import { decodeText } from "../src/runtime/text.js";
@@ -115,11 +115,12 @@ export async function until(holds: () => boolean, what = "the condition"): Promi
   }
 }
 
-export function frame(type: number, callId: number, body: Uint8Array): Buffer {
+export function frame(type: number, callId: number, body: Uint8Array, step = 0): Buffer {
   const bytes = Buffer.alloc(HEADER_SIZE + body.length);
   bytes.writeUInt32BE(body.length, 0);
   bytes.writeUInt32BE(callId, 4);
   bytes[8] = type;
+  bytes.writeUInt16BE(step, 10);
   bytes.set(body, HEADER_SIZE);
   return bytes;
 }
@@ -151,10 +152,6 @@ export function laterStep(step: number): { step?: number } {
 }
 
 /** The step in the header of the frame whose body begins there. */
-function stepOf(buf: Buffer, start: number): number {
-  return buf.readUInt16BE(start - HEADER_SIZE + 10);
-}
-
 function chunks(callId: number, body: Uint8Array): Buffer[] {
   const frames: Buffer[] = [];
   for (let at = 0; at < body.length; at += CHUNK_SIZE) {
@@ -311,7 +308,7 @@ export class HostDriver {
         this.askedBy.push(stepOf(buf, start));
         this.askedAfter.push(this.#outcomes);
         const [fn, ...args] = decodeValue(buf.subarray(start, end)) as [number, ...unknown[]];
-        this.#answer(id, fn, args);
+        this.#answer(id, stepOf(buf, start), fn, args);
         return;
       }
       case FrameType.log: {
@@ -339,7 +336,7 @@ export class HostDriver {
     };
   }
 
-  #answer(id: number, fn: number, args: unknown[]): void {
+  #answer(id: number, step: number, fn: number, args: unknown[]): void {
     const w = new Writer();
     const frames: Buffer[] = [];
     w.array(2);
@@ -355,6 +352,6 @@ export class HostDriver {
       w.nil();
       w.value(value ?? null);
     }
-    this.socket.write(Buffer.concat([...frames, frame(FrameType.answer, id, w.take())]));
+    this.socket.write(Buffer.concat([...frames, frame(FrameType.answer, id, w.take(), step)]));
   }
 }

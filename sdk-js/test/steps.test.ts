@@ -211,7 +211,7 @@ test("a question that a step left unanswered does not disturb the next one", asy
   assert.equal(headerOf(outcomes[1] as ReadOutcome), "request_id");
 });
 
-test("the outcome of a step that left a question behind waits for the answer", async () => {
+test("an answer that comes too late, or never, for the question of a step is not the next one's", async () => {
   const said: string[] = [];
   const carrier: Carrier = {
     outcome: (_id, of, { error }) => said.push(`outcome ${of} ${error?.code ?? "done"}`) > 0,
@@ -219,22 +219,51 @@ test("the outcome of a step that left a question behind waits for the answer", a
     log: () => assert.fail("nothing is logged"),
     close: (_code, message) => assert.fail(message),
   };
-  const handler = (k: PDK): void => void k.nginx.getVar("host").catch(() => {});
-  const instances = await instancesOf(handler);
+  const got: unknown[] = [];
+  const leave = (k: PDK): void => void k.nginx.getVar("host").catch(() => {});
+  const wait = async (k: PDK): Promise<void> => void got.push(await k.nginx.getVar("host"));
+  let at = 0;
+  const instances = await instancesOf((k) => ([leave, leave, wait][at++ % 3] as HandlerFn)(k, new Uint8Array(), false));
   const lane = new Lane(instances, carrier);
-  lane.hello(HELLO);
+  lane.hello({ ...HELLO, maxBody: 10 });
   const body = encodeCall(facts({ steps: [step(1), step(1)] }));
-  const call = (id: number): void => lane.call(id, new CallView(body, 0, body.length));
-  call(7);
-  assert.deepEqual(said.splice(0), ["ask 0"]);
-  lane.answer(7, { error: null, value: null });
-  assert.deepEqual(said.splice(0), ["outcome 0 done", "ask 1"]);
-  lane.answer(7, { error: null, value: null });
-  assert.deepEqual(said.splice(0), ["outcome 1 done", "ask 2", "outcome 2 done"]);
-  call(8);
-  lane.cancel(8);
-  lane.answer(8, { error: null, value: null });
-  assert.deepEqual(said.splice(0), ["ask 0"]);
+  const answer = (id: number, of: number, value: string): void => lane.answer(id, of, { error: null, value });
+  const runs = ["ask 0", "outcome 0 done", "ask 1", "outcome 1 done", "ask 2"];
+  const calls: [late: (id: number) => void, after: (id: number) => void][] = [
+    [() => {}, () => {}],
+    [(id) => answer(id, 0, "late"), (id) => answer(id, 1, "later")],
+    [
+      (id) => {
+        answer(id, 0, "late");
+        answer(id, 1, "late");
+      },
+      () => {},
+    ],
+    [
+      (id) => {
+        lane.chunk(id, Buffer.alloc(11)); // more than max_body
+        assert.equal(lane.gathered(id, false, 0), "dropped");
+      },
+      () => {},
+    ],
+  ];
+  for (const [at, [late, after]] of calls.entries()) {
+    const id = 7 + at;
+    lane.call(id, new CallView(body, 0, body.length));
+    assert.deepEqual(said.splice(0), runs);
+    late(id);
+    assert.deepEqual(said, []);
+    answer(id, 2, `own ${id}`);
+    await until(() => said.length > 0, "the last outcome");
+    assert.deepEqual(said.splice(0), ["outcome 2 done"]);
+    assert.equal(got.pop(), `own ${id}`);
+    after(id);
+  }
+  lane.call(20, new CallView(body, 0, body.length));
+  lane.cancel(20);
+  answer(20, 0, "late");
+  answer(20, 2, "of a cancelled call");
+  assert.throws(() => answer(20, 2, "nobody asked"), /step 2 of call 20, which asked nothing/);
   await instances.idle();
 });
 
@@ -360,7 +389,7 @@ test("carrier grpc: steps, their outcomes, questions and log lines, and prefetch
   const steps = [{ instance: 2n, timeoutMs: 1000, plugin, prefetched }];
   send({ case: "call", value: { instance: 1n, phase: 2, prefetched: [uri], steps } });
   await until(() => sent.some(({ message }) => message.case === "ask"), "the question");
-  send({ case: "answer", value: { value: encodeValue("/fresh") } });
+  send({ case: "answer", value: { value: encodeValue("/fresh"), step: 1 } });
   await until(() => sent.filter(({ message }) => message.case === "outcome").length === 2, "the outcomes");
   const said = sent.map(({ message: { case: kind, value } }) => {
     switch (kind) {

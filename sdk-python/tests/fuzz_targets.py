@@ -183,15 +183,15 @@ class Targets:
         """Frames of a host, cut into pieces: the lane takes them or ends with BadFrame, and nothing is held beyond what came."""
         size = 1 + (len(data) * 7 + (data[0] if data else 0)) % 97
         met: list[str] = []
-        whole: list[tuple[int, int, bytes]] = []
-        cut: list[tuple[int, int, bytes]] = []
+        whole: list[_Frame] = []
+        cut: list[_Frame] = []
         ends = [_feed(Framer(), [data], whole), _feed(Framer(), [data[i : i + size] for i in range(0, len(data), size)], cut)]
         assert whole == cut, "frames differ with the way that the bytes are cut"
         assert ends[0] == ends[1], ends
-        lane = Lane(self.registry, not any(kind == wire.HELLO for kind, _, _ in whole[:1]), Port())
+        lane = Lane(self.registry, not any(kind == wire.HELLO for kind, *_ in whole[:1]), Port())
         try:
-            for kind, call_id, body in whole:
-                lane.state.on_frame(kind, call_id, body)
+            for kind, call_id, body, step in whole:
+                lane.state.on_frame(kind, call_id, body, step)
                 met += lane.run()
                 met.append(f"took {kind}")
         except (BadFrame, HostLeft) as err:
@@ -304,10 +304,13 @@ class Context:
         return True
 
 
-def _feed(framer: Framer, pieces: list[bytes], into: list[tuple[int, int, bytes]]) -> str:
+_Frame = tuple[int, int, bytes, int]
+
+
+def _feed(framer: Framer, pieces: list[bytes], into: list[_Frame]) -> str:
     try:
         for piece in pieces:
-            framer.feed(piece, lambda kind, call_id, body: into.append((kind, call_id, body)))
+            framer.feed(piece, lambda kind, call_id, body, step: into.append((kind, call_id, body, step)))
     except BadFrame as err:
         return str(err)
     return f"{framer.begun}"

@@ -52,8 +52,8 @@ class GrpcLane:
     def call(self, fields: list[Any], seconds: float = SECONDS) -> list[Any]:
         return self.start(fields)[1].outcome(seconds)
 
-    def answer(self, call_id: int, value: Any = None, error: list[str] | None = None) -> None:
-        message = pb.Answer()
+    def answer(self, call_id: int, value: Any = None, error: list[str] | None = None, step: int = 0) -> None:
+        message = pb.Answer(step=step)
         if error is not None:
             message.error.CopyFrom(pb.Error(code=error[0], message=error[1]))
         elif isinstance(value, bytes):

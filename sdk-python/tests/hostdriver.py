@@ -45,8 +45,8 @@ def unpack(data: bytes) -> Any:
     return msgpack.unpackb(data, raw=False, unicode_errors="surrogateescape", strict_map_key=False)
 
 
-def frame(kind: int, call_id: int, body: bytes) -> bytes:
-    return HEADER.pack(len(body), call_id, kind, 0, 0, 0) + body
+def frame(kind: int, call_id: int, body: bytes, step: int = 0) -> bytes:
+    return HEADER.pack(len(body), call_id, kind, 0, step, 0) + body
 
 
 def call_fields(
@@ -186,12 +186,12 @@ class Lane:
         """Sends a call and waits for its outcome."""
         return self.start(fields)[1].outcome(seconds)
 
-    def answer(self, call_id: int, value: Any = None, error: list[str] | None = None) -> None:
+    def answer(self, call_id: int, value: Any = None, error: list[str] | None = None, step: int = 0) -> None:
         data = b""
         if isinstance(value, bytes) and len(value) > 32768:
             data = b"".join(chunk_frames(call_id, value))
             value = ext(value)
-        self.send(data + frame(ANSWER, call_id, pack([error, value])))
+        self.send(data + frame(ANSWER, call_id, pack([error, value]), step))
 
     def cancel(self, call_id: int) -> None:
         self.send(frame(CANCEL, call_id, b""))

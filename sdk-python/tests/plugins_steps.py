@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import outrigger
@@ -52,6 +54,15 @@ class Acts(outrigger.Plugin):
         thread.start()
         thread.join()
 
+    def leave_ask(self, kong: Any, asked: str) -> None:
+        threading.Thread(target=self.ask_alone, args=(kong,)).start()
+        while not Path(asked).exists():
+            time.sleep(0.005)
+
+    def ask_alone(self, kong: Any) -> None:
+        with contextlib.suppress(outrigger.PDKError):
+            kong.request.get_raw_body()
+
     def entry(self, kong: Any) -> None:
         kong.log.warn(kong.log.serialize())
 
@@ -84,6 +95,9 @@ class AsyncActs(outrigger.Plugin):
         for act, *args in self.config.acts:
             if act == "body":
                 kong.service.request.set_header("X-Body", await kong.request.get_raw_body())
+            elif act == "leave_ask":
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(kong.request.get_raw_body(), 0.01)
             elif act == "wait":
                 await asyncio.sleep(args[0])
             else:

@@ -181,7 +181,7 @@ def test_small_pieces_of_a_large_frame_cost_their_sum() -> None:
     data = frame(CHUNK, 1, bytes(4 << 20)) + frame(CHUNK, 2, b"x")
     begin = time.thread_time()
     for at in range(0, len(data), 64):
-        framer.feed(data[at : at + 64], lambda kind, call_id, body: seen.append(len(body)))
+        framer.feed(data[at : at + 64], lambda kind, call_id, body, step: seen.append(len(body)))
     assert seen == [4 << 20, 1]
     assert not framer.begun
     # 65537 pieces; copying what is there for each of them would take minutes.

@@ -93,9 +93,28 @@ def test_ask_of_a_later_step(server: PluginServer, lane: AnyLane, act: str, plug
     call_id, pending = lane.start(fused(first, second, third))
     assert headers(pending.outcome()) == {"X-Mark": "a after None"}  # before the ask
     assert pending.next() == ("ask", [1])
-    lane.answer(call_id, b"piece")
+    lane.answer(call_id, b"piece", step=1)
     assert [headers(pending.outcome()) for _ in range(2)] == [{"X-Body": "piece"}] * 2  # the third knows it from the second
     assert pending.asked == [1]
+
+
+@pytest.mark.parametrize(
+    "late", [{"value": b"old"}, {"value": b"o" * 70_000}, {"error": ["host_error", "no"]}, None], ids=["one", "long", "error", "none"]
+)
+@pytest.mark.parametrize("plugin", ["acts", "async-acts"])
+def test_answer_to_what_a_step_left(server: PluginServer, lane: AnyLane, plugin: str, late: dict[str, Any] | None, tmp_path: Path) -> None:
+    asked = tmp_path / "asked"
+    first, second = instance(server, ["leave_ask", str(asked)], plugin=plugin), instance(server, ["body"], plugin=plugin)
+    call_id, pending = lane.start(fused(first, second))
+    assert pending.next() == ("ask", [1])
+    asked.touch()
+    assert pending.outcome()[0] == 0  # nothing waits for the answer
+    assert pending.next() == ("ask", [1])
+    assert pending.asked == [0, 1]
+    if late is not None:
+        lane.answer(call_id, **late)
+    lane.answer(call_id, b"new", step=1)
+    assert headers(pending.outcome()) == {"X-Body": "new"}
 
 
 @pytest.mark.parametrize("plugin", ["acts", "async-acts"])
@@ -153,7 +172,7 @@ def test_stale_answers_are_asked_for(server: PluginServer, lane: AnyLane) -> Non
     call_id, pending = lane.start(fused(writes, [entry, 1000, None, ahead, None], phase="log"))
     assert pending.outcome()[0] == 0
     assert pending.next() == ("ask", [3])
-    lane.answer(call_id, b'{"from":"host"}')
+    lane.answer(call_id, b'{"from":"host"}', step=1)
     assert pending.outcome()[4:] == [1]
     assert b'"host"' in pending.logs[0][1]
 

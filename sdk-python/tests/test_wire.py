@@ -157,7 +157,7 @@ class TestVectors:
     def placed(self, case: dict[str, Any]) -> Any:
         """The tree of a vector with the chunked bytes in their places."""
         chunks: list[bytes] = []
-        Framer().feed(bytes.fromhex(case["hex"]), lambda kind, _, body: chunks.append(body) if kind == wire.CHUNK else None)
+        Framer().feed(bytes.fromhex(case["hex"]), lambda kind, _, body, step: chunks.append(body) if kind == wire.CHUNK else None)
         whole = b"".join(chunks)
 
         def place(node: Any) -> Any:
@@ -189,7 +189,7 @@ class TestVectors:
         if case["type"] == "greeting":
             return  # read_greeting has its own tests with real sockets
         seen: list[Any] = []
-        Framer().feed(bytes.fromhex(case["hex"]), lambda kind, call_id, body: seen.append((kind, call_id, body)))
+        Framer().feed(bytes.fromhex(case["hex"]), lambda kind, call_id, body, step: seen.append((kind, call_id, body)))
         ((kind, call_id, body),) = seen
         assert (kind, call_id) == (kinds[case["type"]], case["call"])
         if kind == wire.HELLO:
@@ -212,7 +212,7 @@ class TestVectors:
         frames = wire.encode_outcome(case["call"], outcome, case.get("step", 0), *unused)
         assert wire.unpack_header(frames[-1])[4] == case.get("step", 0)
         sent: list[tuple[int, int, bytes]] = []
-        Framer().feed(b"".join(frames), lambda kind, call_id, data: sent.append((kind, call_id, data)))
+        Framer().feed(b"".join(frames), lambda kind, call_id, data, step: sent.append((kind, call_id, data)))
         assert sent[-1][:2] == (wire.OUTCOME, case["call"])
         assert {kind for kind, _, _ in sent[:-1]} <= {wire.CHUNK}
         if not any(node == "ext" for node in str(case["body"]).split("'")):
@@ -317,10 +317,10 @@ class TestFraming:
         framer, at, turn = Framer(), 0, 0
         while at < len(data):
             size = sizes[turn % len(sizes)]
-            framer.feed(data[at : at + size], lambda kind, call_id, body: seen.append(len(body)))
+            framer.feed(data[at : at + size], lambda kind, call_id, body, step: seen.append(len(body)))
             at, turn = at + size, turn + 1
         whole: list[int] = []
-        Framer().feed(data, lambda kind, call_id, body: whole.append(len(body)))
+        Framer().feed(data, lambda kind, call_id, body, step: whole.append(len(body)))
         assert seen == whole
 
     def test_too_long(self) -> None:

@@ -137,6 +137,11 @@ export class FrameReader {
   }
 }
 
+/** The step in the header of a frame whose body begins at start. */
+export function stepOf(buf: Buffer, start: number): number {
+  return ((buf[start - 6] as number) << 8) | (buf[start - 5] as number);
+}
+
 /** readUInt32BE without its checks. */
 function uint32(buf: Buffer, pos: number): number {
   const low = ((buf[pos + 1] as number) << 16) | ((buf[pos + 2] as number) << 8) | (buf[pos + 3] as number);

@@ -84,8 +84,9 @@ export class GrpcLane implements Carrier {
         return;
       }
       case "answer": {
-        const gathered = this.lane.gathered(id, false);
-        if (gathered !== "dropped") this.lane.answer(id, answerOf(message.value, gathered));
+        const { step } = message.value;
+        const gathered = this.lane.gathered(id, false, step);
+        if (gathered !== "dropped") this.lane.answer(id, step, answerOf(message.value, gathered));
         return;
       }
       case "chunk":

@@ -54,8 +54,8 @@ export class Lane implements CallHost {
   /** Calls whose handlers have not returned. */
   readonly #calls = new Map<number, Call>();
   readonly #questions = new Map<number, Question>();
-  /** Calls that ended with a question on its way: its answer is dropped. */
-  readonly #late = new Set<number>();
+  /** Calls with a question on its way that nobody waits for, and its step: the answer is dropped, if it comes. */
+  readonly #late = new Map<number, number>();
   readonly #gathered = new Map<number, Gathered>();
   /** Cost of all of them. */
   #ahead = 0;
@@ -137,7 +137,7 @@ export class Lane implements CallHost {
       return null;
     }
     // A thenable of another make may settle twice or throw; a promise made of it does neither.
-    if (!waits) return this.#finish(call, instance, call.end(returned), whole, steps);
+    if (!waits) return this.#finish(call, call.end(returned), steps);
     this.#wait(call, instance, Promise.resolve(returned), whole, steps);
     return null;
   }
@@ -155,7 +155,7 @@ export class Lane implements CallHost {
       // After an exit or a cancel the host may have given the id to another call.
       if (this.#calls.get(call.id) === call) this.#calls.delete(call.id);
       try {
-        const done = this.#finish(call, instance, outcome, whole, steps, thrown);
+        const done = this.#finish(call, outcome, steps, thrown);
         if (done !== null) this.#goOn(whole, steps, done);
       } catch (bad) {
         this.#closeFor(bad);
@@ -174,50 +174,12 @@ export class Lane implements CallHost {
   }
 
   /** Ends a step. Answers the call when its next step may run now. */
-  #finish(
-    call: Call,
-    instance: Instance,
-    outcome: Outcome | null,
-    whole: CallView,
-    steps: number,
-    thrown?: unknown,
-  ): Call | null {
+  #finish(call: Call, outcome: Outcome | null, steps: number, thrown?: unknown): Call | null {
     if (call.step + 1 >= steps || outcome === null || stops(outcome)) {
       this.#end(call, outcome, thrown);
       return null;
     }
-    const question = this.#questions.get(call.id);
-    if (question === undefined) return this.#end(call, outcome) ? call : null;
-    this.#holdBack(call, instance, outcome, question, whole, steps);
-    return null;
-  }
-
-  /**
-   * Ends a step later, when the question is answered that it has left behind. The host forgets the questions of a step whose outcome it
-   * has, unless it is about to answer: nobody could tell such an answer from that to the next step's question.
-   */
-  #holdBack(
-    call: Call,
-    instance: Instance,
-    outcome: Outcome,
-    question: Question,
-    whole: CallView,
-    steps: number,
-  ): void {
-    this.#calls.set(call.id, call);
-    this.#instances.enter(instance);
-    whole.keep();
-    const resolve = (): void => {
-      this.#calls.delete(call.id);
-      try {
-        if (this.#end(call, outcome)) this.#goOn(whole, steps, call);
-      } catch (bad) {
-        this.#closeFor(bad);
-      }
-      this.#instances.leave(instance);
-    };
-    this.#questions.set(call.id, { call, resolve, reject: () => this.#instances.leave(instance) });
-    question.reject(new Error("the step ended before the answer came"));
+    return this.#end(call, outcome) ? call : null;
   }
 
   /** Sends the outcome of a handler that has returned; null when it was sent before, or nobody waits for it. Answers whether it was sent as it is. */
@@ -245,14 +207,23 @@ export class Lane implements CallHost {
     this.#abandon(id);
   }
 
-  /** Lets go of the question that a call has on its way; its answer may still come. */
+  /** Lets go of the question that a call has on its way; its answer may still come, or the host has forgotten it with its step. */
   #abandon(id: number): void {
     const question = this.#questions.get(id);
     if (question === undefined) return;
     this.#questions.delete(id);
-    this.#late.add(id);
-    if (this.#late.size > MAX_LATE) this.#late.delete(this.#late.values().next().value as number);
-    question.reject(new Error("the call ended before the answer came"));
+    this.#late.delete(id); // to the end of the map: answers to a later step are the last to come
+    this.#late.set(id, question.call.step);
+    if (this.#late.size > MAX_LATE) this.#late.delete(this.#late.keys().next().value as number);
+    question.reject(new Error("the step ended before the answer came"));
+  }
+
+  /** Whether an answer is to a question that nobody waits for any more. */
+  #isLate(id: number, step: number): boolean {
+    const last = this.#late.get(id);
+    if (last === undefined || step > last) return false;
+    if (step === last) this.#late.delete(id); // nothing of a step before follows
+    return true;
   }
 
   ask(call: CallState, fn: number, args: readonly Uint8Array[]): Promise<Answer> {
@@ -262,10 +233,11 @@ export class Lane implements CallHost {
     });
   }
 
-  answer(id: number, answer: Answer): void {
-    if (this.#late.delete(id)) return;
+  answer(id: number, step: number, answer: Answer): void {
+    if (this.#late.size > 0 && this.#isLate(id, step)) return;
     const question = this.#questions.get(id);
-    if (question === undefined) throw new BadFrame(`an answer for call ${id}, which asked nothing`);
+    if (question?.call.step !== step)
+      throw new BadFrame(`an answer for step ${step} of call ${id}, which asked nothing`);
     this.#questions.delete(id);
     question.resolve(answer);
   }
@@ -299,7 +271,7 @@ export class Lane implements CallHost {
    * The bytes that came ahead of a message of that call; null when none did. "dropped" when they were more than max_body: the call
    * has been failed then, and the message is to be passed over.
    */
-  gathered(id: number, isCall: boolean): Buffer | null | "dropped" {
+  gathered(id: number, isCall: boolean, step = 0): Buffer | null | "dropped" {
     const gathered = this.#takeGathered(id);
     if (gathered === undefined) return null;
     if (!this.#tooLarge(gathered)) return Buffer.concat(gathered.chunks, gathered.size);
@@ -307,7 +279,7 @@ export class Lane implements CallHost {
     const outcome = failed(WireCode.tooLarge, message);
     if (isCall) {
       this.#carrier.outcome(id, 0, outcome);
-    } else {
+    } else if (!this.#isLate(id, step)) {
       this.#calls.get(id)?.failWith(outcome);
       this.#late.delete(id); // the answer is here
     }

@@ -2,7 +2,17 @@ import { timingSafeEqual } from "node:crypto";
 import type { Socket } from "node:net";
 import { SDK_LANGUAGE, SDK_VERSION } from "../version.js";
 import { Bulk } from "./bulk.js";
-import { FEATURES, FRAME_MS, FrameReader, FrameType, HEADER_SIZE, MAX_FRAME, VERSION, WireCode } from "./frame.js";
+import {
+  FEATURES,
+  FRAME_MS,
+  FrameReader,
+  FrameType,
+  HEADER_SIZE,
+  MAX_FRAME,
+  stepOf,
+  VERSION,
+  WireCode,
+} from "./frame.js";
 import { readInPlace } from "./in_place.js";
 import type { Instances } from "./instances.js";
 import { type Carrier, closing, Lane, readAnswer, readHello } from "./lane.js";
@@ -135,10 +145,12 @@ export class MsgpackLane implements Carrier {
         return;
       }
       case FrameType.answer: {
-        const gathered = this.lane.gathered(id, false);
+        const step = stepOf(buf, start);
+        const gathered = this.lane.gathered(id, false, step);
         if (gathered === "dropped") return;
         this.lane.answer(
           id,
+          step,
           readAnswer(new Reader(buf, start, end, gathered && placeChunks(buf, start, end, gathered))),
         );
         return;
@@ -222,7 +234,7 @@ export class MsgpackLane implements Carrier {
     this.#writer.uint(fn);
     for (const arg of args) this.#writer.raw(arg);
     if (!this.#end(at, FrameType.ask, id, step)) {
-      this.lane.answer(id, {
+      this.lane.answer(id, step, {
         error: { code: WireCode.tooLarge, message: "the question is too long", detail: "" },
         value: null,
       });

@@ -64,22 +64,22 @@ export class TestCalls {
         return true;
       },
       log: (_callId, _step, level, message) => this.#host.log(level, message),
-      ask: (callId, _step, fn, args) =>
-        void this.#answer(callId, QUESTIONS.get(fn) ?? `question ${fn}`, args.map(decodeValue)),
+      ask: (callId, step, fn, args) =>
+        void this.#answer(callId, step, QUESTIONS.get(fn) ?? `question ${fn}`, args.map(decodeValue)),
       close: (code, message) => {
         throw new Error(`the engine refused its own frame: ${code}: ${message}`);
       },
     };
   }
 
-  async #answer(callId: number, question: string, args: readonly unknown[]): Promise<void> {
+  async #answer(callId: number, step: number, question: string, args: readonly unknown[]): Promise<void> {
     let answer: Answer;
     try {
       answer = { error: null, value: (await this.#host.answer(question, args)) ?? null };
     } catch (thrown) {
       answer = { error: { ...refusalOf(thrown), detail: "" }, value: null };
     }
-    this.#lane.answer(callId, answer);
+    this.#lane.answer(callId, step, answer);
   }
 }
 

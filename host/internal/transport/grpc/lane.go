@@ -213,7 +213,7 @@ func (l *lane) nameEntities(c *wire.Call) (slots wire.Slots, err error) {
 }
 
 // SendAnswer implements flight.Carrier. When the call ends meanwhile, the server forgets what it has of the answer by the cancel.
-func (l *lane) SendAnswer(fl *call, _ uint16, ans *wire.Answer) int {
+func (l *lane) SendAnswer(fl *call, step uint16, ans *wire.Answer) int {
 	large := ans.Err == nil && ans.IsBytes && len(ans.Bytes) > wire.ChunkSize
 	if large && !l.sendChunks(fl, ans.Bytes) || !l.reserve(fl) {
 		if large {
@@ -230,7 +230,9 @@ func (l *lane) SendAnswer(fl *call, _ uint16, ans *wire.Answer) int {
 	if n := len(ans.Value); n > wire.MaxFrame {
 		small = wire.Answer{Err: &wire.Error{Code: wire.CodeTooLarge, Message: fmt.Sprintf("an answer of %d bytes, at most %d fit into a message", n, wire.MaxFrame)}}
 	}
-	l.q.put(fl.ID, &pluginv1.DispatchRequest{Message: &pluginv1.DispatchRequest_Answer{Answer: wirepb.Answer(&small)}}, len(ans.Value)+64)
+	m := wirepb.Answer(&small)
+	m.Step = uint32(step)
+	l.q.put(fl.ID, &pluginv1.DispatchRequest{Message: &pluginv1.DispatchRequest_Answer{Answer: m}}, len(ans.Value)+64)
 	return len(ans.Bytes) + len(ans.Value)
 }
 

@@ -33,7 +33,13 @@ type Session struct {
 	id      uint32
 	lane    *lane
 	cancel  context.CancelFunc
-	answers chan wire.Answer
+	answers chan answered
+}
+
+// answered is an answer and the step that it names.
+type answered struct {
+	wire.Answer
+	step uint16
 }
 
 // Reply sends an outcome.
@@ -57,7 +63,7 @@ func (s *Session) SendAsk(fn wire.AskFn, args ...any) {
 	}
 	s.lane.mu.Lock()
 	if s.answers == nil {
-		s.answers = make(chan wire.Answer, 4096) // more than any test asks
+		s.answers = make(chan answered, 4096) // more than any test asks
 	}
 	s.lane.mu.Unlock()
 	s.lane.send.ask(s.id, s.Step, &a)
@@ -65,11 +71,17 @@ func (s *Session) SendAsk(fn wire.AskFn, args ...any) {
 
 // Answer waits for the next answer.
 func (s *Session) Answer() wire.Answer {
+	a, _ := s.AnswerOfStep()
+	return a
+}
+
+// AnswerOfStep waits for the next answer, and gives the step that it names.
+func (s *Session) AnswerOfStep() (a wire.Answer, step uint16) {
 	select {
 	case a := <-s.answers:
-		return a
+		return a.Answer, a.step
 	case <-s.Cancelled:
-		return wire.Answer{Err: &wire.Error{Code: wire.CodeCancelled}}
+		return wire.Answer{Err: &wire.Error{Code: wire.CodeCancelled}}, 0
 	}
 }
 
@@ -182,11 +194,11 @@ func (l *lane) call(id uint32, c *wire.Call) {
 	})
 }
 
-func (l *lane) answer(id uint32, a wire.Answer) {
+func (l *lane) answer(id uint32, step uint16, a wire.Answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if s := l.sessions[id]; s != nil && s.answers != nil {
-		s.answers <- a
+		s.answers <- answered{a, step}
 	}
 }
 
@@ -290,7 +302,7 @@ func (l *lane) frame(f wire.Frame, body []byte) error {
 		if err != nil {
 			return err
 		}
-		l.answer(f.Call, a)
+		l.answer(f.Call, f.Step, a)
 	case wire.TypeChunk:
 		l.chunk(f.Call, body)
 	case wire.TypeCancel:
@@ -434,7 +446,7 @@ func (l *lane) message(m *pluginv1.DispatchRequest) error {
 		if err != nil {
 			return err
 		}
-		l.answer(id, a)
+		l.answer(id, wirepb.StepOf(m.Answer), a)
 	case *pluginv1.DispatchRequest_Chunk:
 		l.chunk(id, m.Chunk)
 	case *pluginv1.DispatchRequest_Cancel:

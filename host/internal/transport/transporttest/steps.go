@@ -127,8 +127,9 @@ func testStepAsks(t *testing.T, open Opener) {
 	l := opened(t, open, func(s *Session) {
 		for ; s.Step < 3; s.Step++ {
 			for i := range 2 {
-				if a := s.Ask(wire.AskClientLoadConsumer, fmt.Sprint(s.Step, i), false); a.Err != nil {
-					t.Errorf("step %d: %v", s.Step, a.Err)
+				s.SendAsk(wire.AskClientLoadConsumer, fmt.Sprint(s.Step, i), false)
+				if a, step := s.AnswerOfStep(); a.Err != nil || step != s.Step {
+					t.Errorf("step %d: an answer of step %d, %v", s.Step, step, a.Err)
 				}
 			}
 			s.Reply(pathOf(s.Step))
@@ -416,6 +417,55 @@ func testStrayAsks(t *testing.T, open Opener) {
 	}
 	s.check(t, "/0", "ask of step 1", "/1")
 }
+
+// testAnswerOfAStepBefore: the host answers an ask while its step ends. The server tells its answer from that of the next step by the number.
+func testAnswerOfAStepBefore(t *testing.T, open Opener) {
+	asked, ended := make(chan struct{}), make(chan struct{})
+	large := blob(2*wire.ChunkSize + 1)
+	l := opened(t, open, func(s *Session) {
+		s.SendAsk(wire.AskRequestGetRawBody)
+		<-asked
+		s.Reply(pathOf(0))
+		s.Step = 1
+		s.SendAsk(wire.AskRequestGetRawBody)
+		s.Log(1, "behind the outcome")
+		for range 2 {
+			a, step := s.AnswerOfStep()
+			if want := map[uint16][]byte{0: []byte("late"), 1: large}[step]; !bytes.Equal(a.Bytes, want) {
+				t.Errorf("the answer of step %d has %d bytes, expected %d", step, len(a.Bytes), len(want))
+			}
+		}
+		s.Reply(pathOf(1))
+	}, transport.Options{OnLog: func(transport.LogRecord) { close(ended) }})
+	var out wire.Outcome
+	if err := l.Call(steps(7, 2), Soon(), answerStepper{&stepper{}, func(a *wire.Ask) wire.Answer {
+		select {
+		case <-ended:
+			return wire.Answer{Bytes: large, IsBytes: true}
+		default:
+		}
+		close(asked)
+		select {
+		case <-ended:
+		case <-time.After(Patience):
+			t.Error("the outcome did not come while an ask is answered")
+		}
+		return wire.Answer{Bytes: []byte("late"), IsBytes: true}
+	}}, &out); err != nil {
+		t.Fatal(err)
+	}
+	if out.Ops[0].Name != "/1" {
+		t.Errorf("got %+v", out)
+	}
+}
+
+// answerStepper is a stepper with answers of its own.
+type answerStepper struct {
+	*stepper
+	answer func(a *wire.Ask) wire.Answer
+}
+
+func (s answerStepper) Answer(a *wire.Ask) wire.Answer { return s.answer(a) }
 
 func testStepsAfterEnd(t *testing.T, open Opener) {
 	sent := make(chan struct{}, 10)

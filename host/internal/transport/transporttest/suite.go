@@ -150,7 +150,8 @@ func Run(t *testing.T, open Opener) {
 		{"too large", testTooLarge}, {"chunk over its size", testLongChunk}, {"failed outcome", testFailed}, {"goaway", testGoAway}, {"abrupt close", testAbruptClose}, {"close", testClose}, {"oldest", testOldest}, {"call without facts", testNoFacts},
 		{"steps", testSteps}, {"asks of steps", testStepAsks}, {"large bodies of steps", testStepBodies}, {"steps by many callers", testStepsByMany}, {"a step stops the call", testStepStops},
 		{"nobody waits for more steps", testStepsGivenUp}, {"deadline of a step", testStepDeadline}, {"time between steps", testStepPause}, {"the lane dies in a step", testStepDeath},
-		{"steps out of order", testStepsOutOfOrder}, {"asks of stray steps", testStrayAsks}, {"outcomes after the end", testStepsAfterEnd}, {"no stepper", testNoStepper},
+		{"steps out of order", testStepsOutOfOrder}, {"asks of stray steps", testStrayAsks}, {"answer of a step before", testAnswerOfAStepBefore},
+		{"outcomes after the end", testStepsAfterEnd}, {"no stepper", testNoStepper},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			NoLeaks(t)

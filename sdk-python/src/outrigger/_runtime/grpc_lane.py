@@ -189,9 +189,9 @@ def _take(state: LaneState, request: pb.DispatchRequest) -> bool:
         if gathered is not None and gathered.too_large:
             error = too_large(gathered).error
             assert error is not None
-            state.on_answer(call_id, Answer(error=("bad_data", error[1])))
+            state.on_answer(call_id, Answer(error=("bad_data", error[1])), request.answer.step)
         else:
-            state.on_answer(call_id, _answer(request.answer, gathered))
+            state.on_answer(call_id, _answer(request.answer, gathered), request.answer.step)
     elif kind == "chunk":
         state.on_chunk(call_id, request.chunk)
     elif kind == "cancel":

@@ -181,10 +181,10 @@ class LaneState:
             self._ahead -= gathered.cost
         return gathered
 
-    def on_answer(self, call_id: int, answer: Answer) -> None:
-        """Hands an answer to the first ask that waits. Nobody may wait any more: the call was sealed meanwhile."""
+    def on_answer(self, call_id: int, answer: Answer, step: int = 0) -> None:
+        """Hands an answer to the first ask that waits. Nobody may wait any more: the call was sealed meanwhile, or runs a later step."""
         call = self.calls.get(call_id)
-        if call is None:
+        if call is None or call.number != step:
             return
         with self._lock:
             waiting = self.waiters.get(call)
@@ -300,8 +300,8 @@ class LaneState:
 
     # Frames of carrier msgpack.
 
-    def on_frame(self, kind: int, call_id: int, body: bytes) -> None:
-        """Takes one frame.
+    def on_frame(self, kind: int, call_id: int, body: bytes, step: int = 0) -> None:
+        """Takes one frame. ``step`` is what its header says: that of an answer.
 
         Raises:
             BadFrame: it breaks the wire's rules.
@@ -315,7 +315,7 @@ class LaneState:
             else:
                 self.on_call(call_id, call_of_fields(gathered.decode(body, "call")))
         elif kind == ANSWER:
-            self._answer_frame(call_id, body)
+            self._answer_frame(call_id, body, step)
         elif kind == CHUNK:
             self.on_chunk(call_id, body)
         elif kind == CANCEL:
@@ -331,12 +331,12 @@ class LaneState:
         else:
             raise BadFrame(f"frame of type {kind}; a host sends hello, call, answer, chunk, cancel, entity or goaway")
 
-    def _answer_frame(self, call_id: int, body: bytes) -> None:
+    def _answer_frame(self, call_id: int, body: bytes, step: int) -> None:
         gathered = self.take_gathered(call_id) if self._gathered else None
         if gathered is None:
             fields = decode_array(body, "answer")
         elif gathered.too_large:
-            self.on_answer(call_id, Answer(error=("bad_data", too_large(gathered).error[1])))  # type: ignore[index]
+            self.on_answer(call_id, Answer(error=("bad_data", too_large(gathered).error[1])), step)  # type: ignore[index]
             return
         else:
             fields = gathered.decode(body, "answer")
@@ -348,9 +348,9 @@ class LaneState:
                 code, message = fitted(cast("list[Any]", error), (text, text))
             except Malformed as err:
                 raise BadFrame(f"error of an answer: {err}") from None
-            self.on_answer(call_id, Answer(error=(text_of(code), text_of(message))))
+            self.on_answer(call_id, Answer(error=(text_of(code), text_of(message))), step)
         else:
-            self.on_answer(call_id, Answer(value=fields[1] if len(fields) > 1 else None))
+            self.on_answer(call_id, Answer(value=fields[1] if len(fields) > 1 else None), step)
 
 
 def _encoded(encode: Encode, call_id: int, outcome: Ended, step: int, unused: int) -> tuple[list[Any], Ended]:

@@ -515,7 +515,7 @@ def encode_hello(language: str, sdk_version: str, pid: int, features: int = FEAT
     return frame(HELLO, 0, encode_value([VERSION, language, sdk_version, pid, features]))
 
 
-OnFrame = Callable[[int, int, bytes], None]
+OnFrame = Callable[[int, int, bytes, int], None]
 """Takes type, call id and body of a frame."""
 
 
@@ -555,7 +555,7 @@ class Framer:
         at, end = 0, len(data)
         self._need = HEADER_SIZE
         while end - at >= HEADER_SIZE:
-            length, call_id, kind, _, _, _ = unpack_header(data, at)
+            length, call_id, kind, _, step, _ = unpack_header(data, at)
             if length > MAX_FRAME:
                 raise BadFrame(f"frame of type {kind} has {length} bytes; expected at most {MAX_FRAME}")
             stop = at + HEADER_SIZE + length
@@ -563,7 +563,7 @@ class Framer:
                 self._need = stop - at
                 break
             self.frames += 1
-            on_frame(kind, call_id, data[at + HEADER_SIZE : stop])
+            on_frame(kind, call_id, data[at + HEADER_SIZE : stop], step)
             at = stop
         if at < end:
             self._rest += data[at:]

@@ -2791,6 +2791,7 @@ type Answer struct {
 	Error         *Error                 `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
 	Bytes         *Blob                  `protobuf:"bytes,2,opt,name=bytes,proto3,oneof" json:"bytes,omitempty"` // functions that answer bytes
 	Value         []byte                 `protobuf:"bytes,3,opt,name=value,proto3,oneof" json:"value,omitempty"` // one MessagePack value otherwise
+	Step          uint32                 `protobuf:"varint,4,opt,name=step,proto3" json:"step,omitempty"`        // that of its ask
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2844,6 +2845,13 @@ func (x *Answer) GetValue() []byte {
 		return x.Value
 	}
 	return nil
+}
+
+func (x *Answer) GetStep() uint32 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
 }
 
 type Cancel struct {
@@ -3304,11 +3312,12 @@ const file_outrigger_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x03Ask\x12\x1a\n" +
 	"\bfunction\x18\x01 \x01(\rR\bfunction\x12\x12\n" +
 	"\x04args\x18\x02 \x03(\fR\x04args\x12\x12\n" +
-	"\x04step\x18\x03 \x01(\rR\x04step\"\x9f\x01\n" +
+	"\x04step\x18\x03 \x01(\rR\x04step\"\xb3\x01\n" +
 	"\x06Answer\x120\n" +
 	"\x05error\x18\x01 \x01(\v2\x1a.outrigger.plugin.v1.ErrorR\x05error\x124\n" +
 	"\x05bytes\x18\x02 \x01(\v2\x19.outrigger.plugin.v1.BlobH\x00R\x05bytes\x88\x01\x01\x12\x19\n" +
-	"\x05value\x18\x03 \x01(\fH\x01R\x05value\x88\x01\x01B\b\n" +
+	"\x05value\x18\x03 \x01(\fH\x01R\x05value\x88\x01\x01\x12\x12\n" +
+	"\x04step\x18\x04 \x01(\rR\x04stepB\b\n" +
 	"\x06_bytesB\b\n" +
 	"\x06_value\"\b\n" +
 	"\x06Cancel\"8\n" +

@@ -479,14 +479,16 @@ class Ask(_message.Message):
     def __init__(self, function: _Optional[int] = ..., args: _Optional[_Iterable[bytes]] = ..., step: _Optional[int] = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("error", "bytes", "value")
+    __slots__ = ("error", "bytes", "value", "step")
     ERROR_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
     error: Error
     bytes: Blob
     value: bytes
-    def __init__(self, error: _Optional[_Union[Error, _Mapping]] = ..., bytes: _Optional[_Union[Blob, _Mapping]] = ..., value: _Optional[bytes] = ...) -> None: ...
+    step: int
+    def __init__(self, error: _Optional[_Union[Error, _Mapping]] = ..., bytes: _Optional[_Union[Blob, _Mapping]] = ..., value: _Optional[bytes] = ..., step: _Optional[int] = ...) -> None: ...
 
 class Cancel(_message.Message):
     __slots__ = ()
