@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +16,7 @@ from hostdriver import ANSWER, ASK, CALL, HELLO, OUTCOME, call_fields, frame, pa
 
 import outrigger
 from outrigger._runtime import threads
+from outrigger._runtime.clock import ThreadClock, Times
 from outrigger._runtime.loop import LoopRunner
 from outrigger._runtime.plugins import PluginSpec, Step
 from outrigger._runtime.registry import Registry
@@ -67,7 +71,7 @@ class Host:
         """Takes what has come."""
         data = self.sock.recv(1 << 16)
         assert data, "the lane ended"
-        self._framer.feed(data, lambda kind, call_id, body: self.got.append((kind, call_id, unpack(body))))
+        self._framer.feed(data, lambda kind, call_id, body, step=0: self.got.append((kind, call_id, unpack(body))))
 
     def outcomes(self, count: int) -> list[int]:
         """The ids of the next outcomes in the order in which they came."""
@@ -139,25 +143,143 @@ def test_short_waits_are_found_too(host: Host) -> None:
         host.call(3)
 
 
-class Clock(threading.local):
-    """Goes on by a millisecond whenever its thread looks."""
+class ToldClock(ThreadClock):
+    """A thread whose time goes where the test says: every look finds a millisecond more by the wall."""
 
-    now = 0
+    goes_to = "cpu"
 
-    def __call__(self) -> int:
-        self.now += 1_000_000
-        return self.now
+    def __init__(self) -> None:
+        super().__init__()
+        self._looks = itertools.count(1)
+
+    def times(self) -> Times:
+        wall = next(self._looks) * 1_000_000
+        return Times(wall, wall if self.goes_to == "cpu" else 0, wall if self.goes_to == "queue" else 0)
+
+    def runnable(self) -> bool:
+        return self.goes_to != "nothing"
 
 
-def test_computing_step_stays_inline(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    # On a busy machine a computing handler is preempted, so the clocks are told what to say: all time was computed.
-    monkeypatch.setattr(threads, "perf_counter_ns", clock := Clock())
-    monkeypatch.setattr(threads, "thread_time_ns", clock)
-    monkeypatch.setattr(threads, "_cpu_of", lambda thread: time.perf_counter_ns())
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> type[ToldClock]:
+    """The clock of all threads, before a host is made."""
+    clock = type("ToldClock", (ToldClock,), {})
+    monkeypatch.setattr(threads, "ThreadClock", clock)
+    return clock
+
+
+def test_computing_step_stays_inline(told: type[ToldClock], host: Host) -> None:
     host.plugin.work = lambda kong: time.sleep(0.005)
     for _ in range(5):
         host.call(3)
     assert not host.step.slow
+
+
+def test_preempted_step_stays_inline_and_keeps_the_lead(told: type[ToldClock], host: Host) -> None:
+    told.goes_to = "queue"
+    lead = host.lane._lead  # pyright: ignore[reportPrivateUsage]
+    host.plugin.work = lambda kong: time.sleep(0.02)
+    for _ in range(3):
+        host.call(3)
+    assert not host.step.slow
+    assert host.lane._lead is lead  # pyright: ignore[reportPrivateUsage]
+
+
+def test_thread_that_has_no_processor_now_keeps_the_lead(told: type[ToldClock], host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Linux counts as queued, it counts when the thread runs again. Until then its state tells."""
+    told.goes_to = "nothing"
+    monkeypatch.setattr(told, "runnable", lambda self: True)
+    lead = host.lane._lead  # pyright: ignore[reportPrivateUsage]
+    host.plugin.work = lambda kong: time.sleep(0.02)
+    host.call(1)
+    assert host.lane._lead is lead  # pyright: ignore[reportPrivateUsage]
+
+
+def test_worker_that_was_preempted_was_quick(told: type[ToldClock], host: Host) -> None:
+    told.goes_to = "nothing"
+    deadline = time.monotonic() + SECONDS
+    while not host.step.slow:
+        assert time.monotonic() < deadline
+        host.plugin.work = lambda kong: time.sleep(0.005)
+        host.call()
+    told.goes_to = "queue"
+    host.plugin.work = lambda kong: None
+    while host.step.slow:
+        assert time.monotonic() < deadline
+        host.call(threads.QUICK_RUNS)
+
+
+class TestClock:
+    def test_sleeping_is_waiting(self) -> None:
+        clock = ThreadClock()
+        before = clock.times()
+        time.sleep(0.01)
+        assert clock.times().waited(before) > 5_000_000
+        assert clock.times().waits(before)
+        clock.close()
+
+    def test_another_thread_is_seen(self) -> None:
+        clocks: list[ThreadClock] = []
+        go, done = threading.Semaphore(0), threading.Event()
+
+        def work() -> None:
+            clocks.append(ThreadClock())
+            go.acquire()
+            end = time.thread_time_ns() + 20_000_000
+            while time.thread_time_ns() < end:
+                pass
+            done.set()
+            go.acquire()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        wait_for(lambda: clocks)
+        before = clocks[0].times()
+        if sys.platform == "linux":
+            wait_for(lambda: not clocks[0].runnable())  # it waits at the gate
+        go.release()
+        assert done.wait(SECONDS)
+        assert 20_000_000 <= clocks[0].times().computed(before) < 100_000_000
+        go.release()
+        thread.join()
+        wait_for(lambda: not clocks[0].runnable() and clocks[0].times().queued == 0)  # the system ends it a moment later
+        clocks[0].close()
+
+    def test_without_the_figures_of_linux_nothing_was_queued(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        clock = ThreadClock()
+        monkeypatch.setattr(clock, "_task", "/nonexistent")
+        before = clock.times()
+        time.sleep(0.01)
+        after = clock.times()
+        assert before.queued == after.queued == 0
+        assert after.waits(before)
+        assert not after.held_up(before)
+        assert not clock.runnable()
+
+    def test_files_are_closed(self) -> None:
+        clock = ThreadClock()
+        clock.times()
+        opened = clock._file  # pyright: ignore[reportPrivateUsage]
+        clock.close()
+        assert clock.times().queued == 0
+        if opened >= 0:
+            with pytest.raises(OSError, match="Bad file"):
+                os.fstat(opened)
+
+    @pytest.mark.parametrize(
+        ("used", "waits", "held_up"),
+        [
+            (Times(1_000_000, 1_000_000, 0), False, False),
+            (Times(1_000_000, 10_000, 980_000), False, True),
+            (Times(1_000_000, 10_000, 0), True, False),
+            (Times(1_000_000, 10_000, 300_000), True, False),
+            (Times(100_000, 0, 0), False, False),
+        ],
+        ids=["computed", "preempted", "waited", "both", "short"],
+    )
+    def test_judgement(self, used: Times, waits: bool, held_up: bool) -> None:
+        since = Times(0, 0, 0)
+        assert (used.waits(since), used.held_up(since)) == (waits, held_up)
 
 
 def test_the_rest_of_a_batch_does_not_wait(host: Host) -> None:
@@ -199,8 +321,7 @@ def test_asking_step_goes_to_workers(host: Host) -> None:
     host.answer(call_id)
 
 
-def test_asking_step_that_lost_the_lead_goes_to_workers(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "_cpu_of", lambda thread: time.perf_counter_ns())  # the standby must not see it wait
+def test_asking_step_that_lost_the_lead_goes_to_workers(told: type[ToldClock], host: Host) -> None:
     before: list[bool] = []
 
     def work(kong: outrigger.PDK) -> None:
@@ -234,7 +355,7 @@ def test_workers_bound() -> None:
     done = threading.Semaphore(0)
 
     class Lane:
-        def run_on_worker(self, call: Any) -> None:
+        def run_on_worker(self, call: Any, clock: Any) -> None:
             nonlocal running, most
             with lock:
                 running += 1
@@ -271,7 +392,7 @@ class TestWriter:
         seen: dict[int, list[int]] = {number: [] for number in range(size)}
         chunks = 0
 
-        def take(kind: int, number: int, body: bytes) -> None:
+        def take(kind: int, number: int, body: bytes, step: int = 0) -> None:
             nonlocal chunks
             if kind == 3:
                 seen[number].append(int.from_bytes(body, "big"))

@@ -2,7 +2,8 @@
 
 The leader reads the lane, runs the handlers of a batch itself, and answers with one send: no hand-over, no system call per call. The
 standby looks every 2 ms; when the same handler still runs it takes the lead and the rest of the batch, and the blocked thread sends its
-own reply later. Handlers that turn out to wait are moved to worker threads until 64 quick runs bring them back.
+own reply later. Handlers that turn out to wait are moved to worker threads until 64 quick runs bring them back. A thread that only lacks a
+processor waits for nothing, and keeps its lead: on a busy machine another thread would do no better.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import time
 import traceback
 from collections import deque
 from threading import get_ident
-from time import perf_counter_ns, thread_time_ns
+from time import perf_counter_ns
 from typing import Any, Protocol
 
 from .call import Call
+from .clock import SLOW_NS, ThreadClock, Times
 from .handlers import run
 from .lane import LaneState, sealed_answer
 from .loop import LoopRunner
@@ -25,9 +27,6 @@ from .node import Node
 from .plugins import Step
 from .registry import Registry
 from .wire import BAD_FRAME, Answer, Ended
-
-SLOW_NS = 200_000
-"""A handler that waits longer than this goes to a worker."""
 
 QUICK_RUNS = 64
 """Quick runs in a row that bring a handler back from the workers."""
@@ -103,11 +102,12 @@ class Workers:
         desk.give((lane, call))
 
     def _work(self, desk: _Desk) -> None:
+        clock = ThreadClock()
         while True:
             lane, call = desk.take()
             while True:
                 try:
-                    lane.run_on_worker(call)
+                    lane.run_on_worker(call, clock)
                 except BaseException:  # a fault of the engine must not cost a worker
                     print(f"outrigger: worker failed:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
                 with self._lock:
@@ -138,9 +138,10 @@ class _Desk:
 class _Lead:
     """The lead of a lane. Whoever pops the claim may change the rest; it is there only while a handler runs."""
 
-    __slots__ = ("claim", "current", "out", "queue", "thread", "timed")
+    __slots__ = ("claim", "clock", "current", "out", "queue", "thread", "timed")
 
     def __init__(self, queue: deque[Call], timed: bool) -> None:
+        self.clock: ThreadClock | None = None
         self.claim: list[None] = []
         self.current: Call | None = None
         self.out: list[Any] = []
@@ -201,14 +202,22 @@ class ThreadLane:
         threading.Thread(target=self._serve, args=(lead,), name="outrigger-lane", daemon=True).start()
 
     def _serve(self, lead: _Lead | None) -> None:
-        """Life of a lane's thread: it leads or stands by, until nobody needs it."""
+        """Life of a lane's thread."""
+        clock = ThreadClock()
+        try:
+            self._lead_and_stand_by(lead, clock)
+        finally:
+            clock.close()
+
+    def _lead_and_stand_by(self, lead: _Lead | None, clock: ThreadClock) -> None:
+        """Leads or stands by, until nobody needs the thread."""
         while True:
             if lead is None:
                 lead = self._watch()
                 if lead is None:
                     return
             try:
-                alive = self._run_lead(lead)
+                alive = self._run_lead(lead, clock)
             except BaseException:  # a fault of the engine: the lane ends, its calls get the fail mode's answer
                 print(f"outrigger: lane failed:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
                 self._end(lead)
@@ -224,10 +233,10 @@ class ThreadLane:
 
     # The leader.
 
-    def _run_lead(self, lead: _Lead) -> bool:
+    def _run_lead(self, lead: _Lead, clock: ThreadClock) -> bool:
         """Leads until somebody else does (True), or the lane ends (False)."""
         state, carrier = self.state, self._carrier
-        lead.thread = get_ident()
+        lead.thread, lead.clock = get_ident(), clock
         while True:
             if lead.queue:
                 self._batches += 1  # before the look at _dozing: see _watch
@@ -236,7 +245,7 @@ class ThreadLane:
                     self._doorbell.release()
                 size = len(lead.queue)
                 started = perf_counter_ns()
-                if not self._run_batch(lead):
+                if not self._run_batch(lead, clock):
                     return True
                 lead.timed = perf_counter_ns() - started > SLOW_NS * size
             if lead.out:
@@ -251,7 +260,7 @@ class ThreadLane:
             lead.queue.extend(state.ready)
             state.ready.clear()
 
-    def _run_batch(self, lead: _Lead) -> bool:
+    def _run_batch(self, lead: _Lead, clock: ThreadClock) -> bool:
         """Runs the calls of the queue; False when the lead was lost."""
         queue, claim, carrier, state = lead.queue, lead.claim, self._carrier, self.state
         calls, make_outcome, timed = state.calls, carrier.outcome, lead.timed
@@ -276,9 +285,9 @@ class ThreadLane:
             lead.current = call
             claim.append(None)
             if timed:
-                wall, cpu = perf_counter_ns(), thread_time_ns()
+                before = clock.times()
                 outcome = run(call, step)
-                if _waits(perf_counter_ns() - wall, thread_time_ns() - cpu):
+                if clock.times().waits(before):
                     step.slow, step.quick = True, 0
             else:
                 outcome = run(call, step)
@@ -386,7 +395,7 @@ class ThreadLane:
     def _watch(self) -> _Lead | None:
         """Looks whether one handler keeps the lead too long. Gives the lead that it took, or None when the lane has ended."""
         seen: Call | None = None
-        seen_cpu = 0
+        before: Times | None = None
         quiet = 0
         batches = -1
         while True:
@@ -416,11 +425,15 @@ class ThreadLane:
             if vacant is not None:
                 return self._take_over(vacant)
             lead = self._lead
-            call = lead.current
-            if call is None or not lead.claim:
+            call, clock = lead.current, lead.clock
+            if call is None or clock is None or not lead.claim:
                 seen = None
-            elif call is not seen:
-                seen, seen_cpu = call, _cpu_of(lead.thread)
+                continue
+            now = clock.times()
+            if call is not seen or before is None:
+                seen, before = call, now
+            elif now.held_up(before) or (2 * now.computed(before) < now.wall - before.wall and clock.runnable()):
+                before = now  # it has no processor; taking over would give it none
             else:
                 with self._taking:
                     try:
@@ -430,7 +443,7 @@ class ThreadLane:
                         continue
                     # The rest of the batch is ours. A handler that has used less than half of the time waits for something.
                     step: Step = call.step
-                    if lead.current is call and _cpu_of(lead.thread) - seen_cpu < look * 0.5e9:
+                    if lead.current is call and 2 * now.computed(before) < now.wall - before.wall:
                         step.slow, step.quick = True, 0
                     self._alert = ALERT_LOOKS
                     taken = _Lead(lead.queue, True)
@@ -455,26 +468,29 @@ class ThreadLane:
 
     # Workers.
 
-    def run_on_worker(self, call: Call) -> None:
+    def run_on_worker(self, call: Call, clock: ThreadClock) -> None:
         """Runs a call on the current worker thread and sends its reply."""
         following: Call | None = call
         while following is not None:
-            following = self._work_on(following)
+            following = self._work_on(following, clock)
 
-    def _work_on(self, call: Call) -> Call | None:
+    def _work_on(self, call: Call, clock: ThreadClock) -> Call | None:
         """Runs a call and sends its reply; the next step of it, if that is for this thread, too."""
         if not call.bit:
             return None
         step: Step = call.step
         call.runner = None
-        wall, cpu = perf_counter_ns(), thread_time_ns()
-        outcome = run(call, step)
-        if _waits(perf_counter_ns() - wall, thread_time_ns() - cpu):
-            step.quick = 0
-        elif not step.always_slow:
-            step.quick += 1
-            if step.quick >= QUICK_RUNS:
-                step.slow, step.quick = False, 0
+        if step.always_slow:
+            outcome = run(call, step)
+        else:
+            before = clock.times()
+            outcome = run(call, step)
+            if clock.times().waits(before):
+                step.quick = 0
+            else:
+                step.quick += 1
+                if step.quick >= QUICK_RUNS:
+                    step.slow, step.quick = False, 0
         if outcome is None:
             return None
         if call.trip is None:
@@ -596,16 +612,3 @@ class ThreadLane:
         if registered[1]:
             self._emit(call, [message], False)
         return await future
-
-
-def _waits(wall: int, cpu: int) -> bool:
-    """Whether a handler mostly waits. One that computes can be preempted for long, too: that alone is no waiting."""
-    return wall - cpu > SLOW_NS and wall - cpu > cpu
-
-
-def _cpu_of(thread: int) -> int:
-    """CPU time that a thread has used, in nanoseconds."""
-    try:
-        return time.clock_gettime_ns(time.pthread_getcpuclockid(thread))
-    except (OSError, AttributeError, OverflowError):  # it has ended, or the platform has no such clock
-        return 0
