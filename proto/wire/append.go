@@ -99,12 +99,35 @@ func appendStr(dst []byte, s string) []byte { return append(appendStrHead(dst, l
 // appendLower appends s as str in lower case (ASCII).
 func appendLower(dst []byte, s string) []byte {
 	dst = appendStr(dst, s)
-	for i := len(dst) - len(s); i < len(dst); i++ {
-		if c := dst[i]; c-'A' < 26 {
-			dst[i] = c | 0x20
+	lower(dst[len(dst)-len(s):])
+	return dst
+}
+
+// lower turns b into lower case (ASCII), eight bytes at a time.
+func lower(b []byte) {
+	if len(b) < 8 {
+		for i, c := range b {
+			if c-'A' < 26 {
+				b[i] = c | 0x20
+			}
+		}
+		return
+	}
+	for i := 0; ; i += 8 {
+		i = min(i, len(b)-8) // the last eight may have been seen in part: once more changes nothing
+		binary.LittleEndian.PutUint64(b[i:], lower8(binary.LittleEndian.Uint64(b[i:])))
+		if i == len(b)-8 {
+			return
 		}
 	}
-	return dst
+}
+
+// lower8 is lower for eight bytes: the upper bit of each lane of the sums says whether its byte is at least 'A', and above 'Z'.
+func lower8(w uint64) uint64 {
+	const ones = 0x0101010101010101
+	low := w &^ (0x80 * ones)
+	fromA, aboveZ := low+(0x80-'A')*ones, low+(0x7f-'Z')*ones
+	return w | (fromA&^aboveZ&^w&(0x80*ones))>>2
 }
 
 func appendBinHead(dst []byte, n int) []byte {

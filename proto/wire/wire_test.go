@@ -69,6 +69,32 @@ func wantEqual(t *testing.T, got, want any) {
 	}
 }
 
+func TestLowerCaseOfAnyBytes(t *testing.T) {
+	all := make([]byte, 0, 512)
+	for c := range 256 {
+		all = append(all, byte(c), 'Z')
+	}
+	for n := 0; n <= len(all); n++ {
+		for _, name := range []string{string(all[:n]), string(all[len(all)-n:])} {
+			want := []byte(name)
+			for i, c := range want {
+				if c >= 'A' && c <= 'Z' {
+					want[i] = c + 'a' - 'A'
+				}
+			}
+			c := &wire.Call{Facts: &wire.Facts{}}
+			c.Request.Headers = []wire.Header{{Name: name, Value: name}}
+			var got wire.Call
+			if err := wire.DecodeCall(wire.AppendCall(nil, c, wire.Slots{}), nil, nil, &got); err != nil {
+				t.Fatal(err)
+			}
+			if h := got.Request.Headers[0]; h.Name != string(want) || h.Value != name {
+				t.Fatalf("%d bytes: %q became %q with the value %q", n, name, h.Name, h.Value)
+			}
+		}
+	}
+}
+
 func TestCallHeaderNamesAreLowerCased(t *testing.T) {
 	c := minimalCall()
 	c.Request.Headers = []wire.Header{{Name: "X-ÄÖ-Mixed_1", Value: "Kept As Is"}}

@@ -16,6 +16,20 @@ func TestExternalCallDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// Over the wire a step allocates now and then: the values of its operations outlive its outcome, and come some at a time. A further step of a fused call
+// costs no more than the first.
+func TestStepsOverTheWireDoNotAllocate(t *testing.T) {
+	for name, c := range map[string]struct {
+		steps    int
+		together bool
+	}{"one": {1, true}, "three together": {3, true}, "three apart": {3, false}} {
+		x := newCost(t, wired(t, c.steps, c.together)...)
+		if n := testing.AllocsPerRun(500, x.request); n > 0.4*float64(c.steps) {
+			t.Errorf("%s: %v allocations per request", name, n)
+		}
+	}
+}
+
 // A native plugin costs no allocation, however many there are. Handles come by the 32, because a plugin may keep one.
 func TestNativeChainDoesNotAllocate(t *testing.T) {
 	for name, ins := range map[string][]*plan.Instance{"one": {inside(hello)}, "ten that do nothing": tenOf(nothing), "ten that read and write": tenOf(hello)} {

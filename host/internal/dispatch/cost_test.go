@@ -59,6 +59,37 @@ func (h *helloServer) Call(_ *wire.Call, _ time.Time, _ wire.Asker, out *wire.Ou
 	return nil
 }
 
+// wiredServer is a plugin server without its socket: calls are encoded, and outcomes decoded, those of all steps of a fused call in one trip.
+type wiredServer struct {
+	call, outcome []byte
+	room          []string
+}
+
+func newWiredServer(tb testing.TB) *wiredServer {
+	var server helloServer
+	var out wire.Outcome
+	_ = server.Call(nil, time.Time{}, nil, &out)
+	if tb.Helper(); len(out.Ops) == 0 {
+		tb.Fatal("no operations")
+	}
+	return &wiredServer{outcome: wire.AppendOutcome(nil, &out)}
+}
+
+func (w *wiredServer) Prefetches() bool { return true }
+func (w *wiredServer) Fuses() bool      { return true }
+
+func (w *wiredServer) Call(c *wire.Call, _ time.Time, asker wire.Asker, out *wire.Outcome) (err error) {
+	w.call = wire.AppendCall(w.call[:0], c, wire.Slots{})
+	for left := len(c.Rest); ; left-- {
+		if w.room, err = wire.DecodeOutcomeInto(w.outcome, nil, out, w.room); err != nil || left == 0 {
+			return err
+		}
+		if _, more := asker.(wire.Stepper).Next(out); !more {
+			return nil
+		}
+	}
+}
+
 // cost is a dispatcher with everything that a gateway has around its calls, and a request that passes it again and again.
 type cost struct {
 	dispatch.Dispatcher
@@ -99,6 +130,20 @@ func external() *plan.Instance {
 	return &plan.Instance{Remote: server, Prefetcher: server, Prefetch: new(prefetch.Memory), Server: "s", Budgets: budget.Chain{breaker}}
 }
 
+// wired are plugins of one server over the wire; together: their calls may travel in one trip.
+func wired(tb testing.TB, n int, together bool) (ins []*plan.Instance) {
+	server := newWiredServer(tb)
+	breaker := external().Budgets
+	for range n {
+		in := &plan.Instance{Remote: server, Prefetcher: server, Prefetch: new(prefetch.Memory), Server: "s", Budgets: breaker}
+		if together {
+			in.Fuser = server
+		}
+		ins = append(ins, in)
+	}
+	return ins
+}
+
 func inside(access func(k *pdk.PDK) error) *plan.Instance {
 	return &plan.Instance{Native: &pdk.Handlers{Access: access}}
 }
@@ -131,6 +176,7 @@ func BenchmarkChain(b *testing.B) {
 		ins  []*plan.Instance
 	}{
 		{"none", nil}, {"native hello", []*plan.Instance{inside(hello)}}, {"native no-op", []*plan.Instance{inside(nothing)}}, {"ten native no-ops", tenOf(nothing)}, {"external hello", []*plan.Instance{external()}},
+		{"one over the wire", wired(b, 1, true)}, {"three over the wire together", wired(b, 3, true)}, {"three over the wire apart", wired(b, 3, false)},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			x := newCost(b, c.ins...)

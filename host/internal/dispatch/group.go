@@ -108,9 +108,6 @@ func (g *group) add(d *Dispatcher, st *plan.Step, place int) {
 	if len(g.steps) == 1 {
 		return
 	}
-	if s.in.Prefetch != nil {
-		s.prefetch()
-	}
 	s.later = true
 	if s.in.Prefetch != nil {
 		s.prefetch()
@@ -145,8 +142,10 @@ func (g *group) Next(*wire.Outcome) (deadline time.Time, more bool) {
 	if g.over = !g.settle(nil); g.over {
 		return time.Time{}, false
 	}
+	ended := &g.steps[g.at].seen
 	g.at++
 	s := g.steps[g.at]
+	s.seen.Start = ended.Start.Add(ended.Duration) // the server has begun it then
 	if err := s.enter(s.d.Interceptors, nil); err != nil {
 		g.over = true
 		g.settle(err)
@@ -166,7 +165,9 @@ func (g *group) settle(err error) (goOn bool) {
 	s.call.Traffic = wire.Traffic{Sent: traffic.Sent - g.counted.Sent, Received: traffic.Received - g.counted.Received}
 	g.counted = traffic
 	if err == nil {
-		s.out = first.out // its own for the first
+		if s.step != first.step { // each has the memory of its operations
+			s.out, first.out = first.out, wire.Outcome{Ops: s.out.Ops}
+		}
 		goOn = !wire.Stops(&s.out)
 		err = s.take()
 	}

@@ -142,7 +142,9 @@ func (s *step) native() {
 func (s *step) enter(around []Interceptor, missing error) error {
 	c := &s.seen
 	c.Instance, c.Phase, c.Exchange, c.Request, c.Outcome, c.around = s.in, s.phase, s.ex, &s.call, &s.out, around
-	c.Start = time.Now()
+	if c.Start.IsZero() { // else it began when the step before it in its group ended
+		c.Start = time.Now()
+	}
 	c.Deadline = c.Start.Add(s.in.Timeouts[s.phase.Index()])
 	for _, i := range around {
 		if missing != nil {
@@ -231,16 +233,31 @@ func (s *step) applier() exchange.Applier {
 }
 
 func (s *step) end() {
-	if s.session != nil && !s.session.Release() {
-		return // a goroutine of the plugin still holds the step to ask: it is not used again
+	ops := s.out.Ops // of a native handler they are the session's
+	if s.session != nil {
+		if ops = nil; !s.session.Release() {
+			return // a goroutine of the plugin still holds the step to ask: it is not used again
+		}
 	}
 	if s.in.Native == nil || s.seen.Instance != nil || s.seen.Asks > 0 { // somebody watched, or the handler asked
 		s.seen, s.answer = Call{}, wire.Answer{}
 	}
 	s.d, s.ex, s.in, s.phase, s.session, s.over, s.starved, s.later = nil, nil, nil, 0, nil, false, false, false
-	s.call, s.out = wire.Call{}, wire.Outcome{}
+	s.call, s.out = wire.Call{}, wire.Outcome{Ops: emptied(ops)}
 	if s.learning.any() {
 		s.learning = s.learning.emptied()
 	}
 	steps.Put(s)
+}
+
+// keptOps bounds the operations whose memory a step keeps for its next outcome.
+const keptOps = 64
+
+// emptied drops what operations refer to and keeps their room, unless that is large.
+func emptied(ops []wire.Op) []wire.Op {
+	if cap(ops) > keptOps {
+		return nil
+	}
+	clear(ops)
+	return ops[:0]
 }

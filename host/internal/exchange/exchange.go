@@ -255,7 +255,10 @@ func (e *Exchange) Reset() {
 	clear(e.Timings)
 	clear(e.touched)
 	e.DropAll()
-	*e = Exchange{touched: e.touched[:0], choices: choices, pending: pending[:0], Serialized: e.Serialized[:0], Tries: e.Tries[:0], Timings: e.Timings[:0], identities: e.identities[:0]}
+	touched, serialized, tries, timings, identities := e.touched, e.Serialized, e.Tries, e.Timings, e.identities
+	*e = Exchange{} // and then the room of each list: a whole value in its place would be built aside and copied
+	e.touched, e.choices, e.pending, e.identities = touched[:0], choices, pending[:0], identities[:0]
+	e.Serialized, e.Tries, e.Timings = serialized[:0], tries[:0], timings[:0]
 	e.Facts.Request.Headers = headers[:0]
 	e.Facts.Response.Headers = response[:0]
 	e.Facts.ServiceResponse.Headers = service[:0]
