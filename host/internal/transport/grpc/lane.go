@@ -158,40 +158,6 @@ func (l *lane) SendCall(fl *call, c *wire.Call) error {
 	return err
 }
 
-// detach copies what m still shares with the call: the caller may be gone before m is sent. Documents of entities never change.
-func detach(m *pluginv1.Call) {
-	for _, kv := range m.Shared {
-		kv.Value = bytes.Clone(kv.Value)
-	}
-	for _, b := range []*pluginv1.Blob{m.Chunk, m.RequestBody, m.ResponseBody} {
-		if in, ok := b.GetContent().(*pluginv1.Blob_Inline); ok {
-			in.Inline = bytes.Clone(in.Inline)
-		}
-	}
-}
-
-// sizeOf is about how many bytes a call takes.
-func sizeOf(c *wire.Call) int {
-	n := 512 + len(c.Request.Target) + len(c.Request.Path) + len(c.Request.RawQuery)
-	for _, hs := range [][]wire.Header{c.Request.Headers, c.Response.Headers, c.ServiceResponse.Headers, c.Captures.Named} {
-		for i := range hs {
-			n += len(hs[i].Name) + len(hs[i].Value) + 8
-		}
-	}
-	for i := range c.Shared {
-		n += len(c.Shared[i].Key) + len(c.Shared[i].Value) + 8
-	}
-	for _, b := range [][]byte{c.Chunk, c.RequestBody, c.ResponseBody} {
-		if len(b) <= wire.ChunkSize {
-			n += len(b)
-		}
-	}
-	if c.Credential != nil {
-		n += len(c.Credential.Doc)
-	}
-	return n
-}
-
 // nameEntities finds the slots of the entities of a call, and queues those that are new to the lane. The queue's lock is held.
 func (l *lane) nameEntities(c *wire.Call) (slots wire.Slots, err error) {
 	for _, e := range []struct {
