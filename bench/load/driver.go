@@ -199,8 +199,8 @@ func (d *driver) pause(now int64) int64 {
 	switch {
 	case !d.measuring:
 		until = min(until, d.from)
-	case !d.ended:
-		until = min(until, max(d.to, now))
+	case now < d.to:
+		until = min(until, d.to)
 	}
 	if d.spec.Rate > 0 && len(d.idle) > 0 {
 		if at := d.due(d.next); at < d.to {

@@ -255,3 +255,51 @@ func TestResponses(t *testing.T) {
 		}
 	}
 }
+
+// Idle connections are used before and after; one that the server does not keep is an error.
+func TestHold(t *testing.T) {
+	var mu sync.Mutex
+	served := map[string]int{}
+	address, _ := server(t, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		served[r.RemoteAddr]++
+		mu.Unlock()
+		answers(200, "hello")(w, r)
+	})
+	release, err := Hold(Spec{Address: address, Request: get, Connections: 3, Status: 200})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := release(); err != nil {
+		t.Error(err)
+	}
+	if len(served) != 3 {
+		t.Errorf("found the connections %v, expected 3", served)
+	}
+	for connection, n := range served {
+		if n != 2 {
+			t.Errorf("connection %s had %d requests, expected 2", connection, n)
+		}
+	}
+	closing, _ := server(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "close") })
+	if _, err := Hold(Spec{Address: closing, Request: get, Connections: 1, Status: 200}); err == nil || !strings.Contains(err.Error(), "idle connection 1 of 1") ||
+		!strings.Contains(err.Error(), "closes the connection") {
+		t.Errorf("found %v", err)
+	}
+	if _, err := Hold(Spec{Address: address, Request: get, Connections: 1, Status: 404}); err == nil || !strings.Contains(err.Error(), "found status 200, expected 404") {
+		t.Errorf("found %v", err)
+	}
+	once := true
+	fails, _ := server(t, func(w http.ResponseWriter, r *http.Request) {
+		if !once {
+			w.WriteHeader(500)
+		}
+		once = false
+	})
+	if release, err = Hold(Spec{Address: fails, Request: get, Connections: 1, Status: 200}); err != nil {
+		t.Fatal(err)
+	}
+	if err := release(); err == nil || !strings.Contains(err.Error(), "connection 1 of 1 to "+fails+", after it was idle: found status 500") {
+		t.Errorf("found %v", err)
+	}
+}

@@ -193,7 +193,9 @@ func obey(in io.Reader, out io.Writer) error {
 				return err
 			}
 			orders.Scan()
-			release()
+			if err := release(); err != nil {
+				last.Error = err.Error()
+			}
 			last.End = true
 		case o.Drive != nil:
 			result, err := load.Run(*o.Drive, func() { _ = replies.Encode(Message{Begin: true}) }, func() { _ = replies.Encode(Message{End: true}) })

@@ -49,8 +49,8 @@ func TestLoadGeneratorObeys(t *testing.T) {
 		messages[3].Held != 2 || !messages[4].End || !strings.Contains(messages[5].Error, "found 0 connections") {
 		t.Errorf("found %+v", messages)
 	}
-	if n := requests.Load(); n != 7 {
-		t.Errorf("the server got %d requests, expected 5 and one for each held connection", n)
+	if n := requests.Load(); n != 9 {
+		t.Errorf("the server got %d requests, expected 5 and two for each held connection", n)
 	}
 	if err := obey(strings.NewReader("{drive}\n"), &out); err == nil || !strings.Contains(err.Error(), "reading an order") {
 		t.Errorf("a wrong order: %v", err)

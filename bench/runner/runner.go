@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/bench/report"
@@ -97,6 +98,12 @@ func (r *Runner) Estimate(scenarios []*scenario.Scenario) time.Duration {
 		all += variants * time.Duration(len(s.Loads)*r.Rounds) * (r.Sample + settle + 20*time.Millisecond)
 		if r.Profiles != "" {
 			all += variants * r.Profile
+		}
+		if s.Idle > 0 {
+			all += variants * (idleFor + 2*time.Second)
+		}
+		if s.Lanes { // a target and its echo for each, once more on one processor
+			all += 4 * variants * time.Duration(len(s.Loads)*r.Rounds) * r.Sample
 		}
 	}
 	return all
@@ -294,6 +301,10 @@ func (r *Runner) idle(ctx context.Context, s *scenario.Scenario, subjects []*sub
 	if s.Idle == 0 {
 		return nil
 	}
+	if err := allowsFiles(s.Idle); err != nil {
+		r.skip("memory with %d idle connections: %v", s.Idle, err)
+		return nil
+	}
 	for _, x := range subjects {
 		if x.failed != nil {
 			continue
@@ -321,6 +332,19 @@ func (r *Runner) idle(ctx context.Context, s *scenario.Scenario, subjects []*sub
 		if err != nil {
 			return fmt.Errorf("variant %q with %d idle connections: %w", x.variant.Name, s.Idle, err)
 		}
+	}
+	return nil
+}
+
+// allowsFiles says why the load generator and the gateway may not have so many connections. Go has raised the soft limit to the hard one already.
+func allowsFiles(connections int) error {
+	const spare = 256
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("the limit of open files: %w", err)
+	}
+	if uint64(connections)+spare > limit.Cur {
+		return fmt.Errorf("found a limit of %d open files, expected %d at least; raise it with ulimit -n", limit.Cur, connections+spare)
 	}
 	return nil
 }

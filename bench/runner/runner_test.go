@@ -208,3 +208,12 @@ func TestPrepareKit(t *testing.T) {
 		}
 	}
 }
+
+func TestAllowsFiles(t *testing.T) {
+	if err := allowsFiles(1); err != nil {
+		t.Error(err)
+	}
+	if err := allowsFiles(1 << 40); err == nil || !strings.Contains(err.Error(), "raise it with ulimit -n") {
+		t.Errorf("found %v", err)
+	}
+}
