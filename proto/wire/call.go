@@ -348,7 +348,7 @@ func DecodeCall(body, bulk []byte, slots *SlotTable, c *Call) error {
 		c.Prefetched = d.prefetched(c.Prefetched)
 	}
 	if a.more() {
-		c.Rest = d.steps(c.Rest)
+		c.Rest = d.steps(c.Rest, c.Phase)
 	}
 	d.rest(a)
 	return d.done()

@@ -18,6 +18,9 @@ const (
 	MaxPrefetched = 16 // of one step
 )
 
+// PhaseBodyFilter is the code of the phase whose calls have one step; docs/wire.md section 5.
+const PhaseBodyFilter = 5
+
 // Step is a step of a fused call after the first, whose fields are those of the call itself. Steps run in order on the facts of the call and on what
 // the steps before them wrote.
 type Step struct {
@@ -153,11 +156,14 @@ func (d *decoder) inPlace() (ans Answer) {
 	return ans
 }
 
-// steps reads the steps after the first onto dst, whose memory is used again.
-func (d *decoder) steps(dst []Step) []Step {
+// steps reads the steps after the first of a call for a phase onto dst, whose memory is used again.
+func (d *decoder) steps(dst []Step, phase uint8) []Step {
 	f := d.array()
 	if f > MaxSteps-1 {
 		d.fail("%d steps, at most %d are allowed", f+1, MaxSteps)
+	}
+	if f > 0 && phase == PhaseBodyFilter {
+		d.fail("%d steps of body_filter, which travels alone", f+1)
 	}
 	for f.more() && d.err == nil {
 		dst = append(dst, Step{})

@@ -498,6 +498,7 @@ func TestHandMadeVectorsAreGolden(t *testing.T) {
 		{"groups are a map", "host", "call", framed(wire.TypeCall, 7, nil, append(append(raw(t, "dc 00 17 01 02"), bytes.Repeat([]byte{0xc0}, 20)...), 0x80))},
 		{"tls is text", "host", "call", framed(wire.TypeCall, 7, nil, append(append(raw(t, "dc 00 16 01 02"), bytes.Repeat([]byte{0xc0}, 19)...), 0xa1, 0x78))},
 		{"ctx.plugin is an array", "host", "call", framed(wire.TypeCall, 7, nil, append(append(raw(t, "dc 00 15 01 02"), bytes.Repeat([]byte{0xc0}, 18)...), 0x90))},
+		{"steps of body_filter", "host", "call", framed(wire.TypeCall, 7, nil, append(append(raw(t, "dc 00 1a 01 05"), bytes.Repeat([]byte{0xc0}, 23)...), 0x91, 0x91, 0x09))},
 		{"value nested 70 deep", "server", "outcome", framed(wire.TypeOutcome, 7, nil, append(raw(t, "93 00 c0 91 93 32 a1 6b"), append(bytes.Repeat([]byte{0x91}, 70), 0xc0)...))},
 		{"negative port", "host", "call", framed(wire.TypeCall, 7, nil, raw(t, "96 01 02 03 a0 00 94 a0 a0 a0 ff"))},
 		{"slot that was never set", "host", "call", framed(wire.TypeCall, 7, nil, raw(t, "99 01 02 03 a0 00 90 90 c0 05"))},

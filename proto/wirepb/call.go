@@ -321,7 +321,7 @@ func CallOf(m *pluginv1.Call, bulk []byte, slots *wire.SlotTable, c *wire.Call) 
 	if c.Prefetched, err = prefetchedOf(c.Prefetched, m.GetPrefetched()); err != nil {
 		return err
 	}
-	if c.Rest, err = stepsOf(c.Rest, m.GetSteps()); err != nil {
+	if c.Rest, err = stepsOf(c.Rest, m.GetSteps(), c.Phase); err != nil {
 		return err
 	}
 	if r := m.GetResponse(); r != nil {

@@ -65,9 +65,12 @@ func steps(rest []wire.Step) []*pluginv1.Step {
 	return out
 }
 
-func stepsOf(dst []wire.Step, ms []*pluginv1.Step) ([]wire.Step, error) {
+func stepsOf(dst []wire.Step, ms []*pluginv1.Step, phase uint8) ([]wire.Step, error) {
 	if len(ms) >= wire.MaxSteps {
 		return dst, bad("call", "%d steps, at most %d are allowed", len(ms)+1, wire.MaxSteps)
+	}
+	if len(ms) > 0 && phase == wire.PhaseBodyFilter {
+		return dst, bad("call", "%d steps of body_filter, which travels alone", len(ms)+1)
 	}
 	for _, m := range ms {
 		s := wire.Step{Instance: m.GetInstance(), TimeoutMS: m.GetTimeoutMs(), Trace: traceOf(m.GetTrace())}

@@ -235,3 +235,12 @@ func TestTextThatIsNotUTF8(t *testing.T) {
 		t.Errorf("got %q", o.Error.Message)
 	}
 }
+
+func TestBodyFilterTravelsAlone(t *testing.T) {
+	for phase, good := range map[uint8]bool{wire.PhaseBodyFilter - 1: true, wire.PhaseBodyFilter: false} {
+		m := through(t, wirepb.Call(&wire.Call{Phase: phase, Facts: &wire.Facts{}, Rest: []wire.Step{{Instance: 2}}}, wire.Slots{}), new(pluginv1.Call))
+		if err := wirepb.CallOf(m, nil, new(wire.SlotTable), new(wire.Call)); (err == nil) != good {
+			t.Errorf("steps of phase %d: %v", phase, err)
+		}
+	}
+}

@@ -315,6 +315,10 @@ test("what breaks the protocol closes that lane with goaway, and no other", asyn
       "chunks that no field names",
       Buffer.concat([frame(FrameType.chunk, 1, Buffer.from("x")), frame(FrameType.call, 1, encodeValue([1, 2]))]),
     ],
+    [
+      "steps of body_filter",
+      frame(FrameType.call, 1, encodeValue([1, 5, ...Array.from({ length: 23 }, () => null), [[2]]])),
+    ],
     ["an answer to nothing", frame(FrameType.answer, 77, encodeValue([null, null]))],
     ["a second hello", helloFrame()],
     ["an entity slot of 4096", frame(FrameType.entity, 0, encodeValue([4096, {}]))],

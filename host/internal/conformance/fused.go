@@ -15,8 +15,10 @@ import (
 // idle is the vector of the step ahead of a fused one. What it says of itself goes to nobody.
 const idle = `{"name": "idle", "phase": "access", "calls": [], "ops": []}`
 
-// follows reports whether a vector can be the second step of a fused call: the host sends no body with such a call.
-func follows(c *wire.Call) bool { return !c.HasChunk && !c.HasRequestBody && !c.HasResponseBody }
+// follows reports whether a vector can be the second step of a fused call: the host sends no body with such a call, and none in body_filter.
+func follows(c *wire.Call) bool {
+	return c.Phase != wire.PhaseBodyFilter && !c.HasRequestBody && !c.HasResponseBody
+}
 
 // ahead gives the instance of the plugin that does nothing; it is made once.
 func (r *remote) ahead(ctx context.Context) (uint64, error) {

@@ -8,7 +8,7 @@ import type { Node } from "./node.js";
 import { type Answer, contentSize, DONE, failed, NO_OPS, type Op, type Outcome } from "./ops.js";
 import { Prefetched } from "./prefetched.js";
 import { encodeText } from "./text.js";
-import type { CallView } from "./view.js";
+import { BODY_FILTER, type CallView } from "./view.js";
 import { NOTHING_WRITTEN, Written } from "./written.js";
 
 /** Names of the phases by their code on the wire. */
@@ -333,8 +333,6 @@ export class CallState {
     return null;
   }
 }
-
-const BODY_FILTER = 5;
 
 /** Bytes in operations beside bodies; less when they are far from too many, because counting bytes takes time. */
 function contentOf(ops: readonly Op[]): number {

@@ -8,9 +8,8 @@ import { cut } from "./log_text.js";
 import { BadFrame, type Reader } from "./msgpack_read.js";
 import { type HostHello, Node } from "./node.js";
 import { type Answer, failed, type Outcome, stops } from "./ops.js";
-import { type CallView, Field } from "./view.js";
+import { BODY_FILTER, type CallView, Field } from "./view.js";
 
-const BODY_FILTER = 5;
 /** Most answers that are waited for to be dropped: a host does not answer what it has cancelled. */
 const MAX_LATE = 4096;
 const NO_BYTES = new Uint8Array(0);

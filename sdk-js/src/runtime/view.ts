@@ -51,6 +51,8 @@ const STEP_FIELDS = [Field.instance, Field.timeout, Field.plugin, Field.prefetch
 
 /** Most steps of a call, with the first. */
 const MAX_STEPS = 64;
+/** The phase whose calls have one step. */
+export const BODY_FILTER = 5;
 const NIL = 0xc0;
 /** Position of what is not there. */
 const ABSENT = -1;
@@ -133,6 +135,8 @@ export class CallView {
     if (this.#fields.length <= Field.steps) return 1;
     const steps = 1 + (this.reader(Field.steps)?.array() ?? 0);
     if (steps > MAX_STEPS) throw new BadFrame(`a call of ${steps} steps; at most ${MAX_STEPS} are allowed`);
+    if (steps > 1 && this.phase === BODY_FILTER)
+      throw new BadFrame(`${steps} steps of body_filter, which travels alone`);
     return steps;
   }
 
