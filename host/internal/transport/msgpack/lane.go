@@ -35,6 +35,9 @@ type lane struct {
 // defaultFrameTime is the frame time of Options that leave it zero.
 const defaultFrameTime = 10 * time.Second
 
+// longOutcome is the size of an outcome, in bytes, from which on nothing stays for the next one: the room that it has left would hold on to its text.
+const longOutcome = 4 << 10
+
 // Call implements transport.Lane.
 func (l *lane) Call(c *wire.Call, deadline time.Time, asker transport.Asker, out *wire.Outcome) error {
 	return l.table.Run(l, c, deadline, asker, out)
@@ -48,7 +51,9 @@ func (l *lane) AskOf(a []byte) (wire.Ask, int, error) {
 
 // OutcomeOf implements flight.Carrier.
 func (l *lane) OutcomeOf(fl *call, o, bulk []byte, out *wire.Outcome) (size int, err error) {
-	fl.Room, err = wire.DecodeOutcomeInto(o, bulk, out, fl.Room)
+	if fl.Room, err = wire.DecodeOutcomeInto(o, bulk, out, fl.Room); len(o) > longOutcome {
+		fl.Room = nil
+	}
 	return wire.HeaderSize + len(o) + len(bulk), err
 }
 

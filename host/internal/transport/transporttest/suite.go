@@ -151,7 +151,7 @@ func Run(t *testing.T, open Opener) {
 		{"steps", testSteps}, {"asks of steps", testStepAsks}, {"large bodies of steps", testStepBodies}, {"steps by many callers", testStepsByMany}, {"a step stops the call", testStepStops},
 		{"nobody waits for more steps", testStepsGivenUp}, {"deadline of a step", testStepDeadline}, {"time between steps", testStepPause}, {"the lane dies in a step", testStepDeath},
 		{"steps out of order", testStepsOutOfOrder}, {"asks of stray steps", testStrayAsks}, {"answer of a step before", testAnswerOfAStepBefore},
-		{"outcomes after the end", testStepsAfterEnd}, {"no stepper", testNoStepper},
+		{"outcomes after the end", testStepsAfterEnd}, {"no stepper", testNoStepper}, {"storm", testStorm},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			NoLeaks(t)
