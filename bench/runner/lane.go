@@ -26,6 +26,7 @@ type laneResult struct {
 	Name      string  `json:"name"`
 	Pinned    bool    `json:"pinned"`
 	Callers   int     `json:"callers"`
+	Round     int     `json:"round"`
 	Rate      float64 `json:"calls_per_s"`
 	P50       float64 `json:"p50_us"`
 	P99       float64 `json:"p99_us"`
@@ -42,34 +43,46 @@ func (r *Runner) lane(ctx context.Context, s *scenario.Scenario) (report.Result,
 		return report.Result{}, err
 	}
 	var found struct {
-		Results []laneResult `json:"results"`
+		Rounds []laneResult `json:"rounds"`
 	}
 	if err := json.Unmarshal(out, &found); err != nil {
 		return report.Result{}, fmt.Errorf("reading what the measurement of lanes says: %w", err)
 	}
-	result := report.Result{Name: s.Name, Question: s.Question}
-	for _, l := range s.Loads {
-		for _, x := range found.Results {
-			if x.Callers == l.Connections {
-				result.Points = append(result.Points, x.point(l))
-			}
-		}
-	}
-	return result, nil
+	return laneReport(s, found.Rounds), nil
 }
 
-// point takes what is a median already for the only sample.
-func (x *laneResult) point(l scenario.Load) report.Point {
-	name := x.Name
-	if x.Pinned {
-		name += "-pinned"
+// laneReport makes a point of the rounds of each target at each number of callers.
+func laneReport(s *scenario.Scenario, rounds []laneResult) report.Result {
+	result := report.Result{Name: s.Name, Question: s.Question}
+	for _, l := range s.Loads {
+		for _, x := range rounds {
+			if x.Callers != l.Connections {
+				continue
+			}
+			name := x.Name
+			if x.Pinned {
+				name += "-pinned"
+			}
+			if result.Find(name, l) == nil {
+				result.Points = append(result.Points, report.Point{Variant: name, Baseline: name, Load: l})
+			}
+			p := result.Find(name, l)
+			p.Samples = append(p.Samples, x.sample())
+		}
 	}
-	p := report.Point{Variant: name, Baseline: name, Load: l, Samples: []report.Sample{{Round: 1, Values: map[string]float64{
-		report.PerSecond: x.Rate, report.P50: x.P50, report.P99: x.P99, report.HostCPU: x.CPUHost, report.ServerCPU: x.CPUServer,
-		report.CPU: x.CPUHost + x.CPUServer, report.HostAllocs: x.Allocs,
-	}}}}
-	p.Summarise()
-	return p
+	for i := range result.Points {
+		result.Points[i].Summarise()
+	}
+	return result
+}
+
+// sample is one round. The ping-pong has no server whose processor time it tells.
+func (x *laneResult) sample() report.Sample {
+	values := map[string]float64{report.PerSecond: x.Rate, report.P50: x.P50, report.P99: x.P99, report.HostCPU: x.CPUHost, report.HostAllocs: x.Allocs}
+	if x.CPUServer > 0 {
+		values[report.ServerCPU], values[report.CPU] = x.CPUServer, x.CPUHost+x.CPUServer
+	}
+	return report.Sample{Round: x.Round, Values: values}
 }
 
 // laneArguments are those of role lane.
@@ -107,8 +120,10 @@ func exists(path string) bool {
 }
 
 func (r *Runner) runLane(ctx context.Context, args []string) ([]byte, error) {
+	// It makes directories of its own, which it cannot remove when it is ended from outside: they go with the scratch directory.
 	words := r.role("", args...)
 	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
+	cmd.Env = append(os.Environ(), "TMPDIR="+r.scratch)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second

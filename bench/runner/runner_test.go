@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/outrigger-gateway/outrigger/bench/report"
+	"github.com/outrigger-gateway/outrigger/bench/scenario"
 )
 
 func TestParentOf(t *testing.T) {
@@ -215,5 +218,23 @@ func TestAllowsFiles(t *testing.T) {
 	}
 	if err := allowsFiles(1 << 40); err == nil || !strings.Contains(err.Error(), "raise it with ulimit -n") {
 		t.Errorf("found %v", err)
+	}
+}
+
+// Lanes have a sample for each round, so that their spread is seen and ratios are taken within a round.
+func TestLaneReport(t *testing.T) {
+	s := &scenario.Scenario{Name: "lane", Loads: scenario.Loads{{Connections: 1}}}
+	r := laneReport(s, []laneResult{
+		{Name: "go", Callers: 1, Round: 1, Rate: 10, P50: 3, CPUHost: 1, CPUServer: 2}, {Name: "c", Callers: 1, Round: 1, CPUHost: 1}, {Name: "go", Callers: 64, Round: 1, P50: 9},
+		{Name: "go", Callers: 1, Round: 2, Rate: 30, P50: 5, CPUHost: 1, CPUServer: 2}, {Name: "go", Callers: 1, Round: 1, Pinned: true, P50: 7},
+	})
+	if len(r.Points) != 3 || r.Points[0].Variant != "go" || r.Points[1].Variant != "c" || r.Points[2].Variant != "go-pinned" {
+		t.Fatalf("found %+v", r.Points)
+	}
+	if m := r.Points[0].Measures; m[report.P50].Min != 3 || m[report.P50].Max != 5 || m[report.PerSecond].Median != 20 || m[report.CPU].Median != 3 {
+		t.Errorf("found %+v", m)
+	}
+	if _, found := r.Points[1].Measures[report.ServerCPU]; found {
+		t.Error("the ping-pong tells no processor time of a server")
 	}
 }

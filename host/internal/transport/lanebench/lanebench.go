@@ -3,7 +3,7 @@
 //
 //	outrigger bench-internal lane --target go=server:./hello-plugin --target go-echo=echo: --target python-echo=echo:"python bench/baselines/echo.py" --pin 0
 //
-// Targets are measured in turn, several rounds, and each result is the median of its rounds. With --pin everything runs once more with all processes bound to
+// Targets are measured in turn, several rounds, and each result is the median of its rounds; --json also has the rounds. With --pin everything runs once more with all processes bound to
 // one processor: only there is the latency of one caller comparable between machines, since a wake-up across processors costs more than the call.
 package lanebench
 
@@ -26,6 +26,7 @@ type Result struct {
 	Name      string  `json:"name"`
 	Pinned    bool    `json:"pinned"`
 	Callers   int     `json:"callers"`
+	Round     int     `json:"round,omitempty"` // from 1; of a median 0
 	Rate      float64 `json:"calls_per_s"`
 	P50       float64 `json:"p50_us"`
 	P99       float64 `json:"p99_us"`
@@ -60,24 +61,24 @@ func Run(args []string, stdout io.Writer) error {
 		return err
 	}
 	pinned := os.Getenv(pinnedEnv) != ""
-	results, err := o.measure(pinned)
+	rounds, err := o.measure(pinned)
 	if err != nil {
 		return err
 	}
 	if pinned {
-		return json.NewEncoder(stdout).Encode(results)
+		return json.NewEncoder(stdout).Encode(rounds)
 	}
 	if o.pin >= 0 {
 		more, err := runPinned(o.pin)
 		if err != nil {
 			return fmt.Errorf("measuring on processor %d alone: %w", o.pin, err)
 		}
-		results = append(results, more...)
+		rounds = append(rounds, more...)
 	}
 	if o.json {
-		return json.NewEncoder(stdout).Encode(map[string][]Result{"results": results})
+		return json.NewEncoder(stdout).Encode(map[string][]Result{"results": medians(rounds), "rounds": rounds})
 	}
-	return table(stdout, results)
+	return table(stdout, medians(rounds))
 }
 
 func parse(args []string) (*options, error) {
@@ -122,17 +123,7 @@ func parse(args []string) (*options, error) {
 }
 
 // measure runs all rounds in this process.
-func (o *options) measure(pinned bool) (results []Result, err error) {
-	runs := map[string][]Result{}
-	var order []string
-	note := func(r Result) {
-		r.Pinned = pinned
-		key := fmt.Sprint(r.Name, " ", r.Callers)
-		if runs[key] == nil {
-			order = append(order, key)
-		}
-		runs[key] = append(runs[key], r)
-	}
+func (o *options) measure(pinned bool) (rounds []Result, err error) {
 	var peers []*peer
 	defer func() {
 		for _, p := range peers {
@@ -156,7 +147,11 @@ func (o *options) measure(pinned bool) (results []Result, err error) {
 			return nil, fmt.Errorf("target %s: %w", p.name, err)
 		}
 	}
-	for range o.rounds {
+	for round := range o.rounds {
+		note := func(r Result) {
+			r.Pinned, r.Round = pinned, round+1
+			rounds = append(rounds, r)
+		}
 		var last Result
 		for _, callers := range o.callers {
 			for _, p := range peers {
@@ -174,15 +169,36 @@ func (o *options) measure(pinned bool) (results []Result, err error) {
 			note(r)
 		}
 	}
-	for _, key := range order {
-		results = append(results, median(runs[key]))
+	return rounds, nil
+}
+
+// medians are those of the rounds of each target, number of callers and way of binding, in the order in which they were first measured.
+func medians(rounds []Result) []Result {
+	type key struct {
+		name    string
+		pinned  bool
+		callers int
 	}
-	return results, nil
+	runs := map[key][]Result{}
+	var order []key
+	for _, r := range rounds {
+		k := key{r.Name, r.Pinned, r.Callers}
+		if runs[k] == nil {
+			order = append(order, k)
+		}
+		runs[k] = append(runs[k], r)
+	}
+	var results []Result
+	for _, k := range order {
+		results = append(results, median(runs[k]))
+	}
+	return results
 }
 
 // median takes each figure's own median.
 func median(runs []Result) Result {
 	r := runs[0]
+	r.Round = 0
 	for _, figure := range []func(*Result) *float64{
 		func(r *Result) *float64 { return &r.Rate }, func(r *Result) *float64 { return &r.P50 }, func(r *Result) *float64 { return &r.P99 },
 		func(r *Result) *float64 { return &r.CPUHost }, func(r *Result) *float64 { return &r.CPUServer }, func(r *Result) *float64 { return &r.Allocs },

@@ -65,7 +65,7 @@ func TestMeasurement(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v\n%s", err, stderr)
 		}
-		var got struct{ Results []Result }
+		var got struct{ Results, Rounds []Result }
 		if err := json.Unmarshal([]byte(stdout), &got); err != nil {
 			t.Fatalf("%v in %s", err, stdout)
 		}
@@ -90,6 +90,9 @@ func TestMeasurement(t *testing.T) {
 		}
 		if len(want) > 0 {
 			t.Errorf("%s: missing: %v", carrier, want)
+		}
+		if last := len(got.Rounds) - 1; last+1 != 2*len(got.Results) || got.Rounds[0].Round != 1 || got.Rounds[last].Round != 2 {
+			t.Errorf("%s: %d rounds of %d results, expected two each", carrier, last+1, len(got.Results))
 		}
 	}
 }
