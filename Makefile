@@ -130,7 +130,7 @@ fresh: python js ## fails when make generate would change something; what it cha
 	for path in $(GENERATED); do diff -r -x __pycache__ build/.fresh/$$path $$path; done
 
 .PHONY: bench
-bench: build ## the cost of plugins, in about forty minutes: tables and charts in bench/results/; BENCH_ARGS adds flags
+bench: build ## the cost of plugins, in about twenty minutes: tables and charts in bench/results/; BENCH_ARGS adds flags
 	$(BIN)/outrigger bench $(BENCH_ARGS)
 
 .PHONY: bench-quick

@@ -153,23 +153,35 @@ func Run(ctx context.Context, o Options, out io.Writer) (err error) {
 		Date: time.Now(), Commit: runner.Commit(ctx), Command: o.Command, Machine: runner.Machine(), Versions: r.Versions(ctx), Rounds: r.Rounds,
 		SampleSeconds: r.Sample.Seconds(),
 	}
+	var failed []error
 	var invalid []string
 	for _, s := range scenarios {
 		result, err := r.Run(ctx, s)
 		if err != nil {
-			return fmt.Errorf("scenario %s: %w", s.Name, err)
+			failed = append(failed, fmt.Errorf("scenario %s: %w", s.Name, err))
+			if ctx.Err() != nil {
+				break
+			}
+			continue
 		}
 		found.Scenarios = append(found.Scenarios, result)
 		invalid = append(invalid, result.Invalid()...)
 	}
+	if ctx.Err() != nil || len(found.Scenarios) == 0 {
+		return errors.Join(failed...)
+	}
 	found.Skipped, found.Targets = r.Skipped(), found.Judge(wanted)
+	for _, err := range failed {
+		first, _, _ := strings.Cut(err.Error(), "\n")
+		found.Skipped = append(found.Skipped, first)
+	}
 	if err := o.write(found, scenarios, out); err != nil {
-		return err
+		return errors.Join(append(failed, err)...)
 	}
 	if len(invalid) > 0 {
-		return fmt.Errorf("%d invalid %s: %s", len(invalid), plural(len(invalid), "point"), strings.Join(invalid, "; "))
+		failed = append(failed, fmt.Errorf("%d invalid %s: %s", len(invalid), plural(len(invalid), "point"), strings.Join(invalid, "; ")))
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // RunPlans measures plans and routes instead of requests.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,6 +19,8 @@ import (
 	"github.com/outrigger-gateway/outrigger/bench/runner"
 	"github.com/outrigger-gateway/outrigger/bench/scenario"
 	"github.com/outrigger-gateway/outrigger/host"
+	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/pdk/server"
 )
 
 // TestMain lets this program play the roles of a run, as command outrigger does.
@@ -32,8 +35,20 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if len(os.Args) > 1 && os.Args[1] == failing {
+		os.Args = os.Args[:1]
+		server.Serve(pdk.Plugin{Name: failing, Version: "0.1.0", New: func() any { return &fails{} }})
+		return
+	}
 	os.Exit(m.Run())
 }
+
+// failing makes this program the server of a plugin that fails.
+const failing = "failing"
+
+type fails struct{}
+
+func (*fails) Access(*pdk.PDK) error { return errors.New("no luck today") }
 
 // Every scenario of the program can be read, and names what it compares with first.
 func TestScenarios(t *testing.T) {
@@ -155,7 +170,7 @@ func options(t *testing.T, text string) bench.Options {
 		t.Fatal(err)
 	}
 	return bench.Options{Scenarios: []string{path}, Command: "outrigger bench", Runner: runner.Runner{
-		Program: program, Cache: t.TempDir(), Rounds: 2, Sample: 200 * time.Millisecond, WarmUp: 100 * time.Millisecond, Progress: &bytes.Buffer{},
+		Program: program, Cache: t.TempDir(), Rounds: 2, Sample: 200 * time.Millisecond, WarmUp: 100 * time.Millisecond, IdleFor: 50 * time.Millisecond, Progress: &bytes.Buffer{},
 	}}
 }
 
@@ -190,15 +205,15 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if memory := r.Scenarios[0].Points[0].Measures[report.IdleMemory].Median; memory < 1 {
+		t.Errorf("found %v MB with idle connections", memory)
+	}
 	for _, p := range r.Scenarios[0].Points {
 		if len(p.Samples) != 2 {
 			t.Errorf("%s at %s: found %d samples", p.Variant, p.Load, len(p.Samples))
 		}
 		if p.Rate > 0 && p.Samples[0].Requests != 20 {
 			t.Errorf("%s at %s: found %d requests in 200 ms, expected 20", p.Variant, p.Load, p.Samples[0].Requests)
-		}
-		if memory := p.Measures[report.IdleMemory].Median; p.Load == r.Scenarios[0].Points[0].Load && memory < 1 {
-			t.Errorf("%s: found %v MB with idle connections", p.Variant, memory)
 		}
 	}
 	if _, err := os.Stat(filepath.Join(strings.TrimSuffix(files[0], ".json"), "small.svg")); err != nil {
@@ -222,6 +237,50 @@ func TestRunTellsWhatDoesNotStart(t *testing.T) {
 	err := bench.Run(t.Context(), o, &bytes.Buffer{})
 	if err == nil || !strings.Contains(err.Error(), `gateway "calls-1" ended: exit status 1`) || !strings.Contains(err.Error(), "cals") {
 		t.Errorf("found %v", err)
+	}
+}
+
+// A scenario that does not start does not take the figures of the others with it.
+func TestRunGoesOn(t *testing.T) {
+	const one = "question: Does it run?\nloads: [{connections: 2}]\nvariants: [{name: no-plugin%s}]\n"
+	o := options(t, fmt.Sprintf(one, ", plugins: [{name: nowhere}]"))
+	good := filepath.Join(t.TempDir(), "good.yaml")
+	if err := os.WriteFile(good, fmt.Appendf(nil, one, ""), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o.Scenarios = append(o.Scenarios, good)
+	var out bytes.Buffer
+	err := bench.Run(t.Context(), o, &out)
+	if err == nil || !strings.Contains(err.Error(), `scenario small: gateway "no-plugin" ended`) || !strings.Contains(out.String(), "### good: 2 connections") ||
+		!strings.Contains(out.String(), `**Skipped:** scenario small: gateway "no-plugin" ended`) {
+		t.Errorf("found %v\n%s", err, out.String())
+	}
+}
+
+// A plugin that fails is no result, also when its failure is let through.
+func TestRunSeesFailuresThatAreLetThrough(t *testing.T) {
+	dir := t.TempDir()
+	settings, config := filepath.Join(dir, "outrigger.yaml"), filepath.Join(dir, "gateway.yaml")
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, text := range map[string]string{
+		settings: "plugin_servers: [{name: bench, command: [" + program + ", " + failing + "]}]\n",
+		config: "_format_version: \"3.0\"\nservices: [{name: s, url: \"http://127.0.0.1:1\", routes: [{name: r, paths: [/]}],\n" +
+			"  plugins: [{name: failing, fail_mode: open}]}]\n",
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := options(t, small)
+	o.Own = &scenario.OwnOptions{Settings: settings, Config: config, Request: scenario.DefaultRequest(), Connections: []int{2}}
+	var out bytes.Buffer
+	err = bench.Run(t.Context(), o, &out)
+	if err == nil || err.Error() != "1 invalid point: own: failing at 2 connections" || !strings.Contains(out.String(), "the log of the gateway has: ") ||
+		!strings.Contains(out.String(), "no luck today") {
+		t.Errorf("found %v\n%s", err, out.String())
 	}
 }
 

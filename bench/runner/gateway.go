@@ -85,6 +85,9 @@ func (r *Runner) startGateway(ctx context.Context, s *scenario.Scenario, group *
 	}
 	g.programs = []*process{p}
 	if g.address, err = p.line(ctx, roles.Ready, startTimeout); err != nil {
+		if own := group.Variants[0].Own; own != nil {
+			err = fmt.Errorf("%w\nits gateway.yaml is made from %s", err, own.Path())
+		}
 		return nil, errors.Join(err, p.stop())
 	}
 	return g, nil
@@ -146,6 +149,23 @@ func (g *gateway) running() error {
 	return errors.Join(errs...)
 }
 
+// complaint is the first line of its log that says that a plugin failed; "" when none did. A failure may be let through: the answers do not show it.
+func (g *gateway) complaint() string {
+	if !g.counts {
+		return ""
+	}
+	log, err := os.ReadFile(g.programs[0].log)
+	if err != nil {
+		return ""
+	}
+	for line := range bytes.Lines(log) {
+		if bytes.Contains(line, []byte("plugin failed")) {
+			return string(bytes.TrimSpace(line))
+		}
+	}
+	return ""
+}
+
 // allocations that the host has made so far; 0 for a peer, which does not tell.
 func (g *gateway) allocations(ctx context.Context) (float64, error) {
 	if !g.counts {
@@ -205,7 +225,7 @@ func (s *subject) ask(ctx context.Context, request []byte) (*http.Response, []by
 	}
 	if res.StatusCode != http.StatusOK {
 		hint := ""
-		if s.variant.Own != nil {
+		if s.variant.Own != nil && res.StatusCode < http.StatusInternalServerError {
 			hint = "; say with --request and -H what your configuration lets through"
 		}
 		return nil, nil, fmt.Errorf("%s: found status %d with %.200q, expected 200%s%s", where, res.StatusCode, body, hint, s.gateway.programs[0].tail())

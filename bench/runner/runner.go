@@ -29,6 +29,8 @@ type Runner struct {
 	// Rounds are interleaved; Sample is the length of one measurement, WarmUp that of the load on every variant before the first round.
 	Rounds         int
 	Sample, WarmUp time.Duration
+	// IdleFor is how long connections are idle before memory is read: the gateway has to notice it, and gives memory back after a while.
+	IdleFor time.Duration
 	// Profiles is where CPU profiles go, empty: none are taken; Profile is the length of one.
 	Profiles string
 	Profile  time.Duration
@@ -94,16 +96,17 @@ func (r *Runner) Estimate(scenarios []*scenario.Scenario) time.Duration {
 	var all time.Duration
 	for _, s := range scenarios {
 		variants := time.Duration(len(s.Variants))
+		if s.Lanes { // a target and its echo for each, once more on one processor
+			all += 4 * variants * time.Duration(len(s.Loads)*r.Rounds) * r.Sample
+			continue
+		}
 		all += variants * (begin + r.WarmUp)
 		all += variants * time.Duration(len(s.Loads)*r.Rounds) * (r.Sample + settle + 20*time.Millisecond)
 		if r.Profiles != "" {
 			all += variants * r.Profile
 		}
 		if s.Idle > 0 {
-			all += variants * (idleFor + 2*time.Second)
-		}
-		if s.Lanes { // a target and its echo for each, once more on one processor
-			all += 4 * variants * time.Duration(len(s.Loads)*r.Rounds) * r.Sample
+			all += r.IdleFor + 2*time.Second
 		}
 	}
 	return all
@@ -180,6 +183,15 @@ func (r *Runner) ask(ctx context.Context, s *scenario.Scenario, subjects []*subj
 		for i, err := range x.proves(ctx, s.Loads) {
 			if p := result.Find(x.variant.Name, s.Loads[i]); err != nil {
 				p.Problems = append(p.Problems, "after the last round: "+err.Error())
+			}
+		}
+		if x.gateway == nil {
+			continue
+		}
+		if failed := x.gateway.complaint(); failed != "" {
+			for _, l := range s.Loads {
+				p := result.Find(x.variant.Name, l)
+				p.Problems = append(p.Problems, "the log of the gateway has: "+failed)
 			}
 		}
 	}
@@ -293,10 +305,8 @@ func (r *Runner) measure(ctx context.Context, s *scenario.Scenario, subjects []*
 	return samples, nil
 }
 
-// idleFor is how long connections are idle before memory is read: the gateway has to notice it, and gives memory back after a while.
-const idleFor = 6 * time.Second
-
-// idle measures the memory of each variant's host with idle connections, and adds it to the samples of the first load.
+// idle measures the memory of the first variant's host with idle connections, which no plugin knows of, and adds it to the samples of the first
+// load.
 func (r *Runner) idle(ctx context.Context, s *scenario.Scenario, subjects []*subject, gen *generator, samples map[report.Key][]report.Sample) error {
 	if s.Idle == 0 {
 		return nil
@@ -305,33 +315,29 @@ func (r *Runner) idle(ctx context.Context, s *scenario.Scenario, subjects []*sub
 		r.skip("memory with %d idle connections: %v", s.Idle, err)
 		return nil
 	}
-	for _, x := range subjects {
-		if x.failed != nil {
-			continue
+	x := subjects[0]
+	spec := x.spec(scenario.Load{Connections: s.Idle, Body: -1, Response: -1}, 0, time.Second)
+	err := gen.hold(ctx, spec, func() error {
+		select {
+		case <-time.After(r.IdleFor):
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
-		spec := x.spec(scenario.Load{Connections: s.Idle, Body: -1, Response: -1}, 0, time.Second)
-		err := gen.hold(ctx, spec, func() error {
-			select {
-			case <-time.After(idleFor):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			memory, err := residentMemory(x.gateway.host)
-			if err != nil {
-				return err
-			}
-			mb := float64(memory) / 1e6
-			r.say("%s: %s with %d idle connections: %.0f MB", s.Name, x.variant.Name, s.Idle, mb)
-			for i := range samples[report.Key{Variant: x.variant.Name, Load: s.Loads[0]}] {
-				if found := &samples[report.Key{Variant: x.variant.Name, Load: s.Loads[0]}][i]; found.Values != nil {
-					found.Values[report.IdleMemory] = mb
-				}
-			}
-			return nil
-		})
+		memory, err := residentMemory(x.gateway.host)
 		if err != nil {
-			return fmt.Errorf("variant %q with %d idle connections: %w", x.variant.Name, s.Idle, err)
+			return err
 		}
+		mb := float64(memory) / 1e6
+		r.say("%s: %s with %d idle connections: %.0f MB", s.Name, x.variant.Name, s.Idle, mb)
+		for _, found := range samples[report.Key{Variant: x.variant.Name, Load: s.Loads[0]}] {
+			if found.Values != nil {
+				found.Values[report.IdleMemory] = mb
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("variant %q with %d idle connections: %w", x.variant.Name, s.Idle, err)
 	}
 	return nil
 }

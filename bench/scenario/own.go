@@ -15,12 +15,16 @@ import (
 
 // Own is a configuration of a user's: his settings, and his entities with some of his plugins.
 type Own struct {
+	path     string // of the entities
 	settings string // the path; "": none
 	text     []byte // of the entities
 	kept     func(plugin string) bool
 	// keepUpstreams leaves the services where they point to, instead of the upstream of the bench.
 	keepUpstreams bool
 }
+
+// Path is the file of the entities.
+func (o *Own) Path() string { return o.path }
 
 // OwnOptions say what a user wants to know.
 type OwnOptions struct {
@@ -65,7 +69,7 @@ func OwnScenario(o OwnOptions) (*Scenario, error) {
 			return nil, err
 		}
 	}
-	own := func(kept func(string) bool) *Own { return &Own{o.Settings, text, kept, o.KeepUpstreams} }
+	own := func(kept func(string) bool) *Own { return &Own{o.Config, o.Settings, text, kept, o.KeepUpstreams} }
 	s := &Scenario{
 		Name: "own", Question: "What do the plugins of " + o.Config + " cost?", Request: o.Request,
 		Variants: []Variant{{Name: "no-plugin", Own: own(func(string) bool { return false })}},

@@ -32,7 +32,7 @@ type Scenario struct {
 	Peers bool `yaml:"peers"`
 	// Lanes measures the plugin servers without a gateway; the numbers of connections are those of callers.
 	Lanes bool `yaml:"lanes"`
-	// Idle opens so many connections to each variant at the end, and reports the memory of its processes; 0: none.
+	// Idle opens so many connections to the first variant at the end, and reports the memory of its gateway; 0: none.
 	Idle int `yaml:"idle"`
 	// Charts are drawn of the figures.
 	Charts []Chart `yaml:"charts"`

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,16 +32,16 @@ Usage:
   outrigger bench compare OLD.json NEW.json [--tolerance 0.05]
   outrigger bench --plans
 
-Without flags it runs all scenarios, which takes about forty minutes, and writes tables, charts and a JSON file into a directory. Needs Linux;
+Without flags it runs all scenarios, which takes about twenty minutes, and writes tables, charts and a JSON file into a directory. Needs Linux;
 plugins in Python and JavaScript need Python 3.11 and Node.js 20, and take the network once, for the packages that the SDKs need.
 
-  --quick               3 rounds of 800 ms of the scenario quick: less than two minutes
+  --quick               3 rounds of the scenario quick: less than two minutes
   --json                print {"results": [...]} instead of the table: medians, for programs
   --scenarios NAMES     with commas: %s,
                         or paths of your own, such as ./mine.yaml
   --variant TEXT        only the baseline and the variants with this text in their names; may be given again
   --connections NUMBERS only loads with these numbers of connections, with commas
-  --rounds 5            interleaved rounds; --time 2s is the length of one measurement, --warm-up 2s that of the load before the first round
+  --rounds 5            interleaved rounds; --time 800ms is the length of one measurement, --warm-up 500ms that of the load before the first round
   --results DIR         where files go: for a run of everything bench/results in a checkout, else bench-results; without it other runs write none
   --profiles DIR        take CPU profiles of gateways and Go plugin servers after the last round, of --profile-time 10s
   --cache DIR           where plugins in Python and JavaScript, and peers, are prepared once; outrigger/bench in your cache directory
@@ -74,7 +75,7 @@ func benchCommand(args []string, out, errOut io.Writer) int {
 	if err := placeRunner(&o.Runner); err != nil {
 		return fail(errOut, err)
 	}
-	o.Runner.Progress = errOut
+	o.Runner.Progress, o.Runner.IdleFor = errOut, 6*time.Second
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	run := bench.Run
@@ -150,7 +151,7 @@ func placeRunner(r *runner.Runner) error {
 	return nil
 }
 
-// parseBench reads the command line. --quick changes the defaults of the lengths, so what is given stays.
+// parseBench reads the command line. What is given stays, beside --quick too.
 func parseBench(args []string) (bench.Options, error) {
 	var o bench.Options
 	var own scenario.OwnOptions
@@ -160,8 +161,8 @@ func parseBench(args []string) (bench.Options, error) {
 	flags.BoolVar(&o.JSON, "json", false, "")
 	flags.BoolVar(&o.Plans, "plans", false, "")
 	flags.IntVar(&o.Runner.Rounds, "rounds", 5, "")
-	flags.DurationVar(&o.Runner.Sample, "time", 2*time.Second, "")
-	flags.DurationVar(&o.Runner.WarmUp, "warm-up", 2*time.Second, "")
+	flags.DurationVar(&o.Runner.Sample, "time", 800*time.Millisecond, "")
+	flags.DurationVar(&o.Runner.WarmUp, "warm-up", 500*time.Millisecond, "")
 	flags.StringVar(&o.Results, "results", "", "")
 	flags.StringVar(&o.Runner.Cache, "cache", "", "")
 	flags.StringVar(&o.Runner.Profiles, "profiles", "", "")
@@ -189,14 +190,15 @@ func parseBench(args []string) (bench.Options, error) {
 	}
 	given := map[string]bool{}
 	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
-	if o.Quick {
-		for name, value := range map[string]string{"rounds": "3", "time": "800ms", "warm-up": "500ms"} {
-			if !given[name] {
-				if err := flags.Set(name, value); err != nil {
-					return o, err
-				}
+	if o.Plans {
+		for name := range given {
+			if !slices.Contains([]string{"plans", "rounds", "results"}, name) {
+				return o, fmt.Errorf("found %s beside --plans: expected --rounds and --results at most", flagName(name))
 			}
 		}
+	}
+	if o.Quick && !given["rounds"] {
+		o.Runner.Rounds = 3
 	}
 	if o.Runner.Rounds < 1 || o.Runner.Rounds > 1000 {
 		return o, fmt.Errorf("--rounds is %d: expected 1 to 1000", o.Runner.Rounds)
@@ -283,11 +285,32 @@ func ownRequest(text string, headers []string) (scenario.Request, error) {
 func flagError(err error, flags *flag.FlagSet) error {
 	name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
 	if !unknown {
+		if m := wrongValue.FindStringSubmatch(err.Error()); m != nil {
+			expected := "a length of time such as 800ms or 2s"
+			if m[2] == "rounds" {
+				expected = "a whole number"
+			}
+			return fmt.Errorf("--%s is %s: expected %s", m[2], m[1], expected)
+		}
+		if name, lacks := strings.CutPrefix(err.Error(), "flag needs an argument: -"); lacks {
+			return fmt.Errorf("%s has no value", flagName(strings.TrimPrefix(name, "-")))
+		}
 		return err
 	}
 	var known []string
 	flags.VisitAll(func(f *flag.Flag) { known = append(known, f.Name) })
 	return fmt.Errorf("unknown flag --%s%s", strings.TrimPrefix(name, "-"), suggest("--", strings.TrimPrefix(name, "-"), known))
+}
+
+// wrongValue is what package flag says of a number or a length of time that it cannot read.
+var wrongValue = regexp.MustCompile(`^invalid value (".*") for flag -(rounds|time|warm-up|profile-time): parse error$`)
+
+// flagName writes a flag as one types it.
+func flagName(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
 }
 
 // commaList splits a list with commas.
