@@ -13,6 +13,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
 	"github.com/outrigger-gateway/outrigger/host/internal/plan"
+	"github.com/outrigger-gateway/outrigger/host/internal/prefetch"
 	"github.com/outrigger-gateway/outrigger/host/internal/transport"
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
@@ -27,16 +28,20 @@ type bus struct {
 	cannot   bool // its lanes take one step of a call
 	deaf     bool // it goes on behind a step that stops others
 	plugin   []wire.SharedValue
+	ahead    [][]wire.Prefetched // by step, of the last call
 }
 
 func newBus() *bus { return &bus{handlers: map[uint64]remote{}, names: map[uint64]string{}} }
 
-func (b *bus) Fuses() bool { return true }
+func (b *bus) Fuses() bool      { return true }
+func (b *bus) Prefetches() bool { return true }
 
 func (b *bus) Call(c *wire.Call, _ time.Time, asker wire.Asker, out *wire.Outcome) error {
 	trip := []uint64{c.Instance}
 	b.plugin = append(b.plugin, c.Plugin...)
+	b.ahead = [][]wire.Prefetched{slices.Clone(c.Prefetched)}
 	for i := range c.Rest {
+		b.ahead = append(b.ahead, slices.Clone(c.Rest[i].Prefetched))
 		trip = append(trip, c.Rest[i].Instance)
 		b.plugin = append(b.plugin, c.Rest[i].Plugin...)
 	}
@@ -378,6 +383,32 @@ func TestGroupsCarryPluginValues(t *testing.T) {
 	d.Run(ex, ex.Chain(pdk.PhaseHeaderFilter), pdk.PhaseHeaderFilter)
 	if !slices.EqualFunc(server.plugin, []string{"of a", "of b"}, func(v wire.SharedValue, key string) bool { return v.Key == key }) {
 		t.Errorf("travelled %+v", server.plugin)
+	}
+}
+
+// Answers travel with the step whose handler asks, each once. The body of the request travels with the first step alone: one before a later step may
+// have put another in its place.
+func TestGroupsCarryAnswersOnce(t *testing.T) {
+	d, server := newBench(t), newBus()
+	method := &wire.Ask{Fn: pdk.AskNginxGetVar, Args: [][]byte{name(t, "request_method")}}
+	asks := func(_ *wire.Call, asker wire.Asker, _ *wire.Outcome) error {
+		asker.Answer(method)
+		asker.Answer(&wire.Ask{Fn: pdk.AskRequestGetRawBody})
+		return nil
+	}
+	eager := func(in *plan.Instance) { in.Prefetcher, in.Prefetch = server, prefetch.Eager() }
+	ex := d.exchange(server.on("a", asks, eager), server.on("b", asks, eager))
+	ex.Live = &handBody{live: live{body: []byte("body")}, there: true}
+	d.RunAccess(ex)
+	d.RunAccess(ex)
+	for i, want := range [][]wire.AskFn{{pdk.AskNginxGetVar, pdk.AskRequestGetRawBody}, {pdk.AskNginxGetVar}} {
+		var fns []wire.AskFn
+		for _, p := range server.ahead[i] {
+			fns = append(fns, p.Fn)
+		}
+		if !slices.Equal(fns, want) {
+			t.Errorf("with step %d travelled %v, expected %v", i, fns, want)
+		}
 	}
 }
 
