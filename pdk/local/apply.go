@@ -142,7 +142,9 @@ func checkLines(name string, values []string) error {
 		if err := CheckHeaderValue(name, v); err != nil {
 			return err
 		}
-		values[i] = v
+		if len(v) != len(values[i]) {
+			values[i] = v
+		}
 	}
 	return nil
 }

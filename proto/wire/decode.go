@@ -98,6 +98,13 @@ func (f *fields) more() bool {
 
 // array reads the head of an array; nil counts as empty.
 func (d *decoder) array() fields {
+	if d.i < len(d.b) && d.b[d.i]&0xf0 == 0x90 {
+		if n := int(d.b[d.i] & 0x0f); n < len(d.b)-d.i && n <= d.items {
+			d.i++
+			d.items -= n
+			return fields(n)
+		}
+	}
 	c := d.byte()
 	var n uint64
 	switch {
@@ -191,6 +198,10 @@ func (d *decoder) uint() uint64 {
 
 // uintTo reads a number from 0 to limit.
 func (d *decoder) uintTo(limit uint64) uint64 {
+	if d.i < len(d.b) && d.b[d.i] < 0x80 && uint64(d.b[d.i]) <= limit {
+		d.i++
+		return uint64(d.b[d.i-1])
+	}
 	v := d.uint()
 	if v > limit {
 		d.fail("a number to %d expected, found %d", limit, v)
@@ -253,8 +264,30 @@ func (d *decoder) chunked() []byte {
 
 // str reads like bin and gives a string.
 func (d *decoder) str() string {
+	if s, short := d.shortStr(); short {
+		return s
+	}
 	v, _ := d.bin()
 	return view(v)
+}
+
+// shortStr reads str or bin of less than 256 bytes, which nearly all are. short is false when something else is next, or it ends too early.
+func (d *decoder) shortStr() (s string, short bool) {
+	b := d.b[d.i:]
+	if len(b) < 2 {
+		return "", false
+	}
+	head, n := 1, int(b[0]&0x1f)
+	if b[0] == mpBin8 || b[0] == mpStr8 {
+		head, n = 2, int(b[1])
+	} else if b[0]&0xe0 != 0xa0 {
+		return "", false
+	}
+	if n > len(b)-head {
+		return "", false
+	}
+	d.i += head + n
+	return view(b[head : head+n]), true
 }
 
 // optStr reads like str; has is false for nil.

@@ -123,28 +123,3 @@ func (k *Body) Keep(b []byte) []byte {
 	k.slab = append(k.slab, b...)
 	return k.slab[start:len(k.slab):len(k.slab)]
 }
-
-// Gather collects the chunks of one call up to a limit.
-type Gather struct {
-	buf []byte
-}
-
-// Add appends a chunk. It reports false, and forgets everything, when more than limit bytes would be held.
-func (g *Gather) Add(chunk []byte, limit int) bool {
-	if len(chunk) > limit-len(g.buf) {
-		g.buf = nil
-		return false
-	}
-	g.buf = append(g.buf, chunk...)
-	return true
-}
-
-// Len is the number of bytes held.
-func (g *Gather) Len() int { return len(g.buf) }
-
-// Take gives the bytes away and starts anew.
-func (g *Gather) Take() []byte {
-	b := g.buf
-	g.buf = nil
-	return b
-}

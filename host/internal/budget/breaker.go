@@ -60,6 +60,9 @@ type Breaker struct {
 	term    atomic.Uint64
 	opened  atomic.Uint64
 	refused atomic.Uint64
+	// fresh are successes that the window does not hold yet: nothing needs the lock for them before ends, when the newest part of the window is over.
+	fresh atomic.Int64
+	ends  atomic.Int64 // nanoseconds since base
 
 	mu      sync.Mutex
 	part    int64 // number of the newest part of the window, since base
@@ -124,8 +127,14 @@ func (b *Breaker) stopped(now time.Time) bool {
 
 // Done counts the end of a call at the time now.
 func (b *Breaker) Done(t Ticket, now time.Time, r Result) {
-	if t.state() == StateClosed && r == Neither {
-		return
+	if t.state() == StateClosed {
+		if r == Neither {
+			return
+		}
+		if r == Success && int64(now.Sub(b.base)) < b.ends.Load() && uint64(t) == b.term.Load() {
+			b.fresh.Add(1)
+			return
+		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -162,9 +171,14 @@ func (b *Breaker) probed(now time.Time, r Result) {
 	}
 }
 
-// slide forgets the parts of the window that are too old at the time now.
+// slide counts the successes that wait for it, and forgets the parts of the window that are too old at the time now.
 func (b *Breaker) slide(now time.Time) {
-	part := int64(now.Sub(b.base) / max(b.errors.Window/parts, 1))
+	fresh := int(b.fresh.Swap(0))
+	b.window[b.part%parts].calls += fresh
+	b.sum.calls += fresh
+	length := max(b.errors.Window/parts, 1)
+	part := int64(now.Sub(b.base) / length)
+	b.ends.Store((max(part, b.part) + 1) * int64(length))
 	if part-b.part >= parts {
 		b.window, b.sum, b.part = [parts]tally{}, tally{}, part
 		return
@@ -188,6 +202,7 @@ func (b *Breaker) open(now time.Time) {
 func (b *Breaker) enter(s State) Ticket {
 	t := Ticket((b.term.Load()>>2+1)<<2 | uint64(s))
 	b.window, b.sum, b.begun, b.settled = [parts]tally{}, tally{}, 0, 0
+	b.fresh.Store(0)
 	b.term.Store(uint64(t))
 	return t
 }

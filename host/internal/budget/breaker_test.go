@@ -296,3 +296,54 @@ func TestOpenChain(t *testing.T) {
 		t.Error("a chain is open although its breaker refuses calls, or closed because of another phase")
 	}
 }
+
+// Successes of many at once all count, whichever way they take into the window: one failure fewer than the ratio asks for leaves the breaker closed.
+func TestManySuccessesAtOnceCount(t *testing.T) {
+	const callers, each = 8, 500
+	b := NewBreaker(Errors{Ratio: 0.5, Calls: 1, Window: time.Hour, OpenFor: time.Hour, Probes: 1})
+	now := time.Now()
+	done := func(r Result) {
+		ticket, _, ok := b.Allow(now)
+		if !ok {
+			t.Error("a call is refused")
+			return
+		}
+		b.Done(ticket, now, r)
+	}
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for range each {
+				done(Success)
+			}
+		})
+	}
+	wg.Wait()
+	for range callers*each - 1 {
+		done(Failure)
+	}
+	if s, _, _ := b.State(); s != StateClosed {
+		t.Fatalf("it is %s before half of the calls failed", s)
+	}
+	done(Failure)
+	if s, _, _ := b.State(); s != StateOpen {
+		t.Errorf("it is %s although half of the calls failed", s)
+	}
+}
+
+// Successes that wait for the window leave it in time like others.
+func TestSuccessesAreForgotten(t *testing.T) {
+	b := NewBreaker(Errors{Ratio: 0.5, Calls: 1, Window: time.Second, OpenFor: time.Hour, Probes: 1})
+	now := time.Now()
+	for range 100 {
+		b.Done(Ticket(b.term.Load()), now, Success)
+	}
+	b.Done(Ticket(b.term.Load()), now.Add(500*time.Millisecond), Failure)
+	if s, _, _ := b.State(); s != StateClosed {
+		t.Fatalf("one failure of 101 and it is %s", s)
+	}
+	b.Done(Ticket(b.term.Load()), now.Add(3*time.Second), Failure)
+	if s, _, _ := b.State(); s != StateOpen {
+		t.Errorf("nothing but a failure in the window and it is %s", s)
+	}
+}

@@ -188,3 +188,23 @@ func BenchmarkChain(b *testing.B) {
 		})
 	}
 }
+
+// silentServer does nothing.
+type silentServer struct{}
+
+func (silentServer) Call(*wire.Call, time.Time, wire.Asker, *wire.Outcome) error { return nil }
+
+// BenchmarkBesideOthers has calls on all processors at once: what they count is shared.
+func BenchmarkBesideOthers(b *testing.B) {
+	in := external()
+	in.Remote = silentServer{}
+	x := newCost(b, in)
+	b.RunParallel(func(pb *testing.PB) {
+		var ex exchange.Exchange
+		for pb.Next() {
+			ex.Live, ex.Dir, ex.Plan = head{}, nobody{}, x.plan
+			x.RunAccess(&ex)
+			ex.Reset()
+		}
+	})
+}
