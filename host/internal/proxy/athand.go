@@ -1,8 +1,5 @@
 package proxy
 
-// readAhead is how much of a body of known length the codec reads before it hands a request over.
-const readAhead = 8 << 10
-
 // RequestBodyAtHand implements exchange.AtHand: the body is in memory, or so small that the codec has read it before the request began.
 func (r *request) RequestBodyAtHand() bool {
 	return r.hasBody || r.clientBody.r == nil || r.clientBody.size >= 0 && r.clientBody.size <= readAhead

@@ -149,7 +149,7 @@ func (r *request) closeAfterUnreadBody() {
 	if b.r == nil || b.eof {
 		return
 	}
-	if b.size > 0 && b.size <= prefetched {
+	if b.size > 0 && b.size <= readAhead {
 		if _, err := io.Copy(io.Discard, b); err == nil {
 			return
 		}
@@ -158,8 +158,8 @@ func (r *request) closeAfterUnreadBody() {
 	leaveUnread(r.ctx.Conn())
 }
 
-// prefetched is how much of a body of known length fasthttp has read before it calls the handler.
-const prefetched = 8 << 10
+// readAhead is how much of a body of known length fasthttp has read before it calls the handler.
+const readAhead = 8 << 10
 
 // clientBody is what is left of the request body.
 type clientBody struct {

@@ -34,10 +34,10 @@ func (l *timedListener) Accept() (net.Conn, error) {
 // slow clients cost a goroutine per request.
 const parkAfter = time.Second
 
-// newConn makes a connection of one of the operating system. A timeout is waited for in pieces of at most parkAfter.
+// newConn makes a connection of one that was accepted. The timeout of one that can be parked is waited for in pieces of at most parkAfter.
 func (s *Server) newConn(nc net.Conn, from peer, port int) *clientConn {
 	pieces := 1
-	if s.lot != nil && s.opts.ReadTimeout > parkAfter {
+	if _, parks := nc.(parking.Conn); parks && s.lot != nil && s.opts.ReadTimeout > parkAfter {
 		pieces = int((s.opts.ReadTimeout + parkAfter - 1) / parkAfter)
 	}
 	return &clientConn{

@@ -117,6 +117,17 @@ func TestHalfARequestIsNotParked(t *testing.T) {
 	awaitParked(t, s, 2)
 }
 
+// A connection that cannot be parked waits as long as another one.
+func TestOtherConnectionsWaitTheirTime(t *testing.T) {
+	s, _ := parkingServer(t, 3*patience)
+	theirs, ours := net.Pipe()
+	defer theirs.Close()
+	defer ours.Close()
+	if c := s.newConn(ours, peer{}, 0); c.Conn.ReadTimeout != 3*patience || c.pieces != 1 {
+		t.Errorf("it waits %v, %d times", c.Conn.ReadTimeout, c.pieces)
+	}
+}
+
 // A parked connection is closed when the read timeout is over, and when the server ends.
 func TestParkedConnectionsEnd(t *testing.T) {
 	_, addr := parkingServer(t, 2*parkAfter)
