@@ -10,8 +10,6 @@ import { type HostHello, Node } from "./node.js";
 import { type Answer, failed, type Outcome, stops } from "./ops.js";
 import { BODY_FILTER, type CallView, Field } from "./view.js";
 
-/** Most answers that are waited for to be dropped: a host does not answer what it has cancelled. */
-const MAX_LATE = 4096;
 const NO_BYTES = new Uint8Array(0);
 
 /** Sends what a lane has to say: one implementation for each carrier. */
@@ -53,8 +51,8 @@ export class Lane implements CallHost {
   /** Calls whose handlers have not returned. */
   readonly #calls = new Map<number, Call>();
   readonly #questions = new Map<number, Question>();
-  /** Calls with a question on its way that nobody waits for, and its step: the answer is dropped, if it comes. */
-  readonly #late = new Map<number, number>();
+  /** The largest id of a call so far. */
+  #newest = 0;
   readonly #gathered = new Map<number, Gathered>();
   /** Cost of all of them. */
   #ahead = 0;
@@ -89,7 +87,7 @@ export class Lane implements CallHost {
   /** Runs the steps of a call, one after the other. @throws BadFrame when it breaks the protocol. */
   call(id: number, view: CallView): void {
     if (this.#node === null || this.#calls.has(id)) this.#refuseCall(id);
-    if (this.#late.size > 0) this.#late.delete(id); // frames arrive in order: no answer to the call before can follow
+    if (id > this.#newest) this.#newest = id;
     const steps = view.steps;
     const call = this.#step(id, view, this.#entities, null);
     if (steps > 1 && call !== null) this.#goOn(view, steps, call);
@@ -211,18 +209,7 @@ export class Lane implements CallHost {
     const question = this.#questions.get(id);
     if (question === undefined) return;
     this.#questions.delete(id);
-    this.#late.delete(id); // to the end of the map: answers to a later step are the last to come
-    this.#late.set(id, question.call.step);
-    if (this.#late.size > MAX_LATE) this.#late.delete(this.#late.keys().next().value as number);
     question.reject(new Error("the step ended before the answer came"));
-  }
-
-  /** Whether an answer is to a question that nobody waits for any more. */
-  #isLate(id: number, step: number): boolean {
-    const last = this.#late.get(id);
-    if (last === undefined || step > last) return false;
-    if (step === last) this.#late.delete(id); // nothing of a step before follows
-    return true;
   }
 
   ask(call: CallState, fn: number, args: readonly Uint8Array[]): Promise<Answer> {
@@ -232,11 +219,13 @@ export class Lane implements CallHost {
     });
   }
 
+  /** Hands an answer to the question that waits for it. One that comes too late, of a step that has ended for example, is dropped. */
   answer(id: number, step: number, answer: Answer): void {
-    if (this.#late.size > 0 && this.#isLate(id, step)) return;
     const question = this.#questions.get(id);
-    if (question?.call.step !== step)
-      throw new BadFrame(`an answer for step ${step} of call ${id}, which asked nothing`);
+    if (question?.call.step !== step) {
+      if (id > this.#newest) throw new BadFrame(`an answer for call ${id}, which never existed`);
+      return;
+    }
     this.#questions.delete(id);
     question.resolve(answer);
   }
@@ -278,9 +267,9 @@ export class Lane implements CallHost {
     const outcome = failed(WireCode.tooLarge, message);
     if (isCall) {
       this.#carrier.outcome(id, 0, outcome);
-    } else if (!this.#isLate(id, step)) {
-      this.#calls.get(id)?.failWith(outcome);
-      this.#late.delete(id); // the answer is here
+    } else {
+      const question = this.#questions.get(id);
+      if (question?.call.step === step) question.call.failWith(outcome);
     }
     return "dropped";
   }
@@ -313,7 +302,6 @@ export class Lane implements CallHost {
     }
     this.#gathered.clear();
     this.#ahead = 0;
-    this.#late.clear();
   }
 }
 
