@@ -10,29 +10,30 @@ import (
 // What is written or read at most without telling the scheduler: what the kernel copies in a few microseconds. The buffer of a reader is larger only
 // while a large frame arrives.
 const (
-	atOnce     = 16 << 10
-	readAtOnce = 64 << 10
+	writtenAtOnce = 16 << 10
+	readAtOnce    = 64 << 10
 )
 
-// readSocket reads from a socket that does not block. The scheduler is not told of a system call that is over at once: it would cost a lone call more than
-// the call itself does, and take its processor away while the kernel runs the peer.
+// readSocket reads from a socket that does not block.
 func readSocket(fd uintptr, b []byte) (int, error) {
 	if len(b) > readAtOnce {
 		return syscall.Read(int(fd), b)
 	}
-	n, _, errno := syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
-	if errno != 0 {
-		return 0, errno
-	}
-	return int(n), nil
+	return transfer(syscall.SYS_READ, fd, b)
 }
 
 // writeSocket writes to a socket that does not block.
 func writeSocket(fd uintptr, b []byte) (int, error) {
-	if len(b) > atOnce {
+	if len(b) > writtenAtOnce {
 		return syscall.Write(int(fd), b)
 	}
-	n, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+	return transfer(syscall.SYS_WRITE, fd, b)
+}
+
+// transfer makes a system call that is over at once. The scheduler is not told of it: that would cost a lone call more than the call itself does, and take
+// its processor away while the kernel runs the peer.
+func transfer(call, fd uintptr, b []byte) (int, error) {
+	n, _, errno := syscall.RawSyscall(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
 	if errno != 0 {
 		return 0, errno
 	}
