@@ -118,7 +118,7 @@ def frames_until(sock: socket.socket, wanted: int) -> list[object]:
     """The body of the first frame of a kind."""
     framer, found = Framer(), list[list[object]]()
 
-    def take(kind: int, call_id: int, body: bytes) -> None:
+    def take(kind: int, call_id: int, body: bytes, step: int = 0) -> None:
         if kind == wanted:
             found.append(unpack(body))
 

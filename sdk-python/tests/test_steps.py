@@ -179,7 +179,12 @@ def test_stale_answers_are_asked_for(server: PluginServer, lane: AnyLane) -> Non
 
 @pytest.mark.parametrize(
     "extra",
-    [{"prefetched": [[1, [], b"x"]] * 17}, {"steps": [[1, 1000, None, None, None]] * 64}, {"steps": [[1, 1000, None, [[1, []]], None]]}],
+    [
+        {"prefetched": [[1, [], b"x"]] * 17},
+        {"steps": [[1, 1000, None, None, None]] * 64},
+        {"steps": [[1, 1000, None, [[1, []]], None]]},
+        {"phase": "body_filter", "steps": [[1, 1000, None, None, None]]},
+    ],
 )
 def test_more_than_may_travel_closes_the_lane(server: PluginServer, extra: dict[str, Any]) -> None:
     first = instance(server, ["mark", "a"])

@@ -139,13 +139,14 @@ class LaneState:
             raise BadFrame("call before hello")
         if call_id in self.calls:
             raise BadFrame(f"call id {call_id} is in flight already")
+        trip = trip_of(head) if isinstance(head, WireCall) else None
         step = self._step_of(head.instance, head.phase)
         if isinstance(step, Outcome):
             self.refuse(call_id, step)
             return
-        call = Call(head, call_id, self.port, step, step.bit, self.slots, frame)
-        if type(head) is WireCall:
-            call.trip = trip_of(call.check())
+        call = Call(head, call_id, self.port, step, step.bit, self.slots, frame, trip)
+        if isinstance(head, WireCall):
+            call.check()
         self.calls[call_id] = call
         self.ready.append(call)
 

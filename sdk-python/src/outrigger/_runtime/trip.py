@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw
 
 from .values import UNREADABLE, Malformed, decode_tolerant, decode_value, encode_value
-from .wire import NIL, Answer, BadFrame, Ended, Uint, WireCall, of_fields
+from .wire import BODY_FILTER, NIL, Answer, BadFrame, Ended, Uint, WireCall, of_fields
 
 MAX_STEPS = 64
 MAX_PREFETCHED = 16
@@ -103,6 +103,8 @@ def trip_of(wire: WireCall) -> Trip | None:
     rest = [(step, _prefetched_of(step.prefetched)) for step in _steps_of(wire.steps)]
     if len(rest) >= MAX_STEPS:
         raise BadFrame(f"call has {len(rest) + 1} steps; expected at most {MAX_STEPS}")
+    if rest and wire.phase == BODY_FILTER:
+        raise BadFrame(f"call of body_filter has {len(rest) + 1} steps; expected one")
     return None if prefetched is None and not rest else Trip(0, prefetched, rest)
 
 
