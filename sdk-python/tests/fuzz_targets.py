@@ -30,6 +30,7 @@ from outrigger._runtime import values, wire
 from outrigger._runtime.call import Call
 from outrigger._runtime.control import ControlPlane
 from outrigger._runtime.grpc_lane import GrpcCarrier
+from outrigger._runtime.grpc_stream import IteratedStream
 from outrigger._runtime.lane import HostLeft, LaneState
 from outrigger._runtime.loop import LoopRunner
 from outrigger._runtime.plugins import PluginSpec
@@ -255,7 +256,7 @@ class Targets:
                 requests.append(pb.DispatchRequest.FromString(part))
             except DecodeError:  # gRPC ends the stream
                 break
-        carrier = GrpcCarrier(iter(requests))
+        carrier = GrpcCarrier(IteratedStream(iter(requests)))
         lane = Lane(self.registry, not requests or requests[0].WhichOneof("message") != "hello", Port())
         met: list[str] = []
         with contextlib.redirect_stderr(io.StringIO()):

@@ -17,6 +17,7 @@ from .._gen.proto.grpc_controller_pb2_grpc import GRPCControllerServicer
 from .._gen.proto.plugin_pb2_grpc import PluginServerServicer
 from .configuring import Configuring, StillHanging
 from .grpc_lane import GrpcCarrier, utf8
+from .grpc_stream import stream_of
 from .registry import Registry
 from .wire import MIN_VERSION, VERSION, choose_version
 
@@ -94,7 +95,7 @@ class ControlPlane(PluginServerServicer):
 
     def Dispatch(self, request: Any, context: Any) -> Iterator[pb.DispatchResponse]:  # noqa: N802
         """One lane of carrier grpc."""
-        carrier = GrpcCarrier(cast("Iterator[pb.DispatchRequest]", request))
+        carrier = GrpcCarrier(stream_of(cast("Iterator[pb.DispatchRequest]", request), context))
         context.add_callback(carrier.close)
         self._serve_lane(carrier)
         return carrier.responses()

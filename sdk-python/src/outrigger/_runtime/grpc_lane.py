@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from queue import SimpleQueue
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from .. import _version
 from .._gen.proto import plugin_pb2 as pb
+from .grpc_stream import Stream
 from .lane import LaneState, too_large
 from .values import Malformed, decode_value, encode_value
 from .wire import (
@@ -38,28 +38,17 @@ _raw = msgspec.msgpack.Encoder().encode
 class GrpcCarrier:
     """Reads and writes the messages of one stream. One thread at a time reads; any thread writes; gRPC takes what is written."""
 
-    def __init__(self, requests: Iterator[pb.DispatchRequest]) -> None:
-        self._requests = requests
-        self._out: SimpleQueue[pb.DispatchResponse | None] = SimpleQueue()
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self.responses = stream.responses
         hello = pb.ServerHello(version=VERSION, sdk_language="python", sdk_version=_version.VERSION, pid=os.getpid(), features=FEATURES)
-        self._out.put(pb.DispatchResponse(hello=hello))
-
-    def responses(self) -> Iterator[pb.DispatchResponse]:
-        """What gRPC sends, until the lane ends."""
-        while True:
-            response = self._out.get()
-            if response is None:
-                return
-            yield response
+        self.write([pb.DispatchResponse(hello=hello)])
 
     def read(self, state: LaneState) -> bool:
-        """Waits for one message and hands it to the state; False at the end of the lane."""
+        """Waits for messages and hands them to the state; False at the end of the lane."""
+        requests = self._stream.receive()
         try:
-            request = next(self._requests)
-        except Exception:  # the stream ended, or broke in one of gRPC's ways
-            return False
-        try:
-            return _take(state, request)
+            return bool(requests) and all(_take(state, request) for request in requests)
         except (BadFrame, Malformed) as err:
             print(f"outrigger: lane closed: {err}", file=sys.stderr, flush=True)
             self.leave(BAD_FRAME, str(err))
@@ -67,8 +56,7 @@ class GrpcCarrier:
 
     def write(self, messages: list[pb.DispatchResponse]) -> None:
         """Sends messages in order."""
-        for message in messages:
-            self._out.put(message)
+        self._stream.send(messages)
 
     def outcome(self, call_id: int, outcome: Ended) -> list[pb.DispatchResponse]:
         """Messages of an outcome; one that cannot be sent becomes a failed one."""
@@ -92,11 +80,11 @@ class GrpcCarrier:
 
     def leave(self, code: str, message: str) -> None:
         """Says goaway."""
-        self._out.put(pb.DispatchResponse(goaway=pb.GoAway(code=code, message=utf8(message))))
+        self.write([pb.DispatchResponse(goaway=pb.GoAway(code=code, message=utf8(message)))])
 
     def close(self) -> None:
         """Ends the lane."""
-        self._out.put(None)
+        self._stream.close()
 
 
 def _outcome(call_id: int, outcome: Ended, step: int = 0, unused: int = 0) -> list[pb.DispatchResponse]:
@@ -108,9 +96,10 @@ def _outcome(call_id: int, outcome: Ended, step: int = 0, unused: int = 0) -> li
         message.failed = True
         message.error.CopyFrom(pb.Error(code=code, message=utf8(text), detail=utf8(detail)))
     else:
-        check_size(outcome.operations)
         for operation in outcome.operations:
             _operation(message.operations.add(), operation, call_id, chunks)
+        if message.ByteSize() > CHUNK_SIZE:  # below, there are fewer elements than are allowed
+            check_size(outcome.operations)
         if outcome.body is not None:
             message.body.CopyFrom(_blob(outcome.body, call_id, chunks))
     if message.ByteSize() > MAX_FRAME:
