@@ -29,6 +29,7 @@ var (
 var layers = []layer{
 	// The contract. What a plugin is linked with is small, and nothing of it knows the host.
 	{"proto/wire", nil, nil},
+	{"proto/wire/rawio", nil, nil},
 	{"proto/gen/...", nil, grpcMods},
 	{"proto/wirepb", []string{"proto/wire", "proto/gen/..."}, nil},
 	{"proto/goplugin", nil, grpcMods},

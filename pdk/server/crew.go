@@ -5,13 +5,6 @@ import (
 	"time"
 )
 
-const (
-	// look is how often the standby looks at the leader. A handler that is found twice holds up the lane, for one to two looks.
-	look = 400 * time.Microsecond
-	// restLooks is how many looks without a call let the standby rest.
-	restLooks = 5
-)
-
 // feed is the reading side of a carrier. One goroutine at a time uses it: the leader.
 type feed interface {
 	// next waits for messages, takes in all that are there, and gives the calls among them, linked by next, and when they came. With an error, after
@@ -20,8 +13,8 @@ type feed interface {
 }
 
 // crew are the goroutines that serve a lane. One leads: it reads a batch of calls, runs the handlers of those that are quick, one after the other,
-// sends their outcomes at once, and reads on. The standby looks after it. When a handler blocks, or computes for long, the standby takes the lead with the
-// rest of the batch, another one stands by, and the handler ends where it is. So does a handler that asks the host, at once. Handlers that were
+// sends their outcomes at once, and reads on. The watch of the server looks after it. When a handler blocks, or computes for long, another goroutine gets
+// the lead with the rest of the batch, and the handler ends where it is. The same happens, at once, when a handler asks the host. Handlers that were
 // slow lately (pace) run on goroutines of the pool from the start.
 type crew struct {
 	lane *lane
@@ -29,11 +22,11 @@ type crew struct {
 
 	// state is odd while the leader does what may take long: it runs a handler, or writes. Every change counts it up, so a turn is known by its number.
 	// Whoever moves it from an odd number on has the lead.
-	state   atomic.Uint64
-	resting atomic.Bool // the standby has nothing to look at
-	rouse   chan struct{}
-	over    chan struct{} // closed at the end of the lane
-	err     error         // why it ended; set before over is closed
+	state atomic.Uint64
+	over  chan struct{} // closed at the end of the lane
+	err   error         // why it ended; set before over is closed
+
+	seen uint64 // state at the last look; for the watch
 
 	// For the leader.
 	queue    *run  // calls of the batch that have not run, linked by next
@@ -44,12 +37,14 @@ type crew struct {
 }
 
 func newCrew(l *lane, f feed) *crew {
-	return &crew{lane: l, feed: f, rouse: make(chan struct{}, 1), over: make(chan struct{})}
+	return &crew{lane: l, feed: f, over: make(chan struct{})}
 }
 
 // serve serves the lane until it ends. The handlers that still run then do not hold it up.
 func (c *crew) serve() error {
-	go c.standBy()
+	w := c.lane.server.watch
+	w.add(c)
+	defer w.remove(c)
 	c.lane.server.pool.lead(c)
 	<-c.over
 	return c.err
@@ -67,9 +62,7 @@ func (t *turn) begin(p *pace) {
 	c.pace, t.timed = p, c.timing
 	t.number = c.state.Load() + 1
 	c.state.Store(t.number)
-	if c.resting.Load() && c.resting.CompareAndSwap(true, false) {
-		c.rouse <- struct{}{}
-	}
+	c.lane.server.watch.stir()
 }
 
 // end reports false when another goroutine has taken the lead meanwhile.
@@ -157,52 +150,4 @@ func (c *crew) divide(calls *run) (quick *run) {
 	*q, *s = nil, nil
 	c.lane.server.pool.submit(slow)
 	return quick
-}
-
-// standBy takes the lead when the leader is held up.
-func (c *crew) standBy() {
-	var seen uint64
-	still, late := 0, false
-	for {
-		began := time.Now()
-		time.Sleep(look)
-		select {
-		case <-c.over:
-			return
-		default:
-		}
-		state := c.state.Load()
-		switch {
-		case state != seen:
-			seen, still, late = state, 0, false
-		case state%2 == 0:
-			if still++; still > restLooks {
-				if !c.rest(seen) {
-					return
-				}
-				still = 0
-			}
-		case time.Since(began) > 2*look && !late: // this process did not run either: the leader may be as quick as ever
-			late = true
-		case c.take(state):
-			c.pace.blocked(time.Now())
-			go c.standBy()
-			c.lead()
-			return
-		}
-	}
-}
-
-// rest waits until something happens. It reports false when the lane has ended.
-func (c *crew) rest(seen uint64) bool {
-	c.resting.Store(true)
-	if c.state.Load() != seen && c.resting.CompareAndSwap(true, false) {
-		return true
-	}
-	select {
-	case <-c.rouse:
-		return true
-	case <-c.over:
-		return false
-	}
 }

@@ -111,20 +111,13 @@ func TestGoexitTakesNoLeadAway(t *testing.T) {
 	})
 }
 
-// The standby rests while nothing happens, and looks again when something does.
-func TestTheStandbyWakes(t *testing.T) {
+// The watch rests while nothing happens, and looks again when something does.
+func TestTheWatchWakes(t *testing.T) {
 	f := start(t, "msgpack")
 	f.probe(2, "mark", "quick")
 	l := f.lane()
 	for round := range 3 {
-		eventually(t, "the standby rests", patience, func() bool {
-			f.server.mu.Lock()
-			defer f.server.mu.Unlock()
-			for l := range f.server.lanes {
-				return l.crew.resting.Load()
-			}
-			return false
-		})
+		eventually(t, "the watch rests", patience, f.server.watch.resting.Load)
 		mark := fmt.Sprint(t.Name(), round)
 		g := newGate(mark)
 		f.probe(1, "wait", mark)

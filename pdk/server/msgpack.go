@@ -45,7 +45,7 @@ func (s *Server) serveConn(conn net.Conn) {
 		s.logger.Warn("a connection to the data plane was refused", "error", err)
 		return
 	}
-	r := &reader{lane: newLane(s, w), conn: conn, frames: wire.NewReader(conn)}
+	r := &reader{lane: newLane(s, w), conn: conn, frames: wire.NewReader(w.stream)}
 	r.bulk.lane, r.lane.crew = r.lane, newCrew(r.lane, r)
 	if !s.join(r.lane, func(code, message string) { w.close(&wire.GoAway{Code: code, Message: message}) }) {
 		w.close(&wire.GoAway{Code: wire.CodeNotReady, Message: "the plugin server is shutting down"})

@@ -36,6 +36,7 @@ type Server struct {
 	plugins   []hosted
 	instances instances
 	pool      pool
+	watch     *watch
 	token     []byte // of the data plane
 	logger    *slog.Logger
 	frameTime time.Duration
@@ -62,7 +63,7 @@ func New(plugins ...pdk.Plugin) (*Server, error) {
 	if len(plugins) == 0 {
 		return nil, errors.New("a plugin server needs at least one plugin")
 	}
-	s := &Server{token: make([]byte, 32), lanes: map[*lane]func(string, string){}, frameTime: frameTime, logger: slog.New(slog.NewTextHandler(os.Stderr, nil))}
+	s := &Server{token: make([]byte, 32), watch: newWatch(), lanes: map[*lane]func(string, string){}, frameTime: frameTime, logger: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	if _, err := rand.Read(s.token); err != nil {
 		return nil, fmt.Errorf("making the token of the data plane: %w", err)
 	}

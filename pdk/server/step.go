@@ -46,7 +46,7 @@ func (r *run) advance(t *turn) bool {
 		r.wake(errOver())
 		r.answers = make(chan wire.Answer, 1)
 	}
-	if r.turn != 0 && (t == nil || !t.end()) { // the standby has taken the lead
+	if r.turn != 0 && (t == nil || !t.end()) { // another goroutine has the lead
 		r.turn = 0
 	}
 	if r.turn != 0 {

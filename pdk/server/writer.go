@@ -1,12 +1,14 @@
 package server
 
 import (
+	"io"
 	"net"
 	"runtime"
 	"sync"
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/proto/wire"
+	"github.com/outrigger-gateway/outrigger/proto/wire/rawio"
 )
 
 const (
@@ -23,7 +25,8 @@ const (
 // writer is the combining writer of a lane: handlers append frames under its lock, and who flushes and finds nobody writing writes everything with one
 // system call, until nothing is left. There is no writer goroutine.
 type writer struct {
-	conn net.Conn
+	conn   net.Conn
+	stream io.ReadWriter // conn, the quickest way
 
 	mu      sync.Mutex
 	room    sync.Cond // pending has become shorter, or the lane is dead
@@ -34,7 +37,10 @@ type writer struct {
 }
 
 func newWriter(conn net.Conn) *writer {
-	w := &writer{conn: conn}
+	w := &writer{conn: conn, stream: conn}
+	if raw := rawio.New(conn); raw != nil {
+		w.stream = raw
+	}
 	w.room.L = &w.mu
 	return w
 }
@@ -69,7 +75,7 @@ func (w *writer) write(others bool) {
 		buf := w.pending
 		w.pending, w.spare = w.spare[:0], nil
 		w.mu.Unlock()
-		_, err := w.conn.Write(buf)
+		_, err := w.stream.Write(buf)
 		w.mu.Lock()
 		if err != nil {
 			w.dead, w.pending = true, nil
