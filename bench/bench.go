@@ -95,6 +95,9 @@ func (o *Options) scenarios() ([]*scenario.Scenario, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := report.Draws(s); err != nil { // not after it was measured
+			return nil, err
+		}
 		if err := s.Narrow(o.Variants, o.Connections); err != nil {
 			return nil, err
 		}

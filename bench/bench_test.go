@@ -50,9 +50,10 @@ type fails struct{}
 
 func (*fails) Access(*pdk.PDK) error { return errors.New("no luck today") }
 
-// Every scenario of the program can be read, and names what it compares with first.
-func TestScenarios(t *testing.T) {
-	charts := map[string]bool{}
+// scenarios are those of the program.
+func scenarios(t *testing.T) []*scenario.Scenario {
+	t.Helper()
+	var list []*scenario.Scenario
 	for _, name := range bench.Names() {
 		text, err := os.ReadFile(filepath.Join("scenarios", name+".yaml"))
 		if err != nil {
@@ -60,15 +61,27 @@ func TestScenarios(t *testing.T) {
 		}
 		s, err := scenario.Parse(name, text)
 		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// Every scenario of the program can be read, and names what it compares with first.
+func TestScenarios(t *testing.T) {
+	charts := map[string]bool{}
+	for _, s := range scenarios(t) {
+		name := s.Name
+		if err := report.Draws(s); err != nil {
 			t.Error(err)
-			continue
 		}
 		if s.Variants[0].Name != "no-plugin" && !s.Lanes {
 			t.Errorf("scenario %s: the first variant is %s, expected no-plugin", name, s.Variants[0].Name)
 		}
 		for _, c := range s.Charts {
-			if charts[c.Name] || !report.Known(c.Measure) {
-				t.Errorf("scenario %s: chart %s of %s: expected a name of its own and a measure that there is", name, c.Name, c.Measure)
+			if charts[c.Name] {
+				t.Errorf("scenario %s: chart %s: expected a name of its own", name, c.Name)
 			}
 			charts[c.Name] = true
 		}
@@ -92,15 +105,8 @@ func TestTargetsAreMeasured(t *testing.T) {
 		t.Fatalf("%d targets, %v", len(targets), err)
 	}
 	known := map[string]bool{}
-	for _, name := range bench.Names() {
-		text, err := os.ReadFile(filepath.Join("scenarios", name+".yaml"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := scenario.Parse(name, text)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, s := range scenarios(t) {
+		name := s.Name
 		for _, v := range s.Variants {
 			for _, l := range s.Loads {
 				known[fmt.Sprintf("%s/%s@%d", name, v.Name, l.Connections)] = true
@@ -288,6 +294,14 @@ func TestRunStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := bench.Run(ctx, options(t, small), &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "context canceled") {
+		t.Errorf("found %v", err)
+	}
+}
+
+// A chart of nothing is refused before anything is measured.
+func TestUnknownMeasure(t *testing.T) {
+	err := bench.Run(t.Context(), options(t, strings.Replace(small, "measure: ratio", "measure: rato", 1)), &bytes.Buffer{})
+	if err == nil || !strings.Contains(err.Error(), `scenario small: chart small: unknown measure "rato"; did you mean ratio?: expected added_allocs, `) {
 		t.Errorf("found %v", err)
 	}
 }

@@ -21,10 +21,7 @@ func (r *Report) draw(dir, name string, scenarios []*scenario.Scenario) error {
 			continue
 		}
 		for _, c := range s.Charts {
-			drawn, err := r.Scenarios[i].chart(&c)
-			if err != nil {
-				return fmt.Errorf("scenario %s: chart %s: %w", s.Name, c.Name, err)
-			}
+			drawn := r.Scenarios[i].chart(&c)
 			if drawn == nil {
 				continue // nothing that it shows was measured
 			}
@@ -45,17 +42,25 @@ var titles = map[string]string{
 	PerSecond: "requests per second", Ratio: "throughput relative to no plugin", P50: "p50 latency, µs", P90: "p90 latency, µs", P99: "p99 latency, µs",
 	P999: "p99.9 latency, µs", CPU: "processor time per request, host and servers, µs", HostCPU: "processor time of the host per request, µs",
 	ServerCPU: "processor time of the servers per request, µs", AddedP50: "added p50 latency, µs", AddedP99: "added p99 latency, µs",
-	AddedCPU: "added processor time per request, µs", HostAllocs: "allocations of the host per request", IdleMemory: "resident memory, MB",
+	AddedCPU: "added processor time per request, µs", Max: "longest latency, µs", UpstreamCPU: "processor time of the upstream per request, µs",
+	LoadCPU: "processor time of the load generator per request, µs", AddedAlloc: "added allocations of the host per request", HostAllocs: "allocations of the host per request", IdleMemory: "resident memory, MB",
+}
+
+// Draws says which chart of a scenario has a measure that there is not.
+func Draws(s *scenario.Scenario) error {
+	for _, c := range s.Charts {
+		if known := slices.Sorted(maps.Keys(titles)); !slices.Contains(known, c.Measure) {
+			return fmt.Errorf("scenario %s: chart %s: unknown measure %q%s: expected %s", s.Name, c.Name, c.Measure, scenario.Nearest(c.Measure, known), strings.Join(known, ", "))
+		}
+	}
+	return nil
 }
 
 // chart draws one; nil when there is nothing to show.
-func (s *Result) chart(c *scenario.Chart) ([]byte, error) {
-	if !Known(c.Measure) {
-		return nil, fmt.Errorf("unknown measure %q%s", c.Measure, scenario.Nearest(c.Measure, slices.Sorted(maps.Keys(titles))))
-	}
+func (s *Result) chart(c *scenario.Chart) []byte {
 	points := s.shown(c)
 	if len(points) == 0 {
-		return nil, nil
+		return nil
 	}
 	drawn := &chart.Chart{Title: c.Title, XTitle: c.XTitle, YTitle: titles[c.Measure]}
 	if c.Measure == Ratio || c.Relative != nil {
@@ -63,13 +68,13 @@ func (s *Result) chart(c *scenario.Chart) ([]byte, error) {
 	}
 	if c.X == "variant" {
 		bars(drawn, c, points)
-		return drawn.Bars(), nil
+		return drawn.Bars()
 	}
 	if c.Relative != nil {
 		drawn.YTitle += fmt.Sprintf(", relative to that at %s", short(*c.Relative))
 	}
 	s.lines(drawn, c, points)
-	return drawn.Lines(), nil
+	return drawn.Lines()
 }
 
 // shown are the points of a chart.

@@ -108,10 +108,8 @@ var added = map[string]string{AddedP50: P50, AddedP99: P99, AddedCPU: CPU, Added
 
 // Known says whether there is a measure of this name.
 func Known(measure string) bool {
-	return slices.Contains([]string{
-		PerSecond, P50, P90, P99, P999, Max, HostCPU, ServerCPU, CPU, UpstreamCPU, LoadCPU, HostAllocs, IdleMemory, Ratio, AddedP50, AddedP99,
-		AddedCPU, AddedAlloc,
-	}, measure)
+	_, known := titles[measure]
+	return known
 }
 
 // Valid says whether the figures mean something.

@@ -131,7 +131,7 @@ type Loads []Load
 func (l *Loads) UnmarshalYAML(node *yaml.Node) error {
 	var items []map[string]any
 	if err := node.Decode(&items); err != nil {
-		return fmt.Errorf("line %d: loads: found what is no list of mappings: %w", node.Line, err)
+		return fmt.Errorf("loads: found what is no list of mappings: %w", err)
 	}
 	*l = nil
 	for i, item := range items {
@@ -139,16 +139,16 @@ func (l *Loads) UnmarshalYAML(node *yaml.Node) error {
 		for _, name := range slices.Sorted(maps.Keys(item)) {
 			if _, known := fields[name]; !known {
 				names := slices.Sorted(maps.Keys(fields))
-				return fmt.Errorf("line %d: loads[%d]: unknown key %q%s: expected %s", node.Line, i, name, Nearest(name, names), strings.Join(names, ", "))
+				return fmt.Errorf("loads[%d]: unknown key %q%s: expected %s", i, name, Nearest(name, names), strings.Join(names, ", "))
 			}
 			values, err := sizes(item[name])
 			if err != nil {
-				return fmt.Errorf("line %d: loads[%d].%s: %w", node.Line, i, name, err)
+				return fmt.Errorf("loads[%d].%s: %w", i, name, err)
 			}
 			fields[name] = values
 		}
 		if len(fields["connections"]) == 0 {
-			return fmt.Errorf("line %d: loads[%d]: connections is missing: expected a number or a list such as [1, 64]", node.Line, i)
+			return fmt.Errorf("loads[%d]: connections is missing: expected a number or a list such as [1, 64]", i)
 		}
 		for _, response := range fields["response"] {
 			for _, body := range fields["body"] {
@@ -156,7 +156,7 @@ func (l *Loads) UnmarshalYAML(node *yaml.Node) error {
 					for _, connections := range fields["connections"] {
 						load := Load{connections, rate, body, response}
 						if err := load.validate(); err != nil {
-							return fmt.Errorf("line %d: loads[%d]: %w", node.Line, i, err)
+							return fmt.Errorf("loads[%d]: %w", i, err)
 						}
 						*l = append(*l, load)
 					}
