@@ -74,7 +74,7 @@ var layers = []layer{
 	{"host/internal/canary", append(internal("dispatch", "plan"), "proto/wire"), nil},
 	{"host/internal/blackbox", append(internal("dispatch", "entity", "plan"), "pdk", "proto/wire"), nil},
 	{"host/internal/transport/lanebench", append(internal("transport/..."), "proto/wire", "proto/gen/..."), append([]string{"golang.org/x/sys/"}, grpcMods...)},
-	{"host/internal/transport/...", append(internal("budget", "transport/..."), "proto/wire", "proto/wirepb", "proto/gen/..."), grpcMods},
+	{"host/internal/transport/...", append(internal("budget", "transport/..."), "proto/wire", "proto/wire/rawio", "proto/wirepb", "proto/gen/..."), grpcMods},
 	{"host/internal/pluginserver/cgroup", nil, []string{"golang.org/x/sys/"}},
 	{"host/internal/pluginserver/launcher", nil, []string{"github.com/landlock-lsm/go-landlock/", "github.com/elastic/go-seccomp-bpf", "golang.org/x/net/bpf", "golang.org/x/sys/"}},
 	{"host/internal/pluginserver/reaper", internal("pluginserver/cgroup"), nil},

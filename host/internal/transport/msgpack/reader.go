@@ -14,6 +14,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/transport"
 	"github.com/outrigger-gateway/outrigger/host/internal/transport/flight"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
+	"github.com/outrigger-gateway/outrigger/proto/wire/rawio"
 )
 
 // reader is the end of the connection that whoever leads the lane reads: a flight.Source. What it holds, half a frame for example, stays when the lead
@@ -116,7 +117,7 @@ func (s *source) init() {
 	}
 	s.once = func(fd uintptr) bool {
 		for {
-			s.n, s.err = readSocket(fd, s.into)
+			s.n, s.err = rawio.Read(fd, s.into)
 			switch s.err {
 			case nil:
 				return true

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/proto/wire"
+	"github.com/outrigger-gateway/outrigger/proto/wire/rawio"
 )
 
 const (
@@ -57,7 +58,7 @@ func newWriter(conn net.Conn, broke func(error)) *writer {
 	}
 	w.once = func(fd uintptr) bool {
 		for {
-			n, err := writeSocket(fd, w.out[w.n:])
+			n, err := rawio.Write(fd, w.out[w.n:])
 			switch {
 			case err == nil:
 				if w.n += n; w.n < len(w.out) && n > 0 {
