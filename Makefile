@@ -111,7 +111,7 @@ lint: python js ## formatters, linters and type checkers of all languages
 	cd .ci/tools && GOBIN=$(CURDIR)/build/tools/bin go install honnef.co/go/tools/cmd/staticcheck
 	build/tools/bin/staticcheck $(GO_PKGS)
 	cd bench/peers && $(CURDIR)/build/tools/bin/staticcheck ./...
-	cd sdk-python && ../$(VENV)/bin/ruff check --config pyproject.toml . ../examples/python ../bench/chaos/plugins/python ../bench/plugins/python && ../$(VENV)/bin/ruff format --config pyproject.toml --check . ../examples/python ../bench/chaos/plugins/python ../bench/plugins/python && ../$(VENV)/bin/pyright
+	cd sdk-python && ../$(VENV)/bin/ruff check --config pyproject.toml . ../examples/python ../bench/chaos/plugins/python ../bench/plugins/python ../bench/baselines && ../$(VENV)/bin/ruff format --config pyproject.toml --check . ../examples/python ../bench/chaos/plugins/python ../bench/plugins/python ../bench/baselines && ../$(VENV)/bin/pyright
 	cd sdk-js && npm run --silent lint
 
 .PHONY: generate

@@ -19,7 +19,7 @@ const str = (text) => Buffer.concat([Buffer.of(0xa0 | text.length), Buffer.from(
 /** [1, "js", "echo", pid 0] */
 const HELLO_BODY = Buffer.concat([Buffer.of(0x94, 1), str("js"), str("echo"), Buffer.of(0)]);
 
-/** [0, nil, [[1, "X-Hello-Js", ["hello, Ada"]], [21, "X-Hello-Js", ["hello, Ada"]]], nil]: what the plugin hello answers. */
+/** [0, nil, [[1, "X-Hello-Js", ["hello, Ada"]], [21, "X-Hello-Js", ["hello, Ada"]]], nil]: what a plugin that greets answers. */
 const setHeader = (code) => Buffer.concat([Buffer.of(0x93, code), str("X-Hello-Js"), Buffer.of(0x91), bin("hello, Ada")]);
 const OUTCOME_BODY = Buffer.concat([Buffer.of(0x94, 0, 0xc0, 0x92), setHeader(1), setHeader(21), Buffer.of(0xc0)]);
 

@@ -3,9 +3,10 @@
     python bench/baselines/echo.py ADDRESS
 
 ADDRESS is the path of a unix socket, or host:port. The server speaks carrier msgpack as far as a lane needs: it takes any token, says
-hello, and answers each call with the outcome of plugin hello, which sets one header of the upstream request and one of the response. One
-blocking thread reads up to 64 KiB, cuts out all complete frames and answers them with one send: what a plugin server in Python costs
-beyond this is what the SDK and its plugin do. It says "ready" on stdout once it listens, and ends with its standard streams' reader, SIGTERM or SIGINT.
+hello, and answers each call with the outcome of a plugin that greets: it sets one header of the upstream request and one of the response.
+One blocking thread reads up to 64 KiB, cuts out all complete frames and answers them with one send: what a plugin server in Python costs
+beyond this is what the SDK and its plugin do. It says "ready" on stdout once it listens, and ends when its standard input does, or with
+SIGTERM or SIGINT.
 """
 
 from __future__ import annotations
@@ -99,6 +100,13 @@ def listen(address: str) -> socket.socket:
     return listener
 
 
+def end_with_input() -> None:
+    """Ends the process when whoever started it is gone."""
+    while sys.stdin.buffer.read(READ_SIZE):
+        pass
+    os._exit(0)
+
+
 def main() -> None:
     """Listens and answers until it is told to end."""
     if len(sys.argv) != 2:
@@ -106,6 +114,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     listener = listen(sys.argv[1])
     print("ready", flush=True)
+    threading.Thread(target=end_with_input, daemon=True).start()
     while True:
         sock, _ = listener.accept()
         if sock.family != socket.AF_UNIX:

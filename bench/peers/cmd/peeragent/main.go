@@ -1,4 +1,4 @@
-// Command peeragent does in the ways of other gateways what the bench's plugin hello does in ours: it reads the request headers x-name and user-agent,
+// Command peeragent does in the ways of other gateways what the plugin bench-work does in ours: it reads the request headers x-name and user-agent,
 // and sets X-Hello on the request to the upstream and on the response.
 //
 //	peeragent auth --listen unix:PATH|HOST:PORT            an HTTP server for nginx auth_request, Traefik and Caddy forward auth
