@@ -123,7 +123,10 @@ async function serve(paths: readonly string[], options: Options, print: (text: s
   const plugins = await loadPlugins(paths);
   const server = await PluginServer.start(plugins, address, () => void end(server), { data, certificates });
   server.guard();
-  process.on("exit", () => server.removeSockets());
+  process.on("exit", () => {
+    server.lastWords();
+    server.removeSockets();
+  });
   process.on("SIGTERM", () => void end(server));
   // Of a managed server the host decides when it ends; the terminal's Ctrl-C is for the host.
   process.on("SIGINT", () => (managed ? undefined : void end(server)));

@@ -177,6 +177,14 @@ export class PluginServer {
     await this.#instances.idle();
   }
 
+  /**
+   * Sends what has not left yet when a plugin ends the process: outcomes of steps before the one that did it, so that the host does not take
+   * them for failed, and log lines.
+   */
+  lastWords(): void {
+    for (const lane of this.#lanes) lane.flush();
+  }
+
   /** Removes the socket files; also for the end of the process, when there is no time for anything else. */
   removeSockets(): void {
     if (this.#controlAddress.network === "unix") rmSync(this.#controlAddress.path, { force: true });

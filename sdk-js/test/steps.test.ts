@@ -23,7 +23,12 @@ import { facts, HostDriver, type HostOptions, headerOf, type ReadOutcome, textOf
 
 const TOKEN = Buffer.from("0123456789abcdef");
 
-async function open(t: TestContext, handlers: readonly HandlerFn[], options: HostOptions = {}): Promise<HostDriver> {
+async function open(
+  t: TestContext,
+  handlers: readonly HandlerFn[],
+  options: HostOptions = {},
+  onLane: (lane: MsgpackLane) => void = () => {},
+): Promise<HostDriver> {
   const address = join(mkdtempSync(join(tmpdir(), "orjs-")), "d.sock");
   const plugins = handlers.map((handler, i) =>
     definePlugin({ name: `plugin-${i + 1}`, version: "1", instance: everyPhase(handler) }),
@@ -33,7 +38,7 @@ async function open(t: TestContext, handlers: readonly HandlerFn[], options: Hos
     await instances.configure(i + 1, name, Buffer.from("{}"), `record-${i + 1}`);
   }
   const server = createServer((socket) => {
-    new MsgpackLane(socket, instances, TOKEN);
+    onLane(new MsgpackLane(socket, instances, TOKEN));
     t.after(() => socket.destroy());
   });
   await new Promise<void>((resolve) => server.listen(address, resolve));
@@ -59,6 +64,24 @@ const stepsOf = (outcomes: readonly ReadOutcome[]): number[] => outcomes.map((ou
 test("hello says that steps and prefetched answers are understood", async (t) => {
   const host = await open(t, []);
   assert.equal(host.hello?.[4], 3);
+});
+
+test("a step that ends the process does not take the outcome of the one before along", { timeout: 20_000 }, async (t) => {
+  let own: MsgpackLane | undefined;
+  const exit = (): void => {
+    own?.lane.flush(); // what the process does when it exits
+    own?.socket.destroy();
+  };
+  const host = await open(t, [(k) => void k.ctx.shared.set("a", 1), exit], {}, (lane) => {
+    own = lane;
+  });
+  const outcomes = await host.steps({ steps: [step(2)] }, 1);
+  assert.deepEqual(stepsOf(outcomes), [0]);
+  assert.deepEqual(
+    outcomes[0]?.ops.map(([code]) => code),
+    [50],
+  );
+  await host.closed;
 });
 
 test("steps run in order on the same state, each with an instance, ctx.plugin, trace and operations of its own", async (t) => {

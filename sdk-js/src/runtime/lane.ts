@@ -20,6 +20,8 @@ export interface Carrier {
   log(callId: number, step: number, level: number, message: string): void;
   /** Says goaway and closes the lane. */
   close(code: string, message: string): void;
+  /** Sends at once what it holds back, if it can: the process ends. */
+  flush?(): void;
 }
 
 interface Question {
@@ -76,6 +78,11 @@ export class Lane implements CallHost {
   /** Whether handlers are under way: what arrives now may let them go on. */
   get busy(): boolean {
     return this.#calls.size > 0;
+  }
+
+  /** Sends what the handlers that have ended left: the process ends. */
+  flush(): void {
+    this.#carrier.flush?.();
   }
 
   hello(hello: HostHello): void {

@@ -81,7 +81,7 @@ export class MsgpackLane implements Carrier {
     }
     this.#reading = false;
     if (this.lane.busy) this.#flushAfterTurn();
-    else this.#flush();
+    else this.flush();
   }
 
   /** Looks later whether the frame that has begun is complete. One timer is enough: it finds a frame after twice its time at most. */
@@ -243,7 +243,7 @@ export class MsgpackLane implements Carrier {
 
   log(id: number, step: number, level: number, message: string): void {
     if (this.#closed) return;
-    if (this.#writer.pos - this.#writer.start > BULK_WINDOW) this.#flush();
+    if (this.#writer.pos - this.#writer.start > BULK_WINDOW) this.flush();
     if (this.#socket.writableLength > LOG_WINDOW) {
       this.#droppedLines++;
       return;
@@ -269,7 +269,7 @@ export class MsgpackLane implements Carrier {
     header.writeUInt32BE(bytes.length, 0);
     header.writeUInt32BE(id, 4);
     header[8] = FrameType.chunk;
-    this.#flush(); // log lines of the call stay in front
+    this.flush(); // log lines of the call stay in front
     this.#socket.cork();
     this.#socket.write(header);
     this.#socket.write(bytes);
@@ -282,7 +282,7 @@ export class MsgpackLane implements Carrier {
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
-      this.#flush();
+      this.flush();
     });
   }
 
@@ -293,12 +293,12 @@ export class MsgpackLane implements Carrier {
     queueMicrotask(() =>
       process.nextTick(() => {
         this.#turn = false;
-        this.#flush();
+        this.flush();
       }),
     );
   }
 
-  #flush(): void {
+  flush(): void {
     if (this.#writer.pos > this.#writer.start) {
       const bytes = this.#writer.take();
       if (!this.#socket.destroyed && this.#socket.writable) this.#socket.write(bytes);
@@ -314,7 +314,7 @@ export class MsgpackLane implements Carrier {
     this.#writer.str(message);
     this.#end(at, FrameType.goaway, 0);
     this.#closed = true;
-    this.#flush();
+    this.flush();
     this.#socket.end();
     this.lane.gone();
   }
