@@ -46,7 +46,7 @@ type Call[O, A any] struct {
 // arrival is an outcome with what was gathered for it.
 type arrival[O any] struct {
 	outcome O
-	bulk    []byte
+	bulk    wire.Gather
 }
 
 // question is an ask that waits, with its size and the step whose handler asks.
@@ -124,7 +124,7 @@ func (c *Call[O, A]) take() (ev Event[O, A], ok bool) {
 	switch {
 	case c.taken < len(c.outcomes):
 		a := &c.outcomes[c.taken]
-		ev.Outcome, ev.Bulk = a.outcome, a.bulk
+		ev.Outcome, ev.Bulk = a.outcome, a.bulk.Take() // who reads the lane does not copy it
 		*a = arrival[O]{}
 		c.taken++
 	case c.err != nil:
@@ -164,7 +164,8 @@ func (t *Table[O, A]) Outcome(id uint32, step uint16, o O) error {
 		return fmt.Errorf("outcome of step %d of call %d, expected that of step %d (the call has %d, from 0 on)", step, id, len(c.outcomes), 1+len(c.rest))
 	}
 	t.delivered++
-	c.outcomes = append(c.outcomes, arrival[O]{o, c.gather.Take()})
+	c.outcomes = append(c.outcomes, arrival[O]{o, c.gather})
+	c.gather = wire.Gather{}
 	c.asks, c.askBytes = nil, 0
 	if len(c.outcomes) > len(c.rest) {
 		t.leave(c)
