@@ -154,7 +154,7 @@ func Run(ctx context.Context, o Options, out io.Writer) (err error) {
 	defer cancel()
 	found := &report.Report{
 		Date: time.Now(), Commit: runner.Commit(ctx), Command: o.Command, Machine: runner.Machine(), Versions: r.Versions(ctx), Rounds: r.Rounds,
-		SampleSeconds: r.Sample.Seconds(),
+		SampleSeconds: r.Sample.Seconds(), Failed: map[string]string{},
 	}
 	var failed []error
 	var invalid []string
@@ -162,6 +162,7 @@ func Run(ctx context.Context, o Options, out io.Writer) (err error) {
 		result, err := r.Run(ctx, s)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("scenario %s: %w", s.Name, err))
+			found.Failed[s.Name], _, _ = strings.Cut(err.Error(), "\n")
 			if ctx.Err() != nil {
 				break
 			}
@@ -174,10 +175,6 @@ func Run(ctx context.Context, o Options, out io.Writer) (err error) {
 		return errors.Join(failed...)
 	}
 	found.Skipped, found.Targets = r.Skipped(), found.Judge(wanted)
-	for _, err := range failed {
-		first, _, _ := strings.Cut(err.Error(), "\n")
-		found.Skipped = append(found.Skipped, first)
-	}
 	if err := o.write(found, scenarios, out); err != nil {
 		return errors.Join(append(failed, err)...)
 	}

@@ -258,7 +258,7 @@ func TestRunGoesOn(t *testing.T) {
 	var out bytes.Buffer
 	err := bench.Run(t.Context(), o, &out)
 	if err == nil || !strings.Contains(err.Error(), `scenario small: gateway "no-plugin" ended`) || !strings.Contains(out.String(), "### good: 2 connections") ||
-		!strings.Contains(out.String(), `**Skipped:** scenario small: gateway "no-plugin" ended`) {
+		!strings.Contains(out.String(), `**Failed:** scenario small: gateway "no-plugin" ended`) {
 		t.Errorf("found %v\n%s", err, out.String())
 	}
 }

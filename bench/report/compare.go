@@ -75,7 +75,10 @@ func Compare(old, new *Report, tolerance float64) Comparison {
 			}
 			where := fmt.Sprintf("%s: %s at %s", s.Name, p.Variant, p.Load)
 			q := new.find(s.Name, p)
+			_, failed := new.Failed[s.Name]
 			switch {
+			case q == nil && failed:
+				c.Broken = append(c.Broken, where)
 			case q == nil:
 				c.Missing = append(c.Missing, where)
 			case !q.Valid():

@@ -3,6 +3,7 @@ package report
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -50,6 +51,9 @@ func (r *Report) Markdown() string {
 		"plugin server and upstream share the machine.\n", r.Rounds, short(r.SampleSeconds))
 	for _, text := range r.Skipped {
 		fmt.Fprintf(&b, "\n**Skipped:** %s\n", oneLine(text))
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Failed)) {
+		fmt.Fprintf(&b, "\n**Failed:** scenario %s: %s\n", name, oneLine(r.Failed[name]))
 	}
 	r.targets(&b)
 	for i := range r.Scenarios {

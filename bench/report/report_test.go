@@ -234,6 +234,10 @@ func TestCompare(t *testing.T) {
 	if found := Compare(reported(), missing, 0.05); found.Regressions() != 0 || len(found.Missing) != 5 {
 		t.Errorf("points that are gone: %+v", found.Missing)
 	}
+	missing.Scenarios, missing.Failed = nil, map[string]string{reported().Scenarios[0].Name: "the plugin server did not start"}
+	if found := Compare(reported(), missing, 0.05); found.Regressions() != 6 || len(found.Missing) != 0 {
+		t.Errorf("a scenario that failed: %+v", found)
+	}
 }
 
 func TestReadRefuses(t *testing.T) {

@@ -28,6 +28,8 @@ type Report struct {
 	Targets       []Judged `json:"targets,omitempty"`
 	// Skipped says what was not measured, and why.
 	Skipped []string `json:"skipped,omitempty"`
+	// Failed says by scenario why it could not be measured.
+	Failed map[string]string `json:"failed,omitempty"`
 }
 
 // Machine is where the figures come from.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -130,7 +129,10 @@ func (r *Runner) runLane(ctx context.Context, args []string) ([]byte, error) {
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("measuring lanes: %w\n%s", errors.Join(err, context.Cause(ctx)), strings.TrimSpace(said.String()))
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, fmt.Errorf("measuring lanes: %w\n%s", err, strings.TrimSpace(said.String()))
 	}
 	return out.Bytes(), nil
 }
