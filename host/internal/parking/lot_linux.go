@@ -73,7 +73,7 @@ func (l *Lot) Len() int {
 	return len(l.conns)
 }
 
-// Close lets all connections leave, and waits until they have. No leave is called afterwards.
+// Close lets all connections leave, and waits until they have. The leave of one on which something happened just before may still run.
 func (l *Lot) Close() {
 	l.mu.Lock()
 	l.closed = true
