@@ -66,7 +66,9 @@ test("hello says that steps and prefetched answers are understood", async (t) =>
   assert.equal(host.hello?.[4], 3);
 });
 
-test("a step that ends the process does not take the outcome of the one before along", { timeout: 20_000 }, async (t) => {
+test("a step that ends the process does not take the outcome of the one before along", {
+  timeout: 20_000,
+}, async (t) => {
   let own: MsgpackLane | undefined;
   const exit = (): void => {
     own?.lane.flush(); // what the process does when it exits
