@@ -403,7 +403,7 @@ test("carrier grpc: failures, and goaway for what breaks the protocol", async (t
   host.send(1, { case: "call", value: { instance: 4n, phase: 2, request: REQUEST } });
   const outcome = await host.next("outcome");
   assert.deepEqual([outcome.failed, outcome.error?.code], [true, "unknown_instance"]);
-  host.send(1, { case: "answer", value: {} });
+  host.send(2, { case: "answer", value: {} }); // there was no call 2
   assert.equal((await host.next("goaway")).code, "bad_frame");
 });
 
