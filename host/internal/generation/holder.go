@@ -1,9 +1,6 @@
 package generation
 
-import (
-	"math"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // Holder holds the current generation, and beside it that of a canary while there is one.
 type Holder struct {
@@ -15,15 +12,19 @@ type Holder struct {
 // canary is a generation that takes a share of the requests.
 type canary struct {
 	*Generation
-	share uint64 // in shareUnit
+	share uint64 // of shareUnit
 }
 
 // shareUnit is the share of all requests.
-const shareUnit = 1_000_000
+const shareUnit = 1 << 63
 
-// takes says whether the n-th request is the canary's: of every shareUnit requests in a row exactly share are, evenly spread.
+// golden is the odd number next to 2^64 divided by the golden ratio.
+const golden = 0x9e3779b97f4a7c15
+
+// takes says whether the n-th request is the canary's. Multiples of the golden ratio are spread evenly however many there are, and whatever step they
+// are taken in: a client whose requests are every fourth one gets the same share as all together.
 func (c *canary) takes(n uint64) bool {
-	return n*c.share/shareUnit != (n-1)*c.share/shareUnit
+	return n*golden>>1 < c.share
 }
 
 // Acquire takes a generation for a request: the current one, or that of the canary when it is its turn. The caller releases it. It is nil before
@@ -76,7 +77,7 @@ func (h *Holder) SwapCanary(g *Generation, share float64) {
 	var next *canary
 	if g != nil {
 		g.refs.Add(1)
-		next = &canary{g, uint64(math.Round(min(max(share, 0), 1) * shareUnit))}
+		next = &canary{g, uint64(min(max(share, 0), 1) * shareUnit)}
 	}
 	if old := h.canary.Swap(next); old != nil {
 		old.Release()
