@@ -298,6 +298,8 @@ test("an unknown instance and a phase that is not handled", async (t) => {
   assert.equal((await host.call()).status, 0);
 });
 
+const nils = (count: number): null[] => Array.from({ length: count }, () => null);
+
 test("what breaks the protocol closes that lane with goaway, and no other", async (t) => {
   const address = await serve(t, (k) => void (k.request.getPort() === 1 && k.router.getRoute()));
   const other = await HostDriver.open(address, TOKEN);
@@ -315,9 +317,11 @@ test("what breaks the protocol closes that lane with goaway, and no other", asyn
       "chunks that no field names",
       Buffer.concat([frame(FrameType.chunk, 1, Buffer.from("x")), frame(FrameType.call, 1, encodeValue([1, 2]))]),
     ],
+    ["steps of body_filter", frame(FrameType.call, 1, encodeValue([1, 5, ...nils(23), [[2]]]))],
+    ["prefetched answers that are no list", frame(FrameType.call, 1, encodeValue([1, 2, ...nils(22), -300]))],
     [
-      "steps of body_filter",
-      frame(FrameType.call, 1, encodeValue([1, 5, ...Array.from({ length: 23 }, () => null), [[2]]])),
+      "more prefetched answers than a mask has bits",
+      frame(FrameType.call, 1, encodeValue([1, 2, ...nils(22), Array.from({ length: 17 }, () => [1, [], null])])),
     ],
     ["an answer to nothing", frame(FrameType.answer, 77, encodeValue([null, null]))],
     ["a second hello", helloFrame()],

@@ -18,12 +18,18 @@ interface Item {
 /** The answers that a step brought along, ahead of the questions; docs/wire.md section 5.4. */
 export class Prefetched {
   readonly #view: CallView;
+  readonly #count: number;
   #items: readonly Item[] | null = null;
   /** Bit mask of the answers that were asked for. */
   #used = 0;
 
+  /** @throws BadFrame when they are no list, or too long a one; their fields are looked at when somebody asks. */
   constructor(view: CallView) {
     this.#view = view;
+    this.#count = view.reader(Field.prefetched)?.array() ?? 0;
+    if (this.#count > MAX_ANSWERS) {
+      throw new BadFrame(`${this.#count} prefetched answers; at most ${MAX_ANSWERS} are allowed`);
+    }
   }
 
   /**
@@ -44,8 +50,7 @@ export class Prefetched {
 
   /** Bit mask of the answers that nobody has asked for. */
   unused(): number {
-    const count = this.#items?.length ?? this.#view.reader(Field.prefetched)?.array() ?? 0;
-    return ((1 << Math.min(count, MAX_ANSWERS)) - 1) & ~this.#used;
+    return ((1 << this.#count) - 1) & ~this.#used;
   }
 }
 
@@ -53,7 +58,6 @@ function readItems(view: CallView): Item[] {
   const reader = view.reader(Field.prefetched);
   const count = reader?.array() ?? 0;
   if (reader === null) return [];
-  if (count > MAX_ANSWERS) throw new BadFrame(`${count} prefetched answers; at most ${MAX_ANSWERS} are allowed`);
   return Array.from({ length: count }, () => readItem(reader));
 }
 
