@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -239,7 +240,7 @@ func exchange(conn net.Conn, request []byte) (*http.Response, []byte, error) {
 		_, err := conn.Write(request)
 		sent <- err
 	}()
-	res, err := http.ReadResponse(newReader(conn), nil)
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the answer: %w", err)
 	}

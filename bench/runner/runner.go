@@ -3,12 +3,10 @@
 package runner
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"slices"
 	"sync"
@@ -369,5 +367,3 @@ func stopAll(gateways []*gateway) error {
 func (r *Runner) say(format string, args ...any) {
 	fmt.Fprintf(r.Progress, format+"\n", args...)
 }
-
-func newReader(conn net.Conn) *bufio.Reader { return bufio.NewReader(conn) }

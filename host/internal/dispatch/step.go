@@ -162,35 +162,33 @@ func (s *step) enter(around []Interceptor, missing error) error {
 
 // remote runs the call on its plugin server.
 func (s *step) remote() error {
-	if err := s.ready(); err != nil {
-		return err
+	err := s.ready()
+	if err == nil {
+		err = s.send(s)
 	}
-	return s.send(s)
+	s.seen.Duration = time.Since(s.seen.Start)
+	return err
 }
 
 // ready makes the call ready to be sent, once all interceptors have let it pass. What they wait counts against its deadline.
 func (s *step) ready() error {
-	c := &s.seen
 	var missing error
 	if s.in.Needs != 0 && (len(s.in.Budgets) == 0 || !s.in.Budgets.Busy(s.phase.Index(), time.Now())) { // no body for a call that will be refused
 		missing = s.inline()
 	}
 	if err := s.enter(s.d.Interceptors, missing); err != nil {
-		c.Duration = time.Since(c.Start)
 		return err
 	}
 	if s.in.Prefetch != nil {
 		s.prefetch()
 	}
-	c.Sent = true
+	s.seen.Sent = true
 	return nil
 }
 
 // send sends the call and waits for its outcome.
 func (s *step) send(asker wire.Asker) error {
-	err := s.in.Remote.Call(&s.call, s.seen.Deadline, asker, &s.out)
-	s.seen.Duration = time.Since(s.seen.Start)
-	return err
+	return s.in.Remote.Call(&s.call, s.seen.Deadline, asker, &s.out)
 }
 
 // after tells the interceptors how the call ended.

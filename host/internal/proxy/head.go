@@ -65,7 +65,7 @@ func parsedHead(from *fasthttp.RequestHeader) *head {
 			h.broken = true
 			continue
 		}
-		h.add(line[:i], bytes.Trim(line[i+1:], " \t"))
+		h.add(line[:i], trimBlanks(line[i+1:]))
 	}
 	return h
 }

@@ -30,8 +30,7 @@ func Write(fd uintptr, b []byte) (int, error) {
 	return transfer(syscall.SYS_WRITE, fd, b)
 }
 
-// transfer makes a system call that is over at once. The scheduler is not told of it: that would cost a lone call more than the call itself does, and take
-// its processor away while the kernel runs the peer.
+// transfer makes a system call that is over at once. The scheduler is not told of it.
 func transfer(call, fd uintptr, b []byte) (int, error) {
 	n, _, errno := syscall.RawSyscall(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
 	if errno != 0 {

@@ -8,7 +8,6 @@ import (
 	"math"
 	"net"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/transport"
@@ -34,8 +33,7 @@ type reader struct {
 const none = math.MaxUint64
 
 func newReader(conn net.Conn, frameTime time.Duration) *reader {
-	r := &reader{source: source{conn: conn}, frameTime: frameTime, bounded: none}
-	r.source.init()
+	r := &reader{source: source{conn: conn, raw: rawio.New(conn)}, frameTime: frameTime, bounded: none}
 	r.frames = wire.NewReader(&r.source)
 	return r
 }
@@ -99,37 +97,9 @@ func (r *reader) setDeadline() {
 // source reads the connection for a waiter.
 type source struct {
 	conn   net.Conn
-	raw    syscall.RawConn // nil when the connection is no plain socket
-	waiter flight.Waiter   // nil: before the lane is open
-	moved  bool            // the deadline has moved since the last read: the waiter may be over
-
-	once func(fd uintptr) bool // reads into into from fd without blocking; false: nothing is there
-	into []byte
-	n    int
-	err  error
-}
-
-func (s *source) init() {
-	if sc, ok := s.conn.(syscall.Conn); ok {
-		if raw, err := sc.SyscallConn(); err == nil {
-			s.raw = raw
-		}
-	}
-	s.once = func(fd uintptr) bool {
-		for {
-			s.n, s.err = rawio.Read(fd, s.into)
-			switch s.err {
-			case nil:
-				return true
-			case syscall.EINTR:
-			case syscall.EAGAIN:
-				return false
-			default:
-				s.n = 0
-				return true
-			}
-		}
-	}
+	raw    *rawio.Conn   // nil when the connection is no plain socket
+	waiter flight.Waiter // nil: before the lane is open
+	moved  bool          // the deadline has moved since the last read: the waiter may be over
 }
 
 // Read implements io.Reader.
@@ -143,17 +113,7 @@ func (s *source) Read(b []byte) (int, error) {
 	if s.raw == nil {
 		return s.conn.Read(b)
 	}
-	s.into, s.n, s.err = b, 0, nil
-	err := s.raw.Read(s.once)
-	switch {
-	case err != nil:
-		return 0, err
-	case s.err != nil:
-		return 0, os.NewSyscallError("read", s.err)
-	case s.n == 0:
-		return 0, io.EOF
-	}
-	return s.n, nil
+	return s.raw.Read(b)
 }
 
 // deliver hands one frame to who waits for it. It never blocks. Errors of the peer are a FormatError.
