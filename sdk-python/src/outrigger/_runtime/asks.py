@@ -11,9 +11,10 @@ from .._gen.functions import FUNCTIONS
 from .._values import Body, Consumer, Credential, consumer_of, credential_of
 from .bodies import BadBody, known_type, parse_body
 from .gateway_reads import GatewayReads
+from .headers import HeaderLines
 from .serialize import serialize_over
 from .state import LOCK
-from .text import DEFAULT_MAX, HeaderLines, bytes_of, check_max, text_of
+from .text import DEFAULT_MAX, bytes_of, check_max, text_of
 from .values import BadArgument, encode_value
 from .wire import Answer
 

@@ -7,10 +7,11 @@ from typing import Any, cast
 
 from .._errors import DataError
 from .._gen.functions import FUNCTIONS
-from .._values import Captures, Consumer, ConsumerGroup, Credential, MultiMap, Query, QueryValue, Route, Service, credential_of
+from .._values import Captures, Consumer, ConsumerGroup, Credential, MultiMap, Query, QueryValue, Route, Service, credential_of, known_keys
 from . import shapes
+from .headers import UNSOUGHT, HeaderLines
 from .state import LOCK, CallState, Unset
-from .text import DEFAULT_MAX, HeaderLines, check_max, query_arg, query_pairs, text_of
+from .text import DEFAULT_MAX, check_max, first_args, query_arg, query_pairs, text_of
 from .values import BadArgument, Malformed, decode_value
 
 _ROUTED = FUNCTIONS["router.get_route"].phases
@@ -43,7 +44,7 @@ class Reads(CallState):
     def client_get_ip(self) -> str:
         if not self.bit:
             self.refuse("client.get_ip")
-        return self.client().ip
+        return (self._client or self.client()).ip
 
     def client_get_forwarded_ip(self) -> str:
         if not self.bit:
@@ -155,17 +156,17 @@ class Reads(CallState):
     def request_get_scheme(self) -> str:
         if not self.bit:
             self.refuse("request.get_scheme")
-        return self.request().scheme
+        return (self._request or self.request()).scheme
 
     def request_get_host(self) -> str:
         if not self.bit:
             self.refuse("request.get_host")
-        return self.request().host
+        return (self._request or self.request()).host
 
     def request_get_port(self) -> int:
         if not self.bit:
             self.refuse("request.get_port")
-        return self.request().port
+        return (self._request or self.request()).port
 
     def _forward(self) -> list[Any] | None:
         forwarded = self._forwarded
@@ -211,13 +212,16 @@ class Reads(CallState):
     def request_get_method(self) -> str:
         if not self.bit:
             self.refuse("request.get_method")
-        return self._method or self.request().method
+        return self._method or (self._request or self.request()).method
 
     def request_get_path(self) -> str:
         if not self.bit:
             self.refuse("request.get_path")
-        path = self.request().path
-        return self.request_get_raw_path() if path is None else text_of(path)
+        path = self._path
+        if path is None:
+            raw = (self._request or self.request()).path
+            path = self._path = self.request_get_raw_path() if raw is None else text_of(raw)
+        return path
 
     def request_get_raw_path(self) -> str:
         if not self.bit:
@@ -232,16 +236,33 @@ class Reads(CallState):
     def request_get_raw_query(self) -> str:
         if not self.bit:
             self.refuse("request.get_raw_query")
+        return self._query()
+
+    def _query(self) -> str:
+        """The query as it stands now."""
         query = self._raw_query
+        if query is None:
+            query = self._sent_query
         if query is None:
             request = self.request()
             query = text_of(request.target).partition("?")[2] if request.raw_query is None else text_of(request.raw_query)
+            self._sent_query = query
         return query
 
     def request_get_query_arg(self, name: str) -> QueryValue | None:
         if not self.bit:
             self.refuse("request.get_query_arg")
-        return query_arg(self.request_get_raw_query(), self._text("request.get_query_arg", "name", name))
+        if type(name) is not str:
+            name = self._text("request.get_query_arg", "name", name)
+        query, known = self._query(), self._args
+        if known is None or known[0] is not query:
+            self._args = (query, None)
+            return query_arg(query, name)
+        args = known[1]
+        if args is None:  # the second look: from now on they are known
+            args = first_args(query)
+            self._args = (query, args)
+        return args.get(name)
 
     def request_get_query(self, max_args: int = DEFAULT_MAX) -> Query:
         if not self.bit:
@@ -250,7 +271,7 @@ class Reads(CallState):
             limit = check_max("max_args", max_args)
         except BadArgument as err:
             self.bad_argument("request.get_query", err)
-        pairs, truncated = query_pairs(self.request_get_raw_query(), limit)
+        pairs, truncated = query_pairs(self._query(), limit)
         return Query(pairs, truncated=truncated)
 
     def request_get_header(self, name: str) -> str | None:
@@ -258,10 +279,11 @@ class Reads(CallState):
             self.refuse("request.get_header")
         if type(name) is not str:
             name = self._text("request.get_header", "name", name)
-        lines = self._headers
-        if lines is None or lines.seen != len(self.operations):
-            lines = self.request_headers()
-        return lines.found.get(name) or lines.get(name)
+        values = self._firsts
+        if values is None or values.seen != len(self.operations):
+            values = self.request_firsts()
+        value = values.found.get(known_keys.get(name), UNSOUGHT)
+        return values.get(name) if value is UNSOUGHT else value
 
     def request_get_headers(self, max_headers: int = DEFAULT_MAX) -> MultiMap:
         if not self.bit:
@@ -298,7 +320,9 @@ class Reads(CallState):
     def response_get_header(self, name: str) -> str | None:
         if not self.bit & _RESPONSE:
             self.refuse("response.get_header")
-        return self.response_headers().get(self._text("response.get_header", "name", name))
+        if type(name) is not str:
+            name = self._text("response.get_header", "name", name)
+        return self.response_firsts().get(name)
 
     def response_get_headers(self, max_headers: int = DEFAULT_MAX) -> MultiMap:
         if not self.bit & _RESPONSE:

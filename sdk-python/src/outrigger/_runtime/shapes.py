@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from itertools import chain, repeat
 from typing import Any, cast
 
-from .text import bytes_of, lines
+from .headers import lines
+from .text import bytes_of
 from .values import Malformed
 
 Position = Callable[[Any], Any]

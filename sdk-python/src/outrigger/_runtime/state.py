@@ -11,11 +11,11 @@ import msgspec
 from .._errors import ArgError, HostError, PhaseError
 from .._gen.functions import FUNCTIONS
 from .._span import Span
-from .._values import Consumer, ConsumerGroup, Credential
+from .._values import Consumer, ConsumerGroup, Credential, QueryValue
 from . import shapes
+from .headers import RESPONSE, FirstValues, HeaderLines
 from .kept import Kept
 from .node import Entity, Node
-from .text import HeaderLines, apply_to_request, apply_to_response
 from .trip import Trip, WireStep
 from .values import Malformed, decode_value
 from .wire import (
@@ -79,8 +79,8 @@ ENDED: Final = "its handler has ended"
 
 
 _CARRIED = (
-    "_client", "_client_body", "_consumer", "_credential", "_forwarded", "_groups", "_method", "_raw_query", "_request", "_request_body",
-    "_response", "_response_body", "_response_status", "_service_lines", "_service_response", "_shared",
+    "_args", "_client", "_client_body", "_consumer", "_credential", "_forwarded", "_groups", "_method", "_path", "_raw_query", "_request",
+    "_request_body", "_response", "_response_body", "_response_status", "_sent_query", "_service_lines", "_service_response", "_shared",
 )  # fmt: skip
 """Facts and writes that the steps of a call have in common."""
 
@@ -106,20 +106,25 @@ class CallState(msgspec.Struct, eq=False):
     runner: Any = None
     spans: list[Span] | None = None
     spans_refused: bool = False
+    _args: tuple[str, dict[str, QueryValue] | None] | None = None  # of a query, once somebody has looked for one
     _cache: dict[str, Any] | None = None
     _client: WireClient | None = None
     _client_body: bytes | None = None
     _consumer: Consumer | Unset | None = UNSET
     _credential: Credential | Unset | None = UNSET
+    _firsts: FirstValues | None = None
     _forwarded: list[Any] | Unset | None = UNSET
     _groups: list[ConsumerGroup] | None = None
     _headers: HeaderLines | None = None
     _method: str | None = None
-    _raw_query: str | None = None
+    _path: str | None = None
+    _raw_query: str | None = None  # as it was written
     _request: WireRequest | None = None
     _response: list[Any] | Unset | None = UNSET
+    _response_firsts: FirstValues | None = None
     _response_lines: HeaderLines | None = None
     _response_status: int | None = None
+    _sent_query: str | None = None
     _service_lines: HeaderLines | None = None
     _service_response: list[Any] | Unset | None = UNSET
     _shared: Kept | None = None
@@ -257,7 +262,7 @@ class CallState(msgspec.Struct, eq=False):
         client = self._client
         if client is None:
             try:
-                client = self._client = decode_client(self.wire.client)
+                client = self._client = decode_client(self.head.client)
             except BadFrame as err:
                 self.lied("client", err)
         return client
@@ -288,16 +293,32 @@ class CallState(msgspec.Struct, eq=False):
                 lines = HeaderLines.of_wire(self.request().headers)
             except Malformed as err:
                 self.lied("request", err)
-            for operation in self._before:
-                lines = apply_to_request(lines, operation)
+            lines = lines.after(self._before, 0)
+        self._headers = lines = self._written_lines(lines, 0)
+        return lines
+
+    def _written_lines(self, lines: HeaderLines, family: int) -> HeaderLines:
+        """The lines after all operations of this call."""
         operations = self.operations
         seen = len(operations)
         if seen != lines.seen:
-            for operation in operations[lines.seen : seen]:
-                lines = apply_to_request(lines, operation)
+            lines = lines.after(operations[lines.seen : seen], family)
             lines.seen = seen
-        self._headers = lines
         return lines
+
+    def request_firsts(self) -> FirstValues:
+        """The first values of the request headers, with the writes so far."""
+        values = self._firsts
+        if values is None:
+            values = self._firsts = FirstValues(self.request_headers())
+        return self._followed(values, 0)
+
+    def _followed(self, values: FirstValues, family: int) -> FirstValues:
+        """The values, with all operations of this call."""
+        if values.seen != len(self.operations):
+            with LOCK:
+                values.follow(self.operations, family)
+        return values
 
     def response_fact(self) -> list[Any] | None:
         """``[status, headers, source]`` as it came; None before there is a response."""
@@ -312,15 +333,16 @@ class CallState(msgspec.Struct, eq=False):
         if lines is None:
             response = self.response_fact()
             lines = HeaderLines.of_flat((response[1] or []) if response else [])
-            for operation in self._before:
-                lines = apply_to_response(lines, operation)
-        operations = self.operations
-        seen = len(operations)
-        for operation in operations[lines.seen : seen]:
-            lines = apply_to_response(lines, operation)
-        lines.seen = seen
-        self._response_lines = lines
+            lines = lines.after(self._before, RESPONSE)
+        self._response_lines = lines = self._written_lines(lines, RESPONSE)
         return lines
+
+    def response_firsts(self) -> FirstValues:
+        """The first values of the response headers, with the writes so far."""
+        values = self._response_firsts
+        if values is None:
+            values = self._response_firsts = FirstValues(self.response_headers())
+        return self._followed(values, RESPONSE)
 
     def service_response_fact(self) -> list[Any] | None:
         """``[status, headers or None]`` that the upstream sent; None when the request was not proxied."""

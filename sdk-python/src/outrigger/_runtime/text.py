@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 from urllib.parse import quote, unquote_to_bytes
 
-from .._values import HeaderMap, HeaderValue, QueryMap, QueryValue, header_key, known_keys
-from .values import BadArgument, Malformed
+from .._values import HeaderMap, HeaderValue, QueryMap, QueryValue
+from .values import BadArgument
 
 METHODS = (
     "GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "MKCOL", "COPY", "MOVE", "PROPFIND", "PROPPATCH", "LOCK", "UNLOCK", "PATCH", "TRACE",
@@ -211,6 +211,11 @@ def query_arg(raw: str, wanted: str) -> QueryValue | None:
     return None
 
 
+def first_args(raw: str) -> dict[str, QueryValue]:
+    """The arguments that ``query_arg`` finds, by name."""
+    return dict(reversed(query_pairs(raw, DEFAULT_MAX)[0]))
+
+
 def without_arg(raw: str, wanted: str) -> str:
     """A raw query without the arguments of a name. Blanks written ``+`` become ``%20``, empty pieces vanish."""
     pieces = [piece for piece in raw.split("&") if piece and _decoded(piece.partition("=")[0]) != wanted]
@@ -258,158 +263,3 @@ def _log_piece(arg: object) -> str:
     if isinstance(arg, (bytes, bytearray)):
         return bytes(arg).decode("utf-8", "surrogateescape")
     return str(arg)
-
-
-class HeaderLines:
-    """Header lines in order. They never change: writing makes new lines, so that reading needs no lock.
-
-    Attributes:
-        names: Of every line, in comparing form: lower case with dashes.
-        values: Of every line, as they travel.
-        seen: How many of the call's operations they show.
-        found: What ``get`` has found, by the names that it was asked for.
-    """
-
-    __slots__ = ("_first", "_looked", "found", "names", "seen", "values")
-
-    def __init__(self, names: list[str], values: list[Any], seen: int = 0) -> None:
-        self.names = names
-        self.values = values
-        self.seen = seen
-        self.found: dict[str, str] = {}
-        self._looked = 0
-        self._first: dict[str, Any] | None = None
-
-    @classmethod
-    def of_flat(cls, flat: list[Any]) -> HeaderLines:
-        """Of ``[name, value, …]``, names in lower case."""
-        names: list[str] = flat[::2]
-        if "_" in "".join(names):
-            names = [name.replace("_", "-") for name in names]
-        return cls(names, flat[1::2])
-
-    @classmethod
-    def of_wire(cls, flat: list[Any] | None) -> HeaderLines:
-        """Of the headers of a message, none if it has none.
-
-        Raises:
-            Malformed: they are no header lines.
-        """
-        if flat is None:
-            return cls([], [])
-        names, values = flat[::2], flat[1::2]
-        try:
-            dashed = "_" not in "".join(names)
-            b"".join(values)
-        except TypeError:  # a name that is bytes, a value that is text, or something else
-            return cls.of_flat(lines(flat))
-        if not dashed or len(names) != len(values):
-            return cls.of_flat(lines(flat))
-        return cls(names, values)
-
-    @property
-    def flat(self) -> list[Any]:
-        """The lines as ``[name, value, name, value, …]``."""
-        return _flat(self.names, self.values)
-
-    def get(self, name: str) -> str | None:
-        """First value of a name."""
-        key = known_keys.get(name) or header_key(name)
-        first = self._first
-        if first is not None:
-            value = first.get(key)
-        elif self._looked < _LOOKS:
-            self._looked += 1
-            names = self.names
-            value = self.values[names.index(key)] if key in names else None
-        else:
-            first = self._first = dict(zip(reversed(self.names), reversed(self.values), strict=True))
-            value = first.get(key)
-        if value is None:
-            return None
-        text = self.found[name] = value if type(value) is str else value.decode("utf-8", "surrogateescape")
-        return text
-
-    def pairs(self, limit: int) -> tuple[list[tuple[str, str]], bool]:
-        """The first ``limit`` lines, and whether there were more."""
-        pairs = [(name, text_of(value)) for name, value in zip(self.names[:limit], self.values, strict=False)]
-        return pairs, len(self.names) > limit
-
-    def with_set(self, name: str, values: Sequence[bytes]) -> HeaderLines:
-        """Lines with the values where the first line of the name stood, or at the end, and no other line of that name."""
-        key = header_key(name)
-        try:
-            first = self.names.index(key)
-        except ValueError:
-            return self.with_added(name, values)
-        rest = self.without(name)
-        rest.names[first:first] = [key] * len(values)
-        rest.values[first:first] = values
-        return rest
-
-    def with_added(self, name: str, values: Sequence[bytes]) -> HeaderLines:
-        """Lines with one more per value."""
-        return HeaderLines([*self.names, *[header_key(name)] * len(values)], [*self.values, *values])
-
-    def without(self, name: str) -> HeaderLines:
-        """Lines without those of a name."""
-        key = header_key(name)
-        kept = [at for at, other in enumerate(self.names) if other != key]
-        return HeaderLines([self.names[at] for at in kept], [self.values[at] for at in kept])
-
-
-_LOOKS = 4
-"""Lookups before an index of the names pays: making one costs as much as about five of them."""
-
-
-def _flat(names: Sequence[Any], values: Sequence[Any]) -> list[Any]:
-    return [part for line in zip(names, values, strict=True) for part in line]
-
-
-def lines(value: Any) -> list[Any]:
-    """Header lines as they travel, ``[name, value, …]``, with names as str; nil is none.
-
-    Raises:
-        Malformed: they are something else.
-    """
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise Malformed(f"headers are a {type(value).__name__}; expected a list")
-    flat = cast("list[Any]", value)
-    if len(flat) & 1:
-        raise Malformed(f"headers have {len(flat)} elements; expected an even number")
-    for part in flat:
-        if part is not None and not isinstance(part, (str, bytes)):
-            raise Malformed(f"{type(part).__name__}; expected text")
-    return _flat([text_of(name or "") for name in flat[::2]], ["" if part is None else part for part in flat[1::2]])
-
-
-def apply_to_request(lines: HeaderLines, operation: list[Any]) -> HeaderLines:
-    """Request headers after one operation; those of other kinds change nothing."""
-    code = operation[0]
-    if code == 1:
-        values = operation[2]
-        if len(values) > 1 and header_key(operation[1]) == "host":  # a request has one Host: the last wins
-            values = values[-1:]
-        return lines.with_set(operation[1], values) if values else lines.without(operation[1])
-    if code == 2:
-        if header_key(operation[1]) == "host":
-            return lines.with_set(operation[1], operation[2][-1:])
-        return lines.with_added(operation[1], operation[2])
-    if code == 3:
-        return lines.without(operation[1])
-    return lines
-
-
-def apply_to_response(lines: HeaderLines, operation: list[Any]) -> HeaderLines:
-    """Response headers after one operation; those of other kinds change nothing."""
-    code = operation[0]
-    if code == 21:
-        values = operation[2]
-        return lines.with_set(operation[1], values) if values else lines.without(operation[1])
-    if code == 22:
-        return lines.with_added(operation[1], operation[2])
-    if code == 23:
-        return lines.without(operation[1])
-    return lines

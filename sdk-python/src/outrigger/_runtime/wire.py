@@ -76,12 +76,12 @@ class CallHead(msgspec.Struct, array_like=True, gc=False):
     request_id: str | None = None
     start_time: int | None = None
     request: Raw = NIL
+    client: Raw = NIL
 
 
 class WireCall(CallHead, array_like=True, gc=False):
     """Shell of a call; docs/wire.md section 5."""
 
-    client: Raw = NIL
     forwarded: Raw = NIL
     route: Slot | None = None
     service: Slot | None = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._runtime.text import apply_to_request, apply_to_response, text_of
+from .._runtime.headers import RESPONSE
+from .._runtime.text import text_of
 from .._runtime.values import encode_value
 from .._values import ConsumerGroup, consumer_of, credential_of
 from .errorbody import error_body
@@ -32,7 +33,7 @@ def apply(exchange: Exchange, operation: list[Any], instance: int, plugin: str, 
 def _to_request(exchange: Exchange, operation: list[Any]) -> None:
     code = operation[0]
     if code in (1, 2, 3):
-        exchange.lines = apply_to_request(exchange.lines, operation)
+        exchange.lines = exchange.lines.after([operation], 0)
     elif code == 4:
         exchange.method = operation[1]
     elif code == 5:
@@ -53,7 +54,7 @@ def _to_response(exchange: Exchange, operation: list[Any]) -> None:
     if code in (25, 26):
         _exit(exchange, operation)
     elif response is None:
-        exchange.early = apply_to_response(exchange.early, operation)
+        exchange.early = exchange.early.after([operation], RESPONSE)
     elif code == 20:
         response.status = operation[1]
     elif code == 24:
@@ -61,7 +62,7 @@ def _to_response(exchange: Exchange, operation: list[Any]) -> None:
         response.lines = response.lines.with_set("content-length", [str(len(operation[1])).encode()])
         exchange.replaced = True
     else:
-        response.lines = apply_to_response(response.lines, operation)
+        response.lines = response.lines.after([operation], RESPONSE)
 
 
 def _exit(exchange: Exchange, operation: list[Any]) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
+from .._runtime.headers import HeaderLines
 from .._runtime.serialize import serialize_over, textual
-from .._runtime.text import HeaderLines, query_pairs
+from .._runtime.text import query_pairs
 from .._values import Route, Service, consumer_document, entity_document
 from .exchange import Exchange, multi_map
 from .values import REQUEST_ID, START_TIME, NodeFacts

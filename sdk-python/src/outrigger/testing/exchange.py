@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
+from .._runtime.headers import HeaderLines
 from .._runtime.plugins import Instance
-from .._runtime.text import HeaderLines, bytes_of, text_of
+from .._runtime.text import bytes_of, text_of
 from .._runtime.values import encode_value
 from .._runtime.wire import NIL, PHASES, WireCall
 from .._values import Captures, Consumer, ConsumerGroup, Credential, MultiMap, credential_document

@@ -9,10 +9,10 @@ from typing import Any, cast
 from .._errors import PluginError
 from .._runtime.call import Call
 from .._runtime.handlers import run, run_async
+from .._runtime.headers import HeaderLines
 from .._runtime.node import Entity, Node
 from .._runtime.plugins import Instance, PluginSpec
 from .._runtime.stream import outcome_frames
-from .._runtime.text import HeaderLines
 from .._runtime.values import decode_value, encode_value
 from .._runtime.wire import NIL, PHASES, Answer, BadFrame, Ended, HostHello, check_size, decode_call, unsendable
 from .._values import Captures, Consumer, ConsumerGroup, Credential, Route, Service, consumer_document, entity_document
