@@ -138,6 +138,9 @@ func (r *request) Try(n int) *upstream.Target {
 	return &d.to
 }
 
+// Done implements upstream.Targets.
+func (r *request) Done(int, upstream.Outcome) {}
+
 // appendHost appends the Host that suits the target.
 func (d *destination) appendHost(b []byte) []byte {
 	if d.hostHeader != "" {

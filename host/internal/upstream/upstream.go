@@ -41,6 +41,9 @@ func (t *Target) Address() string { return net.JoinHostPort(t.name(), strconv.It
 // Try makes a target the one of every try.
 func (t *Target) Try(int) *Target { return t }
 
+// Done takes no notice of how a try ended.
+func (t *Target) Done(int, Outcome) {}
+
 // place is the target without what may differ from request to request on one connection.
 func (t *Target) place() Target {
 	p := *t
@@ -56,6 +59,16 @@ type Targets interface {
 	// Try is the target of try n, from 0; nil when there is none. It is asked once for each try, in order, and may change the Host of the
 	// request to suit.
 	Try(n int) *Target
+	// Done tells how try n ended. It is called once for each try that had a target, before the next one.
+	Done(n int, o Outcome)
+}
+
+// Outcome is how a try ended: with the head of a response, or with an error.
+type Outcome struct {
+	Status  int           // of the response; 0: its head did not come
+	Err     error         // why nothing of use came, an *Error; nil: the response is there
+	Connect time.Duration // how long making the connection took; 0: a kept one was taken, or none was made
+	Head    time.Duration // from the start of the try until the head of the response; 0: it did not come
 }
 
 // Options bound the kept connections.
@@ -129,7 +142,10 @@ func (t *Transport) RoundTrip(to Targets, req *Request, resp *fasthttp.Response,
 		if target == nil {
 			return &Error{Kind: KindNoTarget, Err: errors.New("the upstream has no target that may be used")}
 		}
-		again, err := t.try(target, req, resp, once)
+		var done Outcome
+		again, err := t.try(target, req, resp, once, &done)
+		done.Err = err
+		to.Done(try, done)
 		if err == nil || !again || try >= retries {
 			return err
 		}
@@ -137,8 +153,8 @@ func (t *Transport) RoundTrip(to Targets, req *Request, resp *fasthttp.Response,
 	}
 }
 
-// try sends a request to one target. again says that another try may do better, and do no harm.
-func (t *Transport) try(target *Target, req *Request, resp *fasthttp.Response, once bool) (again bool, err error) {
+// try sends a request to one target, and says in done how long that took. again says that another try may do better, and do no harm.
+func (t *Transport) try(target *Target, req *Request, resp *fasthttp.Response, once bool, done *Outcome) (again bool, err error) {
 	p, err := t.pool(target)
 	if err != nil {
 		return false, err
@@ -152,11 +168,14 @@ func (t *Transport) try(target *Target, req *Request, resp *fasthttp.Response, o
 		if err != nil {
 			return retryableConnect(err), err
 		}
+		began := now
 		if !reused {
 			now = time.Now() // connecting took some
+			done.Connect = now.Sub(began)
 		}
 		sent, err := c.exchange(req, resp, now)
 		if err == nil {
+			done.Status, done.Head = resp.StatusCode(), req.Answered.Sub(began)
 			return false, nil
 		}
 		c.close()

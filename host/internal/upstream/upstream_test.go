@@ -273,6 +273,7 @@ func TestTimeoutsChangeOnAKeptConnection(t *testing.T) {
 type places struct {
 	list  []*Target
 	tries []int
+	ended []Outcome
 }
 
 func (p *places) Try(n int) *Target {
@@ -281,6 +282,43 @@ func (p *places) Try(n int) *Target {
 		return nil
 	}
 	return p.list[min(n, len(p.list)-1)]
+}
+
+func (p *places) Done(n int, o Outcome) {
+	if n != len(p.ended) {
+		o.Err = fmt.Errorf("told of try %d after %d others", n, len(p.ended))
+	}
+	p.ended = append(p.ended, o)
+}
+
+// Every try is told how it ended, and how long it took.
+func TestOutcomesOfTries(t *testing.T) {
+	gone := newPeer(t, nil)
+	gone.ln.Close()
+	good := newPeer(t, answers(ok))
+	tr := transport(t, Options{IdlePerTarget: 1})
+	round := func(to *places) []Outcome {
+		resp := fasthttp.AcquireResponse()
+		defer fasthttp.ReleaseResponse(resp)
+		if err := tr.RoundTrip(to, request("GET"), resp, 1); err != nil {
+			t.Fatal(err)
+		}
+		return to.ended
+	}
+	ended := round(&places{list: []*Target{gone.target(), good.target()}})
+	if len(ended) != 2 {
+		t.Fatalf("told of %+v", ended)
+	}
+	var e *Error
+	if refused := ended[0]; !errors.As(refused.Err, &e) || e.Kind != KindConnect || refused.Status != 0 || refused.Head != 0 {
+		t.Errorf("a refused connection: %+v", refused)
+	}
+	if fresh := ended[1]; fresh.Err != nil || fresh.Status != 200 || fresh.Connect <= 0 || fresh.Head < fresh.Connect {
+		t.Errorf("an answer over a new connection: %+v", fresh)
+	}
+	if ended = round(&places{list: []*Target{good.target()}}); len(ended) != 1 || ended[0].Connect != 0 || ended[0].Head <= 0 {
+		t.Errorf("an answer over a kept connection: %+v", ended)
+	}
 }
 
 func TestTriesGoToTheirTargets(t *testing.T) {
