@@ -58,7 +58,7 @@ var layers = []layer{
 	{"host/internal/serving", nil, []string{"github.com/valyala/fasthttp"}},
 	{"host/internal/entity", nil, nil},
 	{"host/internal/watch", nil, []string{"github.com/fsnotify/fsnotify"}},
-	{"host/internal/router", internal("entity"), nil},
+	{"host/internal/router", internal("entity"), []string{"github.com/google/uuid"}},
 	{"host/internal/config", internal("entity", "router"), []string{"github.com/google/uuid", "github.com/santhosh-tekuri/jsonschema/", "go.yaml.in/yaml/"}},
 	{"host/internal/balancer", internal("entity"), nil},
 	{"host/internal/certs", nil, []string{"github.com/jellydator/ttlcache/"}},

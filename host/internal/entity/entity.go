@@ -141,6 +141,8 @@ type Route struct {
 }
 
 // SecureOnly reports whether the route is for https alone: a plain request is told so, or sent there, and its plugins do not run (spec/gateway.md 2.7).
+	Expression              string              `json:"expression,omitempty"` // of the router flavour expressions; "": the attributes above
+	Priority                int                 `json:"priority,omitempty"`   // of an expression, larger first
 func (r *Route) SecureOnly() bool {
 	return !slices.ContainsFunc(r.Protocols, func(p string) bool { return p != "https" })
 }

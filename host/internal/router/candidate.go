@@ -1,7 +1,6 @@
 package router
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -12,17 +11,21 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 )
 
-// candidate is a route, or the part of it whose paths are of one kind and length, with one priority.
+// candidate is a route, or a part of it: some of its paths, with one priority.
 type candidate struct {
 	route    *entity.Route
+	at       []int  // places in Route.Paths that it stands for; -1 alone: it has no paths; none: it is an expression
 	mask     uint64 // of methods, see methodBits; 0: any method
-	priority uint64
+	priority uint64 // larger wins
+	uuid     string // decides ties by Options.uuids
 	schemes  schemes
-	// conditions says that headers or snis are to be checked.
+	// conditions says that headers, snis or the expression are to be checked.
 	conditions bool
+	// expression is the whole condition, and hosts are only where to look; nil: the attributes are the condition.
+	expression *expression
 
 	hosts   []hostPattern // none: any host
-	literal []string      // paths of one length; none together with no regex: any path
+	literal []string      // paths of one length; none together with no regex: any path (or the expression says)
 	regex   []*regexPath
 	methods []string
 	headers []headerCondition
@@ -35,6 +38,14 @@ func label(r *entity.Route) string {
 		return strconv.Quote(r.Name)
 	}
 	return r.ID
+}
+
+// place is where a route stands in its file, for messages.
+func place(r *entity.Route) string {
+	if at := r.Pos.String(); at != "" {
+		return at + ": "
+	}
+	return ""
 }
 
 // servesHTTP reports whether the route is for HTTP at all. No protocols mean the default, http and https.
@@ -73,126 +84,107 @@ func (s schemes) has(scheme string) bool {
 	return s&plainHTTP != 0
 }
 
-// split makes the candidates of a route: one for all regex paths, one for the literal paths of each length, or one in all for a
-// route without paths.
-func split(r *entity.Route) ([]*candidate, error) {
-	base := candidate{route: r, schemes: schemesOf(r), methods: r.Methods}
-	for _, h := range r.Hosts {
-		p, err := parseHost(h)
-		if err != nil {
-			return nil, err
-		}
-		base.hosts = append(base.hosts, p)
+// split makes the candidates of a route. In the flavour traditional each path is one; in the others all regex paths are one, and the literal paths of
+// each length. A route without paths is one, and one with an expression too.
+func split(r *entity.Route, o *Options) ([]*candidate, error) {
+	if err := o.suits(r); err != nil {
+		return nil, err
 	}
-	for _, s := range r.SNIs {
-		p, err := parseHost(strings.TrimSuffix(s, "."))
-		if err != nil {
-			return nil, err
-		}
-		base.snis = append(base.snis, p)
+	base, err := wholeRoute(r, o)
+	if err != nil {
+		return nil, err
 	}
-	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
-		h, err := newHeaderCondition(name, r.Headers[name])
-		if err != nil {
-			return nil, err
-		}
-		base.headers = append(base.headers, h)
-	}
-	base.conditions = len(base.headers) > 0 || len(base.snis) > 0
-
-	var regexes *candidate
-	byLength := map[int]*candidate{}
+	parts := map[int]*candidate{}
 	var all []*candidate
-	add := func() *candidate {
-		c := base
-		all = append(all, &c)
-		return &c
-	}
-	for _, path := range r.Paths {
-		if pattern, ok := strings.CutPrefix(path, "~"); ok {
-			re, err := newRegexPath(pattern)
-			if err != nil {
+	for i, path := range r.Paths {
+		pattern, regex := strings.CutPrefix(path, "~")
+		key := i
+		if o.Flavor != Traditional {
+			if key = len(path); regex {
+				key = 0
+			}
+		}
+		c := parts[key]
+		if c == nil {
+			c = new(base)
+			parts[key] = c
+			all = append(all, c)
+		}
+		c.at = append(c.at, i)
+		if !regex {
+			if err := literalPath(path); err != nil {
 				return nil, err
 			}
-			if regexes == nil {
-				regexes = add()
-			}
-			regexes.regex = append(regexes.regex, re)
+			c.literal = append(c.literal, path)
 			continue
 		}
-		if !IsNormal(path) {
-			if path == "" || path[0] != '/' {
-				return nil, fmt.Errorf("path %q must start with / or, for a regex, with ~", path)
-			}
-			return nil, fmt.Errorf("path %q is not in normal form: expected %q", path, Normalize(path))
+		re, err := newRegexPath(pattern)
+		if err != nil {
+			return nil, err
 		}
-		c := byLength[len(path)]
-		if c == nil {
-			c = add()
-			byLength[len(path)] = c
-		}
-		c.literal = append(c.literal, path)
+		c.regex = append(c.regex, re)
 	}
-	if len(r.Paths) == 0 {
-		add()
+	if len(all) == 0 {
+		all = append(all, &base)
+		if base.expression == nil {
+			base.at = []int{-1}
+		}
 	}
 	for _, c := range all {
-		c.priority = priority(c)
+		o.rank(c)
+	}
+	if o.uuids() {
+		nameParts(all)
 	}
 	return all, nil
 }
 
-// Layout of a priority, larger wins. Bits 61-63: how many of methods, hosts, headers, snis and paths are set; 60: hosts are set and
-// none has a wildcard; 52-59: number of header names; 51: regex paths; 19-50: regex_priority, of regex paths only; 0-18: length of the
-// literal path.
-const (
-	attributesShift    = 61
-	plainHostsBit      = 1 << 60
-	headersShift       = 52
-	regexBit           = 1 << 51
-	regexPriorityShift = 19
-	maxHeaderNames     = 1<<8 - 1
-	maxRegexPriority   = 1<<32 - 1
-	maxLiteral         = 1<<19 - 1
-)
-
-// priority is the number of spec 2.3. A regex_priority outside 32 bits counts as the nearest number inside; compare tells such apart.
-func priority(c *candidate) uint64 {
-	var p, attributes uint64
-	for _, set := range []bool{
-		len(c.methods) > 0, len(c.hosts) > 0, len(c.headers) > 0, len(c.snis) > 0, len(c.literal)+len(c.regex) > 0,
-	} {
-		if set {
-			attributes++
+// wholeRoute is the candidate of a route without its paths.
+func wholeRoute(r *entity.Route, o *Options) (candidate, error) {
+	c := candidate{route: r, schemes: schemesOf(r), methods: r.Methods}
+	if r.Expression != "" {
+		x, err := compileExpression(r.Expression)
+		if err != nil {
+			return c, err
 		}
+		c.expression, c.hosts, c.conditions = x, x.needs.hosts, true
+		return c, nil
 	}
-	p |= attributes << attributesShift
-	if len(c.hosts) > 0 && !slices.ContainsFunc(c.hosts, hostPattern.wildcard) {
-		p |= plainHostsBit
+	for _, h := range r.Hosts {
+		p, err := parseHost(h)
+		if err != nil {
+			return c, err
+		}
+		c.hosts = append(c.hosts, p)
 	}
-	p |= uint64(min(len(c.headers), maxHeaderNames)) << headersShift
-	if len(c.regex) > 0 {
-		p |= regexBit | uint64(min(max(c.route.RegexPriority, 0), maxRegexPriority))<<regexPriorityShift
-	} else if len(c.literal) > 0 {
-		p |= uint64(min(len(c.literal[0]), maxLiteral))
+	for _, s := range r.SNIs {
+		p, err := parseHost(strings.TrimSuffix(s, "."))
+		if err != nil {
+			return c, err
+		}
+		c.snis = append(c.snis, p)
 	}
-	return p
+	for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
+		values := r.Headers[name]
+		h, err := newHeaderCondition(name, values, o.Flavor != Traditional || len(values) == 1)
+		if err != nil {
+			return c, err
+		}
+		c.headers = append(c.headers, h)
+	}
+	c.conditions = len(c.headers) > 0 || len(c.snis) > 0
+	return c, nil
 }
 
-// sortCandidates puts the candidate that wins first.
-func sortCandidates(all []*candidate) {
-	slices.SortStableFunc(all, func(a, b *candidate) int { return cmp.Or(compareRank(a, b), strings.Compare(a.route.ID, b.route.ID)) })
-}
-
-// compareRank is negative when a wins. A tie of priorities goes to the earlier created_at, then to the smaller id.
-func compareRank(a, b *candidate) int {
-	if a.priority != b.priority {
-		return cmp.Compare(b.priority, a.priority)
+// literalPath refuses literal paths that no request can have.
+func literalPath(path string) error {
+	switch {
+	case IsNormal(path):
+		return nil
+	case path == "" || path[0] != '/':
+		return fmt.Errorf("path %q must start with / or, for a regex, with ~", path)
 	}
-	if len(a.regex) > 0 && len(b.regex) > 0 && a.route.RegexPriority != b.route.RegexPriority {
-		return cmp.Compare(b.route.RegexPriority, a.route.RegexPriority)
-	}
-	return cmp.Compare(a.route.CreatedAt, b.route.CreatedAt)
+	return fmt.Errorf("path %q is not in normal form: expected %q", path, Normalize(path))
 }
 
 // methodBits gives each method that a route names a bit. The last bit is shared by all methods that found no bit of their own.
@@ -259,12 +251,13 @@ type headerCondition struct {
 	patterns []*regexp.Regexp
 }
 
-// newHeaderCondition compiles the values of one header; those that start with ~* are patterns, matched without regard to case.
-func newHeaderCondition(name string, values []string) (headerCondition, error) {
+// newHeaderCondition compiles the values of one header; those that start with ~* are patterns, if there may be any, and match without regard to
+// case.
+func newHeaderCondition(name string, values []string, patterns bool) (headerCondition, error) {
 	h := headerCondition{name: lower(name)}
 	for _, v := range values {
 		pattern, ok := strings.CutPrefix(v, "~*")
-		if !ok {
+		if !ok || !patterns {
 			h.values = append(h.values, lower(v))
 			continue
 		}

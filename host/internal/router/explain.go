@@ -30,22 +30,27 @@ type Loser struct {
 
 // Miss is an attribute that does not fit.
 type Miss struct {
-	Attribute string // hosts, port, paths, methods, protocols, snis, headers.<name>
+	Attribute string // hosts, port, paths, methods, protocols, snis, headers.<name>, expression
 	Found     string // in the request
 	Expected  string // what the route wants
 }
 
-// Rule is one of the rules of priority, in the order in which they decide (spec/gateway.md 2.3).
+// Rule is one of the rules of priority.
 type Rule string
 
-// The rules of priority.
+// The rules of priority, in the order in which they decide; which of them apply is the flavour's.
 const (
+	RuleExpression    Rule = "expression"     // an expression comes before other routes
+	RulePriority      Rule = "priority"       // larger, of two expressions
 	RuleAttributes    Rule = "attributes"     // more of methods, hosts, headers, snis and paths are set
+	RuleWeight        Rule = "weight"         // traditional: larger sum of host 64, headers 32, path 16, method 8, SNI 4
+	RuleKind          Rule = "kind"           // traditional: larger sum of wildcard host with port 4, plain hosts 2, regex path 1
 	RulePlainHosts    Rule = "plain_hosts"    // hosts without wildcards
 	RuleHeaders       Rule = "headers"        // more header names
 	RuleRegex         Rule = "regex_path"     // a regex path beats a literal one
 	RuleRegexPriority Rule = "regex_priority" // larger
 	RulePathLength    Rule = "path_length"    // longer literal path
+	RuleUUID          Rule = "uuid"           // larger, where router_tie_break is kong
 	RuleCreated       Rule = "created_at"     // earlier
 	RuleID            Rule = "id"             // smaller
 )
@@ -67,7 +72,7 @@ func (r *Router) Explain(req *Request) Explanation {
 		}
 		l := Loser{Route: c.route, Missed: found[rank].missed(c, req)}
 		if len(l.Missed) == 0 {
-			l.Rule, l.Winners, l.Ours = decide(winner, c)
+			l.Rule, l.Winners, l.Ours = r.options.decide(winner, c)
 		}
 		if i, seen := best[c.route]; !seen {
 			best[c.route] = len(x.Losers)
@@ -106,7 +111,7 @@ func (r *Router) reach(req *Request) []finding {
 			f.host = true
 			f.method, f.scheme = e.matchesMethod(req, bit), r.matchesScheme(e, req)
 			f.port = f.port || e.matchesPort(req)
-			f.conditions = !e.more || e.candidate.matchesConditions(req)
+			f.conditions = !e.more || e.candidate.expression == nil && e.candidate.matchesConditions(req)
 		}
 		for _, list := range r.trie.collect(nil, roots.root.node, req.Path) {
 			for i := range list {
@@ -142,6 +147,9 @@ func (t *trie) below(root uint32) iter.Seq[*entry] {
 func (f finding) missed(c *candidate, req *Request) []Miss {
 	if f.fits {
 		return nil
+	}
+	if c.expression != nil {
+		return c.expression.missed(req, f)
 	}
 	var all []Miss
 	miss := func(attribute, found string, expected ...string) {
@@ -204,21 +212,36 @@ func valuesOf(headers Headers, name string) (values []string) {
 	}
 }
 
-// decide names the rule by which one candidate comes before another, and what both have there. It reads the fields of the numbers that
-// compareRank compares.
-func decide(winner, loser *candidate) (rule Rule, won, lost string) {
-	fields := []struct {
-		rule        Rule
-		shift, bits uint
-	}{
-		{RuleAttributes, attributesShift, 3},
-		{RulePlainHosts, 60, 1},
-		{RuleHeaders, headersShift, 8},
-		{RuleRegex, 51, 1},
-		{RuleRegexPriority, regexPriorityShift, 32},
-		{RulePathLength, 0, regexPriorityShift},
+// numberField is a part of the number by which candidates are ordered.
+type numberField struct {
+	rule        Rule
+	shift, bits uint
+}
+
+// numberFields are the parts of the number, most significant first; length is of literal candidates, regex of the others.
+func (o *Options) numberFields(c *candidate) []numberField {
+	switch {
+	case c.expression != nil:
+		return []numberField{{RulePriority, 0, 64}}
+	case o.Flavor == Traditional:
+		last := numberField{RulePathLength, 0, traditionalLength}
+		if len(c.regex) > 0 {
+			last.rule = RuleRegexPriority
+		}
+		return []numberField{{RuleAttributes, attributesShift, 3}, {RuleWeight, weightShift, 7}, {RuleKind, kindShift, 3}, {RuleHeaders, headerNamesShift, 8}, last}
 	}
-	for _, f := range fields {
+	return []numberField{
+		{RuleAttributes, attributesShift, 3}, {RulePlainHosts, plainHostsShift, 1}, {RuleHeaders, headersShift, 8}, {RuleRegex, regexShift, 1},
+		{RuleRegexPriority, regexPriorityShift, 32}, {RulePathLength, 0, regexPriorityShift},
+	}
+}
+
+// decide names the rule by which one candidate comes before another, and what both have there.
+func (o *Options) decide(winner, loser *candidate) (rule Rule, won, lost string) {
+	if loser.expression == nil && winner.expression != nil {
+		return RuleExpression, "yes", "no"
+	}
+	for _, f := range o.numberFields(winner) {
 		mask := uint64(1)<<f.bits - 1
 		a, b := winner.priority>>f.shift&mask, loser.priority>>f.shift&mask
 		switch {
@@ -231,12 +254,14 @@ func decide(winner, loser *candidate) (rule Rule, won, lost string) {
 	}
 	a, b := winner.route, loser.route
 	switch {
-	case compareRank(winner, loser) == 0:
-		return RuleID, a.ID, b.ID
-	case a.CreatedAt != b.CreatedAt:
+	case compareRank(winner, loser) != 0:
+		return RuleRegexPriority, fmt.Sprint(a.RegexPriority), fmt.Sprint(b.RegexPriority) // beyond 32 bits
+	case o.uuids() && winner.uuid != loser.uuid:
+		return RuleUUID, winner.uuid, loser.uuid
+	case !o.uuids() && a.CreatedAt != b.CreatedAt:
 		return RuleCreated, fmt.Sprint(a.CreatedAt), fmt.Sprint(b.CreatedAt)
 	}
-	return RuleRegexPriority, fmt.Sprint(a.RegexPriority), fmt.Sprint(b.RegexPriority) // beyond 32 bits
+	return RuleID, a.ID, b.ID
 }
 
 func yesNo(bit uint64) string {

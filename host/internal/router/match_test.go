@@ -166,7 +166,7 @@ func TestPriorityNumber(t *testing.T) {
 		{"regex_priority below its limit", entity.Route{Paths: []string{"~/"}, RegexPriority: -7}, []uint64{1<<61 | 1<<51}},
 		{"a very long path", entity.Route{Paths: []string{"/" + strings.Repeat("a", 1<<19)}}, []uint64{1<<61 | (1<<19 - 1)}},
 	} {
-		cs, err := split(&c.route)
+		cs, err := split(&c.route, &Options{})
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue

@@ -197,11 +197,15 @@ func EscapePath(path string) string {
 }
 
 // UpstreamPath joins the path of the service ("" is "/") with the normalised path of the request, from which the matched path is
-// taken away when strip is set (path_handling v0). The result is not escaped yet. See docs of route fields strip_path and path.
+// taken away when strip is set: with one slash between them (path_handling v0), or without adding one if the match is glued (v1).
+// The result is not escaped yet.
 func UpstreamPath(servicePath string, m *Match, reqPath string, strip bool) string {
 	base := servicePath
 	if base == "" {
 		base = "/"
+	}
+	if m.Glued {
+		return gluedPath(base, m, reqPath, strip)
 	}
 	if !strip {
 		switch {
@@ -214,10 +218,7 @@ func UpstreamPath(servicePath string, m *Match, reqPath string, strip bool) stri
 		}
 		return base + reqPath
 	}
-	rest := strings.TrimPrefix(reqPath, "/")
-	if m.MatchedPath != "" && len(m.MatchedPath) <= len(reqPath) {
-		rest = withoutDots(reqPath[len(m.MatchedPath):])
-	}
+	rest := afterMatch(m, reqPath)
 	if rest == "" {
 		return emptyRest(base, reqPath)
 	}
@@ -234,6 +235,27 @@ func UpstreamPath(servicePath string, m *Match, reqPath string, strip bool) stri
 		return reqPath[at-1:] // rest is the end of it
 	}
 	return base + "/" + rest
+}
+
+// gluedPath is the upstream path of path_handling v1: what is left of the request path right behind the service path, but for one of two slashes.
+// What is not stripped comes without its first slash.
+func gluedPath(base string, m *Match, reqPath string, strip bool) string {
+	rest := strings.TrimPrefix(reqPath, "/")
+	if strip {
+		rest = afterMatch(m, reqPath)
+	}
+	if strings.HasSuffix(base, "/") && strings.HasPrefix(rest, "/") {
+		rest = rest[1:]
+	}
+	return base + rest
+}
+
+// afterMatch is what follows the matched path; without one the request path but for its first slash.
+func afterMatch(m *Match, reqPath string) string {
+	if m.MatchedPath == "" || len(m.MatchedPath) > len(reqPath) {
+		return strings.TrimPrefix(reqPath, "/")
+	}
+	return withoutDots(reqPath[len(m.MatchedPath):])
 }
 
 // withoutDots takes away the dot segment that stripping laid bare, as in /api../secret for the route path /api.

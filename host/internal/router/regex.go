@@ -43,16 +43,21 @@ func (p *regexPath) match(path string, m *Match) bool {
 	}
 	m.Captures.reset()
 	m.MatchedPath = path[:at[1]]
-	for i, name := range p.names {
+	m.Captures.take(path, at, p.names)
+	return true
+}
+
+// take appends what the groups matched; at is from FindStringSubmatchIndex, names are those of the groups.
+func (c *Captures) take(path string, at []int, names []string) {
+	for i, name := range names {
 		from, to := at[2*i+2], at[2*i+3]
 		if from < 0 {
-			m.Captures.Unnamed = append(m.Captures.Unnamed, "")
+			c.Unnamed = append(c.Unnamed, "")
 			continue
 		}
-		m.Captures.Unnamed = append(m.Captures.Unnamed, path[from:to])
+		c.Unnamed = append(c.Unnamed, path[from:to])
 		if name != "" {
-			m.Captures.Named = append(m.Captures.Named, NamedCapture{Name: name, Value: path[from:to]})
+			c.Named = append(c.Named, NamedCapture{Name: name, Value: path[from:to]})
 		}
 	}
-	return true
 }

@@ -24,7 +24,7 @@ type Tie struct {
 	Winner, Loser *entity.Route
 	WinnerPath    int // place in Winner.Paths, -1: a route without paths
 	LoserPath     int
-	Rule          Rule // that decides between them: RuleCreated or RuleID
+	Rule          Rule // that decides between them: RuleCreated, RuleID or RuleUUID
 	// Method, Host and Path are of one such request; Method is empty when any will do, Host too.
 	Method, Host, Path string
 }
@@ -108,7 +108,8 @@ func (v *reviewer) findHidden() {
 			states[c.route] = s
 			order = append(order, c.route)
 		}
-		for _, path := range c.paths() {
+		s.reached = s.reached || c.expression != nil // nobody knows what is left of it
+		for _, path := range c.at {
 			by, hidden := v.takers(c, uint64(rank), path)
 			if !hidden {
 				s.reached = true
@@ -150,26 +151,11 @@ func routesOf(by []taker) []*entity.Route {
 	return routes
 }
 
-// paths lists the places in Route.Paths that the candidate stands for; -1 alone for a route without paths.
-func (c *candidate) paths() []int {
-	var at []int
-	for i, path := range c.route.Paths {
-		regex := strings.HasPrefix(path, "~")
-		if len(c.regex) > 0 && regex || len(c.literal) > 0 && !regex && len(path) == len(c.literal[0]) {
-			at = append(at, i)
-		}
-	}
-	if len(c.route.Paths) == 0 {
-		return []int{-1}
-	}
-	return at
-}
-
 // regexAt is the compiled regex of a place in Route.Paths; nil when the path is literal.
 func (c *candidate) regexAt(path int) *regexPath {
 	n := 0
-	for i, p := range c.route.Paths {
-		if !strings.HasPrefix(p, "~") {
+	for _, i := range c.at {
+		if i < 0 || !strings.HasPrefix(c.route.Paths[i], "~") {
 			continue
 		}
 		if i == path {
@@ -358,8 +344,11 @@ func (v *reviewer) parts(list []entry, x *cell) iter.Seq[[]*entry] {
 	}
 }
 
-// takes reports whether an entry matches all of a cell. Its host and the literal part of its path do.
+// takes reports whether an entry matches all of a cell. Its host and the literal part of its path do. Of expressions nobody knows.
 func (v *reviewer) takes(e *entry, x *cell, methodBit uint64) bool {
+	if e.candidate.expression != nil {
+		return false
+	}
 	if e.mask != 0 && (e.mask&methodBit == 0 || methodBit == sharedMethodBit && !slices.Contains(e.route.Methods, x.method)) {
 		return false
 	}

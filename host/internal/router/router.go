@@ -1,22 +1,27 @@
-// Package router finds the route of a request: Kong's flavour traditional_compatible, compiled once into an index.
+// Package router finds the route of a request, in Kong's three flavours, with routes compiled once into an index.
 //
 // A route matches when every attribute that it sets matches (methods, hosts, paths, headers, snis); the values of one attribute are
-// alternatives. Protocols are no condition. Among the routes that match, the one with the highest priority wins, see priority.
+// alternatives. Protocols are no condition. Or it has an expression, which is the whole condition. Among the routes that match, the one with
+// the highest priority wins; what that is, is all that the flavours differ in, see flavor.go.
 //
-// New splits routes into candidates (one for the regex paths of a route, one for each length of its literal paths), sorts them by
-// priority, and files each under its hosts and, within a host, in a radix tree of literal path prefixes. Match collects the few lists
-// that can hold the answer, and looks at their candidates in the order of priority until one matches entirely.
+// New splits routes into candidates (a route, or some of its paths), sorts them by priority, and files each under its hosts and, within a
+// host, in a radix tree of literal path prefixes. For an expression these are the hosts and the beginnings of paths without which it cannot
+// be true. Match collects the few lists that can hold the answer, and looks at their candidates in the order of priority until one matches
+// entirely.
 package router
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 )
 
-// Options of New. The zero value is Kong's behaviour.
+// Options of New.
 type Options struct {
+	Flavor   Flavor
+	TieBreak TieBreak
 	// StrictProtocols makes the scheme a condition: http and grpc routes match scheme http only, https and grpcs routes https only.
 	StrictProtocols bool
 }
@@ -27,17 +32,25 @@ type Headers interface {
 	HeaderValue(name string, i int) (value string, ok bool)
 }
 
+// Addresses are the two ends of a connection. They are asked for when an expression names them; what is not valid, or port 0, is unknown.
+type Addresses interface {
+	Source() (netip.Addr, int)
+	Destination() netip.Addr
+}
+
 // Request is what is matched. Match keeps none of it.
 type Request struct {
 	Method     string
-	Scheme     string  // http, https
-	Host       string  // lower case, without port
-	HostPort   int     // port in the Host header; 0: none was sent
-	ListenPort int     // port of the listener
-	Path       string  // as Normalize gives it
-	TLS        bool    // the connection is TLS: snis count
-	SNI        string  // server name of the TLS handshake, lower case; "" when none was sent
-	Headers    Headers // nil: no headers
+	Scheme     string    // http, https
+	Host       string    // lower case, without port
+	HostPort   int       // port in the Host header; 0: none was sent
+	ListenPort int       // port of the listener
+	Path       string    // as Normalize gives it
+	TLS        bool      // the connection is TLS: snis count
+	SNI        string    // server name of the TLS handshake, lower case; "" when none was sent
+	Headers    Headers   // nil: no headers
+	Query      string    // as received, without question mark
+	Addresses  Addresses // nil: unknown
 }
 
 // Match is what was found. Its slices are used again by the next Match into it; its texts may be parts of Request.Path.
@@ -48,6 +61,8 @@ type Match struct {
 	// Prefix is what X-Forwarded-Prefix carries upstream; "" for nothing.
 	Prefix   string
 	Captures Captures
+	// Glued says that the route has path_handling v1 and the flavour heeds it, see UpstreamPath.
+	Glued bool
 }
 
 // Captures are what the groups of a regex path matched.
@@ -62,7 +77,7 @@ type NamedCapture struct {
 }
 
 func (m *Match) reset() {
-	m.Route, m.MatchedPath, m.Prefix = nil, "", ""
+	m.Route, m.MatchedPath, m.Prefix, m.Glued = nil, "", "", false
 	m.Captures.reset()
 }
 
@@ -82,22 +97,26 @@ type Router struct {
 }
 
 // New compiles routes. Routes of disabled services and routes for streams (tcp, tls, udp, tls_passthrough) are left out. Routes are
-// kept, not copied. It fails on a path, host or header pattern that cannot be compiled.
+// kept, not copied. It fails on a path, host, header pattern or expression that cannot be compiled, and on what the flavour does not have.
 func New(routes []*entity.Route, o Options) (*Router, error) {
+	o, err := o.normal()
+	if err != nil {
+		return nil, err
+	}
 	r := &Router{options: o}
 	var all []*candidate
 	for _, route := range routes {
 		if route.Service != nil && !route.Service.Enabled || !servesHTTP(route) {
 			continue
 		}
-		cs, err := split(route)
+		cs, err := split(route, &o)
 		if err != nil {
-			return nil, fmt.Errorf("route %s: %w", label(route), err)
+			return nil, fmt.Errorf("%sroute %s: %w", place(route), label(route), err)
 		}
 		all = append(all, cs...)
 		r.routes++
 	}
-	sortCandidates(all)
+	o.sort(all)
 	r.ranked = all
 	b := newHostBuilder()
 	for rank, c := range all {
@@ -114,7 +133,8 @@ func (r *Router) Len() int { return r.routes }
 // listRoom is how many candidate lists a match keeps on the stack; nested prefixes beyond that cost an allocation.
 const listRoom = 32
 
-// Match finds the route of a request. It fills m and reports true, or resets m and reports false. It allocates only for captures.
+// Match finds the route of a request. It fills m and reports true, or resets m and reports false. It allocates only for captures, and
+// where an expression looks at text that has to be decoded or put into lower case first.
 func (r *Router) Match(req *Request, m *Match) bool {
 	m.reset()
 	var room [listRoom][]entry
@@ -132,6 +152,7 @@ func (r *Router) Match(req *Request, m *Match) bool {
 	if m.Route.StripPath && m.MatchedPath != "/" {
 		m.Prefix = m.MatchedPath
 	}
+	m.Glued = r.options.Flavor == Traditional && m.Route.PathHandling == "v1"
 	return true
 }
 
@@ -167,8 +188,13 @@ func (r *Router) matches(e *entry, req *Request, methodBit uint64, m *Match) boo
 	if !e.matchesMethod(req, methodBit) || !e.matchesPort(req) || !r.matchesScheme(e, req) {
 		return false
 	}
-	if e.more && !e.candidate.matchesConditions(req) {
-		return false
+	if e.more {
+		if x := e.candidate.expression; x != nil {
+			return x.match(req, m)
+		}
+		if !e.candidate.matchesConditions(req) {
+			return false
+		}
 	}
 	if e.regex != nil {
 		return e.regex.match(req.Path, m)

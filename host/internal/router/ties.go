@@ -15,7 +15,7 @@ func (v *reviewer) findTies() {
 	ranked := v.router.ranked
 	for from := 0; from < len(ranked); {
 		to := from + 1
-		for to < len(ranked) && samePriority(ranked[from], ranked[to]) {
+		for to < len(ranked) && compareRank(ranked[from], ranked[to]) == 0 {
 			to++
 		}
 		if to > from+1 {
@@ -25,16 +25,12 @@ func (v *reviewer) findTies() {
 	}
 }
 
-func samePriority(a, b *candidate) bool {
-	return a.priority == b.priority && (len(a.regex) == 0 || a.route.RegexPriority == b.route.RegexPriority)
-}
-
 // tiesAmong finds, for each candidate and path, the first candidate before it that ties with it. What is hidden has no part in it.
 func (v *reviewer) tiesAmong(equal []*candidate) {
 	byPath := map[string][]filed{}
 	var order []string
 	for rank, c := range equal {
-		for _, path := range c.paths() {
+		for _, path := range c.at {
 			if v.hidden[hiddenPath{c.route, path}] {
 				continue
 			}
@@ -97,7 +93,7 @@ func (v *reviewer) tie(winner, loser filed, trials *int) (Tie, bool) {
 	}
 	t.Path, ok = v.sharedPath(winner, loser, trials)
 	if ok {
-		t.Rule, _, _ = decide(winner.candidate, loser.candidate)
+		t.Rule, _, _ = v.router.options.decide(winner.candidate, loser.candidate)
 	}
 	return t, ok
 }

@@ -19,7 +19,7 @@ type entry struct {
 	literal   uint32 // length of the literal path
 	port      uint16 // of the host; 0: any
 	schemes   schemes
-	more      bool // there are headers or snis to check
+	more      bool // there are headers, snis or an expression to check
 }
 
 // trie holds all radix trees of literal path prefixes in a few slices, so that a match touches little memory.
@@ -66,10 +66,20 @@ type trieBuilder struct {
 	entries []entry
 }
 
-// addPaths files a candidate under its literal paths and the literal starts of its regex paths; at the root if it has neither.
+// addPaths files a candidate under its literal paths and the literal starts of its regex paths, or under what its expression needs paths to begin
+// with; at the root if there is nothing of that.
 func (t *trieBuilder) addPaths(c *candidate, rank, port int) {
 	e := entry{mask: c.mask, route: c.route, candidate: c, port: uint16(port), schemes: c.schemes, more: c.conditions}
 	order := func(i int) uint64 { return uint64(rank)<<32 | uint64(i) }
+	if c.expression != nil {
+		for i, text := range c.expression.needs.paths {
+			e.order = order(i)
+			t.insert(text, e)
+		}
+		if len(c.expression.needs.paths) > 0 {
+			return
+		}
+	}
 	for i, path := range c.literal {
 		e.order, e.literal = order(i), uint32(len(path))
 		t.insert(path, e)
