@@ -53,6 +53,7 @@ var layers = []layer{
 	{"host/internal/bytesx", nil, nil},
 	{"host/internal/telemetry", nil, nil},
 	{"host/internal/timedconn", nil, nil},
+	{"host/internal/guard", nil, nil},
 	{"host/internal/parking", nil, []string{"golang.org/x/sys/"}},
 	{"host/internal/budget", nil, nil},
 	{"host/internal/serving", nil, []string{"github.com/valyala/fasthttp"}},
