@@ -131,6 +131,8 @@ type Route struct {
 	PreserveHost            bool                `json:"preserve_host"`
 	HTTPSRedirectStatusCode int                 `json:"https_redirect_status_code"`
 	RegexPriority           int                 `json:"regex_priority"`
+	Expression              string              `json:"expression,omitempty"` // of the router flavour expressions; "": the attributes above
+	Priority                int                 `json:"priority,omitempty"`   // of an expression, larger first
 	RequestBuffering        bool                `json:"request_buffering"`
 	ResponseBuffering       bool                `json:"response_buffering"`
 	Service                 *Service            `json:"service,omitempty"` // nil: a plugin must answer
@@ -141,8 +143,6 @@ type Route struct {
 }
 
 // SecureOnly reports whether the route is for https alone: a plain request is told so, or sent there, and its plugins do not run (spec/gateway.md 2.7).
-	Expression              string              `json:"expression,omitempty"` // of the router flavour expressions; "": the attributes above
-	Priority                int                 `json:"priority,omitempty"`   // of an expression, larger first
 func (r *Route) SecureOnly() bool {
 	return !slices.ContainsFunc(r.Protocols, func(p string) bool { return p != "https" })
 }
