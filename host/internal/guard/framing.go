@@ -165,7 +165,7 @@ func unknownCoding(value []byte) *Refusal {
 }
 
 // settle looks at the head as a whole.
-func (h *Head) settle() *Refusal {
+func (h *Head) settle() error {
 	switch {
 	case h.hosts == 0 && !h.HTTP10:
 		return refuse(ClassHost, "no Host")

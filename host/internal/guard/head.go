@@ -50,30 +50,34 @@ func (h *Head) Reset() {
 	*h = Head{block: h.block[:0], Fields: h.Fields[:0]}
 }
 
-// parse takes a head apart, which ends with the first empty line of data. The data is copied.
-func (h *Head) parse(data []byte, l *Limits) *Refusal {
+// parse takes a head apart, which ends with the first empty line of data, and data with one. The data is copied. It returns the size of the head.
+func (h *Head) parse(data []byte, l *Limits) (int, error) {
 	h.block = append(h.block[:0], data...)
 	first := bytes.IndexByte(h.block, '\r')
 	if h.block[first+1] != '\n' {
-		return refuse(ClassLine, "a CR without LF in the request line")
+		return 0, refuse(ClassLine, "a CR without LF in the request line")
 	}
 	if err := h.requestLine(h.block[:first], l); err != nil {
-		return err
+		return 0, err
 	}
-	h.Raw = h.block[first+2:]
 	h.Verbatim = true
-	for rest := h.Raw; ; {
-		end := bytes.IndexByte(rest, '\r') // the block ends in CRLFCRLF
-		if rest[end+1] != '\n' {
-			return refuse(ClassHeader, "a CR without LF in %s", shown(rest[:end+1]))
+	for at := first + 2; ; {
+		end := at + bytes.IndexByte(h.block[at:], '\r') // the block ends in CRLFCRLF
+		line := h.block[at:end]
+		if h.block[end+1] != '\n' {
+			return 0, refuse(ClassHeader, "a CR without LF behind %s", shown(line))
 		}
-		if end == 0 {
-			return h.settle()
+		at = end + 2
+		if at > l.Head {
+			return 0, tooLong(h.block, l)
 		}
-		if err := h.line(rest[:end], l); err != nil {
-			return err
+		if len(line) == 0 {
+			h.Raw = h.block[first+2 : at]
+			return at, h.settle()
 		}
-		rest = rest[end+2:]
+		if err := h.line(line, l); err != nil {
+			return 0, err
+		}
 	}
 }
 
