@@ -6,6 +6,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/condition"
 	"github.com/outrigger-gateway/outrigger/host/internal/generation"
 	"github.com/outrigger-gateway/outrigger/host/internal/plan"
+	"github.com/outrigger-gateway/outrigger/host/internal/router"
 	"github.com/outrigger-gateway/outrigger/host/internal/telemetry"
 )
 
@@ -19,6 +20,9 @@ func (h *Host) newBuilder() (*generation.Builder, error) {
 	b.Plan = plan.Options{
 		Algorithm: s.PluginOrderingAlgorithm, Mode: s.OrderingMode, Late: s.LatePlugins, Protocols: s.PluginProtocols == "enforce",
 		Strict: s.StrictOrdering, Report: h.contradiction,
+	}
+	b.Router = router.Options{
+		Flavor: router.Flavor(s.RouterFlavor), TieBreak: router.TieBreak(s.RouterTieBreak), StrictProtocols: s.StrictProtocols,
 	}
 	b.Condition = func(text string) (plan.Condition, error) {
 		p, err := condition.Compile(text)

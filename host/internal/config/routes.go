@@ -2,9 +2,11 @@ package config
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/host/internal/router"
 )
 
 // route reads a route with its plugins; parent is the service around it, nil at the top level.
@@ -29,14 +31,15 @@ func (d *document) route(n *node, at *path, parent *record[entity.Service]) {
 	d.routePaths(o, e)
 	d.routeHeaders(o, e)
 	e.SNIs = o.texts("snis", true, sni)
-	e.StripPath = o.boolean("strip_path", true)
+	d.stripPath(o, e)
 	e.PathHandling = o.choice("path_handling", "v0", "v0", "v1")
 	e.PreserveHost = o.boolean("preserve_host", false)
 	e.HTTPSRedirectStatusCode = d.redirectCode(o)
 	e.RegexPriority = o.integer("regex_priority", 0, 0, 1<<32-1)
 	e.RequestBuffering = o.boolean("request_buffering", true)
 	e.ResponseBuffering = o.boolean("response_buffering", true)
-	o.unsupported("sources", "destinations", "expression", "priority")
+	d.routeExpression(o, e)
+	o.unsupported("sources", "destinations")
 	d.matchFields(o, e, len(d.errs) > before)
 	o.list("plugins", func(n *node, at *path) { d.plugin(n, at, parents{route: r}) })
 	o.done()
@@ -49,11 +52,11 @@ func (d *document) routeProtocols(o *object, e *entity.Route) {
 		return
 	}
 	before := len(d.errs)
-	list := o.texts("protocols", true, protocol)
+	list := o.texts("protocols", true, routeProtocol)
 	if len(list) > 0 {
 		e.Protocols = list
 	} else if len(d.errs) == before {
-		d.fail(o.at.key("protocols"), v, Error{Code: CodeWrongValue, Found: "an empty list", Expected: "at least one of http, https"})
+		d.fail(o.at.key("protocols"), v, Error{Code: CodeWrongValue, Found: "an empty list", Expected: "at least one of http, https, grpc, grpcs"})
 	}
 	var groups []string
 	for _, item := range v.items {
@@ -78,6 +81,74 @@ func (d *document) routeProtocols(o *object, e *entity.Route) {
 			Fix: "make one route for each group",
 		})
 	}
+}
+
+// routeProtocol is the rule of the protocols of routes. Routes for gRPC are matched; the gateway tells their clients what it wants until it speaks HTTP/2.
+func routeProtocol(s string) *problem {
+	known := []string{"http", "https", "grpc", "grpcs"}
+	if slices.Contains(known, s) {
+		return nil
+	}
+	p := &problem{expected: "http, https, grpc or grpcs", nearest: nearest(s, known)}
+	if slices.Contains(kongProtocols, s) || s == "ws" || s == "wss" {
+		p.expected += ": this protocol is not supported yet"
+		p.code, p.nearest = CodeUnsupported, ""
+	}
+	return p
+}
+
+// forGRPC reports whether a route is for gRPC. Protocols are of one group.
+func forGRPC(e *entity.Route) bool {
+	return slices.Contains(e.Protocols, "grpc") || slices.Contains(e.Protocols, "grpcs")
+}
+
+// stripPath reads strip_path. The paths of gRPC are names of methods: nothing is taken away from them.
+func (d *document) stripPath(o *object, e *entity.Route) {
+	const key = "strip_path"
+	e.StripPath = o.boolean(key, !forGRPC(e))
+	if forGRPC(e) && e.StripPath {
+		d.fail(o.at.key(key), o.n.get(key), Error{
+			Code: CodeConflict, Found: "true on a route of protocols " + strings.Join(e.Protocols, ", "), Expected: "false, the default of such routes", Fix: "remove it",
+		})
+		e.StripPath = false
+	}
+}
+
+// routeExpression reads expression and priority, which stand in the place of the fields to match.
+func (d *document) routeExpression(o *object, e *entity.Route) {
+	e.Expression = o.text("expression", routeCondition)
+	e.Priority = o.integer("priority", 0, 0, 1<<46-1)
+	if o.n.get("expression") == nil {
+		if e.Priority != 0 {
+			d.fail(o.at.key("priority"), o.n.get("priority"), Error{
+				Code: CodeConflict, Found: "a priority without an expression", Expected: "an expression beside it", Fix: "use regex_priority to order regular expressions in paths",
+			})
+		}
+		return
+	}
+	for _, f := range []struct {
+		key string
+		set bool
+	}{
+		{"methods", len(e.Methods) > 0}, {"hosts", len(e.Hosts) > 0}, {"paths", len(e.Paths) > 0}, {"headers", len(e.Headers) > 0},
+		{"snis", len(e.SNIs) > 0}, {"regex_priority", e.RegexPriority != 0},
+	} {
+		if f.set {
+			d.fail(o.at.key(f.key), o.n.get(f.key), Error{
+				Code: CodeConflict, Found: quote(f.key) + " beside an expression", Expected: "one of the two", Fix: "put it into the expression, or make two routes",
+			})
+		}
+	}
+}
+
+// routeCondition is the rule of expressions of routes.
+func routeCondition(s string) *problem {
+	err := router.CheckExpression(s)
+	if err == nil {
+		return nil
+	}
+	e := err.(*router.ExpressionError)
+	return &problem{expected: e.Expected + " in place of " + e.Found + " at " + strconv.Itoa(e.Line) + ":" + strconv.Itoa(e.Col) + " of the expression", fix: e.Fix}
 }
 
 // routePaths reads paths. Files of an older format have regular expressions without "~": they are recognised by their characters,
@@ -169,18 +240,19 @@ func (d *document) redirectCode(o *object) int {
 
 // matchFields checks that the route can match something. When a field was refused the route is not blamed for lacking it.
 func (d *document) matchFields(o *object, e *entity.Route, refused bool) {
-	secure := slices.Contains(e.Protocols, "https")
+	secure := slices.Contains(e.Protocols, "https") || slices.Contains(e.Protocols, "grpcs")
 	if len(e.SNIs) > 0 && !secure {
 		d.fail(o.at.key("snis"), o.n.get("snis"), Error{
-			Code: CodeConflict, Found: "snis on a route of protocols " + strings.Join(e.Protocols, ", "), Expected: "https among the protocols",
+			Code: CodeConflict, Found: "snis on a route of protocols " + strings.Join(e.Protocols, ", "), Expected: "https or grpcs among the protocols",
 		})
 	}
-	if refused || len(e.Methods)+len(e.Hosts)+len(e.Paths)+len(e.Headers) > 0 || secure && len(e.SNIs) > 0 {
+	if refused || e.Expression != "" || len(e.Methods)+len(e.Hosts)+len(e.Paths)+len(e.Headers) > 0 || secure && len(e.SNIs) > 0 {
 		return
 	}
 	expected := "at least one of methods, hosts, headers, paths"
 	if secure {
 		expected += ", snis"
 	}
+	expected += ", or an expression"
 	d.fail(o.at, o.n, Error{Code: CodeMissing, Found: "a route without a field to match", Expected: expected})
 }

@@ -31,7 +31,9 @@ type Settings struct {
 	AllowDebugHeader  bool
 	PluginDebugHeader string // name of the header; "": none
 	ErrorDefaultType  string // media type
-	RouterFlavor      string
+	RouterFlavor      string // traditional_compatible, traditional, expressions
+	RouterTieBreak    string // created_at, kong
+	StrictProtocols   bool
 
 	PluginOrderingAlgorithm string // legacy, priority_preserving
 	OrderingMode            string // pull, push; of legacy

@@ -35,6 +35,8 @@ func (s *Settings) Map() map[string]any {
 		"plugin_debug_header": s.PluginDebugHeader,
 		"error_default_type":  s.ErrorDefaultType,
 		"router_flavor":       s.RouterFlavor,
+		"router_tie_break":    s.RouterTieBreak,
+		"strict_protocols":    s.StrictProtocols,
 
 		"plugin_ordering_algorithm": s.PluginOrderingAlgorithm,
 		"ordering_mode":             s.OrderingMode,

@@ -97,7 +97,12 @@ func settingTable() []setting {
 			}),
 		wordSetting("error_default_type", "text/plain", "media type of errors when the client accepts anything",
 			[]string{"text/plain", "text/html", "application/json", "application/xml"}, func(s *Settings) *string { return &s.ErrorDefaultType }),
-		routerFlavor(),
+		wordSetting("router_flavor", "traditional_compatible", "how routes are matched and ordered; traditional is Kong's older order and the only one with path_handling v1, expressions also takes routes with an expression and a priority",
+			[]string{"traditional_compatible", "traditional", "expressions"}, func(s *Settings) *string { return &s.RouterFlavor }),
+		wordSetting("router_tie_break", "created_at", "which of two routes that are equal otherwise wins: the one with the earlier created_at, then with the smaller id; or, as in Kong, the one with the larger UUID (not under traditional, where Kong looks at created_at too)",
+			[]string{"created_at", "kong"}, func(s *Settings) *string { return &s.RouterTieBreak }),
+		switchSetting("strict_protocols", "off", "match routes for http and grpc with plain requests only, and those for https and grpcs with TLS only; off, as in Kong: protocols do not select routes, and a plain request for an https route is told to use https",
+			func(s *Settings) *bool { return &s.StrictProtocols }),
 
 		wordSetting("plugin_ordering_algorithm", "legacy", "how rules of ordering change the order of plugins",
 			[]string{"legacy", "priority_preserving"}, func(s *Settings) *string { return &s.PluginOrderingAlgorithm }),
@@ -236,19 +241,4 @@ func realIPHeader(s string) *problem {
 		return &problem{expected: "a header name of letters, digits, '-' and '_'"}
 	}
 	return nil
-}
-
-// routerFlavor is a setting of one value so far.
-func routerFlavor() setting {
-	s := textSetting("router_flavor", "traditional_compatible", "how routes are matched and ordered; only traditional_compatible so far",
-		func(s *Settings) *string { return &s.RouterFlavor }, func(s string) *problem {
-			switch s {
-			case "traditional_compatible":
-				return nil
-			case "traditional", "expressions":
-				return &problem{expected: "traditional_compatible: the flavour " + s + " is not supported yet", code: CodeUnsupported}
-			}
-			return oneOf("traditional_compatible")(s)
-		})
-	return s
 }

@@ -29,7 +29,7 @@ func TestSettingsDefaults(t *testing.T) {
 	want := &Settings{
 		ProxyListen: []string{"127.0.0.1:8000"}, LogLevel: "notice", LogFormat: "text", TracingSamplingRate: 0.01, ServerTiming: "off", RealIPHeader: "X-Real-IP",
 		Headers: HeaderTokens{ServerTokens: true, LatencyTokens: true, RequestID: true}, UpstreamRequestID: true,
-		ErrorDefaultType: "text/plain", RouterFlavor: "traditional_compatible",
+		ErrorDefaultType: "text/plain", RouterFlavor: "traditional_compatible", RouterTieBreak: "created_at",
 		PluginOrderingAlgorithm: "legacy", OrderingMode: "pull",
 		ClientHeaderTimeout: time.Minute, ClientBodyTimeout: time.Minute, SendTimeout: time.Minute, KeepaliveTimeout: 75 * time.Second,
 		MaxHeaderSize: 32 << 10, MaxBody: 8 << 20, MaxBodiesInMemory: 256 << 20, MaxShared: 64 << 10, LogQueueSize: 4096, PluginCacheSize: 64 << 20,

@@ -45,8 +45,9 @@ type Builder struct {
 	servers   Servers
 	native    map[string]pdk.Plugin
 	manifests []entity.Manifest // of native plugins
-	// Plan are the options of plans. Condition compiles the conditions of records; nil: records must not have any.
+	// Plan and Router are the options of plans and routers. Condition compiles the conditions of records; nil: records must not have any.
 	Plan      plan.Options
+	Router    router.Options
 	Condition func(text string) (plan.Condition, error)
 	*made
 }
@@ -83,7 +84,7 @@ type instanceKey struct {
 
 // With is a builder that uses other builds of the plugin servers. What both make is shared where it is the same.
 func (b *Builder) With(servers Servers) *Builder {
-	return &Builder{servers: servers, native: b.native, manifests: b.manifests, Plan: b.Plan, Condition: b.Condition, made: b.made}
+	return &Builder{servers: servers, native: b.native, manifests: b.manifests, Plan: b.Plan, Router: b.Router, Condition: b.Condition, made: b.made}
 }
 
 // NewBuilder makes a builder for the given native plugins and servers.
@@ -151,7 +152,7 @@ func (b *Builder) Build(ctx context.Context, set *entity.Set, catalog []entity.M
 			b.drained(g)
 		}
 	}()
-	if g.Router, err = router.New(set.Routes, router.Options{}); err != nil {
+	if g.Router, err = router.New(set.Routes, b.Router); err != nil {
 		return nil, err
 	}
 	if err := g.describe(set); err != nil {
