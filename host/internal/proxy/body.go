@@ -146,6 +146,11 @@ func (r *request) clientCloses() bool {
 // closeAfterUnreadBody ends the client's connection when a request body is left in it: the next request could not be found behind it.
 func (r *request) closeAfterUnreadBody() {
 	b := &r.clientBody
+	if r.out.Sending() { // it is read by somebody else meanwhile
+		r.ctx.SetConnectionClose()
+		leaveUnread(r.ctx.Conn())
+		return
+	}
 	if b.r == nil || b.eof {
 		return
 	}
@@ -203,6 +208,13 @@ func (b *clientBody) Read(p []byte) (int, error) {
 	}
 	b.err = err
 	return n, err
+}
+
+// Interrupt implements upstream.Interrupter.
+func (b *clientBody) Interrupt() {
+	if b.conn != nil {
+		b.conn.Interrupt()
+	}
 }
 
 // bufferFailed answers when a body that a plugin needs whole cannot be had. The head has not been sent yet.

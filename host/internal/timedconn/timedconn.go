@@ -3,6 +3,7 @@ package timedconn
 
 import (
 	"net"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,8 @@ type Conn struct {
 	readAt, writeAt time.Time
 	// readNow and writeNow are what At said; zero: nothing.
 	readNow, writeNow time.Time
+
+	interrupted atomic.Bool
 }
 
 // At says what time it is, for the next read and the next write: looking at the clock costs a twentieth of either. They must
@@ -51,11 +54,20 @@ func (c *Conn) Retime(read, write time.Duration) error {
 	return c.SetDeadline(time.Time{})
 }
 
+// Interrupt ends a Read that waits with a timeout, and all later ones. Any goroutine may call it.
+func (c *Conn) Interrupt() {
+	c.interrupted.Store(true)
+	_ = c.SetReadDeadline(time.Now())
+}
+
 func (c *Conn) Read(p []byte) (int, error) {
 	if now := take(&c.readNow); c.ReadTimeout > 0 && now.Sub(c.readAt) > c.ReadTimeout/8 {
 		c.readAt = now
 		if err := c.SetReadDeadline(now.Add(c.ReadTimeout)); err != nil {
 			return 0, err
+		}
+		if c.interrupted.Load() {
+			_ = c.SetReadDeadline(now)
 		}
 	}
 	n, err := c.Conn.Read(p)

@@ -64,3 +64,26 @@ func TestTimeout(t *testing.T) {
 		t.Errorf("%v, noted %v", err, c.ReadErr)
 	}
 }
+
+// Interrupt ends the read that waits and those that come, whatever deadline they set.
+func TestInterrupt(t *testing.T) {
+	mine, other := net.Pipe()
+	defer mine.Close()
+	defer other.Close()
+	c := Conn{Conn: mine, ReadTimeout: time.Hour}
+	ended := make(chan error)
+	go func() {
+		_, err := c.Read(make([]byte, 1))
+		ended <- err
+	}()
+	c.Interrupt()
+	if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the read that waited: %v", err)
+	}
+	if err := c.Rearm(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the next read: %v", err)
+	}
+}

@@ -23,8 +23,18 @@ type Request struct {
 	Size   int       // of Stream, bytes; -1: unknown, it goes in chunks
 	// Started is the time at the call of RoundTrip; zero: it looks at the clock.
 	Started time.Time
-	// Answered is when the head of the response was there; RoundTrip sets it.
-	Answered time.Time
+	// Trailers: the client takes the trailers of the response.
+	Trailers bool
+	// Upgrade is the protocol, in lower case, to which the request asks to switch; "": none. The lines that ask are among Fields.
+	Upgrade string
+
+	// What RoundTrip says of the response, beside what is in it.
+	Answered time.Time // when its head was there
+	Dated    bool      // it has a Date
+	Tunnel   *Tunnel   // the connection, when the upstream switched protocols; whoever sent the request has to close it
+
+	announced [][]byte // names in Trailer
+	sending   *sending // of a long body
 }
 
 // Add appends a header line. What would end the line in a name or a value becomes a space.
@@ -81,9 +91,14 @@ func (r *Request) idempotent() bool {
 
 // write sends the request, but for what stays in the buffer of w. The errors of bufio are of the wire, others are of the stream.
 func (r *Request) write(w *bufio.Writer) error {
+	r.writeHead(w)
+	return r.writeBody(w, nil)
+}
+
+// writeHead writes the head into w. Errors of w stay in it: the last operation has them too.
+func (r *Request) writeHead(w *bufio.Writer) {
 	oneLine(r.Target)
 	oneLine(r.Host)
-	// Errors of w stay in it: the last operation has them too.
 	_, _ = w.WriteString(r.Method)
 	_ = w.WriteByte(' ')
 	_, _ = w.Write(r.Target)
@@ -92,28 +107,84 @@ func (r *Request) write(w *bufio.Writer) error {
 	_, _ = w.WriteString("\r\n")
 	_, _ = w.Write(r.Fields)
 	length := r.length()
-	if length < 0 {
-		_, _ = w.WriteString("Transfer-Encoding: chunked\r\n\r\n")
-		return writeChunks(w, r.Stream)
-	}
-	if !r.bare() {
+	switch {
+	case length < 0:
+		_, _ = w.WriteString("Transfer-Encoding: chunked\r\n")
+	case !r.bare():
 		_, _ = w.WriteString("Content-Length: ")
 		_, _ = w.Write(strconv.AppendInt(w.AvailableBuffer(), int64(length), 10))
 		_, _ = w.WriteString("\r\n")
 	}
-	_, err := w.WriteString("\r\n")
-	if r.Stream == nil {
-		_, err = w.Write(r.Body)
-		return err
+	_, _ = w.WriteString("\r\n")
+}
+
+// writeBody writes the body into w. Pieces of a stream are sent as they come when taken is given: it is called once, when all of the body is known
+// and the last piece of it is not sent yet; its error ends the sending.
+func (r *Request) writeBody(w *bufio.Writer, taken func() error) error {
+	switch {
+	case r.Stream == nil:
+		return writeMemory(w, r.Body, taken)
+	case r.Size < 0:
+		return writeChunks(w, r.Stream, taken)
 	}
-	if err != nil {
-		return err
+	return writeSized(w, r.Stream, int64(r.Size), taken)
+}
+
+func writeMemory(w *bufio.Writer, body []byte, taken func() error) error {
+	if taken != nil {
+		most := max(0, len(body)-writeBuffer)
+		if _, err := w.Write(body[:most]); err != nil {
+			return err
+		}
+		if err := taken(); err != nil {
+			return err
+		}
+		body = body[most:]
 	}
-	n, err := w.ReadFrom(io.LimitReader(r.Stream, int64(length)))
-	if err == nil {
-		err = ended(r.Stream, n, int64(length))
-	}
+	_, err := w.Write(body)
 	return err
+}
+
+// pieceSize is how much of a stream is sent at once, at most.
+const pieceSize = 32 << 10
+
+var pieces = sync.Pool{New: func() any { return new([pieceSize]byte) }}
+
+// writeSized sends a stream of which the length was announced.
+func writeSized(w *bufio.Writer, stream io.Reader, size int64, taken func() error) error {
+	buf := pieces.Get().(*[pieceSize]byte)
+	defer pieces.Put(buf)
+	for sent := int64(0); ; {
+		n, err := 0, error(nil)
+		if left := size - sent; left > 0 {
+			n, err = stream.Read(buf[:min(left, pieceSize)])
+			sent += int64(n)
+		}
+		switch {
+		case err == io.EOF || err == nil && sent == size:
+			if err == nil || sent < size {
+				err = ended(stream, sent, size)
+			} else {
+				err = nil
+			}
+			if err == nil && taken != nil {
+				err = taken()
+			}
+			if err == nil {
+				_, err = w.Write(buf[:n])
+			}
+			return err
+		case err != nil:
+			return err
+		}
+		_, err = w.Write(buf[:n])
+		if err == nil && taken != nil {
+			err = w.Flush()
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // ended reads the end of a stream, which must come after size bytes; n came.
@@ -134,24 +205,27 @@ func ended(stream io.Reader, n, size int64) error {
 	return fmt.Errorf("the body has %d bytes, %d were announced", n, size)
 }
 
-// chunkSize is how much of a stream of unknown length is sent at once, at most.
-const chunkSize = 16 << 10
-
-var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
-
 // writeChunks sends a stream as it comes, without trailers.
-func writeChunks(w *bufio.Writer, stream io.Reader) error {
-	buf := chunks.Get().(*[chunkSize]byte)
-	defer chunks.Put(buf)
+func writeChunks(w *bufio.Writer, stream io.Reader, taken func() error) error {
+	buf := pieces.Get().(*[pieceSize]byte)
+	defer pieces.Put(buf)
 	for {
 		n, err := stream.Read(buf[:])
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if err == io.EOF && taken != nil {
+			if terr := taken(); terr != nil {
+				return terr
+			}
+		}
 		if n > 0 {
 			_, _ = w.Write(strconv.AppendInt(w.AvailableBuffer(), int64(n), 16))
 			_, _ = w.WriteString("\r\n")
 			_, _ = w.Write(buf[:n])
 			_, _ = w.WriteString("\r\n")
-			if ferr := w.Flush(); ferr != nil {
-				return ferr
+			if err == nil {
+				err = w.Flush()
 			}
 		}
 		if err == io.EOF {

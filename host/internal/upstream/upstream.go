@@ -9,7 +9,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net"
 	"strconv"
@@ -315,18 +314,4 @@ func (t *Target) tlsConfig() *tls.Config {
 func isTimeout(err error) bool {
 	var n net.Error
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &n) && n.Timeout()
-}
-
-// classify turns an error of the wire into an Error.
-func (c *conn) classify(err error) *Error {
-	var e *Error
-	switch {
-	case errors.As(err, &e):
-		return e
-	case isTimeout(err), c.net.ReadErr != nil && isTimeout(c.net.ReadErr):
-		return &Error{Kind: KindTimeout, Err: err}
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		err = errors.New("upstream closed the connection before the response was complete")
-	}
-	return &Error{Kind: KindBadResponse, Err: err}
 }

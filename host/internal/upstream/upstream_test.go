@@ -295,7 +295,7 @@ func (p *places) Done(n int, o Outcome) {
 func TestOutcomesOfTries(t *testing.T) {
 	gone := newPeer(t, nil)
 	gone.ln.Close()
-	good := newPeer(t, answers(ok))
+	good := newPeer(t, answers(ok, ok))
 	tr := transport(t, Options{IdlePerTarget: 1})
 	round := func(to *places) []Outcome {
 		resp := fasthttp.AcquireResponse()
