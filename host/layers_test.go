@@ -51,6 +51,7 @@ var layers = []layer{
 
 	// The host. Only those that touch HTTP know fasthttp.
 	{"host/internal/bytesx", nil, nil},
+	{"host/internal/accesslog", nil, nil},
 	{"host/internal/telemetry", nil, nil},
 	{"host/internal/timedconn", nil, nil},
 	{"host/internal/guard", nil, nil},
@@ -60,7 +61,7 @@ var layers = []layer{
 	{"host/internal/entity", nil, nil},
 	{"host/internal/watch", nil, []string{"github.com/fsnotify/fsnotify"}},
 	{"host/internal/router", internal("entity"), []string{"github.com/google/uuid"}},
-	{"host/internal/config", internal("entity", "router"), []string{"github.com/google/uuid", "github.com/santhosh-tekuri/jsonschema/", "go.yaml.in/yaml/"}},
+	{"host/internal/config", internal("accesslog", "entity", "router"), []string{"github.com/google/uuid", "github.com/santhosh-tekuri/jsonschema/", "go.yaml.in/yaml/"}},
 	{"host/internal/balancer", internal("entity"), nil},
 	{"host/internal/certs", nil, []string{"github.com/jellydator/ttlcache/"}},
 	{"host/internal/plugincache", nil, []string{"github.com/jellydator/ttlcache/"}},
@@ -82,7 +83,7 @@ var layers = []layer{
 	{"host/internal/pluginserver", append(internal("budget", "entity", "telemetry", "transport/...", "pluginserver/cgroup", "pluginserver/launcher", "pluginserver/reaper"), "proto/..."), append([]string{"github.com/hashicorp/", "golang.org/x/sys/"}, grpcMods...)},
 	{"host/internal/upstream", internal("bytesx", "timedconn"), []string{"github.com/valyala/fasthttp", "golang.org/x/sys/"}},
 	{"host/internal/echo", internal("serving"), []string{"github.com/valyala/fasthttp"}},
-	{"host/internal/proxy", append(internal("budget", "bytesx", "parking", "serving", "timedconn", "entity", "router", "plan", "exchange", "generation", "dispatch", "balancer", "tracing", "upstream"), pdkWire...), []string{"github.com/valyala/fasthttp"}},
+	{"host/internal/proxy", append(internal("accesslog", "budget", "bytesx", "parking", "serving", "timedconn", "entity", "router", "plan", "exchange", "generation", "dispatch", "balancer", "tracing", "upstream"), pdkWire...), []string{"github.com/valyala/fasthttp"}},
 	{"host/internal/explain", append(internal("entity", "router", "plan", "generation"), "pdk", "proto/wire"), nil},
 	{"host/internal/lint", append(internal("entity", "router", "config", "plan"), "pdk", "proto/wire"), nil},
 	{"host/internal/metrics", append(internal("budget", "dispatch", "plan", "pluginserver"), "pdk", "proto/wire"), []string{"github.com/prometheus/"}},

@@ -60,25 +60,51 @@ func qualityOf(params string) float64 {
 
 // ErrorBody renders the gateway's error body, with its content type. id is that of the request.
 func ErrorBody(f ErrorFormat, message, id string) (contentType string, body []byte) {
+	m := EscapeError(f, message)
 	switch f {
 	case ErrorHTML:
-		m := markup.Replace(message)
-		return "text/html; charset=utf-8", []byte("<!doctype html>\n<html>\n  <head>\n    <meta charset=\"utf-8\">\n    <title>Error</title>\n  </head>\n  <body>\n    <h1>Error</h1>\n    <p>" +
+		body = []byte("<!doctype html>\n<html>\n  <head>\n    <meta charset=\"utf-8\">\n    <title>Error</title>\n  </head>\n  <body>\n    <h1>Error</h1>\n    <p>" +
 			m + ".</p>\n    <p>request_id: " + id + "</p>\n  </body>\n</html>\n")
 	case ErrorXML:
-		return "application/xml; charset=utf-8", []byte("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error>\n  <message>" + markup.Replace(message) + "</message>\n  <requestid>" + id + "</requestid>\n</error>\n")
+		body = []byte("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<error>\n  <message>" + m + "</message>\n  <requestid>" + id + "</requestid>\n</error>\n")
 	case ErrorPlain:
-		return "text/plain; charset=utf-8", []byte(message + "\nrequest_id: " + id + "\n")
+		body = []byte(m + "\nrequest_id: " + id + "\n")
+	default:
+		body = []byte("{\n  \"message\":\"" + m + "\",\n  \"request_id\":\"" + id + "\"\n}")
 	}
-	return "application/json; charset=utf-8", []byte("{\n  \"message\":" + quoteJSON(message) + ",\n  \"request_id\":\"" + id + "\"\n}")
+	return ErrorType(f), body
+}
+
+// ErrorType is the content type of a format.
+func ErrorType(f ErrorFormat) string {
+	switch f {
+	case ErrorHTML:
+		return "text/html; charset=utf-8"
+	case ErrorXML:
+		return "application/xml; charset=utf-8"
+	case ErrorPlain:
+		return "text/plain; charset=utf-8"
+	}
+	return "application/json; charset=utf-8"
+}
+
+// EscapeError is a message as it stands in a body of the format: in JSON within quotes.
+func EscapeError(f ErrorFormat, message string) string {
+	switch f {
+	case ErrorHTML, ErrorXML:
+		return markup.Replace(message)
+	case ErrorPlain:
+		return message
+	}
+	return escapeJSON(message)
 }
 
 var markup = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;")
 
-// quoteJSON is a JSON string; bytes that are not UTF-8 become U+FFFD.
-func quoteJSON(s string) string {
+// escapeJSON is what stands between the quotes of a JSON string; bytes that are not UTF-8 become U+FFFD.
+func escapeJSON(s string) string {
 	const hexDigits = "0123456789abcdef"
-	b := []byte{'"'}
+	b := make([]byte, 0, len(s))
 	for _, c := range s {
 		switch {
 		case c == '"' || c == '\\':
@@ -89,7 +115,7 @@ func quoteJSON(s string) string {
 			b = append(b, string(c)...)
 		}
 	}
-	return string(append(b, '"'))
+	return string(b)
 }
 
 // ErrorMessage is the text of a status that came without one.

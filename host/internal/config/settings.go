@@ -17,6 +17,7 @@ type Settings struct {
 	DeclarativeConfig string   // path of the entities; "": none
 	LogLevel          string   // debug, info, notice, warn, error, crit, alert, emerg
 	LogFormat         string   // text, json
+	AccessLog         AccessLog
 
 	TracingEndpoint     string  // URL of an OTLP/HTTP collector; "": no tracing
 	TracingSamplingRate float64 // 0 to 1
@@ -25,12 +26,14 @@ type Settings struct {
 	TrustedIPs      []netip.Prefix
 	RealIPHeader    string
 	RealIPRecursive bool
+	IdentityHeaders string // drop, trusted, keep
 
 	Headers           HeaderTokens
 	UpstreamRequestID bool // X-Kong-Request-Id toward the upstream
 	AllowDebugHeader  bool
 	PluginDebugHeader string // name of the header; "": none
 	ErrorDefaultType  string // media type
+	ErrorTemplates    ErrorTemplates
 	RouterFlavor      string // traditional_compatible, traditional, expressions
 	RouterTieBreak    string // created_at, kong
 	StrictProtocols   bool
@@ -58,11 +61,13 @@ type Settings struct {
 	UpstreamKeepaliveMaxRequests int // per connection; 0: no limit
 	UpstreamKeepaliveIdleTimeout time.Duration
 
-	DrainTimeout  time.Duration
-	WorkerThreads int    // 0: one per processor
-	NodeID        string // "": made at start
-	ClusterID     string // "": none
-	RunDir        string // "": the system's directory for such things
+	DrainDelay     time.Duration
+	DrainTimeout   time.Duration
+	UpgradeTimeout time.Duration
+	WorkerThreads  int    // 0: one per processor
+	NodeID         string // "": made at start
+	ClusterID      string // "": none
+	RunDir         string // "": the system's directory for such things
 
 	BlackBox       string   // directory of the recordings of failing calls; "": off
 	BlackBoxSize   int64    // bytes of all recordings
@@ -74,10 +79,14 @@ type Settings struct {
 
 // HeaderTokens says which headers the gateway adds to responses.
 type HeaderTokens struct {
-	ServerTokens   bool // Via, or Server on its own answers
-	LatencyTokens  bool // X-Kong-Proxy-Latency, X-Kong-Upstream-Latency, X-Kong-Response-Latency
-	RequestID      bool // X-Kong-Request-Id
-	UpstreamStatus bool // X-Kong-Upstream-Status
+	Via             bool // on responses of upstreams
+	Server          bool // on the gateway's own answers
+	ProxyLatency    bool // X-Kong-Proxy-Latency
+	UpstreamLatency bool // X-Kong-Upstream-Latency
+	ResponseLatency bool // X-Kong-Response-Latency
+	AdminLatency    bool // X-Kong-Admin-Latency, on answers of the Admin listener
+	RequestID       bool // X-Kong-Request-Id
+	UpstreamStatus  bool // X-Kong-Upstream-Status
 }
 
 // logLevels are Kong's names, in the order of their numbers on the wire.

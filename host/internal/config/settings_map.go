@@ -3,6 +3,8 @@ package config
 import (
 	"cmp"
 	"net/netip"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/accesslog"
 )
 
 // Map is the settings by name, as plugins may see them: sizes in bytes, times as text such as 1m0s. Of the plugin servers only what says how
@@ -22,6 +24,10 @@ func (s *Settings) Map() map[string]any {
 		"log_level":          s.LogLevel,
 		"log_format":         s.LogFormat,
 
+		"proxy_access_log":        s.AccessLog.Path,
+		"proxy_access_log_fields": list(s.AccessLog.Fields, func(f accesslog.Field) string { return f.Name }),
+		"proxy_access_log_buffer": int64(s.AccessLog.Room),
+
 		"tracing_endpoint":      s.TracingEndpoint,
 		"tracing_sampling_rate": s.TracingSamplingRate,
 		"server_timing":         s.ServerTiming,
@@ -29,14 +35,17 @@ func (s *Settings) Map() map[string]any {
 		"trusted_ips":         list(s.TrustedIPs, netip.Prefix.String),
 		"real_ip_header":      s.RealIPHeader,
 		"real_ip_recursive":   s.RealIPRecursive,
+		"identity_headers":    s.IdentityHeaders,
 		"headers":             list(s.Headers.words(), text),
 		"headers_upstream":    list(upstreamWords(s.UpstreamRequestID), text),
 		"allow_debug_header":  s.AllowDebugHeader,
 		"plugin_debug_header": s.PluginDebugHeader,
 		"error_default_type":  s.ErrorDefaultType,
-		"router_flavor":       s.RouterFlavor,
-		"router_tie_break":    s.RouterTieBreak,
-		"strict_protocols":    s.StrictProtocols,
+		"error_template_html": s.ErrorTemplates.HTML.Path, "error_template_json": s.ErrorTemplates.JSON.Path,
+		"error_template_plain": s.ErrorTemplates.Plain.Path, "error_template_xml": s.ErrorTemplates.XML.Path,
+		"router_flavor":    s.RouterFlavor,
+		"router_tie_break": s.RouterTieBreak,
+		"strict_protocols": s.StrictProtocols,
 
 		"plugin_ordering_algorithm": s.PluginOrderingAlgorithm,
 		"ordering_mode":             s.OrderingMode,
@@ -84,20 +93,6 @@ func (s *PluginServer) shown() map[string]any {
 		"timeout": s.Timeout.String(), "timeouts": timeouts, "start_timeout": s.StartTimeout.String(),
 		"fail_mode": s.FailMode, "fail_status": int64(cmp.Or(s.FailStatus, 500)), "max_in_flight": int64(s.MaxInFlight), "queue": int64(s.Queue),
 	}
-}
-
-// words are the words of the setting headers.
-func (h HeaderTokens) words() []string {
-	var words []string
-	for _, w := range []struct {
-		on   bool
-		word string
-	}{{h.ServerTokens, "server_tokens"}, {h.LatencyTokens, "latency_tokens"}, {h.RequestID, "X-Kong-Request-Id"}, {h.UpstreamStatus, "X-Kong-Upstream-Status"}} {
-		if w.on {
-			words = append(words, w.word)
-		}
-	}
-	return words
 }
 
 func upstreamWords(requestID bool) []string {

@@ -36,7 +36,7 @@ func settingTable() []setting {
 		servers.Fields = append(servers.Fields, f.Setting)
 	}
 
-	return []setting{
+	table := []setting{
 		listen,
 		declarative,
 		servers,
@@ -72,8 +72,10 @@ func settingTable() []setting {
 			func(s *Settings) *string { return &s.RealIPHeader }, realIPHeader),
 		switchSetting("real_ip_recursive", "off", "take the last address of real_ip_header that is not trusted, instead of the last",
 			func(s *Settings) *bool { return &s.RealIPRecursive }),
+		wordSetting("identity_headers", "drop", "what becomes of X-Consumer-*, X-Credential-Identifier, X-Anonymous-Consumer and X-Authenticated-* that a client sends: drop; trusted: those of trusted_ips pass; keep: all pass, as in Kong",
+			[]string{"drop", "trusted", "keep"}, func(s *Settings) *string { return &s.IdentityHeaders }),
 		listSetting("headers", "server_tokens, latency_tokens, X-Kong-Request-Id",
-			"headers added to responses: server_tokens, latency_tokens, X-Kong-Request-Id, X-Kong-Upstream-Status, or off", readHeaders),
+			"headers added to responses: server_tokens (Via, Server), latency_tokens (X-Kong-Proxy-Latency, X-Kong-Upstream-Latency, X-Kong-Response-Latency, X-Kong-Admin-Latency), X-Kong-Request-Id, X-Kong-Upstream-Status; any of these headers singly; or off", readHeaders),
 		listSetting("headers_upstream", "X-Kong-Request-Id", "headers added to requests to the upstream: X-Kong-Request-Id, or off",
 			func(r *settingReader, _ *node, items []*node, at *path) {
 				r.s.UpstreamRequestID = false
@@ -97,6 +99,10 @@ func settingTable() []setting {
 			}),
 		wordSetting("error_default_type", "text/plain", "media type of errors when the client accepts anything",
 			[]string{"text/plain", "text/html", "application/json", "application/xml"}, func(s *Settings) *string { return &s.ErrorDefaultType }),
+		templateSetting("html", func(s *Settings) *ErrorTemplate { return &s.ErrorTemplates.HTML }),
+		templateSetting("json", func(s *Settings) *ErrorTemplate { return &s.ErrorTemplates.JSON }),
+		templateSetting("plain", func(s *Settings) *ErrorTemplate { return &s.ErrorTemplates.Plain }),
+		templateSetting("xml", func(s *Settings) *ErrorTemplate { return &s.ErrorTemplates.XML }),
 		wordSetting("router_flavor", "traditional_compatible", "how routes are matched and ordered; traditional is Kong's older order and the only one with path_handling v1, expressions also takes routes with an expression and a priority",
 			[]string{"traditional_compatible", "traditional", "expressions"}, func(s *Settings) *string { return &s.RouterFlavor }),
 		wordSetting("router_tie_break", "created_at", "which of two routes that are equal otherwise wins: the one with the earlier created_at, then with the smaller id; or, as in Kong, the one with the larger UUID (not under traditional, where Kong looks at created_at too)",
@@ -147,8 +153,12 @@ func settingTable() []setting {
 		timeSetting("upstream_keepalive_idle_timeout", "60", "for which an idle connection to a target is kept", 0,
 			func(s *Settings) *time.Duration { return &s.UpstreamKeepaliveIdleTimeout }),
 
+		timeSetting("drain_delay", "0s", "for which the gateway goes on accepting connections at shutdown, while it is not ready any more and ends each connection with its next response; as long as load balancers need to notice", 0,
+			func(s *Settings) *time.Duration { return &s.DrainDelay }),
 		timeSetting("drain_timeout", "10s", "for which requests in flight may go on at shutdown, and calls on a plugin server that is to end", 0,
 			func(s *Settings) *time.Duration { return &s.DrainTimeout }),
+		timeSetting("upgrade_timeout", "60s", "for a new process to be ready at an upgrade; then it is ended, and the old one goes on", time.Second,
+			func(s *Settings) *time.Duration { return &s.UpgradeTimeout }),
 		countSetting("worker_threads", "0", "threads that run at the same time; 0: one per processor", 0, 4096,
 			func(s *Settings) *int { return &s.WorkerThreads }),
 		textSetting("node_id", "", "id of this node, a UUID; empty: made at start", func(s *Settings) *string { return &s.NodeID }, uuidText),
@@ -164,6 +174,8 @@ func settingTable() []setting {
 		pathSetting("run_dir", "directory for the sockets of plugin servers; empty: a private one below the system's directory for such things",
 			func(s *Settings) *string { return &s.RunDir }),
 	}
+	after := slices.IndexFunc(table, func(s setting) bool { return s.Name == "log_format" })
+	return slices.Insert(table, after+1, accessLogSettings()...)
 }
 
 // operatorListen is an address on which operators ask the gateway.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/accesslog"
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 )
 
@@ -28,13 +29,22 @@ func TestSettingsDefaults(t *testing.T) {
 	}
 	want := &Settings{
 		ProxyListen: []string{"127.0.0.1:8000"}, LogLevel: "notice", LogFormat: "text", TracingSamplingRate: 0.01, ServerTiming: "off", RealIPHeader: "X-Real-IP",
-		Headers: HeaderTokens{ServerTokens: true, LatencyTokens: true, RequestID: true}, UpstreamRequestID: true,
-		ErrorDefaultType: "text/plain", RouterFlavor: "traditional_compatible", RouterTieBreak: "created_at",
+		IdentityHeaders: "drop", AccessLog: AccessLog{Room: 1 << 20},
+		Headers:           HeaderTokens{Via: true, Server: true, ProxyLatency: true, UpstreamLatency: true, ResponseLatency: true, AdminLatency: true, RequestID: true},
+		UpstreamRequestID: true,
+		ErrorDefaultType:  "text/plain", RouterFlavor: "traditional_compatible", RouterTieBreak: "created_at",
 		PluginOrderingAlgorithm: "legacy", OrderingMode: "pull",
 		ClientHeaderTimeout: time.Minute, ClientBodyTimeout: time.Minute, SendTimeout: time.Minute, KeepaliveTimeout: 75 * time.Second,
 		MaxHeaderSize: 32 << 10, MaxBody: 8 << 20, MaxBodiesInMemory: 256 << 20, MaxShared: 64 << 10, LogQueueSize: 4096, PluginCacheSize: 64 << 20,
 		UpstreamKeepalivePoolSize: 512, UpstreamKeepaliveMaxRequests: 10000, UpstreamKeepaliveIdleTimeout: time.Minute,
 		DrainTimeout: 10 * time.Second, BlackBoxSize: 64 << 20,
+	}
+	for name := range strings.SplitSeq(accesslog.Default, ", ") {
+		f, err := accesslog.ParseField(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want.AccessLog.Fields = append(want.AccessLog.Fields, f)
 	}
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("defaults are\n%+v, want\n%+v", s, want)

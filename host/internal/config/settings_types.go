@@ -253,32 +253,3 @@ func readTrusted(r *settingReader, _ *node, items []*node, at *path) {
 	}
 	r.s.TrustedIPs = list
 }
-
-// readHeaders reads the headers that responses get.
-func readHeaders(r *settingReader, _ *node, items []*node, at *path) {
-	tokens := HeaderTokens{}
-	words := []string{"server_tokens", "latency_tokens", "X-Kong-Request-Id", "X-Kong-Upstream-Status", "off"}
-	for i, item := range items {
-		switch strings.ToLower(item.text) {
-		case "server_tokens":
-			tokens.ServerTokens = true
-		case "latency_tokens":
-			tokens.LatencyTokens = true
-		case "x-kong-request-id":
-			tokens.RequestID = true
-		case "x-kong-upstream-status":
-			tokens.UpstreamStatus = true
-		case "off":
-			if len(items) > 1 {
-				r.problem(itemAt(at, i), item, &problem{expected: "off alone, or other words", code: CodeConflict})
-			}
-		case "via", "server":
-			r.problem(itemAt(at, i), item, &problem{expected: "server_tokens: its headers cannot be listed singly yet", code: CodeUnsupported})
-		case "x-kong-proxy-latency", "x-kong-response-latency", "x-kong-upstream-latency", "x-kong-admin-latency":
-			r.problem(itemAt(at, i), item, &problem{expected: "latency_tokens: its headers cannot be listed singly yet", code: CodeUnsupported})
-		default:
-			r.problem(itemAt(at, i), item, &problem{expected: "one of " + strings.Join(words, ", "), nearest: nearest(item.text, words)})
-		}
-	}
-	r.s.Headers = tokens
-}

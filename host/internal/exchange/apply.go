@@ -53,9 +53,14 @@ func (e *Exchange) Apply(in Applier, ops []wire.Op) error {
 	if err := e.bound(ops); err != nil {
 		return err
 	}
+	wrote, err := e.boundHeads(ops)
+	if err != nil {
+		return err
+	}
 	if err := e.holdBodies(ops); err != nil {
 		return err
 	}
+	e.wrote = wrote
 	authenticated := 0
 	for i := range ops {
 		if ops[i].Code == pdk.OpClientAuthenticate {
@@ -92,6 +97,9 @@ func (e *Exchange) check(in Applier, op *wire.Op) error {
 			return fmt.Errorf("%s: %w", fn.Name, err)
 		}
 		e.identities = append(e.identities, id)
+	}
+	if err := checkHead(op); err != nil {
+		return fmt.Errorf("%s: %w", fn.Name, err)
 	}
 	if op.Code == wire.OpClientSetAuthenticatedConsumerGroups && !in.MayAuthenticate {
 		return fmt.Errorf("%s: %w", fn.Name, ErrMayNotAuthenticate)
@@ -192,6 +200,9 @@ func (e *Exchange) apply(in Applier, op *wire.Op) error {
 		return e.cache(in, op)
 	case pdk.OpServiceRequestSetHeader, pdk.OpServiceRequestAddHeader, pdk.OpServiceRequestClearHeader:
 		e.Dirty |= DirtyRequestHeaders
+		if op.Code != pdk.OpServiceRequestClearHeader {
+			e.set = append(e.set, op.Name)
+		}
 		if local.SameHeader(op.Name, "host") {
 			e.Upstream.Host = ""
 			if n := len(op.Values); n > 0 {

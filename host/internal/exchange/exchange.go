@@ -138,6 +138,8 @@ type Exchange struct {
 	// Identities counts how often a plugin changed the consumer or the consumer groups.
 	Identities int
 
+	set            []string // names of the request headers that plugins set
+	wrote          [2]written
 	requestLoaded  bool
 	responseLoaded bool
 	pending        []wire.Header // response headers that plugins set before the response was there
@@ -254,10 +256,11 @@ func (e *Exchange) Reset() {
 	clear(e.Tries)
 	clear(e.Timings)
 	clear(e.touched)
+	clear(e.set)
 	e.DropAll()
-	touched, serialized, tries, timings, identities := e.touched, e.Serialized, e.Tries, e.Timings, e.identities
+	set, touched, serialized, tries, timings, identities := e.set, e.touched, e.Serialized, e.Tries, e.Timings, e.identities
 	*e = Exchange{} // and then the room of each list: a whole value in its place would be built aside and copied
-	e.touched, e.choices, e.pending, e.identities = touched[:0], choices, pending[:0], identities[:0]
+	e.set, e.touched, e.choices, e.pending, e.identities = set[:0], touched[:0], choices, pending[:0], identities[:0]
 	e.Serialized, e.Tries, e.Timings = serialized[:0], tries[:0], timings[:0]
 	e.Facts.Request.Headers = headers[:0]
 	e.Facts.Response.Headers = response[:0]

@@ -2,12 +2,10 @@ package exchange
 
 import (
 	"encoding/json"
-	"net/http"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/outrigger-gateway/outrigger/pdk/local"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
@@ -25,9 +23,9 @@ func IsGRPC(contentType string) bool {
 	return rest == "" || strings.IndexByte("+; \t", rest[0]) >= 0
 }
 
-// ForGRPC turns an answer to a gRPC request into one that a gRPC client understands: HTTP status 200, grpc-status from the answer's status, and
-// grpc-message from its message, from a body that is text, or from the field message of a JSON object (spec/pdk.md 2.9), of which the first 4 KiB
-// are sent. A body of an explicit gRPC content type stays; another one goes.
+// ForGRPC turns an answer to a gRPC request into one that a gRPC client understands: the HTTP status stays, grpc-status is made from it, unless the
+// answer has one, and grpc-message from its message, from a body that is text, or from the field message of a JSON object (spec/pdk.md 2.9), of which
+// the first 4 KiB are sent; an error without a message has the name of its grpc-status. A body of an explicit gRPC content type stays; another one goes.
 func (a *Answer) ForGRPC() {
 	contentType := ""
 	for _, h := range a.Headers {
@@ -35,10 +33,10 @@ func (a *Answer) ForGRPC() {
 			contentType = h.Value
 		}
 	}
-	message := a.Message
+	message, status := a.Message, grpcStatus(a.Status)
 	switch {
 	case a.Formatted && !a.HasMessage:
-		message = local.ErrorMessage(a.Status)
+		message = grpcNames[status]
 	case !a.Formatted && IsGRPC(contentType):
 		message = ""
 	case !a.Formatted:
@@ -50,12 +48,13 @@ func (a *Answer) ForGRPC() {
 		a.Body, a.HasBody = nil, false
 		a.Headers = RemoveHeader(a.Headers, "Content-Length")
 	}
-	a.Headers = RemoveHeader(RemoveHeader(a.Headers, "grpc-status"), "grpc-message")
-	a.Headers = append(a.Headers, wire.Header{Name: "grpc-status", Value: strconv.Itoa(grpcStatus(a.Status))})
-	if message != "" {
-		a.Headers = append(a.Headers, wire.Header{Name: "grpc-message", Value: escapeMessage(cutMessage(message))})
+	if !hasHeader(a.Headers, "grpc-status") {
+		a.Headers = append(RemoveHeader(a.Headers, "grpc-message"), wire.Header{Name: "grpc-status", Value: strconv.Itoa(status)})
+		if message != "" {
+			a.Headers = append(a.Headers, wire.Header{Name: "grpc-message", Value: escapeMessage(cutMessage(message))})
+		}
 	}
-	a.Status, a.Formatted, a.Message, a.HasMessage = http.StatusOK, false, "", false
+	a.Formatted, a.Message, a.HasMessage = false, "", false
 }
 
 func messageOf(contentType string, body []byte) string {
@@ -70,36 +69,47 @@ func messageOf(contentType string, body []byte) string {
 	return string(body)
 }
 
-// grpcStatus is Kong's table of the codes of gRPC; 2, unknown, for statuses that are not in it.
+// grpcStatus is Kong's table of the codes of gRPC; for statuses that are not in it their class decides.
 func grpcStatus(status int) int {
 	switch status {
 	case 400:
-		return 3 // invalid argument
+		return 3
 	case 401:
-		return 16 // unauthenticated
+		return 16
 	case 403:
-		return 7 // permission denied
+		return 7
 	case 404:
-		return 5 // not found
+		return 5
 	case 409:
-		return 10 // aborted
+		return 6
 	case 429:
-		return 8 // resource exhausted
+		return 8
 	case 499:
-		return 1 // cancelled
+		return 1
 	case 500:
-		return 13 // internal
+		return 13
 	case 501:
-		return 12 // unimplemented
+		return 12
 	case 503:
-		return 14 // unavailable
+		return 14
 	case 504:
-		return 4 // deadline exceeded
+		return 4
 	}
-	if status >= 200 && status < 300 {
+	switch status / 100 {
+	case 2:
 		return 0
+	case 4:
+		return 3
+	case 5:
+		return 13
 	}
 	return 2
+}
+
+// grpcNames are the names of the codes of gRPC.
+var grpcNames = [...]string{
+	"OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists", "PermissionDenied", "ResourceExhausted",
+	"FailedPrecondition", "Aborted", "OutOfRange", "Unimplemented", "Internal", "Unavailable", "DataLoss", "Unauthenticated",
 }
 
 // cutMessage is the beginning of a message, up to the last whole character that fits. Where it is no UTF-8, every byte is a character.

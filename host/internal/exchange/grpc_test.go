@@ -45,14 +45,16 @@ func TestAnswersToGRPC(t *testing.T) {
 			headers("Content-Type", "application/grpc", "grpc-status", "5", "grpc-message", `{"a":1}`), ""},
 		{"no body", exit(503, "", "Content-Length", "0"), headers("Content-Type", "application/grpc", "grpc-status", "14"), ""},
 		{"fine", exit(200, ""), headers("Content-Type", "application/grpc", "grpc-status", "0"), ""},
-		{"a status that is not in the table", exit(418, "tea"), headers("Content-Type", "application/grpc", "grpc-status", "2", "grpc-message", "tea"), ""},
+		{"a status that is not in the table", exit(418, "tea"), headers("Content-Type", "application/grpc", "grpc-status", "3", "grpc-message", "tea"), ""},
 		{"own gRPC body", exit(200, "\x00\x00\x00\x00\x00", "Content-Type", "application/grpc+proto"),
 			headers("Content-Type", "application/grpc+proto", "grpc-status", "0"), "\x00\x00\x00\x00\x00"},
 		{"bytes in the message", exit(400, "50% ü\n"), headers("Content-Type", "application/grpc", "grpc-status", "3", "grpc-message", "50%25 %C3%BC%0A"), ""},
 		{"error", wire.Op{Code: pdk.OpResponseError, Status: 429, Name: "slow down", HasBody: true},
 			headers("Content-Type", "application/grpc", "grpc-status", "8", "grpc-message", "slow down"), ""},
 		{"error without a message", wire.Op{Code: pdk.OpResponseError, Status: 504},
-			headers("Content-Type", "application/grpc", "grpc-status", "4", "grpc-message", "The upstream server is timing out"), ""},
+			headers("Content-Type", "application/grpc", "grpc-status", "4", "grpc-message", "DeadlineExceeded"), ""},
+		{"a status of its own", exit(200, "", "Grpc-Status", "1", "grpc-message", "gRPC request matched gRPCs route"),
+			headers("Grpc-Status", "1", "grpc-message", "gRPC request matched gRPCs route", "Content-Type", "application/grpc"), ""},
 	} {
 		e, _ := begin()
 		e.Facts.Request.Headers = headers("Content-Type", "application/grpc")
@@ -61,11 +63,11 @@ func TestAnswersToGRPC(t *testing.T) {
 		}
 		e.Answer.ForGRPC()
 		e.Answered()
-		if got := e.Facts.Response; got.Status != 200 || !reflect.DeepEqual(got.Headers, c.want) || string(e.Answer.Body) != c.body || e.Answer.Formatted {
+		if got := e.Facts.Response; got.Status != c.op.Status || !reflect.DeepEqual(got.Headers, c.want) || string(e.Answer.Body) != c.body || e.Answer.Formatted {
 			t.Errorf("%s: %+v, body %q, want %v", c.name, got, e.Answer.Body, c.want)
 		}
 	}
-	for status, want := range map[int]int{200: 0, 204: 0, 100: 2, 302: 2, 400: 3, 401: 16, 403: 7, 404: 5, 409: 10, 429: 8, 499: 1, 500: 13, 501: 12, 502: 2, 503: 14, 504: 4} {
+	for status, want := range map[int]int{200: 0, 204: 0, 100: 2, 302: 2, 400: 3, 401: 16, 402: 3, 403: 7, 404: 5, 409: 6, 418: 3, 429: 8, 499: 1, 500: 13, 501: 12, 502: 13, 503: 14, 504: 4} {
 		if got := grpcStatus(status); got != want {
 			t.Errorf("status %d gives %d, want %d", status, got, want)
 		}

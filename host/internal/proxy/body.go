@@ -62,6 +62,7 @@ func (r *request) writeBody() {
 func (r *request) writeMemory() {
 	resp := &r.ctx.Response
 	body := resp.Body()
+	r.sent = int64(len(body))
 	if len(body) <= wire.ChunkSize || r.ex.Held() == 0 {
 		r.finish()
 		return
@@ -291,6 +292,9 @@ type trackedBody struct {
 
 func (t *trackedBody) Read(p []byte) (int, error) {
 	n, err := t.ReadCloser.Read(p)
+	if t.r != nil {
+		t.r.sent += int64(n)
+	}
 	if err != nil && err != io.EOF && t.r != nil {
 		t.r.proxy.opts.Logger.Error("response cut off", "request_id", string(t.r.id[:]), "error", err.Error())
 	}

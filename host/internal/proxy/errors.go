@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/bytesx"
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
 	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
 	"github.com/outrigger-gateway/outrigger/pdk/local"
@@ -60,7 +61,7 @@ func (r *request) answer() {
 				explicit = h.Value
 			}
 		}
-		contentType, body := local.ErrorBody(r.errorFormat(explicit), message, string(r.id[:]))
+		contentType, body := r.proxy.errorBody(r.errorFormat(explicit), message, string(r.id[:]))
 		a.Body, a.HasBody = body, true
 		if explicit == "" {
 			a.Headers = append(a.Headers, wire.Header{Name: "Content-Type", Value: contentType})
@@ -90,7 +91,8 @@ func (r *request) errorFormat(explicit string) local.ErrorFormat {
 		f, _ := local.ErrorFormatOf(explicit)
 		return f
 	}
-	accept := r.header("accept")
+	r.scratch = appendList(r.scratch[:0], r, "accept")
+	accept := bytesx.View(r.scratch)
 	if accept == "" && r.ex.Answer.Transport {
 		f, known := local.ErrorFormatOf(r.header("content-type"))
 		if !known {
@@ -99,4 +101,30 @@ func (r *request) errorFormat(explicit string) local.ErrorFormat {
 		return f
 	}
 	return local.AcceptedErrorFormat(accept)
+}
+
+// ErrorTemplates are the error bodies that take the place of the gateway's own, by local.ErrorFormat; "" leaves that. The first %s in one stands for
+// the message, escaped for the format, the second for the request id, and %% for a percent sign.
+type ErrorTemplates [local.ErrorXML + 1]string
+
+// errorBody is an error body with its content type.
+func (p *Proxy) errorBody(f local.ErrorFormat, message, id string) (contentType string, body []byte) {
+	template := p.opts.ErrorTemplates[f]
+	if template == "" {
+		return local.ErrorBody(f, message, id)
+	}
+	values := []string{local.EscapeError(f, message), id}
+	for {
+		text, rest, more := strings.Cut(template, "%")
+		if body = append(body, text...); !more || rest == "" {
+			return local.ErrorType(f), body
+		}
+		switch {
+		case rest[0] != 's':
+			body = append(body, '%')
+		case len(values) > 0:
+			body, values = append(body, values[0]...), values[1:]
+		}
+		template = rest[1:]
+	}
 }

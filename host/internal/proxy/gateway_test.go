@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -174,9 +175,9 @@ func TestGRPCAnswers(t *testing.T) {
 	g := start(t, echo, plain+"plugins: [{name: e, route: r}]\n", []pdk.Plugin{plugin("e", 1, &access{func(k *pdk.PDK) error {
 		return k.Response.Exit(401, "no", nil)
 	}})})
-	for path, want := range map[string][2]string{"/api": {"16", "no"}, "/none": {"5", "no Route matched with those values"}} {
+	for path, want := range map[string][3]string{"/api": {"16", "no", "401"}, "/none": {"5", "no Route matched with those values", "404"}} {
 		r := g.do("POST", path, strings.NewReader(""), "Content-Type", "application/grpc+proto")
-		if r.StatusCode != 200 || r.Header.Get("Grpc-Status") != want[0] || r.Header.Get("Grpc-Message") != want[1] || r.Header.Get("Content-Type") != "application/grpc" || r.body != "" {
+		if strconv.Itoa(r.StatusCode) != want[2] || r.Header.Get("Grpc-Status") != want[0] || r.Header.Get("Grpc-Message") != want[1] || r.Header.Get("Content-Type") != "application/grpc" || r.body != "" {
 			t.Errorf("%s: %d %v %q", path, r.StatusCode, r.Header, r.body)
 		}
 	}

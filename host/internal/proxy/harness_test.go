@@ -78,7 +78,8 @@ func start(t testing.TB, up http.Handler, text string, plugins []pdk.Plugin, cha
 	transport := upstream.New(upstream.Options{IdlePerTarget: 64})
 	o := Options{
 		Generations: g.holder, Upstream: transport, Logger: logger, Version: "test",
-		RealIPHeader: "X-Real-IP", ServerTokens: true, LatencyTokens: true, RequestIDHeader: true, HeadersUpstream: true,
+		RealIPHeader: "X-Real-IP", HeadersUpstream: true,
+		Headers:          HeaderTokens{Via: true, Server: true, UpstreamLatency: true, ProxyLatency: true, ResponseLatency: true, RequestID: true},
 		ErrorDefaultType: "text/plain", MaxBody: 1 << 20, Bodies: budget.NewBytes(1 << 30), LogQueue: 100, LogWorkers: 2,
 		Dispatcher: &dispatch.Dispatcher{Node: node, Logger: logger, MaxInlineBody: 32 << 10, PluginLog: func(in *plan.Instance, id string, p pdk.Phase, level uint8, message string) {
 			logger.Info(message, "plugin", in.Record.Name, "phase", p.String(), "request_id", id)

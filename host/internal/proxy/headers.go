@@ -43,13 +43,16 @@ func (r *request) writeUpstream() {
 }
 
 // copyRequestHeaders copies what may pass: no hop-by-hop headers, none that the gateway sets itself, and no identity headers that a client
-// made up.
+// made up. What the client names in Connection ends here, but never what a plugin has set: a client could take the plugin's word back.
 func (r *request) copyRequestHeaders() {
-	r.scratch = appendList(r.scratch[:0], r, "connection")
-	nominated := r.scratch // empty for most requests
+	nominated := r.nominated()
 	if r.ex.Dirty&exchange.DirtyRequestHeaders != 0 {
 		for _, f := range r.ex.Facts.Request.Headers {
-			if passUpstream([]byte(f.Name), nominated) && !r.traceHeader([]byte(f.Name)) {
+			dropped := nominated
+			if len(dropped) > 0 && r.ex.HasSet(f.Name) {
+				dropped = nil
+			}
+			if r.passUpstream([]byte(f.Name), dropped) {
 				r.out.Add(f.Name, f.Value)
 			}
 		}
@@ -74,7 +77,7 @@ func (r *request) copyLines(nominated []byte) {
 	from, at := 0, 0 // of the raw head: what is not copied yet, and the line
 	for i := range h.lines {
 		l := &h.lines[i]
-		passes := passUpstream(l.name, nominated) && !identity(l.name) && !r.traceHeader(l.name)
+		passes := r.passUpstream(l.name, nominated) && !r.forged(l.name)
 		if !h.verbatim {
 			if passes {
 				r.out.Add(bytesx.View(l.name), bytesx.View(l.value))
@@ -91,9 +94,21 @@ func (r *request) copyLines(nominated []byte) {
 	r.out.Fields = append(r.out.Fields, h.raw[from:at]...)
 }
 
-// passUpstream reports whether a request header is copied. nominated is the value of the client's Connection header.
-func passUpstream(name, nominated []byte) bool {
-	if hopByHop(name) || ownRequestHeader(name) {
+// nominated is what the client's Connection headers name; empty for most requests.
+func (r *request) nominated() []byte {
+	r.scratch = r.scratch[:0]
+	for i := range r.head.lines {
+		l := &r.head.lines[i]
+		if len(l.name) == len("connection") && fold(l.name, "connection") && !bytes.EqualFold(l.value, keepsAlive) {
+			r.scratch = append(append(r.scratch, l.value...), ',')
+		}
+	}
+	return r.scratch
+}
+
+// passUpstream reports whether a request header is copied. nominated is what the client's Connection header names.
+func (r *request) passUpstream(name, nominated []byte) bool {
+	if hopByHop(name) || r.ownRequestHeader(name) || r.traceHeader(name) {
 		return false
 	}
 	return len(nominated) == 0 || !hasToken(nominated, name)
@@ -123,7 +138,7 @@ func hopByHop(name []byte) bool {
 }
 
 // ownRequestHeader names the headers that setHost, setForwarded and writeUpstream set.
-func ownRequestHeader(name []byte) bool {
+func (r *request) ownRequestHeader(name []byte) bool {
 	switch len(name) {
 	case 3:
 		return fold(name, "via")
@@ -136,35 +151,53 @@ func ownRequestHeader(name []byte) bool {
 	case 16:
 		return fold(name, "x-forwarded-host") || fold(name, "x-forwarded-port") || fold(name, "x-forwarded-path")
 	case 17:
-		return fold(name, "x-forwarded-proto") || fold(name, "x-kong-request-id")
+		return fold(name, "x-forwarded-proto") || r.proxy.opts.HeadersUpstream && fold(name, "x-kong-request-id")
 	case 18:
 		return fold(name, "x-forwarded-prefix")
 	}
 	return false
 }
 
-// identity names the headers by which authentication plugins tell the upstream who is calling. Only plugins may set them.
-func identity(name []byte) bool {
-	switch len(name) {
-	case 13:
-		return fold(name, "x-consumer-id")
-	case 17:
-		return fold(name, "x-consumer-groups")
-	case 19:
-		return fold(name, "x-consumer-username")
-	case 20:
-		return fold(name, "x-consumer-custom-id") || fold(name, "x-anonymous-consumer")
-	case 21:
-		return fold(name, "x-authenticated-scope")
-	case 22:
-		return fold(name, "x-authenticated-userid") || fold(name, "x-authenticated-groups")
-	case 23:
-		return fold(name, "x-credential-identifier")
+// Whose identity headers pass: those of plugins always do.
+const (
+	IdentityDrop    = "drop"    // none of a client's
+	IdentityTrusted = "trusted" // those of a peer in TrustedIPs
+	IdentityKeep    = "keep"    // everybody's, as in Kong
+)
+
+// forged reports whether a header of the client is one by which only plugins may say who is calling.
+func (r *request) forged(name []byte) bool {
+	if !identity(name) {
+		return false
 	}
-	return false
+	switch r.proxy.opts.IdentityHeaders {
+	case IdentityKeep:
+		return false
+	case IdentityTrusted:
+		return !r.peer.trusted
+	}
+	return true
 }
 
-// fold compares a header name with a lower-case one, with - and _ the same: an upstream may not tell them apart.
+// identity names the headers by which authentication plugins tell the upstream who is calling.
+func identity(name []byte) bool {
+	if len(name) < len("x-consumer-") || name[0]|0x20 != 'x' {
+		return false
+	}
+	switch len(name) {
+	case len("x-anonymous-consumer"):
+		if fold(name, "x-anonymous-consumer") {
+			return true
+		}
+	case len("x-credential-identifier"):
+		if fold(name, "x-credential-identifier") {
+			return true
+		}
+	}
+	return fold(name, "x-consumer-") || len(name) > len("x-authenticated-") && fold(name, "x-authenticated-")
+}
+
+// fold compares a header name with a lower-case one, or its beginning with a shorter one; - and _ are the same: an upstream may not tell them apart.
 func fold(name []byte, lower string) bool {
 	for i := range len(lower) {
 		c := name[i]
@@ -215,18 +248,11 @@ func (r *request) setForwarded() {
 	r.scratch = append(appendList(r.scratch[:0], r, "x-forwarded-for"), r.peer.text...)
 	r.add("X-Forwarded-For", r.scratch)
 
-	var w forwarded
-	if r.peer.trusted {
-		w = r.forwarded()
-	}
-	r.out.Add("X-Forwarded-Proto", cmp.Or(w.scheme, r.scheme()))
-	r.out.Add("X-Forwarded-Host", cmp.Or(w.host, r.host))
-	r.scratch = strconv.AppendInt(r.scratch[:0], int64(cmp.Or(w.port, r.port)), 10)
-	r.add("X-Forwarded-Port", r.scratch)
-	r.out.Add("X-Forwarded-Path", cmp.Or(w.path, bytesx.View(r.target.path), "/"))
-	if prefix := cmp.Or(w.prefix, r.match.Prefix); prefix != "" {
-		r.out.Add("X-Forwarded-Prefix", prefix)
-	}
+	r.forwardOne("X-Forwarded-Proto", "x-forwarded-proto", r.scheme())
+	r.forwardOne("X-Forwarded-Host", "x-forwarded-host", r.host)
+	r.forwardPort()
+	r.forwardOne("X-Forwarded-Path", "x-forwarded-path", cmp.Or(bytesx.View(r.target.path), "/"))
+	r.forwardOne("X-Forwarded-Prefix", "x-forwarded-prefix", r.match.Prefix)
 	r.scratch = appendList(r.scratch[:0], r, "via")
 	via := r.proxy.via
 	if r.head.http10 {
@@ -235,6 +261,35 @@ func (r *request) setForwarded() {
 	r.scratch = append(r.scratch, via...)
 	r.add("Via", r.scratch)
 }
+
+// forwardOne adds one of X-Forwarded-*: what a trusted peer says, as it says it, else the gateway's own; nothing when both are empty. lower is the
+// name in lower case.
+func (r *request) forwardOne(name, lower, own string) {
+	if r.peer.trusted {
+		if r.scratch = bytes.TrimSuffix(appendList(r.scratch[:0], r, lower), listComma); len(r.scratch) > 0 {
+			r.add(name, r.scratch)
+			return
+		}
+	}
+	if own != "" {
+		r.out.Add(name, own)
+	}
+}
+
+// forwardPort adds X-Forwarded-Port: without one of a trusted peer the port in its X-Forwarded-Host, as for plugins, then that of the listener.
+func (r *request) forwardPort() {
+	port := r.port
+	if r.peer.trusted {
+		if _, said := splitHost(first(r.header("x-forwarded-host"))); said != 0 {
+			port = said
+		}
+	}
+	var digits [len("65535")]byte
+	r.forwardOne("X-Forwarded-Port", "x-forwarded-port", bytesx.View(strconv.AppendInt(digits[:0], int64(port), 10)))
+}
+
+// listComma stands between the values of a header of several lines when they are written as one.
+var listComma = []byte(", ")
 
 // realIPText is the address of realIP.
 func (r *request) realIPText() string {
@@ -258,7 +313,7 @@ func appendList(dst []byte, r *request, name string) []byte {
 		if v == "" {
 			continue
 		}
-		dst = append(append(dst, v...), ", "...)
+		dst = append(append(dst, v...), listComma...)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/accesslog"
 	"github.com/outrigger-gateway/outrigger/host/internal/budget"
 	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
@@ -35,19 +36,19 @@ type Options struct {
 	TrustedIPs      []netip.Prefix
 	RealIPHeader    string // X-Real-IP, X-Forwarded-For or another header
 	RealIPRecursive bool
+	// IdentityHeaders says whose headers such as X-Consumer-ID pass: IdentityDrop, which "" is too, IdentityTrusted or IdentityKeep.
+	IdentityHeaders string
 
 	// What is told to clients and upstreams.
-	ServerTokens    bool
-	LatencyTokens   bool
-	RequestIDHeader bool // X-Kong-Request-Id downstream
-	UpstreamStatus  bool // X-Kong-Upstream-Status
+	Headers         HeaderTokens
 	HeadersUpstream bool // X-Kong-Request-Id upstream
 	DebugHeader     bool // allow_debug_header
 	// PluginDebugHeader is the name of a header that lists the plugins of a response; "": none.
 	PluginDebugHeader string
 
 	ErrorDefaultType string // of errors without Accept; text/plain
-	MaxBody          int    // largest body that is kept in memory for a plugin
+	ErrorTemplates   ErrorTemplates
+	MaxBody          int // largest body that is kept in memory for a plugin
 	// Bodies bounds the bodies that all requests keep in memory; nil: only each one is bounded.
 	Bodies         *budget.Bytes
 	MaxRequestBody int64 // client_max_body_size; 0: no limit
@@ -56,10 +57,22 @@ type Options struct {
 	// Timings among its interceptors and watchers then.
 	ServerTiming string
 	Observer     Observer        // nil: none
+	AccessLog    *accesslog.Log  // nil: none
 	Tracer       *tracing.Tracer // nil: nothing is traced
 
 	LogQueue   int // exchanges waiting for their log phase; more are dropped and counted
 	LogWorkers int
+}
+
+// HeaderTokens are the headers that responses get.
+type HeaderTokens struct {
+	Via             bool // when the response is the upstream's
+	Server          bool // when it is the gateway's own
+	UpstreamLatency bool // X-Kong-Upstream-Latency
+	ProxyLatency    bool // X-Kong-Proxy-Latency
+	ResponseLatency bool // X-Kong-Response-Latency
+	RequestID       bool // X-Kong-Request-Id
+	UpstreamStatus  bool // X-Kong-Upstream-Status
 }
 
 // Proxy serves requests.

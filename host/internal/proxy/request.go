@@ -57,6 +57,7 @@ type current struct {
 	host     string      // lower case; a view of the request
 	hostPort int
 	peer     peer
+	client   clientAddress
 
 	clientBody   clientBody
 	body         []byte // the request body in memory
@@ -64,8 +65,9 @@ type current struct {
 	responseBody []byte // the upstream's body in memory
 	bufferedBody bool
 
-	hasDate  bool // the upstream's response says when it was made
-	upgrade  bool // the answer names a protocol to upgrade to
+	sent     int64 // bytes of the answer's body
+	hasDate  bool  // the upstream's response says when it was made
+	upgrade  bool  // the answer names a protocol to upgrade to
 	finished bool
 }
 
@@ -209,12 +211,12 @@ func (r *request) LoadRequest(f *wire.Facts) {
 // longestIP is room for the text of an address, without a zone.
 const longestIP = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255")
 
-// headersIn appends the header lines of the request as parts of text, which is a copy of the raw head. Identity headers, which only plugins may set,
+// headersIn appends the header lines of the request as parts of text, which is a copy of the raw head. Identity headers that only plugins may set
 // are left out.
 func (r *request) headersIn(dst []wire.Header, text string, raw []byte) []wire.Header {
 	for i := range r.head.lines {
 		l := &r.head.lines[i]
-		if identity(l.name) {
+		if r.forged(l.name) {
 			continue
 		}
 		at := cap(raw) - cap(l.name) // both are views of the same bytes
@@ -377,6 +379,9 @@ func (r *request) finish() {
 		r.ex.Latencies.Kong = r.ex.Latencies.Request
 	}
 	r.observed(now)
+	if r.proxy.opts.AccessLog != nil {
+		r.logAccess(now)
+	}
 	if r.ex.Handles(pdk.PhaseLog) {
 		if !r.upstreamStart.IsZero() {
 			r.ex.Upstream.Path = string(r.appendURI(r.scratch[:0]))

@@ -89,25 +89,27 @@ func (r *request) writeHeaders() {
 	o := &r.proxy.opts
 	proxied := r.ex.Facts.Response.Source == wire.SourceService && r.ex.Facts.HasServiceResponse
 	if proxied {
-		if o.ServerTokens {
+		if o.Headers.Via {
 			h.Add("Via", r.proxy.via)
 		}
-		if o.LatencyTokens {
+		if o.Headers.UpstreamLatency {
 			r.setNumber(h, "X-Kong-Upstream-Latency", r.ex.Latencies.Proxy)
+		}
+		if o.Headers.ProxyLatency {
 			r.setNumber(h, "X-Kong-Proxy-Latency", r.ex.Latencies.Kong)
 		}
 	} else {
-		if o.ServerTokens {
+		if o.Headers.Server {
 			h.SetServer("outrigger/" + o.Version)
 		}
-		if o.LatencyTokens {
+		if o.Headers.ResponseLatency {
 			r.setNumber(h, "X-Kong-Response-Latency", time.Since(r.start).Milliseconds())
 		}
 	}
-	if o.UpstreamStatus && r.ex.Facts.HasServiceResponse {
+	if o.Headers.UpstreamStatus && r.ex.Facts.HasServiceResponse {
 		r.setNumber(h, "X-Kong-Upstream-Status", int64(r.ex.Facts.ServiceResponse.Status))
 	}
-	if o.RequestIDHeader {
+	if o.Headers.RequestID {
 		h.SetBytesV("X-Kong-Request-Id", r.id[:])
 	}
 	if r.ex.Timed {

@@ -34,6 +34,7 @@ type Server struct {
 	served    sync.WaitGroup // connections that were parked once
 	giveBack  giveBack
 	ending    atomic.Bool
+	leaving   atomic.Bool // a response ends its connection; see leave.go
 
 	mu    sync.Mutex // guards the rest
 	conns map[*clientConn]struct{}
@@ -43,7 +44,7 @@ type Server struct {
 func NewServer(p *Proxy, o ServerOptions) *Server {
 	s := &Server{proxy: p, opts: o, conns: map[*clientConn]struct{}{}}
 	s.http = fasthttp.Server{
-		Handler:                       p.Handle,
+		Handler:                       s.handle,
 		ErrorHandler:                  p.badRequest,
 		NoDefaultServerHeader:         true,
 		NoDefaultContentType:          true,
@@ -126,7 +127,7 @@ func (p *Proxy) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	var id [32]byte
 	newRequestID(&id)
 	format, _ := local.ErrorFormatOf(p.opts.ErrorDefaultType)
-	contentType, body := local.ErrorBody(format, local.ErrorMessage(status), string(id[:]))
+	contentType, body := p.errorBody(format, local.ErrorMessage(status), string(id[:]))
 	ctx.Response.Header.Reset()
 	ctx.Response.Header.DisableNormalizing()
 	ctx.SetStatusCode(status)
@@ -134,15 +135,16 @@ func (p *Proxy) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	ctx.SetBody(body)
 	ctx.SetConnectionClose()
 	leaveUnread(ctx.Conn())
-	if p.opts.ServerTokens {
+	if p.opts.Headers.Server {
 		ctx.Response.Header.SetServer("outrigger/" + p.opts.Version)
 	}
-	if p.opts.RequestIDHeader {
+	if p.opts.Headers.RequestID {
 		ctx.Response.Header.SetBytesV("X-Kong-Request-Id", id[:])
 	}
 	if p.opts.Observer != nil {
 		p.opts.Observer.Done(status, 0, 0)
 	}
+	p.logRefused(p.peerOf(ctx.RemoteAddr()), ctx.Time(), status, id[:])
 	p.opts.Logger.Info("bad request", "client_ip", ctx.RemoteIP().String(), "status", status, "request_id", string(id[:]), "error", err.Error())
 }
 

@@ -128,47 +128,76 @@ func trusted(prefixes []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
-// realIP is the client's address and port as a trusted peer gives them; the peer's own otherwise. Port 0 is unknown.
+// realIP is the client's address and port as a trusted peer gives them; the peer's own otherwise. Port 0 is unknown. It does not change with what
+// plugins write.
 func (r *request) realIP() (netip.Addr, int) {
-	p := r.proxy
 	if !r.peer.trusted {
 		return r.peer.addr, r.peer.port
 	}
-	value := r.header(p.realIPHeader)
-	if value == "" {
-		return r.peer.addr, r.peer.port
+	if !r.client.known {
+		r.client.addr, r.client.port = r.findClient()
+		r.client.known = true
 	}
-	if p.realIPHeader != "x-forwarded-for" {
-		if a, port, ok := parseAddr(value); ok {
-			return a, port
+	return r.client.addr, r.client.port
+}
+
+// clientAddress is what realIP found.
+type clientAddress struct {
+	addr  netip.Addr
+	port  int
+	known bool
+}
+
+// findClient walks real_ip_header from its end, whatever header it is: the last entry was written by the peer. With real_ip_recursive entries of trusted
+// addresses are skipped. Whatever is no address ends the walk: what stands before it may be the client's invention.
+func (r *request) findClient() (addr netip.Addr, port int) {
+	p := r.proxy
+	addr, port = r.peer.addr, r.peer.port
+	for i := len(r.head.lines) - 1; i >= 0; i-- {
+		l := &r.head.lines[i]
+		if len(l.name) != len(p.realIPHeader) || !fold(l.name, p.realIPHeader) {
+			continue
 		}
-		return r.peer.addr, r.peer.port
-	}
-	// The last entry was written by the peer; with real_ip_recursive further trusted ones are skipped.
-	addr, port := r.peer.addr, r.peer.port
-	entries := strings.Split(value, ",")
-	for i := len(entries) - 1; i >= 0; i-- {
-		a, pt, ok := parseAddr(entries[i])
-		if !ok {
-			break
-		}
-		addr, port = a, pt
-		if !p.opts.RealIPRecursive || !trusted(p.opts.TrustedIPs, a) {
-			break
+		for entry, rest := lastEntry(l.value); len(entry) > 0; entry, rest = lastEntry(rest) {
+			a, number, ok := parseAddr(bytesx.View(entry))
+			if !ok {
+				return addr, port
+			}
+			addr, port = a, number
+			if !p.opts.RealIPRecursive || !trusted(p.opts.TrustedIPs, a) {
+				return addr, port
+			}
 		}
 	}
 	return addr, port
 }
 
+// lastEntry is the last element of a list of words between commas or blanks, and what stands before it.
+func lastEntry(list []byte) (entry, rest []byte) {
+	const between = ", \t"
+	list = bytes.TrimRight(list, between)
+	at := bytes.LastIndexAny(list, between) + 1
+	return list[at:], list[:at]
+}
+
+// parseAddr reads an address with or without a port: 1.2.3.4, 1.2.3.4:5, ::1, [::1], [::1]:5.
 func parseAddr(s string) (netip.Addr, int, bool) {
-	s = strings.TrimSpace(s)
-	if a, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
-		return a.Unmap(), 0, true
+	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
+		s = s[1 : len(s)-1]
+		if strings.IndexByte(s, ':') < 0 {
+			return netip.Addr{}, 0, false
+		}
 	}
-	if ap, err := netip.ParseAddrPort(s); err == nil {
-		return ap.Addr().Unmap(), int(ap.Port()), true
+	a, err := netip.ParseAddr(s)
+	port := 0
+	if err != nil {
+		var ap netip.AddrPort
+		if ap, err = netip.ParseAddrPort(s); err != nil {
+			return netip.Addr{}, 0, false
+		}
+		a, port = ap.Addr(), int(ap.Port())
 	}
-	return netip.Addr{}, 0, false
+	return a.Unmap(), port, a.Zone() == ""
 }
 
 // header is the first value of a request header as it stands; name is in lower case. The text may be a view of the request.
