@@ -1,0 +1,46 @@
+package proxy
+
+import (
+	"context"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// leaveLook is the time between two looks at the connections that are left.
+const leaveLook = 10 * time.Millisecond
+
+// handle answers a request. When the server is about to end, its client is told to open another connection for the next one.
+func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	s.proxy.Handle(ctx)
+	if s.leaving.Load() {
+		ctx.SetConnectionClose()
+	}
+}
+
+// Announce has every connection end with its next response, which says so. Connections are accepted as before.
+func (s *Server) Announce() { s.leaving.Store(true) }
+
+// Leave is for a server whose sockets another process serves by now. It accepts no more connections, and waits until those that it has have ended,
+// each with its next response, at most until ctx ends. An idle connection stays open meanwhile: its client may be sending a request on it, which
+// would be lost. Shutdown comes after it.
+func (s *Server) Leave(ctx context.Context) {
+	s.Announce()
+	s.listeners.Close()
+	look := time.NewTicker(leaveLook)
+	defer look.Stop()
+	for s.connections() > 0 {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// connections is how many there are, idle ones too.
+func (s *Server) connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
