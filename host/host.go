@@ -48,6 +48,8 @@ type Options struct {
 	Reaper []string
 	// Log takes the log; nil: standard error.
 	Log *os.File
+	// Process is what the program does with its process; nil: a host opens all its sockets, and cannot be upgraded.
+	Process Process
 }
 
 // Host is a running gateway.
@@ -150,6 +152,9 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	if err := h.apply(ctx, set); err != nil {
 		return err
 	}
+	if err := h.needServers(); err != nil {
+		return err
+	}
 	h.warn(ctx)
 	if err := h.startSight(ctx); err != nil {
 		return err
@@ -174,46 +179,11 @@ func (h *Host) Logger() *slog.Logger { return h.logger }
 // closeTime is how long Shutdown waits for the Close methods of native plugins.
 const closeTime = 10 * time.Second
 
-// Shutdown accepts no more requests, waits for those in flight, at most drain_timeout, and ends everything. It may be called again.
-func (h *Host) Shutdown(ctx context.Context) error {
-	h.ending.Do(func() { close(h.stop) })
-	h.shutting.Lock()
-	defer h.shutting.Unlock()
-	defer h.canaries.Wait()
-	h.tasks.Wait()
-	h.settled()
-	drain, cancel := context.WithTimeout(ctx, h.settings.DrainTimeout)
-	defer cancel()
-	return errors.Join(h.endRequests(drain), h.endWatching(drain), h.endPlugins(ctx), h.endUpstreams(drain))
-}
-
 // settled returns when a reload under way has ended. Nothing becomes live behind it. The lock is not kept: who waits for it, such as the Admin
 // listener, is told then that it is too late.
 func (h *Host) settled() {
 	h.reloading.Lock()
 	defer h.reloading.Unlock()
-}
-
-// endRequests answers the requests that have begun. Whoever asks the Admin or the status listener meanwhile hears that the gateway stops.
-func (h *Host) endRequests(drain context.Context) error {
-	var errs []error
-	if h.http != nil {
-		errs = append(errs, wrap("waiting for requests in flight", h.http.Shutdown(drain)))
-		h.http = nil
-	}
-	if h.admin != nil {
-		errs = append(errs, wrap("stopping the Admin listener", h.admin.Shutdown(drain)))
-		h.admin = nil
-	}
-	if h.sight.status != nil {
-		errs = append(errs, wrap("stopping the status listener", h.sight.status.Shutdown(drain)))
-		h.sight.status = nil
-	}
-	if h.proxy != nil {
-		h.proxy.Close()
-		h.proxy = nil
-	}
-	return errors.Join(errs...)
 }
 
 // endWatching writes and sends what is left to tell of the requests.

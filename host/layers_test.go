@@ -58,6 +58,8 @@ var layers = []layer{
 	{"host/internal/parking", nil, []string{"golang.org/x/sys/"}},
 	{"host/internal/budget", nil, nil},
 	{"host/internal/serving", nil, []string{"github.com/valyala/fasthttp"}},
+	{"host/internal/handover", nil, []string{"github.com/coreos/go-systemd/", "golang.org/x/sys/"}},
+	{"host/internal/systemd", nil, []string{"github.com/coreos/go-systemd/", "golang.org/x/sys/"}},
 	{"host/internal/entity", nil, nil},
 	{"host/internal/watch", nil, []string{"github.com/fsnotify/fsnotify"}},
 	{"host/internal/router", internal("entity"), []string{"github.com/google/uuid"}},
@@ -112,7 +114,7 @@ var layers = []layer{
 	{"bench/runner", []string{"bench/load", "bench/plugins", "bench/report", "bench/roles/...", "bench/scenario", "bench/upstream"}, []string{"golang.org/x/sys/"}},
 	{"bench/plans", []string{"bench/report", "bench/runner", "bench/stats"}, nil},
 	{"bench", []string{"bench/plans", "bench/report", "bench/runner", "bench/scenario"}, nil},
-	{"host/cmd/outrigger", append(internal("authoring", "blackbox", "dev", "explain", "replay", "top", "transport/lanebench"), "bench", "bench/roles", "bench/runner", "bench/scenario", "host", "pdk", "plugins"), nil},
+	{"host/cmd/outrigger", append(internal("authoring", "blackbox", "dev", "explain", "handover", "replay", "systemd", "top", "transport/lanebench"), "bench", "bench/roles", "bench/runner", "bench/scenario", "host", "pdk", "plugins"), nil},
 }
 
 func internal(names ...string) []string {

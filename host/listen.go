@@ -22,7 +22,7 @@ func (h *Host) AdminAddress() string { return h.adminListen }
 // listen opens the listeners. All are open before the first request is served.
 func (h *Host) listen() error {
 	if h.settings.EchoListen != "" {
-		ln, err := net.Listen("tcp", h.settings.EchoListen)
+		ln, err := h.socket("echo_listen", h.settings.EchoListen, tcp(h.settings.EchoListen))
 		if err != nil {
 			return fmt.Errorf("echo_listen: %w", err)
 		}
@@ -32,7 +32,7 @@ func (h *Host) listen() error {
 	}
 	var lns []net.Listener
 	for _, a := range h.settings.ProxyListen {
-		ln, err := net.Listen("tcp", a)
+		ln, err := h.socket("proxy_listen", a, tcp(a))
 		if err != nil {
 			for _, open := range lns {
 				_ = open.Close()
@@ -48,12 +48,17 @@ func (h *Host) listen() error {
 	return nil
 }
 
+// tcp opens an address, host:port.
+func tcp(address string) func() (net.Listener, error) {
+	return func() (net.Listener, error) { return net.Listen("tcp", address) }
+}
+
 // listenStatus opens the status listener.
 func (h *Host) listenStatus() error {
 	if h.settings.StatusListen == "" {
 		return nil
 	}
-	ln, err := admin.ListenStatus(h.settings.StatusListen)
+	ln, err := h.socket("status_listen", h.settings.StatusListen, func() (net.Listener, error) { return admin.Listen(h.settings.StatusListen) })
 	if err != nil {
 		return fmt.Errorf("status_listen: %w", err)
 	}
@@ -72,10 +77,11 @@ func (h *Host) listenAdmin() error {
 	if h.settings.AdminListen == "" {
 		return nil
 	}
-	ln, err := admin.Listen(h.settings.AdminListen, h.logger)
+	ln, err := h.socket("admin_listen", h.settings.AdminListen, func() (net.Listener, error) { return admin.Listen(h.settings.AdminListen) })
 	if err != nil {
 		return fmt.Errorf("admin_listen: %w", err)
 	}
+	admin.WarnReachable(ln.Addr(), h.logger)
 	h.adminListen = ln.Addr().String()
 	h.logger.Log(context.Background(), telemetry.LevelNotice, "the Admin listener is open", "address", h.adminListen)
 	h.admin = admin.New(operator{h, h.servers}, h.logger)

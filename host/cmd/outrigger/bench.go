@@ -61,7 +61,7 @@ docs/guides/benchmarks.md says how it measures and how to read it.
 // benchCommand is outrigger bench.
 func benchCommand(args []string, out, errOut io.Writer) int {
 	if slices.Contains(args, "--help") || slices.Contains(args, "-h") {
-		return helpBench(out)
+		return help([]string{"bench"}, out, errOut)
 	}
 	if len(args) > 0 && args[0] == "compare" {
 		return benchCompare(args[1:], out, errOut)
@@ -85,11 +85,6 @@ func benchCommand(args []string, out, errOut io.Writer) int {
 	if err := run(ctx, o, out); err != nil {
 		return fail(errOut, fmt.Errorf("outrigger bench: %w", err))
 	}
-	return exitOK
-}
-
-func helpBench(out io.Writer) int {
-	fmt.Fprintf(out, benchUsage, strings.Join(bench.Names(), ", "))
 	return exitOK
 }
 

@@ -16,5 +16,7 @@ func develop(args []string, out, errOut io.Writer) int {
 	if err != nil {
 		return fail(errOut, err)
 	}
-	return keep(s, out, errOut)
+	p := newProcess()
+	p.serve(s.Logger())
+	return keep(s, p, out, errOut)
 }

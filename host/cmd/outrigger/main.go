@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
 	"slices"
 	"syscall"
 
@@ -32,44 +31,22 @@ func main() {
 }
 
 func run(args []string, out, errOut io.Writer) int {
-	command := "help"
+	word := "help"
 	if len(args) > 0 {
-		command, args = args[0], args[1:]
+		word, args = args[0], args[1:]
 	}
-	if (command == "run" || command == "dev" || command == "check") && (slices.Contains(args, "--help") || slices.Contains(args, "-h")) {
-		return help(nil, out, errOut)
-	}
-	switch command {
-	case "run":
-		return serve(args, out, errOut)
-	case "dev":
-		return develop(args, out, errOut)
-	case "check":
-		return check(args, out, errOut)
-	case "explain":
-		return explainCommand(args, out, errOut)
-	case "lint":
-		return lint(args, out, errOut)
-	case "replace":
-		return replaceCommand(args, out, errOut)
-	case "replay":
-		return replayCommand(args, out, errOut)
-	case "top":
-		return topCommand(args, out, errOut)
-	case "plugin":
-		return plugin(args, out, errOut)
-	case "bench":
-		return benchCommand(args, out, errOut)
-	case roles.Command:
+	if word == roles.Command {
 		return benchRole(args, out, errOut)
-	case "version", "--version":
-		fmt.Fprintf(out, "outrigger %s (%s, %s/%s)\n", host.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-		return exitOK
-	case "help", "--help", "-h":
-		return help(args, out, errOut)
 	}
-	fmt.Fprintf(errOut, "outrigger: unknown command %q; expected run, dev, check, explain, lint, replace, replay, top, plugin, bench, version or help\n", command)
-	return exitUsage
+	c, ok := commandOf(word)
+	if !ok {
+		fmt.Fprintf(errOut, "outrigger: unknown command %q; expected %s\n", word, commandNames())
+		return exitUsage
+	}
+	if c.topic == "" && (slices.Contains(args, "--help") || slices.Contains(args, "-h")) {
+		return help([]string{c.name}, out, errOut)
+	}
+	return c.run(args, out, errOut)
 }
 
 // options reads the flags of run and check.

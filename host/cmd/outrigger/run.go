@@ -19,11 +19,16 @@ func serve(args []string, out, errOut io.Writer) int {
 	if !ok {
 		return exitUsage
 	}
+	p := newProcess()
+	o.Process = p
 	h, err := host.New(o)
 	if err != nil {
 		return fail(errOut, err)
 	}
-	return keep(h, out, errOut)
+	if err := p.adopt(h); err != nil {
+		return fail(errOut, err)
+	}
+	return keep(h, p, out, errOut)
 }
 
 // gateway is what run and dev start.
@@ -36,28 +41,42 @@ type gateway interface {
 	Shutdown(ctx context.Context) error
 }
 
-// keep starts a gateway and does what signals say until one ends it. Signals have channels by what they mean: a storm of SIGHUP does not crowd out the
-// one that ends the gateway, and a SIGHUP in the middle of the end does not hurry it.
-func keep(h gateway, out, errOut io.Writer) int {
-	refresh := make(chan os.Signal, 1) // one waits while the files are read: what it is about may just have been read over
-	signal.Notify(refresh, syscall.SIGHUP)
-	defer signal.Stop(refresh)
-	end := make(chan os.Signal, 2)
-	signal.Notify(end, syscall.SIGINT, syscall.SIGTERM)
-	defer signal.Stop(end)
-	return obey(h, refresh, end, out, errOut)
+// orders are what signals tell. They have channels by what they mean: a storm of SIGHUP does not crowd out the one that ends the gateway, and a SIGHUP in
+// the middle of the end does not hurry it.
+type orders struct {
+	refresh chan os.Signal // SIGHUP; one waits while the files are read: what it is about may just have been read over
+	upgrade chan os.Signal // SIGUSR2
+	end     chan os.Signal // SIGINT, SIGTERM
 }
 
-func obey(h gateway, refresh, end <-chan os.Signal, out, errOut io.Writer) int {
+func newOrders() orders {
+	return orders{refresh: make(chan os.Signal, 1), upgrade: make(chan os.Signal, 1), end: make(chan os.Signal, 2)}
+}
+
+// keep starts a gateway and does what signals say until one ends it, or another process is in its place.
+func keep(h gateway, p *process, out, errOut io.Writer) int {
+	o := newOrders()
+	signal.Notify(o.refresh, syscall.SIGHUP)
+	defer signal.Stop(o.refresh)
+	if p.sockets != nil {
+		signal.Notify(o.upgrade, syscall.SIGUSR2)
+		defer signal.Stop(o.upgrade)
+	}
+	signal.Notify(o.end, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(o.end)
+	return obey(h, p, o, out, errOut)
+}
+
+func obey(h gateway, p *process, o orders, out, errOut io.Writer) int {
 	starting, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	started := make(chan error, 1)
 	go func() { started <- h.Start(starting) }()
 	select {
-	case s := <-end:
+	case s := <-o.end:
 		cancel(errors.New("interrupted by " + s.String()))
 		if err := <-started; err == nil { // it was up just before
-			return stop(h, end, errOut)
+			return stop(h.Shutdown, o.end, errOut)
 		}
 		return exitOK
 	case err := <-started:
@@ -65,7 +84,11 @@ func obey(h gateway, refresh, end <-chan os.Signal, out, errOut io.Writer) int {
 			return fail(errOut, err)
 		}
 	}
-	fmt.Fprintf(out, "outrigger %s is ready on %s\n", host.Version, strings.Join(h.Addresses(), ", "))
+	addresses := strings.Join(h.Addresses(), ", ")
+	if err := p.ready(addresses); err != nil {
+		return fail(errOut, errors.Join(err, h.Shutdown(context.Background())))
+	}
+	fmt.Fprintf(out, "outrigger %s is ready on %s\n", host.Version, addresses)
 	for _, line := range h.Hints() {
 		fmt.Fprintln(out, line)
 	}
@@ -76,21 +99,52 @@ func obey(h gateway, refresh, end <-chan os.Signal, out, errOut io.Writer) int {
 			select {
 			case <-over:
 				return
-			case <-refresh:
-				reload(h)
+			case <-o.refresh:
+				reload(h, p, addresses)
+			case <-o.upgrade:
+				go p.upgrade()
 			}
 		}
 	}()
-	<-end
-	return stop(h, end, errOut)
+	select {
+	case successor := <-p.replaced:
+		p.endsFor(successor)
+		return stop(p.host.Retire, later(o.end, over), errOut)
+	case <-o.end:
+		p.ends()
+		return stop(h.Shutdown, o.end, errOut)
+	}
 }
 
-// stop shuts down in order; a second signal ends what is left at once.
-func stop(h gateway, end <-chan os.Signal, errOut io.Writer) int {
+// later leaves the first signal out: who ends the service signals all of its processes, and one that is retired is about to end.
+func later(end <-chan os.Signal, over <-chan struct{}) <-chan os.Signal {
+	rest := make(chan os.Signal)
+	go func() {
+		for first := true; ; first = false {
+			select {
+			case <-over:
+				return
+			case s := <-end:
+				if first {
+					continue
+				}
+				select {
+				case rest <- s:
+				case <-over:
+					return
+				}
+			}
+		}
+	}()
+	return rest
+}
+
+// stop shuts down in order; a signal ends what is left at once.
+func stop(shutdown func(context.Context) error, end <-chan os.Signal, errOut io.Writer) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- h.Shutdown(ctx) }()
+	go func() { done <- shutdown(ctx) }()
 	for {
 		select {
 		case <-end:
@@ -104,7 +158,9 @@ func stop(h gateway, end <-chan os.Signal, errOut io.Writer) int {
 	}
 }
 
-func reload(h gateway) {
+func reload(h gateway, p *process, addresses string) {
+	p.service.Reloading()
+	defer p.service.Ready("ready on " + addresses)
 	if err := h.Refresh(context.Background()); err != nil {
 		for line := range strings.Lines(err.Error()) {
 			h.Logger().Error("reload refused, the old configuration stays", "error", strings.TrimSpace(line))

@@ -74,9 +74,10 @@ func receive[T any](t *testing.T, what string, c <-chan T) (v T) {
 
 // obeyed runs a gateway with signals of the test, until its exit code is there.
 func obeyed(g *told) (refresh, end chan os.Signal, code chan int) {
-	refresh, end, code = make(chan os.Signal, 1), make(chan os.Signal, 2), make(chan int, 1)
-	go func() { code <- obey(g, refresh, end, new(bytes.Buffer), new(bytes.Buffer)) }()
-	return refresh, end, code
+	p, o, code := newProcess(), newOrders(), make(chan int, 1)
+	p.serve(g.Logger())
+	go func() { code <- obey(g, p, o, new(bytes.Buffer), new(bytes.Buffer)) }()
+	return o.refresh, o.end, code
 }
 
 // A SIGHUP while the gateway starts counts: its files may have been read before they changed. One while it reads them makes it read them again.

@@ -22,6 +22,7 @@ import (
 type Gateway interface {
 	Watched
 	Replacer
+	Upgrader
 	// Explain answers from the current generation. A mistake in the query is an *explain.QueryError.
 	Explain(q explain.Query) (*explain.Report, error)
 }
@@ -97,6 +98,7 @@ func (s *Server) adminRoutes() []Route {
 		Route{http.MethodPost, "/plugin-servers/{name}/replace", s.replace},
 		Route{http.MethodPost, "/plugin-servers/{name}/promote", s.decide(true)},
 		Route{http.MethodPost, "/plugin-servers/{name}/rollback", s.decide(false)},
+		Route{http.MethodPost, "/upgrade", s.upgrade},
 	)
 }
 

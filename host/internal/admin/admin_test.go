@@ -24,6 +24,7 @@ import (
 // fakeGateway answers with what it was asked.
 type fakeGateway struct {
 	Replacer
+	Upgrader
 	asked explain.Query
 	err   error
 
@@ -48,7 +49,7 @@ func (g *fakeGateway) Metrics() ([]byte, string, error) {
 // served starts an Admin server on a listener of the test, and a client for it.
 func served(t *testing.T, g Gateway, address string) *http.Client {
 	t.Helper()
-	ln, err := Listen(address, slog.New(slog.DiscardHandler))
+	ln, err := Listen(address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +118,7 @@ func TestAdminErrors(t *testing.T) {
 		status               int
 		want                 map[string]any
 	}{
-		{"path", "GET", "/routes", nil, 404, map[string]any{"message": "there is nothing at /routes; expected /status, /status/ready, /ready, /metrics, /explain, /plugin-servers/{name}/replace, /plugin-servers/{name}/promote or /plugin-servers/{name}/rollback"}},
+		{"path", "GET", "/routes", nil, 404, map[string]any{"message": "there is nothing at /routes; expected /status, /status/ready, /ready, /metrics, /explain, /plugin-servers/{name}/replace, /plugin-servers/{name}/promote, /plugin-servers/{name}/rollback or /upgrade"}},
 		{"method", "POST", "/status", nil, 405, map[string]any{"message": "found method POST, expected GET"}},
 		{"parameter", "GET", "/explain?path=/", nil, 400, map[string]any{
 			"message": "unknown parameter", "field": "path", "found": "path", "expected": "method, url, header, sni, client_ip, consumer, group or credential",
@@ -190,14 +191,14 @@ func TestListenUnix(t *testing.T) {
 	if status, _ := ask(t, client, "GET", "/status"); status != 200 {
 		t.Errorf("found %d", status)
 	}
-	if _, err := Listen("unix://"+path, slog.New(slog.DiscardHandler)); err == nil {
+	if _, err := Listen("unix://"+path); err == nil {
 		t.Error("a socket in use is taken over")
 	}
 	file := filepath.Join(dir, "f")
 	if err := os.WriteFile(file, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Listen("unix://"+file, slog.New(slog.DiscardHandler)); err == nil {
+	if _, err := Listen("unix://"+file); err == nil {
 		t.Error("a file is replaced")
 	}
 	if text, err := os.ReadFile(file); err != nil || string(text) != "mine" {
@@ -209,11 +210,12 @@ func TestListenUnix(t *testing.T) {
 func TestListenPublic(t *testing.T) {
 	for address, warned := range map[string]bool{"0.0.0.0:0": true, "127.0.0.1:0": false} {
 		var log bytes.Buffer
-		ln, err := Listen(address, slog.New(slog.NewTextHandler(&log, nil)))
+		ln, err := Listen(address)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_ = ln.Close()
+		WarnReachable(ln.Addr(), slog.New(slog.NewTextHandler(&log, nil)))
 		if strings.Contains(log.String(), "WARN") != warned {
 			t.Errorf("%s: found the log %q", address, log.String())
 		}

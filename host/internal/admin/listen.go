@@ -11,26 +11,20 @@ import (
 	"syscall"
 )
 
-// ListenStatus opens an address for those who watch the gateway: host:port, or unix:///path of a socket that only this user can reach.
-func ListenStatus(address string) (net.Listener, error) {
+// Listen opens an address of operators: host:port, or unix:///path of a socket that only this user can reach.
+func Listen(address string) (net.Listener, error) {
 	if path, unix := strings.CutPrefix(address, "unix://"); unix {
 		return listenUnix(path)
 	}
 	return net.Listen("tcp", address)
 }
 
-// Listen opens an Admin address, in the same words. One that others can reach is logged as a warning: whoever reaches it may read how the gateway
-// is configured, and change it.
-func Listen(address string, logger *slog.Logger) (net.Listener, error) {
-	ln, err := ListenStatus(address)
-	if err != nil {
-		return nil, err
-	}
-	if a, ok := ln.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
+// WarnReachable logs an Admin address that others can reach: whoever reaches it may read how the gateway is configured, and change it.
+func WarnReachable(address net.Addr, logger *slog.Logger) {
+	if a, ok := address.(*net.TCPAddr); ok && !a.IP.IsLoopback() {
 		logger.Warn("the Admin listener is on an address that other machines may reach, without authentication; expected a loopback address or a unix socket",
-			"address", ln.Addr().String())
+			"address", address.String())
 	}
-	return ln, nil
 }
 
 // socketMode lets only the gateway's user connect.

@@ -50,8 +50,17 @@ func (s *Server) decide(promote bool) Handler {
 	}
 }
 
-// obey does what a request asks for if it is of a program: a page can make a browser send a form or a text without asking, but not this type.
+// obey does what a request asks for.
 func obey(r *Request, do func() (pluginserver.Replacement, error)) Answer {
+	return ordered(r, func(took func() float64) (any, error) {
+		done, err := do()
+		return Replaced{Server: r.Param("name"), Replacement: done, Took: took()}, err
+	})
+}
+
+// ordered does what a request asks for if it is of a program: a page can make a browser send a form or a text without asking, but not this type. Took is
+// the time since then, in milliseconds.
+func ordered(r *Request, do func(took func() float64) (answer any, err error)) Answer {
 	found := r.Header("Content-Type")
 	if kind, _, err := mime.ParseMediaType(found); err != nil || kind != "application/json" {
 		return Answer{Status: http.StatusUnsupportedMediaType, Body: problem{
@@ -60,7 +69,7 @@ func obey(r *Request, do func() (pluginserver.Replacement, error)) Answer {
 		}}
 	}
 	begun := time.Now()
-	done, err := do()
+	done, err := do(func() float64 { return float64(time.Since(begun).Microseconds()) / 1000 })
 	var refusal *Refusal
 	switch {
 	case errors.As(err, &refusal):
@@ -68,5 +77,5 @@ func obey(r *Request, do func() (pluginserver.Replacement, error)) Answer {
 	case err != nil:
 		return Problem(http.StatusUnprocessableEntity, err.Error())
 	}
-	return Answer{Body: Replaced{Server: r.Param("name"), Replacement: done, Took: float64(time.Since(begun).Microseconds()) / 1000}}
+	return Answer{Body: done}
 }

@@ -14,7 +14,7 @@ import (
 func TestStatusListener(t *testing.T) {
 	g := &fakeGateway{}
 	s := NewStatus(g, slog.New(slog.DiscardHandler))
-	ln, err := ListenStatus("127.0.0.1:0")
+	ln, err := Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package serving
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 
@@ -24,14 +25,27 @@ func (l *Listeners) Serve(ln net.Listener, serve func()) {
 	l.running.Go(serve)
 }
 
+// Close closes the listeners and returns when nothing accepts connections any more. Those that were accepted go on.
+func (l *Listeners) Close() {
+	l.closeAll()
+	l.running.Wait()
+}
+
+func (l *Listeners) closeAll() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, ln := range l.all {
+		_ = ln.Close()
+	}
+}
+
 // Shutdown ends the server: it closes the listeners and waits for the requests in flight, at most until ctx ends.
 func (l *Listeners) Shutdown(ctx context.Context, server *fasthttp.Server) error {
 	err := server.ShutdownWithContext(ctx)
-	l.mu.Lock()
-	for _, ln := range l.all {
-		_ = ln.Close() // fasthttp does not know of one whose Serve has only just begun
-	}
-	l.mu.Unlock()
+	l.closeAll() // fasthttp does not know of one whose Serve has only just begun
 	l.running.Wait()
+	if errors.Is(err, net.ErrClosed) {
+		return nil // after Close
+	}
 	return err
 }

@@ -1,0 +1,159 @@
+// Package handover passes the sockets of listeners from a process of the gateway to the one that replaces it, and takes those that systemd has opened.
+//
+// At an upgrade the old process starts the program again (Upgrade). The new one inherits the sockets, and a pipe on which it tells its version when it
+// serves (Ready). Both accept connections from the same sockets then, so none is refused or reset; the old process closes its own copies, ends its
+// connections and goes. A new process that ends or is late before it has told anything changes nothing.
+//
+// A socket is named by the setting and the address that it is for. A new process whose settings name another address opens that, and closes what it does
+// not need.
+package handover
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// Sockets are those of this process. Several goroutines may use them at once.
+type Sockets struct {
+	logger *slog.Logger
+	needed []string // plugin servers that are ready in the older process; see Needs
+	older  bool     // there is one
+
+	mu        sync.Mutex
+	given     []*given // nobody has asked for them yet
+	open      []*socket
+	answer    *os.File // to the older process; nil: there is none, or it has been told
+	upgrading bool
+	successor int // process id of the one that has taken over; 0: none
+}
+
+// name of a socket, as the older process tells it.
+type name struct {
+	Setting string `json:"setting"` // such as proxy_listen
+	Address string `json:"address"` // as the setting says it
+	// Systemd opened it: it outlives all processes of the gateway.
+	Systemd bool `json:"systemd,omitempty"`
+}
+
+// given is a socket that this process was started with.
+type given struct {
+	name
+	file *os.File
+	addr net.Addr // of one that systemd gave to this very process
+}
+
+// socket is in use.
+type socket struct {
+	name
+	ln net.Listener
+}
+
+// Take takes the sockets that this process was started with: from an older process of the gateway, or from systemd, or none.
+func Take(logger *slog.Logger) (*Sockets, error) {
+	s := &Sockets{logger: logger}
+	text, inherits := os.LookupEnv(variable)
+	_ = os.Unsetenv(variable)
+	if inherits {
+		if err := s.inherit(text); err != nil {
+			return nil, fmt.Errorf("taking the sockets of the process that this one is to replace: %w", err)
+		}
+		return s, nil
+	}
+	if err := s.activated(); err != nil {
+		return nil, fmt.Errorf("taking the sockets of systemd: %w", err)
+	}
+	return s, nil
+}
+
+// Upgrades reports whether this process is to replace an older one.
+func (s *Sockets) Upgrades() bool { return s.older }
+
+// Needs reports whether a plugin server has to be ready before this process may replace the older one, in which it is.
+func (s *Sockets) Needs(server string) bool {
+	for _, n := range s.needed {
+		if n == server {
+			return true
+		}
+	}
+	return false
+}
+
+// Listen gives the socket of an address of a setting: the one that this process was started with, or else what open opens.
+func (s *Sockets) Listen(setting, address string, open func() (net.Listener, error)) (net.Listener, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ln, systemd, err := s.find(setting, address)
+	if err != nil {
+		return nil, err
+	}
+	if ln == nil {
+		if ln, err = open(); err != nil {
+			return nil, err
+		}
+	}
+	if _, ok := ln.(syscall.Conn); !ok {
+		return nil, errors.Join(fmt.Errorf("found a %T, expected a socket", ln), ln.Close())
+	}
+	s.open = append(s.open, &socket{name{setting, address, systemd}, ln})
+	return ln, nil
+}
+
+// find takes a socket out of those that were given; nil: it is not among them.
+func (s *Sockets) find(setting, address string) (ln net.Listener, systemd bool, err error) {
+	for i, g := range s.given {
+		if g.Setting == setting && g.Address == address || g.addr != nil && same(g.addr, address) {
+			s.given = append(s.given[:i:i], s.given[i+1:]...)
+			defer g.file.Close()
+			if ln, err = net.FileListener(g.file); err != nil {
+				return nil, false, fmt.Errorf("the socket that this process was started with: %w", err)
+			}
+			return ln, g.Systemd, nil
+		}
+	}
+	return nil, false, nil
+}
+
+// Ready says that this process serves. The older one, if there is one, ends then. Sockets that no setting wants are closed; one of systemd is an error:
+// clients would wait on it for ever.
+func (s *Sockets) Ready(version string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range s.given {
+		if g.addr != nil {
+			return fmt.Errorf("systemd gave the socket %s, and no setting has that address; expected it in proxy_listen, admin_listen or status_listen", g.addr)
+		}
+	}
+	if s.answer != nil {
+		_, err := s.answer.WriteString(version + "\n")
+		if err = errors.Join(err, s.answer.Close()); err != nil {
+			return fmt.Errorf("telling the older process that this one serves: %w", err)
+		}
+		s.answer = nil
+	}
+	for _, g := range s.given {
+		s.logger.Info("a socket of the older process is not in the settings any more: it is closed", "setting", g.Setting, "address", g.Address)
+		if path, unix := strings.CutPrefix(g.Address, "unix://"); unix && !g.Systemd {
+			_ = os.Remove(path)
+		}
+		_ = g.file.Close()
+	}
+	s.given = nil
+	// From now on the files of these sockets are this process's to remove.
+	s.unlink(true)
+	return nil
+}
+
+// unlink says whether closing a unix socket removes its file. One of systemd is systemd's.
+func (s *Sockets) unlink(remove bool) {
+	for _, o := range s.open {
+		if u, ok := o.ln.(*net.UnixListener); ok {
+			u.SetUnlinkOnClose(remove && !o.Systemd)
+		}
+	}
+}
