@@ -1,33 +1,41 @@
 package upstream
 
 import (
-	"crypto/tls"
 	"net"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// alive asks the kernel, without waiting, whether the peer has closed an idle connection or sent something that nobody asked for. Under TLS
-// that may be a record which changes nothing; then a new connection is made for nothing.
-func alive(c net.Conn) bool {
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
-	}
+// probe asks the kernel, without waiting, whether anything came over a connection. What it needs for that is made once.
+type probe struct {
+	raw  syscall.RawConn // nil: the connection cannot be asked
+	look func(fd uintptr)
+	poll [1]unix.PollFd
+	n    int
+	err  error
+}
+
+func (p *probe) of(c net.Conn) {
 	sc, ok := c.(syscall.Conn)
 	if !ok {
-		return true // the next exchange finds out
+		return
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
-		return false
+		return
 	}
-	quiet := false
-	err = raw.Read(func(fd uintptr) bool {
-		var one [1]byte
-		_, _, rerr := unix.Recvfrom(int(fd), one[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-		quiet = rerr == unix.EAGAIN
-		return true
-	})
-	return err == nil && quiet
+	p.raw = raw
+	p.look = func(fd uintptr) {
+		p.poll[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+		p.n, p.err = unix.Poll(p.poll[:], 0)
+	}
+}
+
+// quiet reports whether the peer has neither closed the connection nor sent anything.
+func (p *probe) quiet() bool {
+	if p.raw == nil {
+		return true // the next exchange finds out
+	}
+	return p.raw.Control(p.look) == nil && p.err == nil && p.n == 0
 }

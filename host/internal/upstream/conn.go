@@ -29,13 +29,14 @@ type conn struct {
 	idleSince time.Time
 	spent     bool // a request was not sent whole
 
+	probe   probe
 	head    head     // of the response that is read
 	sending *sending // the request body that is on its way
 }
 
-// get takes an idle connection or dials a new one. Connections that were idle for a while, or are for a request that can be sent only
-// once, are first asked whether the peer has closed them.
-func (p *pool) get(target *Target, once bool, now time.Time) (c *conn, reused bool, err error) {
+// get takes an idle connection or dials a new one. Idle ones are asked first whether something has come over them: a peer that has closed one would take no
+// request, and what it sent unasked would look like the response to the next request, whose it is not.
+func (p *pool) get(target *Target) (c *conn, reused bool, err error) {
 	for {
 		p.mu.Lock()
 		p.used = true
@@ -48,8 +49,7 @@ func (p *pool) get(target *Target, once bool, now time.Time) (c *conn, reused bo
 		p.idle[n-1] = nil
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		retimed := c.net.Retime(target.ReadTimeout, target.WriteTimeout)
-		if retimed == nil && !once && now.Sub(c.idleSince) < 50*time.Millisecond || c.net.Rearm() == nil && alive(c.net.Conn) {
+		if c.net.Retime(target.ReadTimeout, target.WriteTimeout) == nil && c.silent() {
 			return c, true, nil
 		}
 		c.close()
@@ -61,6 +61,7 @@ func (p *pool) get(target *Target, once bool, now time.Time) (c *conn, reused bo
 	c = &conn{pool: p, net: timedconn.Conn{Conn: nc, ReadTimeout: target.ReadTimeout, WriteTimeout: target.WriteTimeout}}
 	c.br = bufio.NewReaderSize(&c.net, readBuffer)
 	c.bw = bufio.NewWriterSize(&c.net, writeBuffer)
+	c.probe.of(socket(nc))
 	return c, false, nil
 }
 

@@ -37,10 +37,7 @@ const unsized = -1
 // span is a part of a head.
 type span struct{ from, to int }
 
-var (
-	endOfHead = []byte("\r\n\r\n")
-	version   = []byte("HTTP/1.")
-)
+var version = []byte("HTTP/1.")
 
 // reset makes it empty and keeps its room.
 func (h *head) reset() {
@@ -52,13 +49,11 @@ var errMore = errors.New("the head is not complete")
 
 // parse reads a head, which data begins with. It fails with errMore when more has to come. Slices of h are views of data.
 func (h *head) parse(data []byte) error {
-	end := bytes.Index(data, endOfHead)
-	if end < 0 {
+	h.reset()
+	first := bytes.IndexByte(data, '\r')
+	if first < 0 || first+1 == len(data) {
 		return hopeful(data)
 	}
-	h.reset()
-	h.size = end + len(endOfHead)
-	first := bytes.IndexByte(data, '\r')
 	if data[first+1] != '\n' {
 		return bareCR(data[:first+1])
 	}
@@ -66,12 +61,16 @@ func (h *head) parse(data []byte) error {
 		return err
 	}
 	for at := first + 2; ; {
-		rest := data[at:h.size]
+		rest := data[at:]
 		n := bytes.IndexByte(rest, '\r')
+		if n < 0 || n+1 == len(rest) {
+			return hopeful(data)
+		}
 		if rest[n+1] != '\n' {
 			return bareCR(rest[:n+1])
 		}
 		if n == 0 {
+			h.size = at + 2
 			break
 		}
 		if err := h.line(rest[:n], span{at, at + n + 2}); err != nil {
@@ -140,21 +139,29 @@ func badStatusLine(line []byte) error {
 
 // line reads one header line, without its line end; at is where it stands, with it.
 func (h *head) line(line []byte, at span) error {
-	colon := bytes.IndexByte(line, ':')
-	switch {
-	case isBlank(line[0]):
-		return fmt.Errorf("a folded line in the response head: %s", shown(line))
-	case colon < 0:
-		return fmt.Errorf("a line of the response head has no colon: %s", shown(line))
+	colon := 0
+	for colon < len(line) && tokenByte[line[colon]] {
+		colon++
+	}
+	if colon == 0 || colon == len(line) || line[colon] != ':' {
+		return badLine(line)
 	}
 	name, value := line[:colon], trimBlanks(line[colon+1:])
-	if !isToken(name) {
-		return fmt.Errorf("the name of a response header is %s, expected letters, digits and some signs, and no blank", shown(name))
-	}
 	if !isText(value) {
 		return fmt.Errorf("the response header %s has a control character in its value: %s", name, shown(value))
 	}
 	return h.meaning(name, value, at)
+}
+
+func badLine(line []byte) error {
+	name, _, found := bytes.Cut(line, []byte{':'})
+	switch {
+	case isBlank(line[0]):
+		return fmt.Errorf("a folded line in the response head: %s", shown(line))
+	case !found:
+		return fmt.Errorf("a line of the response head has no colon: %s", shown(line))
+	}
+	return fmt.Errorf("the name of a response header is %s, expected letters, digits and some signs, and no blank", shown(name))
 }
 
 // meaning takes what a line says of the connection or the body. Nearly all say nothing of them.

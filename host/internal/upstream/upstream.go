@@ -163,7 +163,7 @@ func (t *Transport) try(target *Target, req *Request, resp *fasthttp.Response, o
 		if req.Started = (time.Time{}); now.IsZero() { // another try
 			now = time.Now()
 		}
-		c, reused, err := p.get(target, once, now)
+		c, reused, err := p.get(target)
 		if err != nil {
 			return retryableConnect(err), err
 		}

@@ -26,7 +26,7 @@ type peer struct {
 	done  sync.WaitGroup
 }
 
-func newPeer(t *testing.T, serve func(n int, c net.Conn, br *bufio.Reader)) *peer {
+func newPeer(t testing.TB, serve func(n int, c net.Conn, br *bufio.Reader)) *peer {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -85,7 +85,7 @@ func answers(list ...string) func(int, net.Conn, *bufio.Reader) {
 
 const ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
-func transport(t *testing.T, o Options) *Transport {
+func transport(t testing.TB, o Options) *Transport {
 	if o.IdlePerTarget == 0 {
 		o.IdlePerTarget = 8
 	}
@@ -406,7 +406,7 @@ func waitClosed(t *testing.T, tr *Transport) {
 		for _, p := range tr.pools {
 			p.mu.Lock()
 			for _, c := range p.idle {
-				quiet = quiet && !alive(c.net.Conn)
+				quiet = quiet && !c.silent()
 			}
 			p.mu.Unlock()
 		}
