@@ -1,95 +1,253 @@
-// Package balancer chooses the target of an upstream for each try of a request (spec/gateway.md section 7.1).
+// Package balancer chooses the target of an upstream for each try of a request, and knows which targets may be chosen (spec/gateway.md section 7).
+//
+//	balancer.go  the choice, and what is told of a try
+//	view.go      the places that targets stand for at the moment, from names to addresses
+//	place.go     what is known of one place, for as long as it is one
+//	wheel.go     round-robin
+//	ring.go      consistent hashing
+//	scan.go      least connections and latency
+//	health.go    the state machine of health
+//	probe.go     active checks
+//	outlier.go   ejection of places that keep failing
+//	limits.go    retry budget, and requests that wait for a connection
+//	registry.go  balancers shared by generations
+//	status.go    what operators see
+//
+// A target is what the configuration says, host:port. A place is one address and port that a target stands for: a name may have several.
 package balancer
 
 import (
+	"context"
+	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"strconv"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/host/internal/resolve"
 )
 
-// Target is one place of an upstream.
-type Target struct {
-	Host   string // a name or an address, IPv6 without brackets
-	Port   int
-	weight int
-
-	current int // of the smooth weighted round-robin; guarded by Balancer.mu
+// Resolver finds what names stand for.
+type Resolver interface {
+	Lookup(ctx context.Context, host string) (*resolve.Answer, error)
 }
 
-// Balancer chooses targets by weighted round-robin: each gets its share of the choices, spread as evenly as the weights allow. Many
-// requests may use it at once.
+// Algorithms.
+const (
+	roundRobin = iota
+	leastConnections
+	consistentHashing
+	latency
+	stickySessions
+)
+
+var algorithms = map[string]int{
+	"": roundRobin, "round-robin": roundRobin, "least-connections": leastConnections, "consistent-hashing": consistentHashing,
+	"latency": latency, "sticky-sessions": stickySessions,
+}
+
+// Balancer chooses among the places of one upstream. Many requests may use it at once.
 type Balancer struct {
-	// HostHeader is what targets get as Host; "": their own name.
-	HostHeader string
+	// Upstream is the configuration; of a service without one it has nothing but a name and a target.
+	Upstream *entity.Upstream
 
-	targets []*Target // those of a weight above 0
-	total   int       // sum of the weights
-	mu      sync.Mutex
+	algorithm int
+	passive   bool // the requests of clients say something about health
+	outliers  bool
+	slow      bool
+	targets   []*target
+	names     int // of targets that are names
+	resolver  Resolver
+	logger    *slog.Logger
+
+	view atomic.Pointer[view]
+	// asking is set while names are asked for; known is closed when something is known of them for the first time.
+	asking    atomic.Bool
+	known     chan struct{}
+	knownOnce sync.Once
+
+	mu      sync.Mutex // held to change the view
+	states  map[identity]*state
+	settled bool // every name was asked for: places that come from now on are new ones
+
+	limits
 }
 
-// New makes the balancer of an upstream. It starts at any target, so that gateways that start together do not all begin with the same one.
-func New(u *entity.Upstream) *Balancer {
-	b := &Balancer{HostHeader: u.HostHeader}
+// target is one target of the configuration.
+type target struct {
+	text   string // host:port
+	host   string
+	port   int
+	weight int
+	addr   netip.Addr // of a host that is an address
+	// answer and err are what is known of a name; guarded by Balancer.mu.
+	answer *resolve.Answer
+	err    error
+}
+
+// Why no place was chosen.
+var (
+	ErrNoPeer = errors.New("the upstream has no target that may be used")
+	ErrFull   = errors.New("every target of the upstream has all the connections that it may have (circuit_breakers.max_connections)")
+)
+
+// Choice is what a request wants of Choose.
+type Choice struct {
+	Now      time.Time
+	Hash     uint32 // of consistent-hashing, by Hash
+	Sticky   string // of sticky-sessions: the value of the cookie
+	Tried    []*Place
+	Patience time.Duration   // for names that nobody has asked for, and for a connection that becomes free
+	Gone     <-chan struct{} // closed when nobody waits for the request any more; nil: never
+}
+
+// newBalancer makes the balancer of an upstream. What old knows of places that both have stays; nil: there was none.
+func newBalancer(u *entity.Upstream, o Options, old *Balancer) *Balancer {
+	b := &Balancer{
+		Upstream: u, algorithm: algorithms[u.Algorithm], resolver: o.Resolver, logger: o.Logger,
+		known: make(chan struct{}), states: map[identity]*state{},
+	}
+	b.passive = checksPassively(&u.Health.Passive)
+	b.outliers = u.Outliers.Consecutive5xx > 0 || u.Outliers.ConsecutiveGatewayFailure > 0
+	b.slow = u.SlowStart.Window > 0
 	for _, t := range u.Targets {
-		if t.Weight == 0 {
-			continue
-		}
 		host, port, err := net.SplitHostPort(t.Target)
 		if err != nil {
 			continue // not after package config has checked it
 		}
-		n, _ := strconv.Atoi(port)
-		b.targets = append(b.targets, &Target{Host: host, Port: n, weight: t.Weight})
-		b.total += t.Weight
-	}
-	if len(b.targets) > 0 {
-		for range rand.IntN(len(b.targets)) {
-			b.next()
+		own := &target{text: t.Target, host: host, weight: t.Weight}
+		own.port, _ = strconv.Atoi(port)
+		if addr, err := netip.ParseAddr(host); err == nil {
+			own.addr = addr.Unmap()
+		} else {
+			b.names++
 		}
+		b.targets = append(b.targets, own)
+	}
+	if old != nil {
+		b.inherit(old)
+	}
+	b.mu.Lock()
+	b.settled = old != nil
+	b.build(true)
+	b.settled = b.settled || b.names == 0
+	b.mu.Unlock()
+	if b.names == 0 {
+		b.know()
 	}
 	return b
 }
 
-// Next chooses a target that is not among those tried already, as long as there is one. It is nil when the upstream has none that may be used.
-func (b *Balancer) Next(tried []*Target) *Target {
-	if len(b.targets) == 0 {
-		return nil
+// inherit takes over what is known of names and places.
+func (b *Balancer) inherit(old *Balancer) {
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	for k, s := range old.states {
+		b.states[k] = s
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	t := b.next()
-	if !contains(tried, t) {
-		return t
-	}
-	for _, other := range b.targets {
-		if !contains(tried, other) {
-			return other
-		}
-	}
-	return t
-}
-
-// next is a step of the smooth weighted round-robin of nginx: every target gains its weight, the largest is taken and loses the sum of all.
-func (b *Balancer) next() *Target {
-	var best *Target
 	for _, t := range b.targets {
-		t.current += t.weight
-		if best == nil || t.current > best.current {
-			best = t
+		for _, before := range old.targets {
+			if t.host == before.host && before.answer != nil {
+				t.answer = before.answer
+				b.know()
+			}
 		}
 	}
-	best.current -= b.total
-	return best
 }
 
-func contains(list []*Target, t *Target) bool {
+// Choose chooses a place for a try: one that was not tried before, as long as there is one. The place counts the request until Release.
+func (b *Balancer) Choose(c *Choice) (*Place, error) {
+	v := b.current(c)
+	p, err := b.choose(v, c)
+	if err == ErrFull && b.Upstream.Breaker.MaxPendingRequests > 0 {
+		p, err = b.await(c)
+	}
+	if err == ErrFull {
+		b.overflows.Add(1)
+	}
+	return p, err
+}
+
+func (b *Balancer) choose(v *view, c *Choice) (*Place, error) {
+	if len(v.places) == 0 && v.err != nil {
+		return nil, v.err
+	}
+	if !v.usable {
+		return nil, ErrNoPeer
+	}
+	full := false
+	p := b.pick(v, c, c.Tried, &full)
+	if p == nil && len(c.Tried) > 0 {
+		p = b.pick(v, c, nil, &full)
+	}
+	switch {
+	case p != nil:
+		return p, nil
+	case full:
+		return nil, ErrFull
+	}
+	return nil, ErrNoPeer
+}
+
+// pick chooses among the places that are not among tried. full is set when one was left out because it has all its connections.
+func (b *Balancer) pick(v *view, c *Choice, tried []*Place, full *bool) *Place {
+	switch b.algorithm {
+	case leastConnections, latency:
+		return b.scan(v, c, tried, full)
+	case consistentHashing:
+		return b.walkRing(v, c, tried, full)
+	case stickySessions:
+		if p := v.byToken[c.Sticky]; p != nil && b.may(p, c.Now, tried) && b.take(p, full) {
+			return p
+		}
+	}
+	return b.turn(v, c, tried, full)
+}
+
+// may reports whether a place may get a request.
+func (b *Balancer) may(p *Place, now time.Time, tried []*Place) bool {
+	return p.weight > 0 && p.healthy.Load() && !p.away(now) && !contains(tried, p)
+}
+
+// take counts a request at a place, unless that has all it may have.
+func (b *Balancer) take(p *Place, full *bool) bool {
+	most := int64(b.Upstream.Breaker.MaxConnections)
+	if n := p.open.Add(1); most > 0 && n > most {
+		p.open.Add(-1)
+		*full = true
+		return false
+	}
+	return true
+}
+
+// Release says that a request which Choose gave the place is over: its answer was passed on, or the try failed.
+func (b *Balancer) Release(p *Place) {
+	p.open.Add(-1)
+	b.freed()
+}
+
+func contains(list []*Place, p *Place) bool {
 	for _, other := range list {
-		if other == t {
+		if other.state == p.state {
 			return true
 		}
 	}
 	return false
 }
+
+// ease is the share of its weight, up to 1, that a place gets which is new or healthy again.
+func (b *Balancer) ease(p *Place, now time.Time) float64 {
+	since := p.since.Load()
+	if !b.slow || since == 0 {
+		return 1
+	}
+	return growth(&b.Upstream.SlowStart, now.Sub(time.Unix(0, since)))
+}
+
+// random is a number from 0 up to, but not, 1.
+func random() float64 { return rand.Float64() }

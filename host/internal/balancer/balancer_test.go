@@ -1,34 +1,141 @@
 package balancer
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/host/internal/resolve"
 )
 
-func upstream(weights map[string]int, order ...string) *entity.Upstream {
-	u := &entity.Upstream{Name: "u"}
-	for _, target := range order {
-		u.Targets = append(u.Targets, &entity.Target{Target: target, Weight: weights[target]})
+// patience is how long tests wait for what must happen.
+const patience = 30 * time.Second
+
+// names is a resolver that knows what a test says.
+type names struct {
+	mu      sync.Mutex
+	answers map[string][]resolve.Record
+	ttl     time.Duration
+	asked   int
+}
+
+func (n *names) Lookup(_ context.Context, host string) (*resolve.Answer, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.asked++
+	records, ok := n.answers[host]
+	if !ok {
+		return nil, &net.DNSError{Err: "no such name", Name: host, IsNotFound: true}
+	}
+	return &resolve.Answer{Records: records, Expires: time.Now().Add(n.ttl)}, nil
+}
+
+func (n *names) set(host string, addrs ...string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.answers, host)
+	for _, a := range addrs {
+		n.answers[host] = append(n.answers[host], resolve.Record{Addr: netip.MustParseAddr(a)})
+	}
+}
+
+func upstream(algorithm string, targets ...any) *entity.Upstream {
+	u := &entity.Upstream{ID: "id", Name: "u", Algorithm: algorithm}
+	for i := 0; i < len(targets); i += 2 {
+		u.Targets = append(u.Targets, &entity.Target{Target: targets[i].(string), Weight: targets[i+1].(int)})
 	}
 	return u
 }
 
-// Over as many choices as the weights add up to, each target gets exactly its weight; one of weight 0 gets none.
-func TestWeights(t *testing.T) {
-	weights := map[string]int{"a:1": 5, "b:2": 1, "[::1]:3": 2, "off:4": 0}
-	b := New(upstream(weights, "a:1", "b:2", "[::1]:3", "off:4"))
+func start(t *testing.T, u *entity.Upstream, o Options) *Balancer {
+	t.Helper()
+	b, _ := registered(t, u, o)
+	return b
+}
+
+func registered(t *testing.T, u *entity.Upstream, o Options) (*Balancer, *Registry) {
+	t.Helper()
+	if o.Resolver == nil {
+		o.Resolver = &names{answers: map[string][]resolve.Record{}}
+	}
+	r := NewRegistry(o)
+	b, err := r.Take(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r.Return(b)
+		r.Wait()
+	})
+	return b, r
+}
+
+func choice() *Choice { return &Choice{Now: time.Now(), Patience: patience} }
+
+func choose(t *testing.T, b *Balancer, c *Choice) *Place {
+	t.Helper()
+	p, err := b.Choose(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// spread chooses n times, each after the one before is over.
+func spread(t *testing.T, b *Balancer, n int) map[string]int {
+	t.Helper()
+	got := map[string]int{}
+	for range n {
+		p := choose(t, b, choice())
+		got[p.Address()]++
+		b.Release(p)
+	}
+	return got
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never happened: %s", what)
+		}
+	}
+}
+
+// place is the place with an address.
+func place(t *testing.T, b *Balancer, address string) *Place {
+	t.Helper()
+	for _, p := range b.view.Load().places {
+		if p.Address() == address {
+			return p
+		}
+	}
+	t.Fatalf("no place %s", address)
+	return nil
+}
+
+// Over as many choices as the reduced weights add up to, each target gets exactly its weight; one of weight 0 gets none.
+func TestRoundRobin(t *testing.T) {
+	b := start(t, upstream("round-robin", "10.0.0.1:1", 500, "10.0.0.2:2", 100, "[::1]:3", 200, "10.0.0.4:4", 0), Options{})
 	got := map[string]int{}
 	longest, run, last := 0, 0, ""
 	for range 8 * 10 {
-		host := b.Next(nil).Host
-		got[host]++
-		if run++; host != last {
-			run, last = 1, host
+		p := choose(t, b, choice())
+		got[p.Address()]++
+		if run++; p.Host != last {
+			run, last = 1, p.Host
 		}
 		longest = max(longest, run)
 	}
-	if got["a"] != 50 || got["b"] != 10 || got["::1"] != 20 || got["off"] != 0 {
+	if got["10.0.0.1:1"] != 50 || got["10.0.0.2:2"] != 10 || got["[::1]:3"] != 20 || len(got) != 3 {
 		t.Errorf("choices %v", got)
 	}
 	if longest > 3 {
@@ -36,28 +143,270 @@ func TestWeights(t *testing.T) {
 	}
 }
 
-// A further try goes to a target that was not tried, whatever the weights, until all were.
-func TestNextPrefersUntried(t *testing.T) {
-	b := New(upstream(map[string]int{"a:1": 1000, "b:2": 1, "c:3": 1}, "a:1", "b:2", "c:3"))
-	for range 20 {
-		var tried []*Target
-		for range 3 {
-			next := b.Next(tried)
-			if contains(tried, next) {
-				t.Fatalf("%s was tried already", next.Host)
+// Weights without a common divisor keep their shares, in a wheel of bounded length.
+func TestWheelIsBounded(t *testing.T) {
+	b := start(t, upstream("", "10.0.0.1:1", 65535, "10.0.0.2:1", 65534, "10.0.0.3:1", 1), Options{})
+	if n := len(b.view.Load().wheel); n > longestWheel+3 {
+		t.Errorf("a wheel of %d", n)
+	}
+	got := spread(t, b, 2*longestWheel)
+	if share := float64(got["10.0.0.1:1"]) / float64(2*longestWheel); math.Abs(share-0.5) > 0.01 || got["10.0.0.3:1"] == 0 {
+		t.Errorf("choices %v", got)
+	}
+}
+
+// A further try goes to a place that was not tried, whatever the weights, until all were; with every algorithm.
+func TestTriedPlacesComeLast(t *testing.T) {
+	for name := range algorithms {
+		b := start(t, upstream(name, "10.0.0.1:1", 10000, "10.0.0.2:2", 1, "10.0.0.3:3", 1), Options{})
+		for i := range 20 {
+			c := choice()
+			c.Hash = uint32(i) * 77777
+			for range 3 {
+				p := choose(t, b, c)
+				if contains(c.Tried, p) {
+					t.Fatalf("%s: %s was tried already", name, p.Host)
+				}
+				c.Tried = append(c.Tried, p)
 			}
-			tried = append(tried, next)
-		}
-		if b.Next(tried) == nil {
-			t.Fatal("no target although all were only tried")
+			if p := choose(t, b, c); p == nil {
+				t.Fatalf("%s: no place although all were only tried", name)
+			}
 		}
 	}
 }
 
 func TestNoTargets(t *testing.T) {
-	for _, u := range []*entity.Upstream{upstream(nil), upstream(map[string]int{"a:1": 0}, "a:1")} {
-		if got := New(u).Next(nil); got != nil {
-			t.Errorf("chose %v", got)
+	for _, u := range []*entity.Upstream{upstream(""), upstream("", "10.0.0.1:1", 0), upstream("consistent-hashing"), upstream("latency")} {
+		if p, err := start(t, u, Options{}).Choose(choice()); p != nil || !errors.Is(err, ErrNoPeer) {
+			t.Errorf("chose %v, %v", p, err)
 		}
+	}
+}
+
+func TestLeastConnections(t *testing.T) {
+	b := start(t, upstream("least-connections", "10.0.0.1:1", 100, "10.0.0.2:1", 200), Options{})
+	for range 30 {
+		choose(t, b, choice())
+	}
+	one, two := place(t, b, "10.0.0.1:1"), place(t, b, "10.0.0.2:1")
+	if one.open.Load() != 10 || two.open.Load() != 20 {
+		t.Errorf("%d and %d requests, want the shares of the weights", one.open.Load(), two.open.Load())
+	}
+	for range 15 {
+		b.Release(two)
+	}
+	for range 10 { // 10 / 100 against 5 / 200: all go to the one that has become free
+		if p := choose(t, b, choice()); p.state != two.state {
+			t.Fatalf("chose %s", p.Address())
+		}
+	}
+}
+
+func TestLatency(t *testing.T) {
+	b := start(t, upstream("latency", "10.0.0.1:1", 100, "10.0.0.2:1", 100), Options{})
+	fast, slow := place(t, b, "10.0.0.1:1"), place(t, b, "10.0.0.2:1")
+	b.Report(fast, Outcome{Status: 200, Took: time.Millisecond})
+	b.Report(slow, Outcome{Status: 200, Took: 100 * time.Millisecond})
+	if got := spread(t, b, 20); got["10.0.0.1:1"] != 20 {
+		t.Errorf("choices %v, want the fast one alone", got)
+	}
+	b.Report(fast, Outcome{Failed: true}) // at once, which is no merit
+	if got := spread(t, b, 20); got["10.0.0.2:1"] != 20 {
+		t.Errorf("choices %v after a failure, want the other one alone", got)
+	}
+	later := choice()
+	later.Now = later.Now.Add(2 * time.Minute)
+	seen := map[string]bool{}
+	for range 20 {
+		p := choose(t, b, later)
+		seen[p.Address()] = true
+	}
+	if len(seen) != 2 {
+		t.Errorf("only %v after two minutes: what was slow is never tried again", seen)
+	}
+}
+
+func TestPeakOfCost(t *testing.T) {
+	var c cost
+	now := time.Now()
+	near := func(want float64) {
+		t.Helper()
+		if got := c.now(now); math.Abs(got-want) > 1e-9 {
+			t.Errorf("cost %v, want %v", got, want)
+		}
+	}
+	c.observe(100*time.Millisecond, now)
+	near(0.1)
+	c.observe(300*time.Millisecond, now) // a rise counts at once
+	near(0.3)
+	now = now.Add(decay)
+	near(0.3 / math.E)
+	c.observe(0, now)
+	near(0.3 / math.E)
+	c.observe(500*time.Millisecond, now)
+	near(0.5)
+	now = now.Add(decay)
+	c.observe(100*time.Millisecond, now)
+	near(0.5/math.E + 0.1*(1-1/math.E))
+}
+
+// Vectors of the reference implementation.
+func TestXXH32(t *testing.T) {
+	for text, want := range map[string]uint32{
+		"": 0x02cc5d05, "a": 0x550d7456, "abc": 0x32d153ff, "Nobody inspects the spammish repetition": 0xe2293b2f,
+	} {
+		if got := xxh32([]byte(text)); got != want {
+			t.Errorf("%q: %08x, want %08x", text, got, want)
+		}
+	}
+}
+
+func owners(t *testing.T, b *Balancer, keys int) []string {
+	t.Helper()
+	list := make([]string, keys)
+	for i := range list {
+		c := choice()
+		c.Hash = Hash(fmt.Append(nil, "key ", i))
+		p := choose(t, b, c)
+		list[i] = p.Address()
+		b.Release(p)
+	}
+	return list
+}
+
+// The ring is the same however the targets are listed; a target that comes or goes moves its share of the keys alone; a target that is down gives
+// its keys to others and gets them back.
+func TestConsistentHashing(t *testing.T) {
+	const keys = 4000
+	hashing := func(targets ...any) *Balancer {
+		u := upstream("consistent-hashing", targets...)
+		u.Slots = 10000
+		u.Health.Passive.Unhealthy.TCP = 1
+		return start(t, u, Options{})
+	}
+	b := hashing("10.0.0.1:1", 100, "10.0.0.2:1", 100, "10.0.0.3:1", 100, "10.0.0.4:1", 200)
+	before := owners(t, b, keys)
+	if got := owners(t, hashing("10.0.0.4:1", 200, "10.0.0.2:1", 100, "10.0.0.1:1", 100, "10.0.0.3:1", 100), keys); !slices.Equal(got, before) {
+		t.Error("another order of the targets gives another ring")
+	}
+	count := map[string]int{}
+	for _, o := range before {
+		count[o]++
+	}
+	for address, n := range count {
+		share := 0.2
+		if address == "10.0.0.4:1" {
+			share = 0.4
+		}
+		if math.Abs(float64(n)/keys-share) > 0.07 {
+			t.Errorf("%s has %d of %d keys, want about %v", address, n, keys, share)
+		}
+	}
+	down := place(t, b, "10.0.0.2:1")
+	b.Report(down, Outcome{Failed: true})
+	moved := owners(t, b, keys)
+	for i, o := range moved {
+		if o == "10.0.0.2:1" || o != before[i] && before[i] != "10.0.0.2:1" {
+			t.Fatalf("key %d went from %s to %s although only 10.0.0.2 is down", i, before[i], o)
+		}
+	}
+	b.SetHealth("10.0.0.2:1", true)
+	if !slices.Equal(owners(t, b, keys), before) {
+		t.Error("the keys did not come back")
+	}
+	fewer, changed := owners(t, hashing("10.0.0.1:1", 100, "10.0.0.3:1", 100, "10.0.0.4:1", 200), keys), 0
+	for i := range fewer {
+		if before[i] != "10.0.0.2:1" && fewer[i] != before[i] {
+			changed++
+		}
+	}
+	if changed > keys/10 {
+		t.Errorf("%d of %d keys of others moved when a target went", changed, keys)
+	}
+}
+
+// More points than positions: every place still has some.
+func TestCrowdedRing(t *testing.T) {
+	u := upstream("consistent-hashing")
+	for i := range 40 {
+		u.Targets = append(u.Targets, &entity.Target{Target: fmt.Sprintf("10.0.0.%d:1", i), Weight: 1 + 1000*(i%2)})
+	}
+	u.Slots = 10
+	r := start(t, u, Options{}).view.Load().ring
+	owners := map[string]bool{}
+	for _, p := range r.points {
+		owners[p.place.Host] = true
+	}
+	if r.size != smallestRing || len(r.points) > smallestRing || len(owners) != 40 {
+		t.Errorf("ring of %d with %d points of %d places", r.size, len(r.points), len(owners))
+	}
+}
+
+func TestSticky(t *testing.T) {
+	u := upstream("sticky-sessions", "10.0.0.1:1", 100, "10.0.0.2:1", 100, "10.0.0.3:1", 100)
+	u.Health.Passive.Unhealthy.TCP = 1
+	b := start(t, u, Options{})
+	first := choose(t, b, choice())
+	for range 10 {
+		c := choice()
+		c.Sticky = first.Token
+		if p := choose(t, b, c); p.state != first.state {
+			t.Fatalf("the client went from %s to %s", first.Address(), p.Address())
+		}
+	}
+	b.Report(first, Outcome{Failed: true})
+	c := choice()
+	c.Sticky = first.Token
+	if p := choose(t, b, c); p.state == first.state || p.Token == first.Token {
+		t.Errorf("the client stays with %s, which is down", p.Address())
+	}
+	if again := start(t, u, Options{}); place(t, again, first.Address()).Token != first.Token {
+		t.Error("another node has another token")
+	}
+}
+
+// Choosing takes no memory, with whatever algorithm.
+func TestChoosingAllocatesNothing(t *testing.T) {
+	for name := range algorithms {
+		b := start(t, upstream(name, "10.0.0.1:1", 100, "10.0.0.2:1", 50), Options{})
+		c := choice()
+		if n := testing.AllocsPerRun(100, func() {
+			b.Begin()
+			p, err := b.Choose(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.Report(p, Outcome{Status: 200, Took: time.Millisecond})
+			b.Release(p)
+			b.End(false)
+		}); n > 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+func BenchmarkChoose(b *testing.B) {
+	for name := range algorithms {
+		b.Run("algorithm="+name, func(b *testing.B) {
+			u := upstream(name)
+			for i := range 20 {
+				u.Targets = append(u.Targets, &entity.Target{Target: fmt.Sprintf("10.0.0.%d:1", i), Weight: 100})
+			}
+			bal, err := NewRegistry(Options{Resolver: &names{}}).Take(u)
+			if err != nil {
+				b.Fatal(err)
+			}
+			c := choice()
+			b.ReportAllocs()
+			for i := range b.N {
+				c.Hash = uint32(i) * 2654435761
+				p, err := bal.Choose(c)
+				if err != nil {
+					b.Fatal(err)
+				}
+				bal.Release(p)
+			}
+		})
 	}
 }

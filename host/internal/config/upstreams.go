@@ -7,7 +7,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 )
 
-// upstream reads an upstream with its targets. Only what round-robin needs is there so far.
+// upstream reads an upstream with its targets.
 func (d *document) upstream(n *node, at *path) {
 	o := d.object(n, at, "an upstream")
 	if o == nil {
@@ -21,17 +21,17 @@ func (d *document) upstream(n *node, at *path) {
 	if o.n.get("name") == nil {
 		o.missing("name", "the name of the upstream, which services have as host")
 	}
-	o.text("algorithm", algorithm)
-	o.text("hash_on", hashOn)
-	o.text("hash_fallback", hashOn)
-	o.integer("slots", 10000, 10, 65536) // of no meaning for round-robin
+	d.algorithm(o, u)
+	u.Slots = o.integer("slots", 10000, 10, 65536)
 	u.HostHeader = o.text("host_header", routeHost)
+	u.UseSRVName = o.boolean("use_srv_name", false)
+	u.Health = d.healthChecks(o)
+	u.Breaker = d.circuitBreakers(o)
+	u.Outliers = d.outlierDetection(o)
+	u.Budget = d.retryBudget(o)
+	u.SlowStart = d.slowStart(o)
 	o.list("targets", func(n *node, at *path) { d.target(n, at, r) })
-	o.unsupported(
-		"healthchecks", "client_certificate", "use_srv_name", "hash_on_header", "hash_fallback_header", "hash_on_cookie", "hash_on_cookie_path",
-		"hash_on_query_arg", "hash_fallback_query_arg", "hash_on_uri_capture", "hash_fallback_uri_capture", "sticky_sessions_cookie",
-		"sticky_sessions_cookie_path",
-	)
+	o.unsupported("client_certificate")
 	o.done()
 }
 
@@ -64,26 +64,6 @@ func upstreamName(s string) *problem {
 		return nil
 	}
 	return &problem{expected: "a name such as a host has, of letters, digits, '-', '_' and '.', and not an IP address"}
-}
-
-func algorithm(s string) *problem {
-	switch s {
-	case "round-robin":
-		return nil
-	case "consistent-hashing", "least-connections", "latency", "sticky-sessions":
-		return &problem{expected: "round-robin: this algorithm is not supported yet", code: CodeUnsupported}
-	}
-	return oneOf("round-robin")(s)
-}
-
-func hashOn(s string) *problem {
-	switch s {
-	case "none":
-		return nil
-	case "consumer", "ip", "header", "cookie", "path", "query_arg", "uri_capture":
-		return &problem{expected: "none: hashing is not supported yet", code: CodeUnsupported}
-	}
-	return oneOf("none")(s)
 }
 
 // targetAddress is the rule of a target: a name or an address with optional port.

@@ -93,29 +93,6 @@ type Service struct {
 	Pos      Pos       `json:"-"`
 }
 
-// Upstream is a name for several targets that do the same work.
-type Upstream struct {
-	ID         string
-	Name       string
-	HostHeader string // Host of the requests; "": that of the target
-	Targets    []*Target
-	Tags       []string
-	CreatedAt  int64
-	UpdatedAt  int64
-	Pos        Pos
-}
-
-// Target is one place of an upstream.
-type Target struct {
-	ID        string
-	Target    string // host:port, IPv6 in brackets
-	Weight    int    // its share; 0: none
-	Tags      []string
-	CreatedAt int64
-	UpdatedAt int64
-	Pos       Pos
-}
-
 // Route says which requests go to a service.
 type Route struct {
 	ID                      string              `json:"id"`

@@ -49,6 +49,8 @@ type Builder struct {
 	Plan      plan.Options
 	Router    router.Options
 	Condition func(text string) (plan.Condition, error)
+	// Balancers are shared by all generations, so that what is known of targets outlives a reload.
+	Balancers *balancer.Registry
 	*made
 }
 
@@ -84,12 +86,12 @@ type instanceKey struct {
 
 // With is a builder that uses other builds of the plugin servers. What both make is shared where it is the same.
 func (b *Builder) With(servers Servers) *Builder {
-	return &Builder{servers: servers, native: b.native, manifests: b.manifests, Plan: b.Plan, Router: b.Router, Condition: b.Condition, made: b.made}
+	return &Builder{servers: servers, native: b.native, manifests: b.manifests, Plan: b.Plan, Router: b.Router, Condition: b.Condition, Balancers: b.Balancers, made: b.made}
 }
 
 // NewBuilder makes a builder for the given native plugins and servers.
 func NewBuilder(native []pdk.Plugin, servers Servers) (*Builder, error) {
-	b := &Builder{servers: servers, native: map[string]pdk.Plugin{}, made: &made{instances: map[instanceKey]*shared{}, byID: map[uint64]*shared{}}}
+	b := &Builder{servers: servers, native: map[string]pdk.Plugin{}, Balancers: balancer.NewRegistry(balancer.Options{}), made: &made{instances: map[instanceKey]*shared{}, byID: map[uint64]*shared{}}}
 	// Hosts that share an attached server must not choose the same ids: each counts from a place of its own, below 2^53 for JavaScript.
 	b.nextID.Store(uint64(rand.Uint32()) << 20)
 	for _, p := range native {
@@ -158,10 +160,8 @@ func (b *Builder) Build(ctx context.Context, set *entity.Set, catalog []entity.M
 	if err := g.describe(set); err != nil {
 		return nil, err
 	}
-	g.upstreams = make(map[string]*entity.Upstream, len(set.Upstreams))
-	g.balancers = make(map[*entity.Upstream]*balancer.Balancer, len(set.Upstreams))
-	for _, u := range set.Upstreams {
-		g.upstreams[u.Name], g.balancers[u] = u, balancer.New(u)
+	if err := g.balance(set, b.Balancers); err != nil {
+		return nil, err
 	}
 	byName := make(map[string]*entity.Manifest, len(catalog))
 	for i := range catalog {
@@ -404,6 +404,7 @@ func (b *Builder) drained(g *Generation) {
 		}
 	}
 	b.mu.Unlock()
+	g.endBalancing(b.Balancers)
 	for _, l := range release {
 		l.servers.Release(l.server, l.ids...)
 	}

@@ -30,6 +30,7 @@ type Generation struct {
 	acls      map[string]*wire.Entity     // the groups of a consumer, by its id
 	upstreams map[string]*entity.Upstream // by name
 	balancers map[*entity.Upstream]*balancer.Balancer
+	named     map[*entity.Service]*balancer.Balancer // of services whose host is a name, without an upstream
 
 	instances []*shared
 	waiting   map[string]bool // names of plugins that no server has offered yet
@@ -90,9 +91,6 @@ func (k *key) expired() bool {
 
 // Upstream implements exchange.Directory.
 func (g *Generation) Upstream(name string) *entity.Upstream { return g.upstreams[name] }
-
-// Balancer chooses the targets of an upstream of this generation.
-func (g *Generation) Balancer(u *entity.Upstream) *balancer.Balancer { return g.balancers[u] }
 
 // Waiting reports whether a plugin is missing until its server comes up for the first time.
 func (g *Generation) Waiting() bool { return len(g.waiting) > 0 }

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"cmp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,16 +16,21 @@ import (
 // destination is where the tries of a request go. The service says so, and plugins may say otherwise.
 type destination struct {
 	to         upstream.Target
-	balancer   *balancer.Balancer   // of the upstream; nil: none
-	tried      []*balancer.Target   // of the balancer, each once
+	name       string               // what the target is called when that is not to.Host
+	balancer   *balancer.Balancer   // of the upstream, or of a service whose host is a name; nil: none
+	place      *balancer.Place      // chosen by the balancer, which counts it; nil: none
+	tried      []*balancer.Place    // by this request
+	choice     balancer.Choice      // what the balancer is asked
+	cookie     string               // value of a cookie that the client gets; "": none
+	retried    bool                 // with the leave of the balancer
 	hostHeader string               // what the upstream wants as Host; "": the name of the target
 	said       exchange.Destination // by plugins
 	retries    int
 	log        bool // tries are wanted for the log entry
 }
 
-// destine finds the target of the first try; false when the upstream has none.
-func (r *request) destine() bool {
+// destine finds the target of the first try.
+func (r *request) destine() error {
 	s := r.ex.Service
 	scheme := s.Protocol
 	if r.ex.Upstream.Scheme != "" {
@@ -42,25 +46,31 @@ func (r *request) destine() bool {
 		WriteTimeout:   time.Duration(s.WriteTimeout) * time.Millisecond,
 		ReadTimeout:    time.Duration(s.ReadTimeout) * time.Millisecond,
 	}
-	balanced := s.Upstream
+	balanced, direct := s.Upstream, false
 	if said := r.ex.Upstream.Destination; said != nil {
 		d.said = *said
 		d.obey()
 		if said.Upstream != nil {
 			balanced = said.Upstream
 		}
-		if said.Target != nil {
+		if direct = said.Target != nil; direct {
 			balanced = nil
 		}
 	}
-	if balanced != nil {
+	switch {
+	case balanced != nil:
 		d.balancer = r.gen.Balancer(balanced)
+	case !direct:
+		d.balancer = r.gen.Named(s)
 	}
-	if !d.choose(0) {
-		return false
+	if d.balancer != nil {
+		r.balance()
+	}
+	if err := d.choose(0); err != nil {
+		return err
 	}
 	d.nameServer(r.ex.Upstream.Host)
-	return true
+	return nil
 }
 
 // nameServer says whose certificate an https upstream is to show: as in Kong, that of the Host which a plugin or the upstream entity set.
@@ -69,7 +79,7 @@ func (d *destination) nameServer(byPlugin string) {
 		return
 	}
 	d.to.ServerName = ""
-	if host := cmp.Or(byPlugin, d.hostHeader); host != "" {
+	if host := cmp.Or(byPlugin, d.hostHeader, d.name); host != "" {
 		name, _ := splitHost(host)
 		d.to.ServerName = strings.Trim(name, "[]")
 	}
@@ -96,37 +106,29 @@ func (d *destination) obey() {
 	}
 }
 
-// choose sets the target of a try; false when there is none.
-func (d *destination) choose(try int) bool {
+// choose sets the target of a try.
+func (d *destination) choose(try int) error {
 	if n := len(d.said.Fallbacks); try > 0 && n > 0 {
 		next := d.said.Fallbacks[(try-1)%n]
-		d.to.Host, d.to.Port, d.hostHeader = next.Host, next.Port, ""
-		return true
+		d.to.Host, d.to.Port, d.hostHeader, d.name = next.Host, next.Port, "", ""
+		return nil
 	}
 	if d.balancer == nil {
-		return true // the place of the first try
+		return nil // the place of the first try
 	}
-	next := d.balancer.Next(d.tried)
-	if next == nil {
-		return false
-	}
-	if !slices.Contains(d.tried, next) {
-		d.tried = append(d.tried, next)
-	}
-	d.to.Host, d.to.Port, d.hostHeader = next.Host, next.Port, d.balancer.HostHeader
-	return true
+	return d.fromBalancer(try)
 }
 
 // Try implements upstream.Targets. The first try has its target already; the Host of later ones follows theirs.
 func (r *request) Try(n int) *upstream.Target {
 	d := &r.dest
 	if n > 0 {
-		before, hostHeader := d.to, d.hostHeader
-		if !d.choose(n) {
+		before, name, hostHeader := d.to, d.name, d.hostHeader
+		if d.choose(n) != nil {
 			return nil
 		}
 		d.nameServer(r.ex.Upstream.Host)
-		if d.to != before || d.hostHeader != hostHeader {
+		if d.to != before || d.name != name || d.hostHeader != hostHeader {
 			if r.ex.Upstream.Host == "" && !r.ex.Route.PreserveHost {
 				r.out.Host = d.appendHost(r.out.Host[:0])
 			}
@@ -139,14 +141,18 @@ func (r *request) Try(n int) *upstream.Target {
 }
 
 // Done implements upstream.Targets.
-func (r *request) Done(int, upstream.Outcome) {}
+func (r *request) Done(_ int, o upstream.Outcome) {
+	if r.dest.place != nil {
+		r.dest.tell(&o)
+	}
+}
 
 // appendHost appends the Host that suits the target.
 func (d *destination) appendHost(b []byte) []byte {
 	if d.hostHeader != "" {
 		return append(b, d.hostHeader...)
 	}
-	if name := d.to.Host; strings.IndexByte(name, ':') >= 0 && name[0] != '[' {
+	if name := cmp.Or(d.name, d.to.Host); strings.IndexByte(name, ':') >= 0 && name[0] != '[' {
 		b = append(append(append(b, '['), name...), ']')
 	} else {
 		b = append(b, name...)

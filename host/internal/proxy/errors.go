@@ -27,6 +27,8 @@ func (r *request) upstreamFailed(err error) {
 		r.failHere(http.StatusGatewayTimeout)
 	case upstream.KindNoTarget:
 		r.ex.Fail(http.StatusServiceUnavailable, "failure to get a peer from the ring-balancer") // Kong's words
+	case upstream.KindOverflow:
+		r.failHere(http.StatusServiceUnavailable)
 	case upstream.KindResolve:
 		r.ex.Fail(http.StatusServiceUnavailable, "name resolution failed")
 	case upstream.KindBody:

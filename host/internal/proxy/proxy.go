@@ -3,7 +3,6 @@
 package proxy
 
 import (
-	"errors"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -135,8 +134,8 @@ func (r *request) forward() {
 		r.ex.Fail(http.StatusServiceUnavailable, "no Service found with those values")
 		return
 	}
-	if !r.destine() {
-		r.upstreamFailed(&upstream.Error{Kind: upstream.KindNoTarget, Err: errors.New("the upstream has no target of a weight above 0")})
+	if err := r.destine(); err != nil {
+		r.upstreamFailed(err)
 		return
 	}
 	r.timedBefore = len(r.ex.Timings)

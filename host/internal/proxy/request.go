@@ -398,8 +398,7 @@ func (r *request) finish() {
 	clear(m.Captures.Unnamed[:cap(m.Captures.Unnamed)])
 	clear(m.Captures.Named[:cap(m.Captures.Named)])
 	m.Route, m.MatchedPath, m.Prefix = nil, "", ""
-	clear(r.dest.tried)
-	r.dest = destination{tried: r.dest.tried[:0]}
+	r.dest.reset()
 	r.out.Reset()
 	r.head.release()
 	r.current = current{}

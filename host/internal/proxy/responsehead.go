@@ -83,6 +83,9 @@ func (r *request) writeHeaders() {
 			}
 		}
 	}
+	if r.dest.balancer != nil {
+		r.giveCookie(h)
+	}
 	if r.upgrade && h.StatusCode() == http.StatusUpgradeRequired {
 		h.Add("Connection", "Upgrade")
 	}

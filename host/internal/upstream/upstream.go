@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -55,7 +56,7 @@ func (t *Target) name() string { return strings.Trim(t.Host, "[]") }
 
 // Targets says where the tries of one request go.
 type Targets interface {
-	// Try is the target of try n, from 0; nil when there is none. It is asked once for each try, in order, and may change the Host of the
+	// Try is the target of try n, from 0; nil when there is none, or is to be no further try. It is asked once for each try, in order, and may change the Host of the
 	// request to suit.
 	Try(n int) *Target
 	// Done tells how try n ended. It is called once for each try that had a target, before the next one.
@@ -75,6 +76,8 @@ type Options struct {
 	IdlePerTarget   int           // 0: connections are not kept
 	RequestsPerConn int           // 0: no limit
 	IdleTimeout     time.Duration // 0: 60 s
+	// Lookup finds the addresses of a host that is a name, in the order in which they are tried; nil: the system's resolver does.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	// BufferBelow: bodies of known length up to this many bytes are read at once, others stream. 0: 64 KiB.
 	BufferBelow int
 }
@@ -118,6 +121,7 @@ const (
 	KindBadResponse             // closed or talked nonsense before the response head was complete
 	KindBody                    // the client's body could not be read
 	KindNoTarget                // there is no target to send it to
+	KindOverflow                // every target has all the requests that it may have
 )
 
 // Error is a request that got no response, or none whose small body was complete.
@@ -136,9 +140,14 @@ func (e *Error) Unwrap() error { return e.Err }
 // once something was sent, only for idempotent methods (spec/gateway.md 7.3).
 func (t *Transport) RoundTrip(to Targets, req *Request, resp *fasthttp.Response, retries int) error {
 	once := req.Stream != nil || !req.idempotent()
+	var last error
 	for try := 0; ; try++ {
 		target := to.Try(try)
-		if target == nil {
+		switch {
+		case target != nil:
+		case last != nil: // no further try: the one before says what is wrong
+			return last
+		default:
 			return &Error{Kind: KindNoTarget, Err: errors.New("the upstream has no target that may be used")}
 		}
 		var done Outcome
@@ -148,6 +157,7 @@ func (t *Transport) RoundTrip(to Targets, req *Request, resp *fasthttp.Response,
 		if err == nil || !again || try >= retries {
 			return err
 		}
+		last = err
 		resp.ResetBody() // the head is replaced by the next one that is read
 	}
 }
@@ -270,7 +280,7 @@ func (t *Transport) sweep() {
 func (t *Transport) dial(target *Target) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), target.ConnectTimeout)
 	defer cancel()
-	c, err := t.dialer.DialContext(ctx, "tcp", target.Address())
+	c, err := t.connect(ctx, target)
 	if err == nil && target.TLS {
 		tc := tls.Client(c, target.tlsConfig())
 		if err = tc.HandshakeContext(ctx); err != nil {
@@ -289,6 +299,21 @@ func (t *Transport) dial(target *Target) (net.Conn, error) {
 		return nil, &Error{Kind: KindTimeout, Err: err}
 	}
 	return nil, &Error{Kind: KindConnect, Err: err}
+}
+
+// connect makes a connection to a target, to the addresses of a name one after another.
+func (t *Transport) connect(ctx context.Context, target *Target) (c net.Conn, err error) {
+	host := target.name()
+	if _, perr := netip.ParseAddr(host); perr == nil || t.opts.Lookup == nil {
+		return t.dialer.DialContext(ctx, "tcp", target.Address())
+	}
+	addrs, err := t.opts.Lookup(ctx, host)
+	for _, a := range addrs {
+		if c, err = t.dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(a, uint16(target.Port)).String()); err == nil {
+			return c, nil
+		}
+	}
+	return nil, err
 }
 
 func (t *Target) tlsConfig() *tls.Config {

@@ -1,0 +1,136 @@
+package balancer
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/host/internal/resolve"
+)
+
+// Options of a registry.
+type Options struct {
+	Resolver Resolver     // nil: that of the system
+	Logger   *slog.Logger // nil: changes of health are not logged
+	// Probe: active checks run. Somebody who only looks at a configuration has none.
+	Probe bool
+}
+
+// Registry makes balancers. Generations that have the same upstream share one; an upstream that changed gets a new one, which takes over what is
+// known of the places that both have.
+type Registry struct {
+	opts Options
+
+	mu     sync.Mutex
+	byText map[string]*shared
+	byID   map[string][]*shared // of one upstream, oldest first; the newest one is probed
+	probes sync.WaitGroup
+}
+
+// shared is a balancer with the number of generations that use it.
+type shared struct {
+	*Balancer
+	text   string
+	refs   int
+	prober *prober
+}
+
+// NewRegistry makes a registry.
+func NewRegistry(o Options) *Registry {
+	if o.Resolver == nil {
+		o.Resolver = resolve.New(resolve.Options{})
+	}
+	return &Registry{opts: o, byText: map[string]*shared{}, byID: map[string][]*shared{}}
+}
+
+// Take finds or makes the balancer of an upstream. Each is given back once with Return.
+func (r *Registry) Take(u *entity.Upstream) (*Balancer, error) {
+	text, err := contentOf(u)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.byText[text]; s != nil {
+		s.refs++
+		return s.Balancer, nil
+	}
+	s := &shared{text: text, refs: 1}
+	var old *Balancer
+	same := r.byID[u.ID]
+	if n := len(same); n > 0 {
+		old = same[n-1].Balancer
+		r.unprobe(same[n-1])
+	}
+	s.Balancer = newBalancer(u, r.opts, old)
+	r.byText[text], r.byID[u.ID] = s, append(same, s)
+	r.probe(s)
+	return s.Balancer, nil
+}
+
+// TakeName is Take for a service whose host is a name: its answers in DNS take turns.
+func (r *Registry) TakeName(host string, port int) (*Balancer, error) {
+	target := net.JoinHostPort(host, strconv.Itoa(port))
+	return r.Take(&entity.Upstream{ID: "name " + target, Name: host, Targets: []*entity.Target{{Target: target, Weight: 1}}})
+}
+
+// Return gives balancers back. The last one to do so ends them.
+func (r *Registry) Return(list ...*Balancer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, b := range list {
+		same := r.byID[b.Upstream.ID]
+		for i, s := range same {
+			if s.Balancer != b {
+				continue
+			}
+			if s.refs--; s.refs > 0 {
+				break
+			}
+			delete(r.byText, s.text)
+			r.unprobe(s)
+			if same = append(same[:i], same[i+1:]...); len(same) == 0 {
+				delete(r.byID, b.Upstream.ID)
+				break
+			}
+			r.byID[b.Upstream.ID] = same
+			r.probe(same[len(same)-1])
+			break
+		}
+	}
+}
+
+// probe starts the checks of a balancer unless they run; mu is held.
+func (r *Registry) probe(s *shared) {
+	if !r.opts.Probe || s.prober != nil {
+		return
+	}
+	if s.prober = s.Balancer.probe(); s.prober != nil {
+		r.probes.Go(s.prober.wait)
+	}
+}
+
+func (r *Registry) unprobe(s *shared) {
+	if s.prober != nil {
+		s.prober.stop()
+		s.prober = nil
+	}
+}
+
+// Wait returns when no check of a balancer that was given back is under way any more.
+func (r *Registry) Wait() { r.probes.Wait() }
+
+// contentOf is everything of an upstream that makes a difference here.
+func contentOf(u *entity.Upstream) (string, error) {
+	own := *u
+	own.Pos, own.Tags, own.CreatedAt, own.UpdatedAt = entity.Pos{}, nil, 0, 0
+	own.Targets = make([]*entity.Target, len(u.Targets))
+	for i, t := range u.Targets {
+		own.Targets[i] = &entity.Target{Target: t.Target, Weight: t.Weight}
+	}
+	text, err := json.Marshal(&own)
+	return string(text), err
+}

@@ -1,0 +1,111 @@
+package balancer
+
+import (
+	"net"
+	"strconv"
+	"time"
+)
+
+// Status is an upstream as operators see it.
+type Status struct {
+	Name      string         `json:"name"`
+	Algorithm string         `json:"algorithm"`
+	Health    string         `json:"health"`            // HEALTHY, UNHEALTHY, HEALTHCHECKS_OFF
+	Available float64        `json:"available_percent"` // of the weight
+	Targets   []TargetStatus `json:"targets"`
+
+	InFlight  int64  `json:"in_flight"` // requests
+	Pending   int64  `json:"pending"`   // that wait for a connection
+	Retries   uint64 `json:"retries"`
+	Denied    uint64 `json:"retries_denied"` // by the retry budget
+	Overflows uint64 `json:"overflows"`      // requests for which no target had a connection
+	Ejections uint64 `json:"ejections"`
+}
+
+// TargetStatus is one target of an upstream.
+type TargetStatus struct {
+	Target    string        `json:"target"`
+	Weight    int           `json:"weight"`
+	Health    string        `json:"health"` // HEALTHY, UNHEALTHY, DNS_ERROR, HEALTHCHECKS_OFF
+	Error     string        `json:"error,omitempty"`
+	Addresses []PlaceStatus `json:"addresses"`
+}
+
+// PlaceStatus is one address that a target stands for.
+type PlaceStatus struct {
+	Address  string `json:"address"`
+	Weight   int    `json:"weight"`
+	Health   string `json:"health"` // HEALTHY, UNHEALTHY, HEALTHCHECKS_OFF
+	State    string `json:"state"`  // healthy, mostly_healthy, mostly_unhealthy, unhealthy
+	InFlight int64  `json:"in_flight"`
+	// EjectedFor is how many seconds more the address gets no requests because it kept failing.
+	EjectedFor float64 `json:"ejected_for,omitempty"`
+	// LatencyMS is what algorithm latency compares, milliseconds.
+	LatencyMS float64 `json:"latency_ms,omitempty"`
+}
+
+const (
+	reportHealthy   = "HEALTHY"
+	reportUnhealthy = "UNHEALTHY"
+	reportDNS       = "DNS_ERROR"
+	reportOff       = "HEALTHCHECKS_OFF"
+)
+
+// Status is the balancer now.
+func (b *Balancer) Status() Status {
+	v, now := b.view.Load(), time.Now()
+	s := Status{
+		Name: b.Upstream.Name, Algorithm: b.Upstream.Algorithm, Available: v.share, Targets: []TargetStatus{},
+		InFlight: b.active.Load(), Pending: b.pending.Load(), Retries: b.retries.Load(), Denied: b.denied.Load(),
+		Overflows: b.overflows.Load(), Ejections: b.ejected.Load(),
+	}
+	checked := b.passive || checksActively(&b.Upstream.Health.Active)
+	report := func(healthy bool) string {
+		switch {
+		case !checked:
+			return reportOff
+		case healthy:
+			return reportHealthy
+		}
+		return reportUnhealthy
+	}
+	s.Health = report(v.usable)
+	b.mu.Lock()
+	for _, t := range b.targets {
+		ts := TargetStatus{Target: t.text, Weight: t.weight, Addresses: []PlaceStatus{}}
+		if t.err != nil {
+			ts.Health, ts.Error = reportDNS, t.err.Error()
+		}
+		s.Targets = append(s.Targets, ts)
+	}
+	b.mu.Unlock()
+	for i, t := range b.targets {
+		ts := &s.Targets[i]
+		healthy := false
+		for _, p := range v.places {
+			if p.target != t {
+				continue
+			}
+			ps := p.status(now, report)
+			healthy = healthy || ps.State == "healthy" || ps.State == "mostly_healthy"
+			ts.Addresses = append(ts.Addresses, ps)
+		}
+		if ts.Health == "" {
+			ts.Health = report(healthy || len(ts.Addresses) == 0)
+		}
+	}
+	return s
+}
+
+func (p *Place) status(now time.Time, report func(healthy bool) string) PlaceStatus {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ps := PlaceStatus{
+		Address: net.JoinHostPort(p.Host, strconv.Itoa(p.Port)), Weight: p.weight, Health: report(!p.health.unhealthy), State: p.health.state(),
+		InFlight: p.open.Load(), LatencyMS: p.cost.now(now) * 1000,
+	}
+	if p.away(now) {
+		ps.EjectedFor = time.Unix(0, p.until.Load()).Sub(now).Seconds()
+	}
+	return ps
+}

@@ -1,0 +1,234 @@
+package balancer
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/resolve"
+)
+
+// view is what targets stand for at one time, and who may be chosen. It is not changed after it was made, but for its counter.
+type view struct {
+	places  []*Place // all with a weight above 0, in an order that is the same on every node
+	byToken map[string]*Place
+	ring    *ring
+	wheel   []uint16 // of round-robin: indices of healthy places, as often as their weights say
+	next    atomic.Uint32
+	usable  bool      // more of the weight is available than the threshold
+	share   float64   // of the weight that is available, percent
+	expires time.Time // of the first name; zero: there are none
+	err     error     // why there are no places; nil: there are no targets that could have some
+}
+
+// current is the view of now. It waits only for names of which nothing is known yet.
+func (b *Balancer) current(c *Choice) *view {
+	v := b.view.Load()
+	if b.names == 0 || c.Now.Before(v.expires) {
+		return v
+	}
+	b.refresh()
+	if len(v.places) > 0 {
+		return v
+	}
+	select {
+	case <-b.known:
+	default:
+		timer := time.NewTimer(max(c.Patience, time.Second))
+		defer timer.Stop()
+		select {
+		case <-b.known:
+		case <-timer.C:
+		case <-c.Gone:
+		}
+	}
+	return b.view.Load()
+}
+
+// retryNames is how long names that do not resolve are left alone.
+const retryNames = time.Second
+
+// longestLookup bounds one look at the names.
+const longestLookup = 30 * time.Second
+
+// refresh asks for names whose answers have run out, on goroutines of its own.
+func (b *Balancer) refresh() {
+	if !b.asking.CompareAndSwap(false, true) {
+		return
+	}
+	go func() {
+		defer b.asking.Store(false)
+		ctx, cancel := context.WithTimeout(context.Background(), longestLookup)
+		defer cancel()
+		var asked sync.WaitGroup
+		for _, t := range b.targets {
+			if t.addr.IsValid() || !b.due(t) {
+				continue
+			}
+			asked.Go(func() {
+				answer, err := b.resolver.Lookup(ctx, t.host)
+				b.learn(t, answer, err)
+			})
+		}
+		asked.Wait()
+		b.know()
+		b.mu.Lock()
+		b.settled = true
+		b.mu.Unlock()
+	}()
+}
+
+func (b *Balancer) due(t *target) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return t.answer == nil || !time.Now().Before(t.answer.Expires)
+}
+
+// learn keeps what a name stands for. A name that does not resolve has no places any more.
+func (b *Balancer) learn(t *target, answer *resolve.Answer, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	before := t.err
+	if err != nil {
+		answer = nil
+	}
+	same := t.answer != nil && answer != nil && slices.Equal(t.answer.Records, answer.Records)
+	t.answer, t.err = answer, err
+	if err != nil && before == nil && b.logger != nil {
+		b.logger.Warn("a target does not resolve", "upstream", b.Upstream.Name, "target", t.text, "error", err.Error())
+	}
+	b.build(!same)
+	if answer != nil {
+		b.know()
+	}
+}
+
+// know says that something is known of the names.
+func (b *Balancer) know() { b.knownOnce.Do(func() { close(b.known) }) }
+
+// build makes a new view; mu is held. anew: the places may be others. Otherwise only their health has changed.
+func (b *Balancer) build(anew bool) {
+	old := b.view.Load()
+	v := &view{}
+	if anew || old == nil {
+		b.place(v)
+	} else {
+		v.places, v.byToken, v.ring = old.places, old.byToken, old.ring
+	}
+	b.expiry(v)
+	b.weigh(v)
+	v.wheel = wheel(v.places)
+	v.next.Store(rand.Uint32())
+	b.view.Store(v)
+	b.freed()
+}
+
+// place finds the places of all targets. Those that are there from the beginning start with their whole weight.
+func (b *Balancer) place(v *view) {
+	used := make(map[identity]*state, len(b.states))
+	now := time.Now()
+	var errs []error
+	for _, t := range b.targets {
+		if t.err != nil {
+			errs = append(errs, t.err)
+		}
+		for _, r := range t.records() {
+			id := identity{t.host, r.Addr, r.Port}
+			s := b.states[id]
+			if s == nil {
+				if s = newState(); b.settled {
+					s.since.Store(now.UnixNano())
+				}
+			}
+			if used[id] = s; r.Weight == 0 {
+				continue
+			}
+			p := &Place{Host: r.Addr.String(), Port: r.Port, target: t, weight: r.Weight, state: s, Token: token(b.Upstream.ID, id)}
+			if !t.addr.IsValid() {
+				p.Name = t.host
+			}
+			if b.Upstream.UseSRVName && r.Name != "" {
+				p.Name = r.Name
+			}
+			v.places = append(v.places, p)
+		}
+	}
+	b.states = used
+	v.err = errors.Join(errs...)
+	slices.SortStableFunc(v.places, func(x, y *Place) int {
+		return strings.Compare(x.target.host+" "+x.Address(), y.target.host+" "+y.Address())
+	})
+	switch b.algorithm {
+	case consistentHashing:
+		v.ring = newRing(v.places, len(b.targets), b.Upstream.Slots)
+	case stickySessions:
+		v.byToken = make(map[string]*Place, len(v.places))
+		for _, p := range v.places {
+			v.byToken[p.Token] = p
+		}
+	}
+}
+
+// records are what a target stands for, each with its port and its weight: that of the target, or of an SRV record as long as the target is not drained.
+func (t *target) records() []resolve.Record {
+	if t.addr.IsValid() {
+		return []resolve.Record{{Addr: t.addr, Port: t.port, Weight: t.weight}}
+	}
+	if t.answer == nil {
+		return nil
+	}
+	list := slices.Clone(t.answer.Records)
+	for i := range list {
+		if list[i].Port == 0 {
+			list[i].Port = t.port
+		}
+		if list[i].Weight == 0 || t.weight == 0 {
+			list[i].Weight = t.weight
+		}
+	}
+	return list
+}
+
+// expiry finds when the names are to be asked for again.
+func (b *Balancer) expiry(v *view) {
+	for _, t := range b.targets {
+		if t.addr.IsValid() {
+			continue
+		}
+		at := time.Unix(1, 0) // at once: nothing is known
+		switch {
+		case t.answer != nil:
+			at = t.answer.Expires
+		case t.err != nil:
+			at = time.Now().Add(retryNames)
+		}
+		if v.expires.IsZero() || at.Before(v.expires) {
+			v.expires = at
+		}
+	}
+}
+
+// weigh compares the weight that is available with the threshold. A name that does not resolve counts with the weight of its target.
+func (b *Balancer) weigh(v *view) {
+	total, available := 0, 0
+	for _, p := range v.places {
+		total += p.weight
+		if p.healthy.Load() {
+			available += p.weight
+		}
+	}
+	for _, t := range b.targets {
+		if !t.addr.IsValid() && t.answer == nil && t.err != nil {
+			total += t.weight
+		}
+	}
+	if total > 0 {
+		v.share = 100 * float64(available) / float64(total)
+	}
+	v.usable = available > 0 && v.share > b.Upstream.Health.Threshold
+}

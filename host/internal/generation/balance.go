@@ -1,0 +1,66 @@
+package generation
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/balancer"
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+)
+
+// balance finds the balancers of upstreams, and of services whose host is a name.
+func (g *Generation) balance(set *entity.Set, r *balancer.Registry) (err error) {
+	g.upstreams = make(map[string]*entity.Upstream, len(set.Upstreams))
+	g.balancers = make(map[*entity.Upstream]*balancer.Balancer, len(set.Upstreams))
+	g.named = map[*entity.Service]*balancer.Balancer{}
+	for _, u := range set.Upstreams {
+		g.upstreams[u.Name] = u
+		if g.balancers[u], err = r.Take(u); err != nil {
+			delete(g.balancers, u)
+			return fmt.Errorf("upstream %q: %w", u.Name, err)
+		}
+	}
+	for _, s := range set.Services {
+		if _, err := netip.ParseAddr(s.Host); err == nil || s.Upstream != nil {
+			continue
+		}
+		if g.named[s], err = r.TakeName(s.Host, s.Port); err != nil {
+			delete(g.named, s)
+			return fmt.Errorf("service %q: %w", s.Name, err)
+		}
+	}
+	return nil
+}
+
+// endBalancing gives the balancers back.
+func (g *Generation) endBalancing(r *balancer.Registry) {
+	for _, b := range g.balancers {
+		r.Return(b)
+	}
+	for _, b := range g.named {
+		r.Return(b)
+	}
+}
+
+// Balancer chooses the targets of an upstream of this generation.
+func (g *Generation) Balancer(u *entity.Upstream) *balancer.Balancer { return g.balancers[u] }
+
+// Named chooses the addresses of a service whose host is a name; nil for others.
+func (g *Generation) Named(s *entity.Service) *balancer.Balancer {
+	if len(g.named) == 0 {
+		return nil
+	}
+	return g.named[s]
+}
+
+// Balancing is the state of all upstreams, by name.
+func (g *Generation) Balancing() []balancer.Status {
+	list := make([]balancer.Status, 0, len(g.balancers))
+	for _, b := range g.balancers {
+		list = append(list, b.Status())
+	}
+	slices.SortFunc(list, func(a, b balancer.Status) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
