@@ -97,16 +97,11 @@ func routeProtocol(s string) *problem {
 	return p
 }
 
-// forGRPC reports whether a route is for gRPC. Protocols are of one group.
-func forGRPC(e *entity.Route) bool {
-	return slices.Contains(e.Protocols, "grpc") || slices.Contains(e.Protocols, "grpcs")
-}
-
 // stripPath reads strip_path. The paths of gRPC are names of methods: nothing is taken away from them.
 func (d *document) stripPath(o *object, e *entity.Route) {
 	const key = "strip_path"
-	e.StripPath = o.boolean(key, !forGRPC(e))
-	if forGRPC(e) && e.StripPath {
+	e.StripPath = o.boolean(key, !e.ForGRPC())
+	if e.ForGRPC() && e.StripPath {
 		d.fail(o.at.key(key), o.n.get(key), Error{
 			Code: CodeConflict, Found: "true on a route of protocols " + strings.Join(e.Protocols, ", "), Expected: "false, the default of such routes", Fix: "remove it",
 		})

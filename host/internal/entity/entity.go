@@ -124,6 +124,11 @@ func (r *Route) SecureOnly() bool {
 	return !slices.ContainsFunc(r.Protocols, func(p string) bool { return p != "https" })
 }
 
+// ForGRPC reports whether the route is for gRPC. Its protocols are all of one group.
+func (r *Route) ForGRPC() bool {
+	return slices.Contains(r.Protocols, "grpc") || slices.Contains(r.Protocols, "grpcs")
+}
+
 // Consumer is somebody who uses the gateway.
 type Consumer struct {
 	ID        string           `json:"id"`

@@ -5,6 +5,7 @@ package explain
 
 import (
 	"fmt"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -43,11 +44,35 @@ type request struct {
 
 // served is the route whose plugins the request meets; nil: it does not come to access.
 func (r *request) served() *entity.Route {
-	if r.route != nil && r.route.SecureOnly() && !r.router.TLS {
+	if r.route != nil && (r.route.ForGRPC() || r.route.SecureOnly() && !r.router.TLS) {
 		return nil
 	}
 	return r.route
 }
+
+// turnedAway is the status by which the route answers a request that does not come to access; 0: it does.
+func (r *request) turnedAway() int {
+	switch {
+	case r.served() != nil || r.route == nil:
+		return 0
+	case !r.route.ForGRPC():
+		return r.route.HTTPSRedirectStatusCode
+	}
+	contentType, _ := r.router.Headers.HeaderValue("content-type", 0)
+	if strings.HasPrefix(strings.ToLower(contentType), "application/grpc") {
+		return http.StatusUpgradeRequired
+	}
+	return http.StatusUnsupportedMediaType
+}
+
+// Source implements router.Addresses.
+func (r *request) Source() (netip.Addr, int) {
+	a, _ := netip.ParseAddr(r.facts.Client.IP)
+	return a, 0
+}
+
+// Destination implements router.Addresses: nobody sends the request anywhere.
+func (r *request) Destination() netip.Addr { return netip.Addr{} }
 
 // QueryError is a mistake in a query.
 type QueryError struct {
@@ -137,7 +162,7 @@ func (q *Query) readTarget(r *request) error {
 	}
 	r.router = router.Request{
 		Method: method, Scheme: u.Scheme, Host: strings.ToLower(host.Hostname()), HostPort: port, ListenPort: listen, Path: router.Normalize(path),
-		TLS: u.Scheme == "https", SNI: strings.ToLower(q.SNI), Headers: all,
+		TLS: u.Scheme == "https", SNI: strings.ToLower(q.SNI), Headers: all, Query: u.RawQuery, Addresses: r,
 	}
 	if q.SNI != "" {
 		r.router.TLS, r.router.Scheme = true, "https"

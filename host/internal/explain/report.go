@@ -51,8 +51,10 @@ type Route struct {
 	Service     *Named            `json:"service"`      // null: a plugin must answer
 	MatchedPath string            `json:"matched_path"` // the literal path, or what the regex matched; empty for a route without paths
 	Captures    map[string]string `json:"captures,omitempty"`
-	// Answer is the status by which the route answers a plain request because it is for https alone; the request does not come to access.
-	Answer int `json:"answer,omitempty"`
+	// Answer is the status by which the route answers a request of another protocol: it is for https alone, or for gRPC. The request does not come to
+	// access.
+	Answer int  `json:"answer,omitempty"`
+	GRPC   bool `json:"-"` // the route is for gRPC
 }
 
 // Loser is a route that is not chosen.
@@ -99,9 +101,7 @@ func Explain(g *generation.Generation, q Query) (*Report, error) {
 	if found.Found {
 		report.Route = routeOf(&found.Match)
 		r.route = found.Match.Route
-		if r.served() == nil {
-			report.Route.Answer = r.route.HTTPSRedirectStatusCode
-		}
+		report.Route.Answer = r.turnedAway()
 		r.facts.Route, r.facts.Service = g.RouteDoc(r.route), g.ServiceDoc(r.route.Service)
 	}
 	report.Plugins = pluginsOf(g.Plans, r)
@@ -120,7 +120,7 @@ func requestOf(r *request) Request {
 }
 
 func routeOf(m *router.Match) *Route {
-	r := &Route{Named: named(m.Route.ID, m.Route.Name, m.Route.Pos), MatchedPath: m.MatchedPath}
+	r := &Route{Named: named(m.Route.ID, m.Route.Name, m.Route.Pos), MatchedPath: m.MatchedPath, GRPC: m.Route.ForGRPC()}
 	if s := m.Route.Service; s != nil {
 		n := named(s.ID, s.Name, s.Pos)
 		r.Service = &n
@@ -158,6 +158,11 @@ func losersOf(x *router.Explanation) []Loser {
 
 // rules says what a rule of priority prefers.
 var rules = map[router.Rule]string{
+	router.RuleExpression:    "has no expression, and expressions go first",
+	router.RulePriority:      "has a smaller priority",
+	router.RuleWeight:        "sets attributes of less weight (host 64, headers 32, path 16, method 8, SNI 4)",
+	router.RuleKind:          "is of a kind that goes later (wildcard host with a port 4, plain hosts 2, regex path 1)",
+	router.RuleUUID:          "has a smaller UUID, all else being equal",
 	router.RuleAttributes:    "sets fewer of methods, hosts, headers, snis and paths",
 	router.RulePlainHosts:    "has a host with a wildcard",
 	router.RuleHeaders:       "names fewer headers",
@@ -172,7 +177,7 @@ func reasonOf(l *router.Loser) string {
 	if len(l.Missed) == 0 {
 		reason := "matches, but " + rules[l.Rule]
 		switch l.Rule {
-		case router.RulePlainHosts, router.RuleRegex, router.RuleID:
+		case router.RuleExpression, router.RulePlainHosts, router.RuleRegex, router.RuleUUID, router.RuleID:
 			return reason
 		}
 		return reason + ": " + l.Ours + " against " + l.Winners

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -76,7 +77,16 @@ func (r *Report) writeRoute(t *text) {
 		t.say("route: %s of service %s, at %s", r.Route.label(), r.Route.Service.label(), r.Route.Pos)
 	}
 	if r.Route != nil && r.Route.Answer != 0 {
-		t.say("  answers %d: the request is plain, and the route for https alone", r.Route.Answer)
+		why := "the request is plain, and the route for https alone"
+		switch r.Route.Answer {
+		case http.StatusUnsupportedMediaType:
+			why = "the request is not of gRPC, and the route is"
+		case http.StatusUpgradeRequired:
+			if r.Route.GRPC {
+				why = "the route is for gRPC, which needs HTTP/2"
+			}
+		}
+		t.say("  answers %d: %s", r.Route.Answer, why)
 	}
 	for i := range r.Losers {
 		l := &r.Losers[i]

@@ -32,8 +32,11 @@ func (l *linter) review() {
 			inside = []string{"paths", strconv.Itoa(t.LoserPath)}
 		}
 		rule := "its created_at is earlier"
-		if t.Rule == router.RuleID {
+		switch t.Rule {
+		case router.RuleID:
 			rule = "its id is smaller"
+		case router.RuleUUID:
+			rule = "its UUID is larger"
 		}
 		request := t.Path
 		if t.Host != "" {

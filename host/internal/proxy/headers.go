@@ -3,14 +3,10 @@ package proxy
 import (
 	"bytes"
 	"cmp"
-	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/bytesx"
-	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
-	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
 // writeUpstream builds the request for the service: head by spec/gateway.md 4.1, body streamed from the client unless somebody has read
@@ -314,40 +310,5 @@ func appendList(dst []byte, r *request, name string) []byte {
 			continue
 		}
 		dst = append(append(dst, v...), listComma...)
-	}
-}
-
-// wantsHTTPS reports whether the route is for https only and the request came in plain (spec/gateway.md 2.7).
-func (r *request) wantsHTTPS(route *entity.Route) bool {
-	return route.SecureOnly() && !r.secure()
-}
-
-// secure reports whether the client came over TLS, as far as the gateway can know (spec/gateway.md 2.7).
-func (r *request) secure() bool {
-	return r.tls || r.peer.trusted && strings.ToLower(first(r.header("x-forwarded-proto"))) == "https"
-}
-
-// upgradeRequired answers 426 and names the protocol to use.
-func (r *request) upgradeRequired(message, protocol string) {
-	r.ex.Fail(http.StatusUpgradeRequired, message)
-	r.ex.Answer.Headers = []wire.Header{{Name: "Upgrade", Value: protocol}}
-	r.upgrade = true
-}
-
-// httpsRequired answers a plain request for an https route.
-func (r *request) httpsRequired(route *entity.Route) {
-	if route.HTTPSRedirectStatusCode == http.StatusUpgradeRequired || route.HTTPSRedirectStatusCode == 0 {
-		r.upgradeRequired("Please use HTTPS protocol", "TLS/1.2, HTTP/1.1")
-		return
-	}
-	host := r.host
-	if r.peer.trusted {
-		if w := r.forwarded(); w.host != "" {
-			host = w.host
-		}
-	}
-	r.ex.Answer = exchange.Answer{
-		Given: true, Source: wire.SourceError, Status: route.HTTPSRedirectStatusCode,
-		Headers: []wire.Header{{Name: "Location", Value: "https://" + host + string(r.head.target)}},
 	}
 }

@@ -143,8 +143,8 @@ func (r *request) method() string {
 // route finds the route, or fails the exchange as spec/gateway.md 2.7 says.
 func (r *request) route() {
 	req := router.Request{
-		Method: r.method(), Scheme: r.scheme(), Host: r.host, HostPort: r.hostPort,
-		ListenPort: r.port, Path: r.path, TLS: r.tls, Headers: headerView{r},
+		Method: r.method(), Scheme: r.matchedScheme(), Host: r.host, HostPort: r.hostPort,
+		ListenPort: r.port, Path: r.path, TLS: r.tls, Headers: headerView{r}, Query: r.query(), Addresses: headerView{r},
 	}
 	if !r.gen.Router.Match(&req, &r.match) {
 		r.ex.Fail(fasthttp.StatusNotFound, "no Route matched with those values")
@@ -156,8 +156,8 @@ func (r *request) route() {
 	if r.ex.RequestLoaded() {
 		r.loadRouted(&r.ex.Facts)
 	}
-	if r.wantsHTTPS(route) {
-		r.httpsRequired(route) // it does not come to access: the plan stays the global one (3.1)
+	if !r.fits(route) {
+		r.turnAway(route) // it does not come to access: the plan stays the global one (3.1)
 		return
 	}
 	r.ex.Plan = r.gen.Plans.ForRoute(route, r.secure())

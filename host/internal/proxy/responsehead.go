@@ -121,7 +121,7 @@ func (r *request) writeHeaders() {
 	if o.DebugHeader && r.ex.Route != nil && r.header("kong-debug") == "1" {
 		r.debugHeaders(h)
 	}
-	if o.PluginDebugHeader != "" && r.ex.Route != nil && !r.wantsHTTPS(r.ex.Route) {
+	if o.PluginDebugHeader != "" && r.ex.Route != nil && r.fits(r.ex.Route) {
 		r.pluginDebugHeader(h)
 	}
 }
