@@ -52,6 +52,7 @@ func (h *Host) Check(ctx context.Context) (found Checked, err error) {
 		}
 	}
 	found.Warnings = h.unknownPolicies()
+	found.Warnings = append(found.Warnings, setWarnings(h.generations.Current().Set)...)
 	for _, w := range h.generations.Current().Plans.Warnings() {
 		found.Warnings = append(found.Warnings, w.String())
 	}

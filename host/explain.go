@@ -65,7 +65,7 @@ func (h *Host) examine(ctx context.Context, offline bool, look func(build buildF
 		if path == "" {
 			return h.compile(ctx, config.Empty(), servers)
 		}
-		set, err := config.Load(path)
+		set, err := config.Load(path, h.opts.Env)
 		if err != nil {
 			return nil, err
 		}
@@ -151,6 +151,10 @@ func (o operator) Status() admin.Status {
 			Number: gen.Number, Hash: gen.Set.Hash, Services: len(gen.Set.Services), Routes: len(gen.Set.Routes),
 			Consumers: len(gen.Set.Consumers), Plugins: len(gen.Set.Plugins), Waiting: gen.Waiting(),
 		}
+		if origin := o.origin.Load(); origin != nil {
+			st.Generation.Origin = *origin
+		}
 	}
+	st.LastGood = o.lastGood()
 	return st
 }

@@ -10,7 +10,7 @@ func (h *Host) gateway() *exchange.Gateway {
 	configuration := h.settings.Map()
 	configuration["node_id"] = h.node.ID // as it is when the setting is empty
 	g := &exchange.Gateway{
-		Hostname: h.node.Hostname, Vault: h.vault, Cache: h.cache, Certificates: certs.NewStore(),
+		Hostname: h.node.Hostname, Vault: &liveVault{Host: h}, Cache: h.cache, Certificates: certs.NewStore(),
 		Configuration: func() map[string]any { return configuration },
 	}
 	if h.settings.TelemetryLogs {

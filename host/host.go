@@ -62,7 +62,8 @@ type Host struct {
 	servers     *servers
 	builder     *generation.Builder
 	generations generation.Holder
-	entities    *entity.Set // of the current generation, as they were read; guarded by reloading
+	origin      atomic.Pointer[string] // of the live entities: one of the from constants
+	entities    *entity.Set            // of the current generation, as they were read; guarded by reloading
 	upstream    *upstream.Transport
 	proxy       *proxy.Proxy
 	http        *proxy.Server
@@ -142,14 +143,14 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	if n := h.settings.WorkerThreads; n > 0 {
 		runtime.GOMAXPROCS(n)
 	}
-	set, err := h.load()
-	if err != nil {
-		return err
+	set, source, refused := h.loadText()
+	if refused != nil && !h.settings.StartWithLastGood {
+		return refused
 	}
 	if err := h.startServers(ctx); err != nil {
 		return err
 	}
-	if err := h.apply(ctx, set); err != nil {
+	if err := h.first(ctx, set, source, refused); err != nil {
 		return err
 	}
 	if err := h.needServers(); err != nil {
@@ -170,6 +171,7 @@ func (h *Host) Start(ctx context.Context) (err error) {
 		return err
 	}
 	h.tasks.Go(h.watchServers)
+	h.tasks.Go(h.watchSecrets)
 	return nil
 }
 

@@ -15,7 +15,7 @@ func (h *Host) Lint(ctx context.Context, offline bool) (report *lint.Report, err
 	defer func() { err = errors.Join(err, h.Shutdown(context.Background())) }()
 	set, places := config.Empty(), (*config.Places)(nil)
 	if file := h.settings.DeclarativeConfig; file != "" {
-		if set, places, err = config.LoadPlaces(file); err != nil {
+		if set, places, err = config.LoadPlaces(file, h.opts.Env); err != nil {
 			return nil, err
 		}
 	}

@@ -48,6 +48,10 @@ func (h *Host) warn(ctx context.Context) {
 	for _, w := range h.unknownPolicies() {
 		h.logger.Warn(w)
 	}
+	set := h.generations.Current().Set
+	for _, w := range setWarnings(set) {
+		h.logger.Warn(w)
+	}
 	warnings := h.generations.Current().Plans.Warnings()
 	for i, w := range warnings {
 		if i == mostWarnings {

@@ -17,7 +17,7 @@ func (h *Host) Reload(ctx context.Context) error {
 	defer h.reloading.Unlock()
 	ctx, cancel := h.untilStop(ctx)
 	defer cancel()
-	set, err := h.load()
+	set, source, err := h.loadText()
 	if err != nil {
 		return err
 	}
@@ -25,7 +25,12 @@ func (h *Host) Reload(ctx context.Context) error {
 		// Most likely a file that is being written: taking it would drop every route.
 		return fmt.Errorf("config %s: found a file without content, expected at least _format_version: \"3.0\", which alone is an empty configuration", h.settings.DeclarativeConfig)
 	}
-	return h.renew(ctx, set)
+	if err := h.renew(ctx, set); err != nil {
+		return err
+	}
+	h.origin.Store(h.originOf(fromFile))
+	h.keepGood(set, source)
+	return nil
 }
 
 // completed builds the generation of the live entities again, with a plugin server that came up meanwhile. Their file may hold something else by now
@@ -74,14 +79,6 @@ func (h *Host) stopping() bool {
 // errStopping is why nothing new becomes live.
 var errStopping = errors.New("the gateway is shutting down")
 
-// load reads the declarative file; without one the configuration is empty.
-func (h *Host) load() (*entity.Set, error) {
-	if h.settings.DeclarativeConfig == "" {
-		return config.Empty(), nil
-	}
-	return config.Load(h.settings.DeclarativeConfig)
-}
-
 // apply compiles a set and makes it the current generation.
 func (h *Host) apply(ctx context.Context, set *entity.Set) error {
 	if h.stopping() {
@@ -110,7 +107,7 @@ func (h *Host) compile(ctx context.Context, set *entity.Set, servers generation.
 		catalog = current.Known(catalog)
 	}
 	builder.Merge(set)
-	if err := config.ResolvePlugins(set, catalog, h.vault); err != nil {
+	if err := config.ResolvePlugins(set, catalog, h.vaultOf(set)); err != nil {
 		return nil, err
 	}
 	return builder.Build(ctx, set, catalog)

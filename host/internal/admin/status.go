@@ -3,6 +3,7 @@ package admin
 import (
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver"
 	"github.com/outrigger-gateway/outrigger/host/internal/quarantine"
@@ -23,6 +24,7 @@ type Status struct {
 	NodeID        string                `json:"node_id"`
 	Ready         bool                  `json:"ready"`
 	Generation    Generation            `json:"generation"`
+	LastGood      *LastGood             `json:"last_good,omitempty"`
 	PluginServers []pluginserver.Status `json:"plugin_servers"`
 	Quarantine    quarantine.Status     `json:"quarantine"` // requests that killed a plugin server
 }
@@ -35,7 +37,14 @@ type Generation struct {
 	Routes    int    `json:"routes"`
 	Consumers int    `json:"consumers"`
 	Plugins   int    `json:"plugins"`
+	Origin    string `json:"origin"`  // file, last_good (that of the file was refused at the start) or none
 	Waiting   bool   `json:"waiting"` // for a plugin server that was never up
+}
+
+// LastGood is the newest configuration that is kept in state_dir.
+type LastGood struct {
+	Hash string    `json:"hash"`
+	Kept time.Time `json:"kept"`
 }
 
 // Reason is one reason why a gateway is not ready.

@@ -144,11 +144,11 @@ func TestManyWrongPluginKeys(t *testing.T) {
 func TestLoadFiles(t *testing.T) {
 	dir := t.TempDir()
 	var errs Errors
-	_, err := Load(filepath.Join(dir, "missing.yaml"))
+	_, err := Load(filepath.Join(dir, "missing.yaml"), nil)
 	if !errors.As(err, &errs) || errs[0].Code != CodeUnreadable || !strings.Contains(err.Error(), "missing.yaml: found no such file or directory, expected a file that can be read") {
 		t.Errorf("a missing file gives %v", err)
 	}
-	if _, err := Load(dir); !errors.As(err, &errs) || errs[0].Code != CodeUnreadable {
+	if _, err := Load(dir, nil); !errors.As(err, &errs) || errs[0].Code != CodeUnreadable {
 		t.Errorf("a directory gives %v", err)
 	}
 	if _, err := LoadSettings(filepath.Join(dir, "missing.yaml"), nil, nil); !errors.As(err, &errs) || errs[0].Code != CodeUnreadable {
@@ -158,12 +158,12 @@ func TestLoadFiles(t *testing.T) {
 	if err := os.WriteFile(file, []byte("_format_version: '3.0'\nservices: [{name: a, host: b}]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	set, err := Load(file)
+	set, err := Load(file, nil)
 	if err != nil || set.Services[0].Pos != (entity.Pos{File: file, Line: 2, Col: 12}) || len(set.Hash) != 32 {
 		t.Errorf("set %+v, error %v", set, err)
 	}
 	if file := os.DevNull; true {
-		if set, err := Load(file); err != nil || set.Hash != emptyHash {
+		if set, err := Load(file, nil); err != nil || set.Hash != emptyHash {
 			t.Errorf("%s gives %+v, %v", file, set, err)
 		}
 	}

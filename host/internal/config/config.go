@@ -19,36 +19,66 @@ var emptyHash = strings.Repeat("0", 32)
 // Empty is the configuration of a gateway that was given none.
 func Empty() *entity.Set { return &entity.Set{Hash: emptyHash} }
 
-// Load reads a declarative file. The error is of type Errors.
-func Load(file string) (*entity.Set, error) {
-	set, _, err := LoadPlaces(file)
+// Source is a declarative document that is not read yet.
+type Source struct {
+	Name string // of the file, for errors
+	Data []byte
+	Env  []string // what ${{ env "NAME" }} finds, in the form of os.Environ
+}
+
+// ReadSource reads the text of a declarative file. The error is of type Errors.
+func ReadSource(file string, env []string) (Source, error) {
+	data, e := readFile(file)
+	if e != nil {
+		return Source{}, Errors{e}
+	}
+	return Source{Name: file, Data: data, Env: env}, nil
+}
+
+// Load reads a declarative file whose expressions take their values from env, which has the form of os.Environ. The error is of type Errors.
+func Load(file string, env []string) (*entity.Set, error) {
+	set, _, err := LoadPlaces(file, env)
 	return set, err
 }
 
 // LoadPlaces is Load, and says where everything stands.
-func LoadPlaces(file string) (*entity.Set, *Places, error) {
-	data, e := readFile(file)
-	if e != nil {
-		return nil, nil, Errors{e}
+func LoadPlaces(file string, env []string) (*entity.Set, *Places, error) {
+	source, err := ReadSource(file, env)
+	if err != nil {
+		return nil, nil, err
 	}
-	return ParsePlaces(file, data)
+	return source.Parse()
 }
 
-// Parse reads a declarative document; name is what errors call the file. References are resolved, defaults filled in and missing
-// ids derived from content, so that the same document gives the same set each time. The configurations of plugins are only
-// checked by ResolvePlugins. The error is of type Errors.
+// Parse reads a declarative document without an environment; name is what errors call the file. See Source.Parse.
 func Parse(name string, data []byte) (*entity.Set, error) {
 	set, _, err := ParsePlaces(name, data)
 	return set, err
 }
 
+// hashOf is over the content: the text, and what it takes from the environment.
+func hashOf(data []byte, values []string) string {
+	h := md5.New()
+	h.Write(data)
+	for _, v := range values {
+		h.Write([]byte("\x00" + v))
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
 // ParsePlaces is Parse, and says where everything stands.
 func ParsePlaces(name string, data []byte) (*entity.Set, *Places, error) {
-	root, e := parseDocument(name, data)
-	if e != nil {
-		return nil, nil, Errors{e}
+	return Source{Name: name, Data: data}.Parse()
+}
+
+// Parse reads the document. References are resolved, defaults filled in and missing ids derived from content, so that the same document gives
+// the same set each time. The configurations of plugins are only checked by ResolvePlugins. The error is of type Errors.
+func (src Source) Parse() (*entity.Set, *Places, error) {
+	d := &document{reader: reader{file: src.Name}}
+	root, values := parseWithEnvironment(&d.reader, src.Data, src.Env)
+	if root == nil {
+		return nil, nil, d.errs
 	}
-	d := &document{reader: reader{file: name}}
 	d.read(root)
 	d.resolve()
 	if err := d.errs.result(); err != nil {
@@ -57,9 +87,8 @@ func ParsePlaces(name string, data []byte) (*entity.Set, *Places, error) {
 	set := d.set()
 	set.Hash = emptyHash
 	set.Blank = root.kind == kindNull
-	if len(set.Services)+len(set.Routes)+len(set.Consumers)+len(set.ConsumerGroups)+len(set.KeyAuths)+len(set.BasicAuths)+len(set.ACLs)+len(set.Upstreams)+len(set.Plugins)+len(set.Partials)+len(set.ClonedPlugins) > 0 {
-		sum := md5.Sum(data)
-		set.Hash = hex.EncodeToString(sum[:])
+	if !set.Empty() {
+		set.Hash = hashOf(src.Data, values)
 	}
 	return set, &Places{document: d}, nil
 }

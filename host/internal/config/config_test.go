@@ -94,3 +94,24 @@ func TestEmptyIsValid(t *testing.T) {
 		}
 	}
 }
+
+// Defaults of _info reach nested entities too, and what an entity says counts before them.
+func TestDefaultsOfTargets(t *testing.T) {
+	set := mustParse(t, `
+_format_version: "3.0"
+_info: {defaults: {upstream: {host_header: from.defaults}, target: {weight: 7, tags: [a]}}}
+upstreams:
+- name: one
+  targets: [{target: "10.0.0.1:80"}, {target: "10.0.0.2:80", weight: 9, tags: null}]
+- {name: two, host_header: own}
+targets:
+- {target: "10.0.0.3:80", upstream: two}
+`)
+	one, two := set.Upstreams[0], set.Upstreams[1]
+	if one.HostHeader != "from.defaults" || two.HostHeader != "own" {
+		t.Errorf("host headers %q, %q", one.HostHeader, two.HostHeader)
+	}
+	if one.Targets[0].Weight != 7 || one.Targets[1].Weight != 9 || two.Targets[0].Weight != 7 || len(one.Targets[0].Tags) != 1 || one.Targets[1].Tags != nil {
+		t.Errorf("found %+v %+v %+v", one.Targets[0], one.Targets[1], two.Targets[0])
+	}
+}

@@ -25,6 +25,9 @@ func (d *document) consumer(n *node, at *path) {
 	o.list("keyauth_credentials", func(n *node, at *path) { d.keyAuth(n, at, r) })
 	o.list("basicauth_credentials", func(n *node, at *path) { d.basicAuth(n, at, r) })
 	o.list("acls", func(n *node, at *path) { d.acl(n, at, r) })
+	o.list("hmacauth_credentials", func(n *node, at *path) { d.hmacAuth(n, at, r) })
+	o.list("jwt_secrets", func(n *node, at *path) { d.jwtSecret(n, at, r) })
+	o.list("oauth2_credentials", func(n *node, at *path) { d.oauth2(n, at, r) })
 	o.list("groups", func(n *node, at *path) {
 		if ref := d.referenceOf(n, at, "name"); ref != nil {
 			d.memberships = append(d.memberships, membership{consumer: r, groupRef: ref, at: at, n: n})

@@ -10,9 +10,10 @@ import (
 // document is a declarative document while it is being read: flat lists of records whose references are not resolved yet.
 type document struct {
 	reader
-	oldPaths bool // format before 3.0: regular expressions have no "~"
-	hashed   bool // passwords are stored as they are written: they are hashed already
-	guesses  int  // nearest names that were looked for
+	oldPaths bool             // format before 3.0: regular expressions have no "~"
+	configs  map[string]*node // _plugin_configs
+	hashed   bool             // passwords are stored as they are written: they are hashed already
+	guesses  int              // nearest names that were looked for
 
 	services    []*record[entity.Service]
 	routes      []*routeRecord
@@ -27,6 +28,16 @@ type document struct {
 	memberships []membership
 	partials    []*record[entity.Partial]
 	clones      []*entity.ClonedPlugin
+
+	vaults       []*record[entity.Vault]
+	certificates []*record[entity.Certificate]
+	snis         []*sniRecord
+	authorities  []*record[entity.CACertificate]
+	keySets      []*record[entity.KeySet]
+	cryptoKeys   []*cryptoKeyRecord
+	hmacs        []*hmacRecord
+	jwts         []*jwtRecord
+	oauth2s      []*oauth2Record
 }
 
 // record is an entity with its place in the document.
@@ -55,6 +66,7 @@ type targetRecord struct {
 type pluginRecord struct {
 	record[entity.Plugin]
 	service, route, consumer, group *reference
+	config                          *node // nil: none
 	partials                        []partialUse
 }
 
@@ -70,17 +82,14 @@ type membership struct {
 
 // kongCollections are the entities of Kong that a document may hold and that do not work here yet.
 var kongCollections = []string{
-	"acme_storage", "asymmetric_keys", "ca_certificates", "certificates", "clustering_data_planes",
-	"degraphql_routes", "consumer_group_plugins", "custom_plugins", "filter_chains", "files", "graphql_ratelimiting_advanced_cost_decoration",
-	"hmacauth_credentials", "jwt_secrets", "key_sets", "keys", "keyauth_enc_credentials", "licenses", "mtls_auth_credentials",
-	"oauth2_credentials", "oauth2_tokens", "parameters", "plugins_partials", "rbac_endpoint_permissions", "rbac_roles",
-	"rbac_users", "sessions", "snis", "tags", "vaults", "workspaces",
+	"acme_storage", "asymmetric_keys", "clustering_data_planes", "custom_entities", "degraphql_routes", "consumer_group_plugins", "custom_plugins",
+	"filter_chains", "files", "graphql_ratelimiting_advanced_cost_decoration", "keyauth_enc_credentials", "licenses", "mtls_auth_credentials",
+	"oauth2_tokens", "parameters", "plugins_partials", "rbac_endpoint_permissions", "rbac_roles", "rbac_users", "service_packages", "sessions", "tags",
+	"workspaces",
 }
 
 // consumerCredentials are the credentials that may stand inside a consumer and do not work here yet.
-var consumerCredentials = []string{
-	"hmacauth_credentials", "jwt_secrets", "oauth2_credentials", "mtls_auth_credentials", "keyauth_enc_credentials",
-}
+var consumerCredentials = []string{"mtls_auth_credentials", "keyauth_enc_credentials"}
 
 // read takes the document apart.
 func (d *document) read(root *node) {
@@ -96,7 +105,7 @@ func (d *document) read(root *node) {
 	}
 	d.format(o)
 	d.hashed = !o.boolean("_transform", true)
-	d.deckInfo(o)
+	d.deck(o)
 	o.list("services", func(n *node, at *path) { d.service(n, at) })
 	o.list("routes", func(n *node, at *path) { d.route(n, at, nil) })
 	o.list("consumers", d.consumer)
@@ -105,18 +114,28 @@ func (d *document) read(root *node) {
 	o.list("keyauth_credentials", func(n *node, at *path) { d.keyAuth(n, at, nil) })
 	o.list("basicauth_credentials", func(n *node, at *path) { d.basicAuth(n, at, nil) })
 	o.list("acls", func(n *node, at *path) { d.acl(n, at, nil) })
+	o.list("hmacauth_credentials", func(n *node, at *path) { d.hmacAuth(n, at, nil) })
+	o.list("jwt_secrets", func(n *node, at *path) { d.jwtSecret(n, at, nil) })
+	o.list("oauth2_credentials", func(n *node, at *path) { d.oauth2(n, at, nil) })
+	o.list("vaults", d.vault)
+	o.list("certificates", d.certificate)
+	o.list("snis", func(n *node, at *path) { d.sni(n, at, nil) })
+	o.list("ca_certificates", d.caCertificate)
+	o.list("key_sets", d.keySet)
+	o.list("keys", func(n *node, at *path) { d.cryptoKey(n, at, nil) })
 	o.list("upstreams", d.upstream)
 	o.list("targets", func(n *node, at *path) { d.target(n, at, nil) })
 	o.list("partials", d.partial)
 	o.list("cloned_plugins", d.clonedPlugin)
 	o.list("plugins", func(n *node, at *path) { d.plugin(n, at, parents{}) })
+	d.checkDefaults()
 	for _, p := range root.pairs {
 		if slices.Contains(kongCollections, p.key) {
 			o.later = append(o.later, p.key)
 			if len(p.value.items)+len(p.value.pairs) > 0 {
 				d.fail(o.at.key(p.key), p.at, Error{
 					Code: CodeUnsupported, Found: quote(p.key) + ", which is an entity of Kong that is not supported yet",
-					Expected: "services, routes, consumers, consumer_groups, keyauth_credentials, basicauth_credentials, acls, upstreams, targets, partials, cloned_plugins and plugins", Fix: "remove it",
+					Expected: "a collection of docs/guides/declarative.md", Fix: "remove it",
 				})
 			}
 		}
@@ -144,31 +163,15 @@ func (d *document) format(o *object) {
 	d.oldPaths = v.text != "3.0"
 }
 
-// deckInfo reads the keys that only decK writes.
-func (d *document) deckInfo(o *object) {
-	if v := o.has("_info"); v != nil {
-		info := d.object(v, o.at.key("_info"), "_info")
-		if info != nil {
-			for _, key := range []string{"select_tags", "default_lookup_tags", "consumer_group_policy_overrides", "include_plugin_definitions"} {
-				info.has(key)
-			}
-			d.hashed = info.boolean("skip_hash_for_basic_auth", false) || d.hashed
-			info.unsupported("defaults")
-			info.done()
-		}
-	}
-	if v := o.has("_workspace"); v != nil && v.text != "default" {
-		d.fail(o.at.key("_workspace"), v, Error{
-			Code: CodeUnsupported, Found: v.describe(), Expected: "default, the only workspace", Fix: "remove it",
-		})
-	}
-	o.unsupported("_konnect", "_plugin_configs")
-}
-
 // common reads what entities share.
 func (o *object) common() (id string, tags []string, created, updated int64) {
 	id = strings.ToLower(o.text("id", uuidText))
 	tags = o.texts("tags", true, tag)
+	for _, t := range o.selectTags {
+		if !slices.Contains(tags, t) {
+			tags = append(tags, t)
+		}
+	}
 	created = o.seconds("created_at")
 	updated = o.seconds("updated_at")
 	return id, tags, created, updated
@@ -228,5 +231,37 @@ func (d *document) set() *entity.Set {
 		s.Partials = append(s.Partials, r.e)
 	}
 	s.ClonedPlugins = d.clones
+	d.setOthers(s)
 	return s
+}
+
+// setOthers fills in what secrets, TLS and credentials are made of.
+func (d *document) setOthers(s *entity.Set) {
+	for _, r := range d.vaults {
+		s.Vaults = append(s.Vaults, r.e)
+	}
+	for _, r := range d.certificates {
+		s.Certificates = append(s.Certificates, r.e)
+	}
+	for _, r := range d.snis {
+		s.SNIs = append(s.SNIs, r.e)
+	}
+	for _, r := range d.authorities {
+		s.CACertificates = append(s.CACertificates, r.e)
+	}
+	for _, r := range d.keySets {
+		s.KeySets = append(s.KeySets, r.e)
+	}
+	for _, r := range d.cryptoKeys {
+		s.Keys = append(s.Keys, r.e)
+	}
+	for _, r := range d.hmacs {
+		s.HMACAuths = append(s.HMACAuths, r.e)
+	}
+	for _, r := range d.jwts {
+		s.JWTSecrets = append(s.JWTSecrets, r.e)
+	}
+	for _, r := range d.oauth2s {
+		s.OAuth2 = append(s.OAuth2, r.e)
+	}
 }

@@ -181,6 +181,40 @@ func dump(t *testing.T, set *entity.Set) string {
 	for _, p := range set.Partials {
 		line("partial", p)
 	}
+	for _, v := range set.Vaults {
+		line("vault", v)
+	}
+	for _, c := range set.Certificates {
+		line("certificate", c.ID)
+	}
+	for _, s := range set.SNIs {
+		line("sni", s)
+		line("  certificate", s.Certificate.ID)
+	}
+	for _, c := range set.CACertificates {
+		line("ca", []string{c.ID, c.CertDigest})
+	}
+	for _, k := range set.KeySets {
+		line("key set", k)
+	}
+	for _, k := range set.Keys {
+		line("crypto key", k)
+		if k.Set != nil {
+			line("  set", k.Set.ID)
+		}
+	}
+	for _, c := range set.HMACAuths {
+		line("hmac", c)
+		line("  consumer", c.Consumer.ID)
+	}
+	for _, c := range set.JWTSecrets {
+		line("jwt", c)
+		line("  consumer", c.Consumer.ID)
+	}
+	for _, c := range set.OAuth2 {
+		line("oauth2", c)
+		line("  consumer", c.Consumer.ID)
+	}
 	for _, c := range set.ClonedPlugins {
 		flat := *c
 		flat.FieldAt = nil

@@ -108,11 +108,10 @@ func (x *ids) target(t *entity.Target, u *entity.Upstream) {
 	}
 }
 
-// keyAuth seeds with a hash of the key: an id is shown where the key must not be.
+// keyAuth seeds with a hash of the key.
 func (x *ids) keyAuth(k *entity.KeyAuthCredential) {
 	if k.ID == "" {
-		sum := sha256.Sum256([]byte(k.Key))
-		k.ID = x.repeated("keyauth_credentials", "keyauth_credentials:*:"+hex.EncodeToString(sum[:]))
+		k.ID = x.repeated("keyauth_credentials", "keyauth_credentials:*:"+hashed(k.Key))
 	}
 	if k.TTL > 0 && k.CreatedAt == 0 {
 		k.CreatedAt = time.Now().Unix() // it lives from the load on, as in Kong
@@ -135,6 +134,75 @@ func (x *ids) partial(p *entity.Partial) {
 	if p.ID == "" {
 		p.ID = x.repeated("partials", p.Name)
 	}
+}
+
+func (x *ids) vault(v *entity.Vault) {
+	if v.ID == "" {
+		v.ID = x.repeated("vaults", "vaults:*:"+v.Prefix)
+	}
+}
+
+// certificate seeds with a hash of the certificate, which Kong gives a random id; so do the others of this kind.
+func (x *ids) certificate(c *entity.Certificate) {
+	if c.ID == "" {
+		c.ID = x.repeated("certificates", "certificates:*:"+hashed(c.Cert))
+	}
+}
+
+func (x *ids) authority(c *entity.CACertificate) {
+	if c.ID == "" {
+		c.ID = x.repeated("ca_certificates", "ca_certificates:*:"+c.CertDigest)
+	}
+}
+
+func (x *ids) sni(s *entity.SNI) {
+	if s.ID == "" {
+		s.ID = x.repeated("snis", s.Name)
+	}
+}
+
+func (x *ids) keySet(s *entity.KeySet) {
+	if s.ID == "" {
+		s.ID = x.repeated("key_sets", s.Name)
+	}
+}
+
+func (x *ids) cryptoKey(k *entity.Key) {
+	switch {
+	case k.ID != "":
+	case k.Name != "":
+		k.ID = x.derive("keys", k.Name)
+	default:
+		set := ""
+		if k.Set != nil {
+			set = k.Set.ID
+		}
+		k.ID = x.repeated("keys", "keys:*:"+set+":"+k.KID)
+	}
+}
+
+func (x *ids) hmacAuth(c *entity.HMACAuthCredential) {
+	if c.ID == "" {
+		c.ID = x.repeated("hmacauth_credentials", "hmacauth_credentials:*:"+c.Username)
+	}
+}
+
+func (x *ids) jwtSecret(c *entity.JWTSecret) {
+	if c.ID == "" {
+		c.ID = x.repeated("jwt_secrets", "jwt_secrets:*:"+hashed(c.Key))
+	}
+}
+
+func (x *ids) oauth2(c *entity.OAuth2Credential) {
+	if c.ID == "" {
+		c.ID = x.repeated("oauth2_credentials", "oauth2_credentials:*:"+hashed(c.ClientID))
+	}
+}
+
+// hashed stands for a text in a seed: an id is shown where the text must not be.
+func hashed(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
 }
 
 // plugin uses Kong's seed, with ids in the place of names; the group is only there when it is set, the instance when it is stacked.

@@ -39,6 +39,8 @@ type node struct {
 	col    int32
 	size   int32 // values inside, itself included, aliases expanded
 	text   string
+	broken bool   // something is wrong with it that was told already
+	env    string // what is written, when the text came from the environment: error texts show it in the place of the value
 	items  []*node
 	pairs  []pair
 }
@@ -65,6 +67,9 @@ func (n *node) get(key string) *node {
 
 // describe names the value for an error text.
 func (n *node) describe() string {
+	if n.env != "" {
+		return "the value of " + n.env
+	}
 	switch n.kind {
 	case kindText:
 		return quote(n.text)
@@ -140,6 +145,20 @@ func (n *node) value() any {
 		}
 		return m
 	}
+}
+
+// fromEnvironment adds the texts below a node that came from the environment.
+func (n *node) fromEnvironment(texts []string) []string {
+	if n.env != "" && n.text != "" {
+		texts = append(texts, n.text)
+	}
+	for _, item := range n.items {
+		texts = item.fromEnvironment(texts)
+	}
+	for i := range n.pairs {
+		texts = n.pairs[i].value.fromEnvironment(texts)
+	}
+	return texts
 }
 
 // path is a place inside a document, built from the leaf so that it costs nothing until somebody prints it.

@@ -52,11 +52,10 @@ func (d *document) plugin(n *node, at *path, in parents) {
 	if in.group != nil {
 		p.ConsumerGroup = in.group.e
 	}
-	d.pluginConfig(o, p)
+	d.pluginConfig(o, r)
 	p.CallPolicy = o.callPolicy()
 	p.AllowFailOpen = o.boolean("allow_fail_open", false)
 	d.placement(o, r)
-	o.unsupported("_config")
 	o.done()
 }
 
@@ -75,10 +74,11 @@ func pluginProtocol(s string) *problem {
 }
 
 // pluginConfig takes config as it is.
-func (d *document) pluginConfig(o *object, p *entity.Plugin) {
-	file, record := d.file, o.n
+func (d *document) pluginConfig(o *object, r *pluginRecord) {
+	file, record, p := d.file, o.n, r.e
 	p.FieldAt = func(name string) entity.Pos { return placeOf(file, record, []string{name}, false) }
-	v := o.has("config")
+	v := d.ownConfig(o)
+	r.config = v
 	if v != nil && v.kind != kindMapping && !(v.kind == kindList && len(v.items) == 0) {
 		d.fail(o.at.key("config"), v, Error{Code: CodeWrongType, Found: v.kind.String(), Expected: "a mapping, the configuration of the plugin"})
 	}
@@ -96,6 +96,7 @@ func (d *document) setConfig(p *entity.Plugin, v *node) {
 	if v.kind == kindMapping {
 		p.Config = v.value().(map[string]any)
 	}
+	p.Hidden = v.fromEnvironment(nil)
 	file := d.file
 	p.At = func(at []string) entity.Pos { return placeOf(file, v, at, false) }
 	p.KeyAt = func(at []string) entity.Pos { return placeOf(file, v, at, true) }

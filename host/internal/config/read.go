@@ -12,13 +12,47 @@ import (
 type reader struct {
 	file string
 	errs Errors
+
+	selectTags []string            // that every entity has beside its own
+	defaults   map[string]*node    // of the entities that are read by these words, such as "a service"
+	fields     map[string][]string // that these entities were asked for
+	shared     map[*node]*path     // values that several entities have, with their places: what is wrong there is told once
+}
+
+// share notes that several entities have a value.
+func (r *reader) share(n *node, at *path) {
+	if _, known := r.shared[n]; known {
+		return
+	}
+	if r.shared == nil {
+		r.shared = map[*node]*path{}
+	}
+	r.shared[n] = at
+	for i, item := range n.items {
+		r.share(item, at.item(i))
+	}
+	for i := range n.pairs {
+		r.share(n.pairs[i].value, at.key(n.pairs[i].key))
+	}
 }
 
 // fail records an error at a node; the node may be nil when there is no place.
 func (r *reader) fail(at *path, n *node, e Error) {
+	if n != nil && n.broken {
+		return
+	}
 	e.File = r.file
+	if place, shared := r.shared[n]; shared {
+		e.Path = place.String()
+		if slices.ContainsFunc(r.errs, func(told *Error) bool { return told.Path == e.Path && told.Code == e.Code }) {
+			return
+		}
+	}
 	if e.Path == "" {
 		e.Path = at.String()
+	}
+	if n != nil && n.env != "" { // they would be made of the value
+		e.Fix, e.Nearest = "", ""
 	}
 	if n != nil && n.line > 0 {
 		e.Line, e.Col = int(n.line), int(n.col)
@@ -28,7 +62,7 @@ func (r *reader) fail(at *path, n *node, e Error) {
 
 func (r *reader) wrongType(at *path, n *node, expected string) {
 	found := n.describe()
-	if n.kind != kindText {
+	if n.kind != kindText && n.env == "" {
 		if k := n.kind.String(); n.kind != kindNull && n.kind != kindList && n.kind != kindMapping {
 			found += " (" + k + ")"
 		}
@@ -47,7 +81,9 @@ type object struct {
 	at    *path
 	n     *node
 	asked []string
-	later []string // asked for only to say that they are not supported yet
+	// defaults is where fields are looked for that are absent; nil: nowhere.
+	defaults *node
+	later    []string // asked for only to say that they are not supported yet
 }
 
 // object starts to read a mapping; nil, with an error recorded, when the node is none.
@@ -56,13 +92,20 @@ func (r *reader) object(n *node, at *path, what string) *object {
 		r.wrongType(at, n, what+", which is a mapping")
 		return nil
 	}
-	return &object{reader: r, what: what, at: at, n: n, asked: make([]string, 0, 32)}
+	return &object{reader: r, what: what, at: at, n: n, asked: make([]string, 0, 32), defaults: r.defaults[what]}
 }
 
 // has finds the value of a key; nil when it is absent or null.
 func (o *object) has(key string) *node {
 	o.asked = append(o.asked, key)
 	v := o.n.get(key)
+	if o.defaults != nil {
+		if d := o.defaults.get(key); v == nil {
+			v = d
+		} else if d != nil && d.kind == kindMapping && v.kind == kindMapping {
+			v = under(v, d)
+		}
+	}
 	if v == nil || v.kind == kindNull {
 		return nil
 	}
@@ -71,6 +114,12 @@ func (o *object) has(key string) *node {
 
 // done reports unknown keys. _comment and _ignore are allowed everywhere.
 func (o *object) done() {
+	if o.defaults != nil && o.fields[o.what] == nil {
+		if o.fields == nil {
+			o.fields = map[string][]string{}
+		}
+		o.fields[o.what] = o.asked
+	}
 	for i := range o.n.pairs {
 		p := &o.n.pairs[i]
 		if p.key == "_comment" || p.key == "_ignore" || slices.Contains(o.asked, p.key) || slices.Contains(o.later, p.key) {
@@ -144,7 +193,7 @@ func (r *reader) textOf(v *node, at *path, name string, rules ...rule) string {
 			return ""
 		}
 		r.fail(place(), v, Error{
-			Code: CodeWrongType, Found: v.text + " (" + v.kind.String() + ")", Expected: "a string",
+			Code: CodeWrongType, Found: v.describe() + " (" + v.kind.String() + ")", Expected: "a string",
 			Fix: "write " + quote(v.text) + " with the quotes",
 		})
 		return ""

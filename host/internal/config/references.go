@@ -188,6 +188,10 @@ func (d *document) resolve() {
 	d.resolveKeys(consumers, ids)
 	d.resolveBasics(consumers, ids)
 	d.resolveACLs(consumers, ids)
+	d.resolveCredentials(consumers, ids)
+	d.resolveVaults(ids)
+	d.resolveCertificates(ids)
+	d.resolveCryptoKeys(ids)
 	d.resolvePlugins(services, routes, consumers, groups, ids)
 	d.resolvePartials(ids)
 }

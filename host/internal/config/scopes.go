@@ -42,7 +42,7 @@ func (d *document) placement(o *object, r *pluginRecord) {
 		d.fail(o.at.key("on_false"), on, Error{Code: CodeConflict, Found: `"on_false" without a condition`, Expected: "a condition, or no on_false"})
 	}
 	if p.Disables() {
-		for _, key := range []string{"config", "inherit", "ordering", "partials"} {
+		for _, key := range []string{"config", "_config", "inherit", "ordering", "partials"} {
 			if v := o.n.get(key); !v.empty() {
 				d.fail(o.at.key(key), v, Error{
 					Code: CodeConflict, Found: quote(key) + " on a record with mode: disable", Expected: "a record without it: the plugin does not run", Fix: "remove it",
@@ -213,7 +213,7 @@ func (d *document) resolvePartials(ids *ids) {
 		nodes[r.e] = r.n.get("config")
 	}
 	for _, r := range d.plugins {
-		merged := r.n.get("config")
+		merged := r.config
 		for _, use := range r.partials {
 			p := partials.find(use.ref)
 			if p == nil {

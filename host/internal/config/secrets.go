@@ -15,19 +15,28 @@ type Vault interface {
 	IsReference(text string) bool
 	// Get returns the secret. Its errors show no secret.
 	Get(reference string) (string, error)
+	// OnFailure says what becomes of a record whose reference leads to no secret: one of the constants of package entity.
+	OnFailure(reference string) string
 }
 
 // secrets replaces the references in fields that may hold them by the secrets, and gathers what no message may show. A reference in another
-// field is text like any other. The result is a copy; ok is false, with errors recorded, when a reference leads nowhere.
+// field is text like any other. The result is a copy; ok is false when a reference leads nowhere: errors are recorded then, or the record is
+// Unresolved.
 func (r *resolver) secrets(p *entity.Plugin, schema *jsonschema.Schema) (config map[string]any, ok bool) {
 	w := &secretWalk{resolver: r, plugin: p, schema: schema}
+	p.References, p.Missing, p.Emptied, p.Unresolved = nil, nil, nil, ""
 	before := len(r.errs)
 	config, _ = w.value(p.Config, nil).(map[string]any)
+	for _, text := range p.Hidden {
+		if !slices.Contains(w.found, text) {
+			w.found = append(w.found, text)
+		}
+	}
 	p.Secrets, p.Resolved = w.found, nil
 	if w.replaced {
 		p.Resolved = config
 	}
-	return config, len(r.errs) == before
+	return config, len(r.errs) == before && p.Unresolved == ""
 }
 
 // secretWalk goes through one configuration.
@@ -63,11 +72,12 @@ func (w *secretWalk) text(text string, at []string) string {
 	if w.vault != nil && w.vault.IsReference(text) && referenceable(w.schema, at) {
 		secret, err := w.vault.Get(text)
 		if err != nil {
-			t := &translator{plugin: w.plugin, schema: w.schema}
-			t.add(at, false, Error{Found: quote(text), Expected: "a reference that leads to a secret: " + err.Error()})
-			w.errs = append(w.errs, t.errs...)
-			return text
+			return w.failed(text, at, err)
 		}
+		if w.plugin.References == nil {
+			w.plugin.References = map[string]string{}
+		}
+		w.plugin.References[text] = secret
 		text, w.replaced = secret, true
 	} else if said, _ := marked(w.schema, at, func(s *jsonschema.Schema) bool { return s.WriteOnly }); !said {
 		return text
@@ -76,4 +86,33 @@ func (w *secretWalk) text(text string, at []string) string {
 		w.found = append(w.found, text)
 	}
 	return text
+}
+
+// failed does what the vault of a reference says when there is no secret. The result stands in the place of it.
+func (w *secretWalk) failed(reference string, at []string, err error) string {
+	e := Error{Found: quote(reference), Expected: "a reference that leads to a secret: " + err.Error()}
+	t := &translator{plugin: w.plugin, schema: w.schema}
+	t.add(at, false, e)
+	switch w.vault.OnFailure(reference) {
+	case entity.OnFailureEmpty:
+		w.plugin.Emptied = append(w.plugin.Emptied, t.errs[0].Error())
+		w.miss(reference)
+		w.replaced = true
+		return ""
+	case entity.OnFailureRequest:
+		if w.plugin.Unresolved == "" {
+			w.plugin.Unresolved = t.errs[0].Error()
+		}
+		w.miss(reference)
+		return reference
+	}
+	w.errs = append(w.errs, t.errs...)
+	return reference
+}
+
+func (w *secretWalk) miss(reference string) {
+	if w.plugin.Missing == nil {
+		w.plugin.Missing = map[string]bool{}
+	}
+	w.plugin.Missing[reference] = true
 }

@@ -35,6 +35,16 @@ func (v vault) Get(reference string) (string, error) {
 	return "", errors.New("there is no such variable")
 }
 
+// OnFailure takes the policy from the beginning of the reference.
+func (v vault) OnFailure(reference string) string {
+	for _, policy := range []string{entity.OnFailureEmpty, entity.OnFailureRequest} {
+		if strings.HasPrefix(reference, "{vault://"+strings.ReplaceAll(policy, "_", "-")) {
+			return policy
+		}
+	}
+	return entity.OnFailureReject
+}
+
 func resolveSecrets(t *testing.T, config string) (*entity.Plugin, error) {
 	t.Helper()
 	set := mustParse(t, "_format_version: '3.0'\nplugins:\n- name: s\n  config:\n"+config)

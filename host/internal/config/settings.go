@@ -15,6 +15,9 @@ type Settings struct {
 	AdminListen       string   // host:port or unix:///path of the Admin listener; "": off
 	StatusListen      string   // the same of the read-only status listener
 	DeclarativeConfig string   // path of the entities; "": none
+	StateDir          string   // directory of the configurations that were live; "": none are kept
+	StartWithLastGood bool     // with the newest of them, when that of DeclarativeConfig is refused
+	VaultOnFailure    string   // one of the OnFailure constants of package entity
 	LogLevel          string   // debug, info, notice, warn, error, crit, alert, emerg
 	LogFormat         string   // text, json
 	AccessLog         AccessLog

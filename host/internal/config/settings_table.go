@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 )
 
 // settingTable is every static setting: its name, default and documentation, and how it is read. Settings that Kong has too have
@@ -31,6 +33,8 @@ func settingTable() []setting {
 	declarative := pathSetting("declarative_config", "file with services, routes, plugins and the other entities; none: every request gets 404",
 		func(s *Settings) *string { return &s.DeclarativeConfig })
 	declarative.Flag = "config"
+	state := pathSetting("state_dir", "directory in which the gateway keeps the last configurations that became live, for its own user alone; made if it is not there; empty: none are kept",
+		func(s *Settings) *string { return &s.StateDir })
 	servers := row("plugin_servers", "list of mappings", "", "processes that host plugins; as a variable or flag: YAML or JSON text", readPluginServers)
 	for _, f := range serverTable() {
 		servers.Fields = append(servers.Fields, f.Setting)
@@ -39,6 +43,11 @@ func settingTable() []setting {
 	table := []setting{
 		listen,
 		declarative,
+		state,
+		switchSetting("start_with_last_good", "off", "start with the newest configuration in state_dir when that of declarative_config is refused; off: do not start",
+			func(s *Settings) *bool { return &s.StartWithLastGood }),
+		wordSetting("vault_on_failure", entity.OnFailureReject, "what becomes of a plugin record with a reference that leads to no secret, when the reference names a type such as env instead of a vault of the configuration: refuse the configuration, leave the field empty with a warning, or answer 503 to the requests that need the plugin",
+			[]string{entity.OnFailureReject, entity.OnFailureEmpty, entity.OnFailureRequest}, func(s *Settings) *string { return &s.VaultOnFailure }),
 		servers,
 		row("echo_listen", "host:port, or off", "off", "address of an embedded upstream that answers with the request it got, for examples",
 			func(r *settingReader, v *node, at *path) {

@@ -28,7 +28,8 @@ func TestSettingsDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Settings{
-		ProxyListen: []string{"127.0.0.1:8000"}, LogLevel: "notice", LogFormat: "text", TracingSamplingRate: 0.01, ServerTiming: "off", RealIPHeader: "X-Real-IP",
+		VaultOnFailure: entity.OnFailureReject,
+		ProxyListen:    []string{"127.0.0.1:8000"}, LogLevel: "notice", LogFormat: "text", TracingSamplingRate: 0.01, ServerTiming: "off", RealIPHeader: "X-Real-IP",
 		IdentityHeaders: "drop", AccessLog: AccessLog{Room: 1 << 20},
 		Headers:           HeaderTokens{Via: true, Server: true, ProxyLatency: true, UpstreamLatency: true, ResponseLatency: true, AdminLatency: true, RequestID: true},
 		UpstreamRequestID: true,

@@ -34,8 +34,41 @@ type Set struct {
 	Plugins        []*Plugin
 	ClonedPlugins  []*ClonedPlugin
 	Partials       []*Partial
+	Vaults         []*Vault
+	Certificates   []*Certificate
+	SNIs           []*SNI
+	CACertificates []*CACertificate
+	KeySets        []*KeySet
+	Keys           []*Key
+	HMACAuths      []*HMACAuthCredential
+	JWTSecrets     []*JWTSecret
+	OAuth2         []*OAuth2Credential
 	Hash           string // of the content, 32 hex digits
 	Blank          bool   // the document held nothing at all, not even a _format_version
+}
+
+// Empty reports whether there is no entity.
+func (s *Set) Empty() bool {
+	return len(s.Services)+len(s.Routes)+len(s.Consumers)+len(s.ConsumerGroups)+len(s.KeyAuths)+len(s.BasicAuths)+len(s.ACLs)+len(s.Upstreams)+
+		len(s.Plugins)+len(s.ClonedPlugins)+len(s.Partials)+len(s.Vaults)+len(s.Certificates)+len(s.SNIs)+len(s.CACertificates)+len(s.KeySets)+
+		len(s.Keys)+len(s.HMACAuths)+len(s.JWTSecrets)+len(s.OAuth2) == 0
+}
+
+// Unused names the collections that hold entities which nothing in this version uses.
+func (s *Set) Unused() []string {
+	var names []string
+	for _, c := range []struct {
+		name string
+		n    int
+	}{
+		{"certificates", len(s.Certificates)}, {"snis", len(s.SNIs)}, {"ca_certificates", len(s.CACertificates)}, {"key_sets", len(s.KeySets)},
+		{"keys", len(s.Keys)}, {"hmacauth_credentials", len(s.HMACAuths)}, {"jwt_secrets", len(s.JWTSecrets)}, {"oauth2_credentials", len(s.OAuth2)},
+	} {
+		if c.n > 0 {
+			names = append(names, c.name)
+		}
+	}
+	return names
 }
 
 // WithOwnPlugins is a copy whose plugin records may be changed: their configurations are copies too.

@@ -18,6 +18,15 @@ type Plugin struct {
 	Config        map[string]any // as written; after config.ResolvePlugins with the schema's defaults filled in
 	// Resolved is Config with the secrets that its references lead to; nil when it has none. It is never shown.
 	Resolved map[string]any
+	// References are the references of the configuration with the secrets that they led to, which are never shown; Missing are those that led to
+	// none and yet did not make the configuration wrong. Emptied says of which fields they left empty, and where; Unresolved why the plugin cannot
+	// run until there is a secret, "": it can.
+	References map[string]string
+	Missing    map[string]bool
+	Emptied    []string
+	Unresolved string
+	// Hidden are the texts of the configuration that came from the environment; they are among the secrets.
+	Hidden []string
 	// Secrets are the texts of the configuration that no message may show.
 	Secrets   []string
 	Protocols []string

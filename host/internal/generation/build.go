@@ -186,7 +186,7 @@ func (b *Builder) Build(ctx context.Context, set *entity.Set, catalog []entity.M
 			continue
 		}
 		g.instances = append(g.instances, in)
-		if own.Unavailable != "" {
+		if own.Unavailable != "" && r.Unresolved == "" {
 			g.waiting[r.Name] = true
 		}
 		own.Condition = condition
@@ -289,10 +289,12 @@ func (b *Builder) instance(ctx context.Context, r *entity.Plugin, m *entity.Mani
 	b.mu.Unlock()
 
 	in := &shared{key: k, servers: b.servers, server: m.Server, refs: 1, Instance: b.newInstance(r, m, k)}
-	switch m.Server {
-	case "":
+	switch {
+	case r.Unresolved != "":
+		in.Unavailable, in.Phases = r.Unresolved, pdk.PhaseAccess // where a request can still be refused
+	case m.Server == "":
 		err = makeNative(in.Instance, b.native[m.Code()], cfg)
-	case placeholderServer:
+	case m.Server == placeholderServer:
 		in.Unavailable = fmt.Sprintf("no plugin server offers plugin %q yet; waiting for %s", r.Name, pendingText(b.servers.Pending()))
 	default:
 		err = b.servers.Configure(ctx, m.Server, in.ID, m.Code(), r, cfg)
@@ -429,10 +431,11 @@ func (b *Builder) key(r *entity.Plugin, m *entity.Manifest, cfg []byte) instance
 	for _, from := range r.Merged {
 		fmt.Fprintf(h, "%s\x00", from.ID)
 	}
+	fmt.Fprintf(h, "%s\x00", r.Unresolved)
 	h.Write(cfg)
 	var k instanceKey
 	h.Sum(k.content[:0])
-	if m.Server != "" && m.Server != placeholderServer {
+	if m.Server != "" && m.Server != placeholderServer && r.Unresolved == "" {
 		k.remote = b.servers.Remote(m.Server)
 	}
 	return k

@@ -39,10 +39,11 @@ func (b *Builder) Merge(set *entity.Set) {
 // by null.
 func merge(chain []*entity.Plugin) *entity.Plugin {
 	own := *chain[0]
-	own.Merged = chain
+	own.Merged, own.Hidden = chain, nil
 	own.Config, own.Origins = map[string]any{}, map[string]*entity.Plugin{}
 	for _, r := range slices.Backward(chain) {
 		overlay(own.Config, r.Config, "", r, own.Origins)
+		own.Hidden = append(own.Hidden, r.Hidden...)
 	}
 	// The place of a value is where the record that it came from has it.
 	from := func(path []string) *entity.Plugin {

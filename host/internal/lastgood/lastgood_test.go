@@ -1,0 +1,119 @@
+package lastgood
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func hash(n int) string { return fmt.Sprintf("%032x", n) }
+
+var start = time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+
+func TestKeep(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	s := In(dir)
+	if list, err := s.List(); err != nil || len(list) > 0 {
+		t.Fatalf("before there is anything: %v, %v", list, err)
+	}
+	if _, _, err := s.Find(""); err == nil || !strings.Contains(err.Error(), "found no configuration in") {
+		t.Errorf("found %v", err)
+	}
+	keep := func(n int, name, text string) {
+		t.Helper()
+		if err := s.Keep(hash(n), name, []byte(text), start.Add(time.Duration(n)*time.Nanosecond)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keep(1, "gateway.json", "{}")
+	keep(1, "gateway.json", "{}") // the newest already
+	keep(2, "gateway.yaml", "a: b")
+	list, err := s.List()
+	if err != nil || len(list) != 2 || list[0].Hash != hash(2) || filepath.Ext(list[1].Path) != ".json" || !list[0].Time.After(list[1].Time) {
+		t.Fatalf("found %+v, %v", list, err)
+	}
+	for _, path := range []string{dir, list[0].Path} {
+		if st, err := os.Stat(path); err != nil || st.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s: %v, %v", path, st.Mode(), err)
+		}
+	}
+	if e, text, err := s.Find(""); err != nil || e.Hash != hash(2) || string(text) != "a: b" {
+		t.Errorf("the newest: %+v %q %v", e, text, err)
+	}
+	if e, text, err := s.Find(hash(1)[:32]); err != nil || e.Hash != hash(1) || string(text) != "{}" {
+		t.Errorf("by hash: %+v %q %v", e, text, err)
+	}
+	if _, _, err := s.Find("ff"); err == nil || !strings.Contains(err.Error(), "the hash ff") {
+		t.Errorf("found %v", err)
+	}
+}
+
+// The oldest go, and what is not ours stays.
+func TestKeepsSome(t *testing.T) {
+	s := In(t.TempDir())
+	for n := range Most + 5 {
+		if err := s.Keep(hash(n), "g.yaml", []byte("x"), start.Add(time.Duration(n)*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other := filepath.Join(s.dir, "notes.yaml")
+	if err := os.WriteFile(other, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.List()
+	if err != nil || len(list) != Most || list[0].Hash != hash(Most+4) || list[Most-1].Hash != hash(5) {
+		t.Errorf("found %d, %v, %+v", len(list), err, list)
+	}
+	if _, err := os.Stat(other); err != nil {
+		t.Error(err)
+	}
+	files, err := os.ReadDir(s.dir)
+	if err != nil || len(files) != Most+1 {
+		t.Errorf("%d files are there, %v", len(files), err)
+	}
+}
+
+func TestWriteFileFails(t *testing.T) {
+	dir := t.TempDir()
+	if err := WriteFile(filepath.Join(dir, "gone", "f"), nil, 0o600); err == nil {
+		t.Error("a directory that is not there")
+	}
+	target := filepath.Join(dir, "d")
+	if err := os.MkdirAll(filepath.Join(target, "full"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFile(target, []byte("x"), 0o600); err == nil {
+		t.Error("a directory in the place of the file")
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) != 1 {
+		t.Errorf("%d files are left behind, %v", len(files), err)
+	}
+}
+
+func TestReplace(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "gateway.yaml")
+	if before, err := Replace(file, []byte("one")); err != nil || before != "" {
+		t.Fatalf("found %q, %v", before, err)
+	}
+	if err := os.Chmod(file, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if before, err := Replace(file, []byte("one")); err != nil || before != "" {
+		t.Fatalf("the same again: %q, %v", before, err)
+	}
+	before, err := Replace(file, []byte("two"))
+	if err != nil || before != file+".before-restore" {
+		t.Fatalf("found %q, %v", before, err)
+	}
+	for path, want := range map[string]string{file: "two", before: "one"} {
+		text, err := os.ReadFile(path)
+		st, serr := os.Stat(path)
+		if err != nil || serr != nil || string(text) != want || st.Mode().Perm() != 0o640 {
+			t.Errorf("%s: %q, %v, %v", path, text, err, st.Mode())
+		}
+	}
+}
