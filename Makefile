@@ -145,6 +145,11 @@ chaos: chaos-programs ## faults under load, in three languages over both carrier
 soak: chaos-programs ## SOAK=1h of load with a random fault every second; SEED=n repeats one
 	$(BIN)/chaos --soak $(or $(SOAK),1h) --seed $(or $(SEED),0) $(CHAOS_ARGS)
 
+.PHONY: faults
+faults: build ## FAULTS=10m of misbehaving upstreams, clients that abort, moving names and reloads: a table in build/faults/
+	go build -trimpath -o $(BIN)/faults ./bench/faults
+	$(BIN)/faults --time $(or $(FAULTS),1m) $(FAULTS_ARGS)
+
 .PHONY: chaos-programs
 chaos-programs: build python js
 	go build -trimpath -o $(BIN)/chaos ./bench/chaos
