@@ -103,11 +103,11 @@ func (g *gateway) launch(ctx context.Context, o *options) error {
 	}()
 	select {
 	case first := <-line:
-		at := strings.LastIndex(first, "http://")
-		if at < 0 {
+		_, address, found := strings.Cut(strings.TrimSpace(first), " is ready on ")
+		if !found {
 			return fmt.Errorf("the gateway said %q, expected a line with its address; its log is %s", first, g.log.Name())
 		}
-		g.address = strings.Fields(first[at+len("http://"):])[0]
+		g.address = address
 		return nil
 	case <-time.After(startLimit):
 		return fmt.Errorf("the gateway did not listen within %v; its log is %s", startLimit, g.log.Name())
