@@ -3,6 +3,7 @@ package router
 import (
 	"cmp"
 	"maps"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -23,7 +24,10 @@ type routeSpec struct {
 	Headers       map[string][]string
 	SNIs          []string `yaml:"snis"`
 	StripPath     *bool    `yaml:"strip_path"`
+	PathHandling  string   `yaml:"path_handling"`
 	RegexPriority int      `yaml:"regex_priority"`
+	Expression    string
+	Priority      int
 	Created       int64
 	Service       string
 }
@@ -32,6 +36,7 @@ func (s *routeSpec) route() *entity.Route {
 	r := &entity.Route{
 		ID: s.ID, Protocols: s.Protocols, Methods: s.Methods, Hosts: s.Hosts, Paths: s.Paths, Headers: s.Headers, SNIs: s.SNIs,
 		StripPath: s.StripPath == nil || *s.StripPath, RegexPriority: s.RegexPriority, CreatedAt: s.Created,
+		PathHandling: s.PathHandling, Expression: s.Expression, Priority: s.Priority,
 	}
 	if s.Service != "" {
 		r.Service = &entity.Service{ID: s.Service, Enabled: s.Service == "enabled"}
@@ -46,12 +51,33 @@ type requestSpec struct {
 	TLS     bool
 	SNI     string
 	Headers map[string][]string
+	Query   string
 
-	Want    string
-	Matched *string
-	Prefix  *string
-	Unnamed []string
-	Named   map[string]string
+	Source, Destination string
+
+	Want     string
+	Matched  *string
+	Prefix   *string
+	Unnamed  []string
+	Named    map[string]string
+	Service  string // the path of a service, for Upstream
+	Upstream *string
+}
+
+// ends are the addresses of a request in a table.
+type ends struct{ source, destination string }
+
+func (e ends) Source() (netip.Addr, int) {
+	if ap, err := netip.ParseAddrPort(e.source); err == nil {
+		return ap.Addr(), int(ap.Port())
+	}
+	a, _ := netip.ParseAddr(e.source) // not valid: unknown
+	return a, 0
+}
+
+func (e ends) Destination() netip.Addr {
+	a, _ := netip.ParseAddr(e.destination)
+	return a
 }
 
 // headerMap answers Headers from a map with lower-case names.
@@ -74,43 +100,59 @@ func (s *requestSpec) request(t *testing.T) *Request {
 	n, _ := strconv.Atoi(port)
 	return &Request{
 		Method: words[0], Scheme: cmp.Or(s.Scheme, "http"), Host: host, HostPort: n, ListenPort: cmp.Or(s.Listen, 8000),
-		Path: words[2], TLS: s.TLS, SNI: s.SNI, Headers: headerMap(s.Headers),
+		Path: words[2], TLS: s.TLS, SNI: s.SNI, Headers: headerMap(s.Headers), Query: s.Query, Addresses: ends{s.Source, s.Destination},
 	}
 }
 
-func TestMatchTable(t *testing.T) {
-	text, err := os.ReadFile("testdata/match.yaml")
+// TestMatchTables runs the cases of each file under the flavour and the rule for ties that it is about.
+func TestMatchTables(t *testing.T) {
+	for file, o := range map[string]Options{
+		"match": {}, "traditional": {Flavor: Traditional}, "expressions": {Flavor: Expressions}, "ties": {TieBreak: TieKong},
+	} {
+		t.Run(file, func(t *testing.T) {
+			var cases []struct {
+				Case     string
+				Strict   bool
+				Flavor   Flavor
+				Routes   []routeSpec
+				Requests []requestSpec
+			}
+			readYAML(t, file, &cases)
+			for _, c := range cases {
+				t.Run(c.Case, func(t *testing.T) {
+					o := o
+					o.StrictProtocols, o.Flavor = c.Strict, cmp.Or(c.Flavor, o.Flavor)
+					var routes []*entity.Route
+					for i := range c.Routes {
+						routes = append(routes, c.Routes[i].route())
+					}
+					// The answer must not depend on the order in which routes are given.
+					for range 2 {
+						r, err := New(routes, o)
+						if err != nil {
+							t.Fatal(err)
+						}
+						var m Match
+						for _, s := range c.Requests {
+							checkMatch(t, r, s, &m)
+						}
+						slices.Reverse(routes)
+					}
+				})
+			}
+		})
+	}
+}
+
+// readYAML reads a table; unknown fields are mistakes.
+func readYAML(t *testing.T, name string, into any) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/" + name + ".yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var cases []struct {
-		Case     string
-		Strict   bool
-		Routes   []routeSpec
-		Requests []requestSpec
-	}
-	if err := yaml.Load(text, &cases, yaml.WithKnownFields()); err != nil {
+	if err := yaml.Load(text, into, yaml.WithKnownFields()); err != nil {
 		t.Fatal(err)
-	}
-	for _, c := range cases {
-		t.Run(c.Case, func(t *testing.T) {
-			var routes []*entity.Route
-			for i := range c.Routes {
-				routes = append(routes, c.Routes[i].route())
-			}
-			// The answer must not depend on the order in which routes are given.
-			for range 2 {
-				r, err := New(routes, Options{StrictProtocols: c.Strict})
-				if err != nil {
-					t.Fatal(err)
-				}
-				var m Match
-				for _, s := range c.Requests {
-					checkMatch(t, r, s, &m)
-				}
-				slices.Reverse(routes)
-			}
-		})
 	}
 }
 
@@ -131,6 +173,11 @@ func checkMatch(t *testing.T, r *Router, s requestSpec, m *Match) {
 	}
 	if s.Prefix != nil && m.Prefix != *s.Prefix {
 		t.Errorf("%s: prefix %q, want %q", s.Request, m.Prefix, *s.Prefix)
+	}
+	if s.Upstream != nil {
+		if got := UpstreamPath(s.Service, m, strings.Fields(s.Request)[2], m.Route.StripPath); got != *s.Upstream {
+			t.Errorf("%s: upstream path %q, want %q", s.Request, got, *s.Upstream)
+		}
 	}
 	if s.Unnamed != nil && !slices.Equal(m.Captures.Unnamed, s.Unnamed) {
 		t.Errorf("%s: unnamed captures %q, want %q", s.Request, m.Captures.Unnamed, s.Unnamed)

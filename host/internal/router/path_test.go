@@ -1,69 +1,92 @@
 package router
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v4"
 )
 
-func TestNormalize(t *testing.T) {
-	for _, c := range []struct{ path, want string }{
-		{"", "/"},
-		{"/", "/"},
-		{"a", "/a"},
-		{"*", "/*"},
-		{"/a/b", "/a/b"},
-		{"/a/b/", "/a/b/"},
-		// Step 1: decode what is not reserved, upper case for what stays.
-		{"/%41", "/A"},
-		{"/%2F", "/%2F"},
-		{"/a%2fb", "/a%2Fb"},
-		{"/%21%2a%27%28%29%3b%3a%40%26%3d%2b%24%2c%2f%3f%25%23%5b%5d", "/%21%2A%27%28%29%3B%3A%40%26%3D%2B%24%2C%2F%3F%25%23%5B%5D"},
-		{"/%7e%2d%5f%2E", "/~-_."},
-		{"/%20%22%3c%ff%00", "/ \"<\xff\x00"},
-		{"/%2541", "/%2541"},
-		{"/%", "/%"},
-		{"/%4", "/%4"},
-		{"/%zz%4g", "/%zz%4g"},
-		{"/%%2d", "/%-"},
-		// A stray % must not become a triplet.
-		{"/%%41", "/%%41"},
-		{"/%0%30", "/%0%30"},
-		{"/%%32%65", "/%%32e"},
-		{"/%%61%%62", "/%%61%%62"},
-		{"/%%4a", "/%J"},
-		// Step 2: dot segments, also those that step 1 made.
-		{"/.", "/"},
-		{"/..", "/"},
-		{"/./", "/"},
-		{"/../", "/"},
-		{"/a/.", "/a/"},
-		{"/a/..", "/"},
-		{"/a/./b", "/a/b"},
-		{"/a/../b", "/b"},
-		{"/a/b/../../../c", "/c"},
-		{"/%2e%2e/a", "/a"},
-		{"/a/%2E./b", "/b"},
-		{"/a/..%2Fb", "/a/..%2Fb"},
-		{"/...", "/..."},
-		{"/.a/..b/c.", "/.a/..b/c."},
-		{"../a", "/a"},
-		{"./a", "/a"},
-		{".", "/"},
-		// Step 3: slashes, after the dot segments: an empty segment is one that .. takes away.
-		{"//", "/"},
-		{"//a///b//", "/a/b/"},
-		{"/a//../b", "/a/b"},
-		{"/..//..//a", "/a"},
-		{"//../a", "/a"},
-		{"/a/.//b", "/a/b"},
-	} {
-		if got := Normalize(c.path); got != c.want {
-			t.Errorf("Normalize(%q) = %q, want %q", c.path, got, c.want)
-		}
-		if got, want := IsNormal(c.path), c.path == c.want; got != want {
-			t.Errorf("IsNormal(%q) = %v, want %v", c.path, got, want)
-		}
+type textCases []struct {
+	Case string
+	Rows [][]string
+}
+
+// each calls f with the texts of each row; without a second one nothing changes.
+func (cs textCases) each(t *testing.T, f func(t *testing.T, path, want string)) {
+	for _, c := range cs {
+		t.Run(c.Case, func(t *testing.T) {
+			for _, row := range c.Rows {
+				var texts []string
+				for _, s := range row {
+					text, err := strconv.Unquote(`"` + s + `"`)
+					if err != nil {
+						t.Fatalf("%q: %v", s, err)
+					}
+					texts = append(texts, text)
+				}
+				f(t, texts[0], texts[len(texts)-1])
+			}
+		})
 	}
+}
+
+func TestNormalizeTable(t *testing.T) {
+	var table struct{ Normalize, Escape textCases }
+	readYAML(t, "normalize", &table)
+	table.Normalize.each(t, func(t *testing.T, path, want string) {
+		if got := Normalize(path); got != want {
+			t.Errorf("Normalize(%q) = %q, want %q", path, got, want)
+		}
+		if got, want := IsNormal(path), path == want; got != want {
+			t.Errorf("IsNormal(%q) = %v, want %v", path, got, want)
+		}
+	})
+	table.Escape.each(t, func(t *testing.T, path, want string) {
+		if got := EscapePath(path); got != want {
+			t.Errorf("EscapePath(%q) = %q, want %q", path, got, want)
+		}
+	})
+}
+
+func TestBuildTable(t *testing.T) {
+	var cases []struct {
+		Case string
+		Rows []buildRow
+	}
+	readYAML(t, "build", &cases)
+	for _, c := range cases {
+		t.Run(c.Case, func(t *testing.T) {
+			for _, r := range c.Rows {
+				m := Match{MatchedPath: r.matched, Glued: r.handling == "v1"}
+				if got := UpstreamPath(r.service, &m, r.request, r.strip); got != r.want {
+					t.Errorf("%+v: upstream path %q", r, got)
+				}
+			}
+		})
+	}
+}
+
+// buildRow is a row of build.yaml.
+type buildRow struct {
+	handling, service      string
+	strip                  bool
+	matched, request, want string
+}
+
+// UnmarshalYAML reads the row, which is a list.
+func (r *buildRow) UnmarshalYAML(n *yaml.Node) error {
+	if len(n.Content) != 6 {
+		return fmt.Errorf("line %d: %d values, expected 6", n.Line, len(n.Content))
+	}
+	at := func(i int) string { return n.Content[i].Value }
+	*r = buildRow{handling: at(0), service: at(1), strip: at(2) == "true", matched: at(3), request: at(4), want: at(5)}
+	if r.handling != "v0" && r.handling != "v1" || at(2) != "true" && at(2) != "false" {
+		return fmt.Errorf("line %d: expected v0 or v1, and true or false", n.Line)
+	}
+	return nil
 }
 
 func FuzzNormalize(f *testing.F) {
@@ -99,82 +122,6 @@ func FuzzNormalize(f *testing.F) {
 			}
 		}
 	})
-}
-
-func TestEscapePath(t *testing.T) {
-	for _, c := range []struct{ path, want string }{
-		{"", ""},
-		{"/a/b", "/a/b"},
-		{"/a b", "/a%20b"},
-		{"/!#$&'()*+,/:;=?@[]-_.~%", "/!#$&'()*+,/:;=?@[]-_.~%"},
-		{"/%2F%41", "/%2F%41"},
-		{"/\"<>\\^`{|}", "/%22%3C%3E%5C%5E%60%7B%7C%7D"},
-		{"/\x00\xff\u00e9", "/%00%FF%C3%A9"},
-	} {
-		if got := EscapePath(c.path); got != c.want {
-			t.Errorf("EscapePath(%q) = %q, want %q", c.path, got, c.want)
-		}
-	}
-}
-
-func TestUpstreamPath(t *testing.T) {
-	for _, c := range []struct {
-		service, matched string
-		strip            bool
-		request, want    string
-	}{
-		// The table of path_handling v0; rows of v1 take the v0 rule in this flavour.
-		{"/s", "/fv0", false, "/fv0/req", "/s/fv0/req"},
-		{"/s", "/fv0", false, "/fv0", "/s/fv0"},
-		{"/s", "/tv0", true, "/tv0/req", "/s/req"},
-		{"/s", "/tv0", true, "/tv0", "/s"},
-		{"/s", "/fv0/", false, "/fv0/req", "/s/fv0/req"},
-		{"/s", "/fv0/", false, "/fv0/", "/s/fv0/"},
-		{"/s", "/tv0/", true, "/tv0/req", "/s/req"},
-		{"/s", "/tv0/", true, "/tv0/", "/s/"},
-		// No segment boundary.
-		{"/s", "/tv0", true, "/tv0req", "/s/req"},
-		{"/s", "/tv0", true, "/tv0/", "/s/"},
-		{"/s/", "/tv0", true, "/tv0", "/s"},
-		{"/s/", "/tv0", true, "/tv0/", "/s/"},
-		{"/s/", "/tv0/", true, "/tv0/", "/s/"},
-		{"/s/", "/tv0", true, "/tv0/req/", "/s/req/"},
-		{"/s/", "/fv0", false, "/fv0/req", "/s/fv0/req"},
-		{"/s/", "/fv0", false, "/", "/s/"},
-		// The root.
-		{"", "/a", true, "/a", "/"},
-		{"/", "/a", true, "/a/", "/"},
-		{"/", "/a", true, "/a/b", "/b"},
-		{"/", "/a", true, "/ab", "/b"},
-		{"/", "/", true, "/", "/"},
-		{"/", "/", false, "/", "/"},
-		{"/", "/", true, "/a/b/", "/a/b/"},
-		{"/", "/a", false, "/a/b", "/a/b"},
-		{"/s", "/", true, "/", "/s"},
-		{"/s", "/", false, "/", "/s"},
-		{"/s", "/", true, "/a", "/s/a"},
-		{"/s/", "/", true, "/", "/s/"},
-		// A route without paths.
-		{"/s", "", true, "/", "/s"},
-		{"/s", "", true, "/a", "/s/a"},
-		{"/s", "", false, "/a/", "/s/a/"},
-		{"/s/", "", true, "/", "/s/"},
-		{"", "", true, "/a", "/a"},
-		// Stripping must not lay a dot segment bare.
-		{"/s", "/a", true, "/a..", "/s"},
-		{"/s", "/a", true, "/a.", "/s"},
-		{"/s", "/a", true, "/a../b", "/s/b"},
-		{"/s", "/a", true, "/a./b", "/s/b"},
-		{"/s", "/a", true, "/a.../b", "/s/.../b"},
-		{"/s/", "/a", true, "/a../", "/s/"},
-		{"/", "/a", true, "/a..", "/"},
-		{"/s", "/a", false, "/a../b", "/s/a../b"},
-	} {
-		m := Match{MatchedPath: c.matched}
-		if got := UpstreamPath(c.service, &m, c.request, c.strip); got != c.want {
-			t.Errorf("service path %q, matched %q, strip %v, request %q: upstream path %q, want %q", c.service, c.matched, c.strip, c.request, got, c.want)
-		}
-	}
 }
 
 func TestPathsDoNotAllocate(t *testing.T) {
