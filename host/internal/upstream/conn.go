@@ -31,13 +31,14 @@ type conn struct {
 
 	probe   probe
 	head    head     // of the response that is read
+	heard   bool     // something of it came
 	sending *sending // the request body that is on its way
 }
 
-// get takes an idle connection or dials a new one. Idle ones are asked first whether something has come over them: a peer that has closed one would take no
+// get takes an idle connection or dials a new one; a fresh one is always new. Idle ones are asked first whether something has come over them: a peer that has closed one would take no
 // request, and what it sent unasked would look like the response to the next request, whose it is not.
-func (p *pool) get(target *Target) (c *conn, reused bool, err error) {
-	for {
+func (p *pool) get(target *Target, fresh bool) (c *conn, reused bool, err error) {
+	for !fresh {
 		p.mu.Lock()
 		p.used = true
 		n := len(p.idle)

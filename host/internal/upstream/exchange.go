@@ -21,6 +21,7 @@ const (
 // A long body is sent beside the wait for the answer, which may come before the body has gone.
 func (c *conn) exchange(req *Request, resp *fasthttp.Response, now time.Time) (sent bool, err error) {
 	before := c.net.Written
+	c.heard = false
 	if req.beside() {
 		err = c.send(req)
 	} else {
@@ -107,6 +108,7 @@ func (c *conn) nextHead() ([]byte, error) {
 		} else if err != nil {
 			return nil, err
 		}
+		c.heard = true
 		data, _ := c.br.Peek(c.br.Buffered())
 		switch err := c.head.parse(data); err {
 		case nil:
@@ -224,5 +226,5 @@ func (c *conn) classify(err error) *Error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		err = errors.New("upstream closed the connection before the response was complete")
 	}
-	return &Error{Kind: KindBadResponse, Err: err}
+	return &Error{Kind: KindBadResponse, Err: err, Silent: !c.heard}
 }

@@ -128,8 +128,10 @@ const (
 type Error struct {
 	Kind Kind
 	Err  error
-	// Answered: the response head had come, so that the request must not be sent again.
+	// Answered: the response head had come, or what came was none, so that the request must not be sent again.
 	Answered bool
+	// Silent: the connection ended before a byte of the response came.
+	Silent bool
 }
 
 func (e *Error) Error() string { return e.Err.Error() }
@@ -168,12 +170,13 @@ func (t *Transport) try(target *Target, req *Request, resp *fasthttp.Response, o
 	if err != nil {
 		return false, err
 	}
+	fresh := false
 	for {
 		now := req.Started
 		if req.Started = (time.Time{}); now.IsZero() { // another try
 			now = time.Now()
 		}
-		c, reused, err := p.get(target)
+		c, reused, err := p.get(target, fresh)
 		if err != nil {
 			return retryableConnect(err), err
 		}
@@ -195,6 +198,7 @@ func (t *Transport) try(target *Target, req *Request, resp *fasthttp.Response, o
 			return true, err
 		}
 		resp.ResetBody() // the peer had closed an idle connection: that was no try
+		fresh = true     // or the request makes it close each: others of them are to be left alone
 	}
 }
 
@@ -213,7 +217,7 @@ func answered(err error) bool {
 // staleError recognises a kept connection that the peer had closed meanwhile.
 func staleError(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && e.Kind == KindBadResponse
+	return errors.As(err, &e) && e.Silent
 }
 
 // Close closes the idle connections and waits for the sweeper.
