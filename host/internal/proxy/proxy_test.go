@@ -50,7 +50,7 @@ func TestProxiesWithTheHeaderRules(t *testing.T) {
 func TestTrustedPeersSpeakForTheClient(t *testing.T) {
 	g := start(t, echo, plain, nil, trustLoopback)
 	r := g.get("/api", "X-Real-IP", "1.2.3.4", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "Pub.example:444", "X-Forwarded-Prefix", "/p")
-	for _, want := range []string{"X-Real-Ip: 1.2.3.4\n", "X-Forwarded-Proto: https\n", "X-Forwarded-Host: pub.example\n", "X-Forwarded-Port: 444\n", "X-Forwarded-Prefix: /p\n"} {
+	for _, want := range []string{"X-Real-Ip: 1.2.3.4\n", "X-Forwarded-Proto: https\n", "X-Forwarded-Host: Pub.example:444\n", "X-Forwarded-Port: 444\n", "X-Forwarded-Prefix: /p\n"} {
 		if !strings.Contains(r.body, want) {
 			t.Errorf("the upstream did not see %q in\n%s", want, r.body)
 		}
