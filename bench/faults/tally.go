@@ -25,6 +25,7 @@ type tally struct {
 	memory    []sample
 	addresses map[string]int
 	lateMoves int
+	unluckies int
 	moved     string    // where the name leads to
 	movedAt   time.Time // since when
 }
@@ -72,6 +73,17 @@ func (t *tally) crossed(fault, what string) {
 	t.crosses = append(t.crosses, fault+": "+what)
 }
 
+// unlucky counts a request that must not be sent twice and met a kept connection which its upstream was just closing (half-close): there is no
+// right answer but 502.
+func (t *tally) unlucky() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unluckies++
+}
+
+// maxUnlucky is the largest share of them.
+const maxUnlucky = 0.02
+
 // nameMoved notes that the moving name leads somewhere else from now on.
 func (t *tally) nameMoved(address string) {
 	t.mu.Lock()
@@ -111,6 +123,11 @@ func (t *tally) report(o *options) (string, bool) {
 	}
 	fmt.Fprintf(&b, "- answers from a former address of the name, %s after it had moved: %d\n", nameTTL+nameGrace, t.lateMoves)
 	fmt.Fprintf(&b, "- reloads: %d, failed: %d%s\n- memory: %s\n", len(t.reloads), len(t.refused), t.reloadLine(), t.memoryLine())
+	echoes := t.answers["echo"][200] + t.answers["echo"][502]
+	fmt.Fprintf(&b, "- requests with a body that met a connection which was just closed: %d of %d\n", t.unluckies, echoes)
+	if float64(t.unluckies) > maxUnlucky*float64(echoes) {
+		t.wrongs = append(t.wrongs, fmt.Sprintf("echo: %d of %d requests met a closed connection, expected at most %g of them", t.unluckies, echoes, maxUnlucky))
+	}
 	flat := t.flat()
 	for title, list := range map[string][]string{"Wrong": t.wrongs, "Crossed": t.crosses, "Reloads that failed": t.refused} {
 		if len(list) > 0 {
