@@ -12,6 +12,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host"
 	"github.com/outrigger-gateway/outrigger/host/internal/handover"
 	"github.com/outrigger-gateway/outrigger/host/internal/systemd"
+	"github.com/outrigger-gateway/outrigger/host/internal/telemetry"
 )
 
 // process is this process of the gateway: what it was started with, whom it tells how it is, and which process takes over from it. It implements
@@ -59,15 +60,15 @@ func (p *process) Needs(server string) bool { return p.sockets.Needs(server) }
 
 // Upgrade has a new process take over. The gateway is retired when obey hears of it.
 func (p *process) Upgrade(ready []string) (pid int, version string, err error) {
-	p.logger.Info("an upgrade begins: the program is started again", "program", os.Args[0])
 	ctx, cancel := context.WithTimeoutCause(p.upgrading, p.limit, fmt.Errorf("upgrade_timeout is over: it was not ready within %v", p.limit))
 	defer cancel()
+	p.logger.Log(ctx, telemetry.LevelNotice, "an upgrade begins: the program is started again", "program", os.Args[0])
 	s, err := p.sockets.Upgrade(ctx, ready)
 	if err != nil {
 		p.logger.Error("the upgrade failed, this process goes on", "error", err.Error())
 		return 0, "", err
 	}
-	p.logger.Info("a new process has taken over; this one finishes its requests", "pid", s.PID, "version", s.Version)
+	p.logger.Log(ctx, telemetry.LevelNotice, "a new process has taken over; this one finishes its requests", "pid", s.PID, "version", s.Version)
 	p.replaced <- s
 	return s.PID, s.Version, nil
 }
