@@ -27,6 +27,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/plugincache"
 	"github.com/outrigger-gateway/outrigger/host/internal/proxy"
 	"github.com/outrigger-gateway/outrigger/host/internal/quarantine"
+	"github.com/outrigger-gateway/outrigger/host/internal/resolve"
 	"github.com/outrigger-gateway/outrigger/host/internal/telemetry"
 	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
 	"github.com/outrigger-gateway/outrigger/host/internal/vault"
@@ -57,6 +58,7 @@ type Host struct {
 	settings *config.Settings
 	opts     Options
 	logger   *slog.Logger
+	level    *logLevel // of logger
 	node     *local.Node
 
 	servers     *servers
@@ -65,6 +67,7 @@ type Host struct {
 	origin      atomic.Pointer[string] // of the live entities: one of the from constants
 	entities    *entity.Set            // of the current generation, as they were read; guarded by reloading
 	upstream    *upstream.Transport
+	resolver    *resolve.Resolver
 	proxy       *proxy.Proxy
 	http        *proxy.Server
 	echo        *echo.Server
@@ -112,9 +115,10 @@ func New(o Options) (*Host, error) {
 	if log == nil {
 		log = os.Stderr
 	}
+	level := newLogLevel(settings.LogLevelNumber())
 	h := &Host{
-		settings: settings, opts: o,
-		logger:  telemetry.NewLogger(log, settings.LogFormat, telemetry.Level(settings.LogLevelNumber())),
+		settings: settings, opts: o, level: level,
+		logger:  telemetry.NewLogger(log, settings.LogFormat, &level.lines),
 		rebuild: make(chan struct{}, 1),
 		stop:    make(chan struct{}),
 		bodies:  budget.NewBytes(settings.MaxBodiesInMemory),
@@ -125,7 +129,7 @@ func New(o Options) (*Host, error) {
 	}
 	h.node = &local.Node{
 		ID: cmp.Or(settings.NodeID, uuid.NewString()), Hostname: hostname, Trusted: settings.TrustedIPs,
-		LogLevel: settings.LogLevelNumber(), MaxBody: settings.MaxBody, MaxShared: settings.MaxShared,
+		LogLevel: settings.LogLevelNumber(), LevelNow: &level.number, MaxBody: settings.MaxBody, MaxShared: settings.MaxShared,
 		ClusterID: settings.ClusterID, Version: Version, TelemetryLogs: settings.TelemetryLogs,
 	}
 	h.vault = vault.New(o.Env)
@@ -150,6 +154,7 @@ func (h *Host) Start(ctx context.Context) (err error) {
 	if err := h.startServers(ctx); err != nil {
 		return err
 	}
+	h.startBalancing()
 	if err := h.first(ctx, set, source, refused); err != nil {
 		return err
 	}
@@ -190,7 +195,8 @@ func (h *Host) settled() {
 
 // endWatching writes and sends what is left to tell of the requests.
 func (h *Host) endWatching(drain context.Context) error {
-	var errs []error
+	h.level.stop()
+	errs := []error{wrap("closing the access log", h.sight.closeAccessLog(drain))}
 	if h.sight.tracer != nil {
 		errs = append(errs, wrap("sending the last spans", h.sight.tracer.Shutdown(drain)))
 	}
@@ -214,6 +220,7 @@ func (h *Host) endPlugins(ctx context.Context) error {
 		closing, cancel := context.WithTimeout(ctx, closeTime)
 		defer cancel()
 		errs = append(errs, wrap("closing native plugins", h.builder.Closed(closing)))
+		h.builder.Balancers.Close()
 	}
 	if h.servers != nil {
 		errs = append(errs, h.servers.all.Shutdown(ctx))

@@ -85,6 +85,7 @@ func (h *Host) listenAdmin() error {
 	h.adminListen = ln.Addr().String()
 	h.logger.Log(context.Background(), telemetry.LevelNotice, "the Admin listener is open", "address", h.adminListen)
 	h.admin = admin.New(operator{h, h.servers}, h.logger)
+	h.admin.Latency = h.settings.Headers.AdminLatency
 	h.admin.Serve(ln)
 	return nil
 }

@@ -48,6 +48,7 @@ func (h refresh) run(ctx context.Context) error {
 	if h.opts.Change != nil {
 		h.opts.Change(settings)
 	}
+	h.follow(settings)
 	h.tellFixed(settings)
 	h.addServers(ctx, settings.PluginServers)
 	err = h.reloadWithin(ctx)
@@ -69,7 +70,7 @@ func (h refresh) reloadWithin(ctx context.Context) error {
 func (h refresh) tellFixed(settings *config.Settings) {
 	was, is := h.settings.Map(), settings.Map()
 	for _, name := range slices.Sorted(maps.Keys(is)) {
-		if name != "plugin_servers" && fmt.Sprint(was[name]) != fmt.Sprint(is[name]) {
+		if name != "plugin_servers" && name != "log_level" && fmt.Sprint(was[name]) != fmt.Sprint(is[name]) {
 			h.logger.Warn("the setting has changed and needs a restart", "setting", name, "live", was[name], "found", is[name])
 		}
 	}

@@ -64,7 +64,7 @@ func (h *Host) startServers(ctx context.Context) error {
 func (h *Host) hello() wire.HostHello {
 	hello := wire.HostHello{
 		Version: wire.Version, NodeID: h.node.ID, Hostname: h.node.Hostname, GatewayVersion: Version,
-		LogLevel: h.node.LogLevel, MaxBody: uint64(h.node.MaxBody), MaxShared: uint64(h.node.MaxShared),
+		LogLevel: uint8(h.level.number.Load()), MaxBody: uint64(h.node.MaxBody), MaxShared: uint64(h.node.MaxShared),
 		ClusterID: h.node.ClusterID, TelemetryLogs: h.node.TelemetryLogs,
 	}
 	for _, p := range h.node.Trusted {

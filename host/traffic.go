@@ -2,6 +2,7 @@ package host
 
 import (
 	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
+	"github.com/outrigger-gateway/outrigger/host/internal/guard"
 	"github.com/outrigger-gateway/outrigger/host/internal/plugincache"
 	"github.com/outrigger-gateway/outrigger/host/internal/proxy"
 	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
@@ -22,6 +23,7 @@ func (h *Host) startProxy() {
 	s := h.settings
 	h.upstream = upstream.New(upstream.Options{
 		IdlePerTarget: s.UpstreamKeepalivePoolSize, RequestsPerConn: s.UpstreamKeepaliveMaxRequests, IdleTimeout: s.UpstreamKeepaliveIdleTimeout,
+		Lookup: h.lookup,
 	})
 	h.cache = plugincache.New(s.PluginCacheSize)
 	gateway := h.gateway()
@@ -33,12 +35,13 @@ func (h *Host) startProxy() {
 		IdentityHeaders: s.IdentityHeaders, Headers: responseHeaders(s.Headers), ErrorTemplates: errorTemplates(&s.ErrorTemplates),
 		HeadersUpstream: s.UpstreamRequestID, DebugHeader: s.AllowDebugHeader, PluginDebugHeader: s.PluginDebugHeader,
 		ErrorDefaultType: s.ErrorDefaultType, MaxBody: s.MaxBody, Bodies: h.bodies, MaxRequestBody: s.ClientMaxBodySize,
-		ServerTiming: s.ServerTiming, Observer: h.sight.metrics.Requests, Tracer: h.sight.tracer,
+		ServerTiming: s.ServerTiming, Observer: h.sight.metrics.Requests, Tracer: h.sight.tracer, AccessLog: h.sight.access,
 		LogQueue: s.LogQueueSize, LogWorkers: 4,
 	})
 	h.sight.source.Store(&source{h.servers, h.proxy, h.blackBox})
 	gateway.Statistics = h.proxy.Statistics
 	h.http = proxy.NewServer(h.proxy, proxy.ServerOptions{
-		MaxHeaderBytes: s.MaxHeaderSize, ReadTimeout: max(s.ClientBodyTimeout, s.ClientHeaderTimeout, s.KeepaliveTimeout), WriteTimeout: s.SendTimeout,
+		Limits:        guard.Limits{Head: s.MaxHeaderSize, URI: s.MaxURISize, Line: s.MaxHeaderLine, Fields: s.MaxHeaders, Trailer: s.MaxHeaderLine},
+		HeaderTimeout: s.ClientHeaderTimeout, BodyTimeout: s.ClientBodyTimeout, IdleTimeout: s.KeepaliveTimeout, WriteTimeout: s.SendTimeout,
 	})
 }

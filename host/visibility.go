@@ -5,6 +5,7 @@ import (
 	"context"
 	"sync/atomic"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/accesslog"
 	"github.com/outrigger-gateway/outrigger/host/internal/admin"
 	"github.com/outrigger-gateway/outrigger/host/internal/blackbox"
 	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
@@ -18,6 +19,7 @@ type sight struct {
 	metrics *metrics.Metrics
 	tracer  *tracing.Tracer // nil: nothing is traced
 	timed   bool            // some answers have Server-Timing
+	access  *accesslog.Log  // nil: there is none
 	// source is what a scrape reads; nil before requests are served.
 	source atomic.Pointer[source]
 
@@ -35,6 +37,9 @@ type source struct {
 func (h *Host) startSight(ctx context.Context) error {
 	h.sight.metrics = metrics.New(Version, h.figures)
 	h.sight.timed = h.settings.ServerTiming != "off"
+	if err := h.openAccessLog(); err != nil {
+		return err
+	}
 	if h.settings.TracingEndpoint == "" {
 		return nil
 	}
@@ -76,9 +81,13 @@ func (h *Host) figures() metrics.Status {
 	}
 	if gen := h.generations.Current(); gen != nil {
 		out.Generation, out.Hash, out.Waiting = gen.Number, gen.Set.Hash, gen.Waiting()
+		out.Upstreams = gen.Balancing()
 	}
 	if s.blackBox != nil {
 		out.BlackBox = s.blackBox.Stats().ByResult()
+	}
+	if log := h.sight.access; log != nil {
+		out.AccessLog, out.AccessLogDropped = true, log.Dropped()
 	}
 	if t := h.sight.tracer; t != nil {
 		out.Tracing, out.SpansDropped = true, t.Dropped()

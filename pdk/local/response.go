@@ -100,7 +100,7 @@ func (s *Session) ignored(fn int, name string) bool {
 	if !SameHeader(name, transferEncoding) {
 		return false
 	}
-	if s.node.LogLevel <= levelWarn {
+	if s.node.level() <= levelWarn {
 		s.host.Log(levelWarn, pdk.Functions[fn].Name+": Transfer-Encoding is ignored; the gateway frames the response")
 	}
 	return true

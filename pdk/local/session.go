@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/pdk"
@@ -23,12 +24,21 @@ type Node struct {
 	Hostname  string
 	Trusted   []netip.Prefix // trusted_ips
 	LogLevel  uint8          // lines below it are not made; 0 debug to 7 emerg
+	LevelNow  *atomic.Uint32 // takes the place of LogLevel and may change meanwhile; nil: LogLevel counts
 	MaxBody   int            // largest body that a plugin may set, in bytes; 0: no limit
 	MaxShared int            // largest ctx.shared and largest ctx.plugin, as SharedSize counts, in bytes; 0: no limit
 	ClusterID string         // "": the node belongs to no cluster
 	Version   string         // of the gateway
 	// TelemetryLogs says that the records of telemetry.log go somewhere.
 	TelemetryLogs bool
+}
+
+// level is the level now.
+func (n *Node) level() uint8 {
+	if n.LevelNow != nil {
+		return uint8(n.LevelNow.Load())
+	}
+	return n.LogLevel
 }
 
 // Host is the other side of a session: who answers questions and takes log lines.
@@ -107,7 +117,7 @@ func BeginInto(c *wire.Call, node *Node, host Host, out *wire.Outcome) *Session 
 	}
 	h := &s.slab[0]
 	s.slab = s.slab[1:]
-	h.session, h.serial, h.logLevel = s, s.serial, node.LogLevel
+	h.session, h.serial, h.logLevel = s, s.serial, node.level()
 	h.pdk.Init(h)
 	s.handle = h
 	return s

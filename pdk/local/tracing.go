@@ -52,7 +52,7 @@ func (h *handle) TracingStartSpan(name string, attributes map[string]any) *pdk.S
 
 // refuseSpan says once that there are too many spans. The session is locked.
 func (s *Session) refuseSpan() {
-	if !s.spansRefused && s.node.LogLevel <= levelWarn {
+	if !s.spansRefused && s.node.level() <= levelWarn {
 		s.host.Log(levelWarn, tooManySpans)
 	}
 	s.spansRefused = true

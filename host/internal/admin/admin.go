@@ -23,6 +23,9 @@ type Gateway interface {
 	Watched
 	Replacer
 	Upgrader
+	Balancer
+	LogLevels
+	Differ
 	// Explain answers from the current generation. A mistake in the query is an *explain.QueryError.
 	Explain(q explain.Query) (*explain.Report, error)
 }
@@ -35,12 +38,15 @@ type Server struct {
 	http      fasthttp.Server
 	listeners serving.Listeners
 	routes    []Route
+	// Latency: answers say in X-Kong-Admin-Latency how many milliseconds they took. It is set before Serve.
+	Latency bool
 }
 
 // New makes the server of the Admin listener; Serve starts it.
 func New(g Gateway, logger *slog.Logger) *Server {
 	s := newServer("admin", logger)
 	s.gateway = g
+	s.http.MaxRequestBodySize = maxDocument
 	s.routes = s.adminRoutes()
 	return s
 }
@@ -93,8 +99,9 @@ func (s *Server) survive(ctx *fasthttp.RequestCtx) (a Answer) {
 
 // adminRoutes is everything that the Admin listener answers.
 func (s *Server) adminRoutes() []Route {
-	return append(watchRoutes(s.gateway),
+	return append(append(append(watchRoutes(s.gateway), s.upstreamRoutes()...), s.logLevelRoutes()...),
 		Route{http.MethodGet, "/explain", s.explain},
+		Route{http.MethodPost, "/config/diff", s.diff},
 		Route{http.MethodPost, "/plugin-servers/{name}/replace", s.replace},
 		Route{http.MethodPost, "/plugin-servers/{name}/promote", s.decide(true)},
 		Route{http.MethodPost, "/plugin-servers/{name}/rollback", s.decide(false)},

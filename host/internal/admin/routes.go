@@ -6,7 +6,9 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
 )
@@ -163,6 +165,9 @@ func (s *Server) write(ctx *fasthttp.RequestCtx, a Answer) {
 			s.logger.Error(s.name+": encoding an answer", "error", err.Error())
 		}
 		text = append(text, '\n')
+	}
+	if s.Latency {
+		ctx.Response.Header.Set("X-Kong-Admin-Latency", strconv.FormatInt(time.Since(ctx.Time()).Milliseconds(), 10))
 	}
 	ctx.SetStatusCode(a.Status)
 	ctx.SetContentType(contentType)

@@ -53,6 +53,9 @@ type Settings struct {
 	SendTimeout         time.Duration
 	KeepaliveTimeout    time.Duration
 	MaxHeaderSize       int   // bytes of the head of a request
+	MaxURISize          int   // bytes of its target
+	MaxHeaderLine       int   // bytes of one of its lines, and of a trailer section
+	MaxHeaders          int   // its header lines
 	MaxBody             int   // bytes of a body that is kept in memory for plugins
 	MaxBodiesInMemory   int64 // bytes of all bodies
 	MaxShared           int   // bytes of ctx.shared of one request
@@ -63,6 +66,7 @@ type Settings struct {
 	UpstreamKeepalivePoolSize    int // idle connections per target; 0: none are kept
 	UpstreamKeepaliveMaxRequests int // per connection; 0: no limit
 	UpstreamKeepaliveIdleTimeout time.Duration
+	DNS                          DNS
 
 	DrainDelay     time.Duration
 	DrainTimeout   time.Duration
@@ -94,6 +98,15 @@ type HeaderTokens struct {
 
 // logLevels are Kong's names, in the order of their numbers on the wire.
 var logLevels = []string{"debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"}
+
+// LogLevelNumber is the number of a level: 0 debug to 7 emerg; false when there is none of that name.
+func LogLevelNumber(name string) (uint8, bool) {
+	i := slices.Index(logLevels, name)
+	return uint8(max(0, i)), i >= 0
+}
+
+// LogLevelName is the name of a level.
+func LogLevelName(number uint8) string { return logLevels[min(int(number), len(logLevels)-1)] }
 
 // LogLevelNumber is the level as a number: 0 debug to 7 emerg.
 func (s *Settings) LogLevelNumber() uint8 { return uint8(max(0, slices.Index(logLevels, s.LogLevel))) }

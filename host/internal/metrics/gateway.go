@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/balancer"
 	"github.com/outrigger-gateway/outrigger/host/internal/budget"
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver"
 )
@@ -18,13 +19,17 @@ type Status struct {
 	LogsDropped uint64
 	LogsQueued  int
 	Connections Connections
+	// AccessLogDropped are the lines that were not written; AccessLog says whether there is an access log.
+	AccessLog        bool
+	AccessLogDropped uint64
 	// SpansDropped are those of traces that found the export queue full; Tracing says whether there is one.
 	Tracing      bool
 	SpansDropped uint64
 	// Bodies are those of requests and responses that are kept in memory: bytes now, the bound, and how often there was not enough.
 	Bodies Bodies
 	// BlackBox counts failed calls by what the black box made of them; nil: it is off.
-	BlackBox map[string]uint64
+	BlackBox  map[string]uint64
+	Upstreams []balancer.Status
 }
 
 // Bodies in memory.
@@ -75,6 +80,7 @@ var (
 	generationInfo    = desc("generation_info", "1, with the hash of the entities that are live.", "hash")
 	generationWaiting = desc("generation_waiting", "1 while the configuration waits for a plugin server that was never up.")
 	logDropped        = desc("log_phases_dropped_total", "Log phases that found the queue full.")
+	accessDropped     = desc("access_log_dropped_total", "Lines of the access log that were not written.")
 	logQueued         = desc("log_phases_queued", "Requests that wait for their log phase.")
 	accepted          = desc("connections_accepted_total", "Connections of clients.")
 	connections       = desc("connections", "Open connections of clients, by what they do.", "state")
@@ -99,6 +105,9 @@ func (g gateway) Collect(ch chan<- prometheus.Metric) {
 	w.gauge(generationWaiting, truth(s.Waiting))
 	w.counter(logDropped, float64(s.LogsDropped))
 	w.gauge(logQueued, float64(s.LogsQueued))
+	if s.AccessLog {
+		w.counter(accessDropped, float64(s.AccessLogDropped))
+	}
 	w.counter(accepted, float64(s.Connections.Accepted))
 	w.gauge(connections, float64(s.Connections.Reading), "reading")
 	w.gauge(connections, float64(s.Connections.Writing), "writing")
@@ -112,6 +121,7 @@ func (g gateway) Collect(ch chan<- prometheus.Metric) {
 	for result, n := range s.BlackBox {
 		w.counter(blackBoxCalls, float64(n), result)
 	}
+	w.upstreams(s.Upstreams)
 	for i := range s.Servers {
 		w.server(&s.Servers[i])
 	}

@@ -25,8 +25,8 @@ var names = map[slog.Level]string{
 // Level is the slog level of a number on the wire, 0 debug to 7 emerg; larger numbers are emerg.
 func Level(number uint8) slog.Level { return levels[min(int(number), len(levels)-1)] }
 
-// NewLogger writes lines at or above a level, in format text or json.
-func NewLogger(w io.Writer, format string, level slog.Level) *slog.Logger {
+// NewLogger writes lines at or above a level, which may change, in format text or json.
+func NewLogger(w io.Writer, format string, level slog.Leveler) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.LevelKey {
 			if l, ok := a.Value.Any().(slog.Level); ok {
