@@ -143,7 +143,7 @@ func (o operator) Explain(q explain.Query) (*explain.Report, error) {
 
 // Status implements admin.Gateway.
 func (o operator) Status() admin.Status {
-	st := admin.Status{Version: Version, NodeID: o.node.ID, PluginServers: o.serverStatus(o.servers), Quarantine: o.quarantine.Status()}
+	st := admin.Status{Version: Version, NodeID: o.node.ID, PluginServers: o.serverStatus(o.servers), Quarantine: o.quarantine.Status(), Upstreams: o.Upstreams()}
 	st.Ready = len(o.Unready()) == 0
 	if gen := o.generations.AcquireCurrent(); gen != nil {
 		defer gen.Release()

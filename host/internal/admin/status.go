@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/balancer"
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver"
 	"github.com/outrigger-gateway/outrigger/host/internal/quarantine"
 )
@@ -27,6 +28,7 @@ type Status struct {
 	LastGood      *LastGood             `json:"last_good,omitempty"`
 	PluginServers []pluginserver.Status `json:"plugin_servers"`
 	Quarantine    quarantine.Status     `json:"quarantine"` // requests that killed a plugin server
+	Upstreams     []balancer.Status     `json:"upstreams"`
 }
 
 // Generation is the configuration that is live.

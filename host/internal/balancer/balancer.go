@@ -66,6 +66,8 @@ type Balancer struct {
 	logger    *slog.Logger
 
 	view atomic.Pointer[view]
+	// changes counts changes of health. Balancers of the same upstream share it as they share the states.
+	changes *atomic.Uint64
 	// asking is set while names are asked for; known is closed when something is known of them for the first time.
 	asking    atomic.Bool
 	known     chan struct{}
@@ -110,7 +112,7 @@ type Choice struct {
 func newBalancer(u *entity.Upstream, o Options, old *Balancer) *Balancer {
 	b := &Balancer{
 		Upstream: u, algorithm: algorithms[u.Algorithm], resolver: o.Resolver, logger: o.Logger,
-		known: make(chan struct{}), states: map[identity]*state{},
+		known: make(chan struct{}), states: map[identity]*state{}, changes: new(atomic.Uint64),
 	}
 	b.passive = checksPassively(&u.Health.Passive)
 	b.outliers = u.Outliers.Consecutive5xx > 0 || u.Outliers.ConsecutiveGatewayFailure > 0
@@ -147,6 +149,7 @@ func newBalancer(u *entity.Upstream, o Options, old *Balancer) *Balancer {
 func (b *Balancer) inherit(old *Balancer) {
 	old.mu.Lock()
 	defer old.mu.Unlock()
+	b.changes = old.changes
 	for k, s := range old.states {
 		b.states[k] = s
 	}

@@ -73,7 +73,7 @@ func registered(t *testing.T, u *entity.Upstream, o Options) (*Balancer, *Regist
 	}
 	t.Cleanup(func() {
 		r.Return(b)
-		r.Wait()
+		r.Close()
 	})
 	return b, r
 }

@@ -131,9 +131,8 @@ func (b *Balancer) changeHealth(p *Place, why string, change func(*health)) {
 	if after == before {
 		return
 	}
-	b.mu.Lock()
-	b.build(false)
-	b.mu.Unlock()
+	b.changes.Add(1)
+	b.rebuild()
 	if b.logger != nil {
 		said := "a target is healthy again"
 		if after {

@@ -120,8 +120,16 @@ func (r *Registry) unprobe(s *shared) {
 	}
 }
 
-// Wait returns when no check of a balancer that was given back is under way any more.
-func (r *Registry) Wait() { r.probes.Wait() }
+// Close ends all checks and waits for those under way. Balancers that are not given back yet can still be used.
+func (r *Registry) Close() {
+	r.mu.Lock()
+	r.opts.Probe = false
+	for _, s := range r.byText {
+		r.unprobe(s)
+	}
+	r.mu.Unlock()
+	r.probes.Wait()
+}
 
 // contentOf is everything of an upstream that makes a difference here.
 func contentOf(u *entity.Upstream) (string, error) {

@@ -109,3 +109,8 @@ func (p *Place) status(now time.Time, report func(healthy bool) string) PlaceSta
 	}
 	return ps
 }
+
+// Up reports whether the address may get requests.
+func (p *PlaceStatus) Up() bool {
+	return (p.State == "healthy" || p.State == "mostly_healthy") && p.EjectedFor == 0
+}

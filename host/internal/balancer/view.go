@@ -23,12 +23,17 @@ type view struct {
 	usable  bool      // more of the weight is available than the threshold
 	share   float64   // of the weight that is available, percent
 	expires time.Time // of the first name; zero: there are none
+	changes uint64    // of health that the view knows
 	err     error     // why there are no places; nil: there are no targets that could have some
 }
 
 // current is the view of now. It waits only for names of which nothing is known yet.
 func (b *Balancer) current(c *Choice) *view {
 	v := b.view.Load()
+	if v.changes != b.changes.Load() {
+		b.rebuild()
+		v = b.view.Load()
+	}
 	if b.names == 0 || c.Now.Before(v.expires) {
 		return v
 	}
@@ -48,6 +53,13 @@ func (b *Balancer) current(c *Choice) *view {
 		}
 	}
 	return b.view.Load()
+}
+
+// rebuild makes a view that knows who is healthy now.
+func (b *Balancer) rebuild() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.build(false)
 }
 
 // retryNames is how long names that do not resolve are left alone.
@@ -114,7 +126,7 @@ func (b *Balancer) know() { b.knownOnce.Do(func() { close(b.known) }) }
 // build makes a new view; mu is held. anew: the places may be others. Otherwise only their health has changed.
 func (b *Balancer) build(anew bool) {
 	old := b.view.Load()
-	v := &view{}
+	v := &view{changes: b.changes.Load()}
 	if anew || old == nil {
 		b.place(v)
 	} else {

@@ -71,6 +71,10 @@ func (s *Settings) Map() map[string]any {
 		"upstream_keepalive_max_requests": int64(s.UpstreamKeepaliveMaxRequests),
 		"upstream_keepalive_idle_timeout": s.UpstreamKeepaliveIdleTimeout.String(),
 
+		"dns_resolver": list(s.DNS.Resolvers, text), "dns_hostsfile": s.DNS.HostsFile, "dns_order": list(s.DNS.Order, text),
+		"dns_valid_ttl": s.DNS.ValidTTL.String(), "dns_stale_ttl": s.DNS.StaleTTL.String(), "dns_error_ttl": s.DNS.ErrorTTL.String(),
+		"dns_not_found_ttl": s.DNS.NotFoundTTL.String(),
+
 		"drain_timeout":  s.DrainTimeout.String(),
 		"worker_threads": int64(s.WorkerThreads),
 		"node_id":        s.NodeID,

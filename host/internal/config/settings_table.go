@@ -184,7 +184,7 @@ func settingTable() []setting {
 			func(s *Settings) *string { return &s.RunDir }),
 	}
 	after := slices.IndexFunc(table, func(s setting) bool { return s.Name == "log_format" })
-	return slices.Insert(table, after+1, accessLogSettings()...)
+	return append(slices.Insert(table, after+1, accessLogSettings()...), dnsSettings()...)
 }
 
 // operatorListen is an address on which operators ask the gateway.

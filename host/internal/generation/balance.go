@@ -64,3 +64,9 @@ func (g *Generation) Balancing() []balancer.Status {
 	slices.SortFunc(list, func(a, b balancer.Status) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }
+
+// SetHealth makes a target of an upstream, or one of its addresses, healthy or unhealthy until checks say otherwise; false when there is none.
+func (g *Generation) SetHealth(upstream, target string, healthy bool) bool {
+	b := g.balancers[g.upstreams[upstream]]
+	return b != nil && b.SetHealth(target, healthy)
+}

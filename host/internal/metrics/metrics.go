@@ -2,9 +2,10 @@
 //
 //	calls.go     calls of plugins, counted by an interceptor of dispatch
 //	requests.go  requests of clients, counted by the proxy
+//	upstreams.go upstreams and their targets, read when somebody scrapes
 //	gateway.go   plugin servers, processes, connections and the configuration, read when somebody scrapes
 //
-// Labels are bounded by the configuration: server, process, plugin, phase and code. Nothing is labelled with a record, a route, a consumer or a
+// Labels are bounded by the configuration: server, process, plugin, phase and code, upstream, target and its addresses. Nothing is labelled with a record, a route, a consumer or a
 // path.
 package metrics
 

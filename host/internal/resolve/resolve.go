@@ -64,7 +64,7 @@ type name struct {
 	answer *Answer // nil: none so far
 	err    error   // of the last question; nil: it was answered
 	again  time.Time
-	stale  time.Time // when answer is of no use any more
+	stale  time.Time     // when answer is of no use any more
 	last   uint16        // type that had records
 	asking chan struct{} // closed when the question under way is answered; nil: there is none
 }
