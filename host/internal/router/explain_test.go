@@ -90,8 +90,13 @@ func TestExplainStrictProtocols(t *testing.T) {
 // Explain agrees with Match, gives every other route one reason, and only routes that match on their own lose by a rule.
 func TestExplainAgreesWithMatch(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		routes := anyRoutes(t)
-		r, err := New(routes, Options{})
+		o := Options{
+			Flavor:   rapid.SampledFrom([]Flavor{TraditionalCompatible, Traditional, Expressions}).Draw(t, "router_flavor"),
+			TieBreak: rapid.SampledFrom([]TieBreak{TieCreated, TieKong}).Draw(t, "router_tie_break"),
+		}
+		slow := anySlowRouter(t, o)
+		routes := slow.routes
+		r, err := New(routes, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,9 +114,10 @@ func TestExplainAgreesWithMatch(t *testing.T) {
 			t.Fatalf("%d losers, expected %d", len(x.Losers), want)
 		}
 		for _, l := range x.Losers {
-			alone, _, _ := slowMatch([]*entity.Route{l.Route}, req)
-			if (alone != nil) != (len(l.Missed) == 0) {
-				t.Fatalf("route %+v, request %+v: missed %+v, the slow matcher says %v", l.Route, req, l.Missed, alone != nil)
+			slow.routes = []*entity.Route{l.Route}
+			alone := slow.match(req) != nil
+			if alone != (len(l.Missed) == 0) {
+				t.Fatalf("route %+v, request %+v: missed %+v, the slow router says %v", l.Route, req, l.Missed, alone)
 			}
 			if (l.Rule == "") != (len(l.Missed) > 0) {
 				t.Fatalf("route %+v: rule %q, missed %+v", l.Route, l.Rule, l.Missed)

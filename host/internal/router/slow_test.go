@@ -1,6 +1,8 @@
 package router
 
 import (
+	"crypto/sha1"
+	"encoding/hex"
 	"fmt"
 	"regexp"
 	"slices"
@@ -12,25 +14,184 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 )
 
-// The slow matcher below is written from the rules alone: look at every route, every kind and length of its paths, and keep the best.
+// The slow router below is written from the rules alone: look at every route and every way in which it matches, and keep the best. It shares no code
+// with the compiled one.
 
-// standing is what decides between two ways to match, first difference first.
-type standing struct {
-	attributes, plainHosts, headers, regex, regexPriority, length int
-	created                                                       int64
-	id                                                            string
+// slowRouter is the slow router of one flavour.
+type slowRouter struct {
+	Options
+	routes      []*entity.Route
+	expressions map[*entity.Route]slowExpression // of the routes that have one
 }
 
-func (s standing) beats(o standing) bool {
-	for _, d := range []int{
-		s.attributes - o.attributes, s.plainHosts - o.plainHosts, s.headers - o.headers, s.regex - o.regex,
-		s.regexPriority - o.regexPriority, s.length - o.length, int(o.created - s.created), strings.Compare(o.id, s.id),
-	} {
-		if d != 0 {
-			return d > 0
+// way is one way in which a route matches, with what decides between two of them, first difference first: larger numbers, then larger texts.
+type way struct {
+	route    *entity.Route
+	numbers  []int
+	texts    []string
+	matched  string
+	captures []string
+}
+
+func (w *way) beats(o *way) bool {
+	for i := range w.numbers {
+		if w.numbers[i] != o.numbers[i] {
+			return w.numbers[i] > o.numbers[i]
+		}
+	}
+	for i := range w.texts {
+		if w.texts[i] != o.texts[i] {
+			return w.texts[i] > o.texts[i]
 		}
 	}
 	return false
+}
+
+// match finds the best way of all routes; nil when none matches.
+func (s *slowRouter) match(req *Request) *way {
+	var best *way
+	for _, r := range s.routes {
+		if !s.serves(r, req) {
+			continue
+		}
+		for _, w := range s.ways(r, req) {
+			if best == nil || w.beats(best) {
+				best = w
+			}
+		}
+	}
+	return best
+}
+
+// serves reports whether the protocols of a route let a request through.
+func (s *slowRouter) serves(r *entity.Route, req *Request) bool {
+	if !s.StrictProtocols || len(r.Protocols) == 0 {
+		return true
+	}
+	if req.Scheme == "https" {
+		return slices.Contains(r.Protocols, "https") || slices.Contains(r.Protocols, "grpcs")
+	}
+	return slices.Contains(r.Protocols, "http") || slices.Contains(r.Protocols, "grpc")
+}
+
+// ways lists how a route matches a request: once for each of its paths that does.
+func (s *slowRouter) ways(r *entity.Route, req *Request) (all []*way) {
+	if x, ok := s.expressions[r]; ok {
+		if !x.holds(req) {
+			return nil
+		}
+		w := &way{route: r, numbers: []int{1, r.Priority}} // before all others
+		if x.note != nil {
+			x.note(req, w)
+		}
+		s.breakTies(w, r.ID)
+		return []*way{w}
+	}
+	if !slowFields(r, req, s.Flavor == Traditional) {
+		return nil
+	}
+	if len(r.Paths) == 0 {
+		w := &way{route: r}
+		s.rank(w, "", false)
+		s.breakTies(w, r.ID)
+		return []*way{w}
+	}
+	for _, p := range r.Paths {
+		w := &way{route: r}
+		pattern, isRegex := strings.CutPrefix(p, "~")
+		if isRegex {
+			found := regexp.MustCompile(`\A(?:` + pattern + `)`).FindStringSubmatch(req.Path)
+			if found == nil {
+				continue
+			}
+			w.matched, w.captures = found[0], found[1:]
+		} else {
+			if !strings.HasPrefix(req.Path, p) {
+				continue
+			}
+			w.matched = p
+		}
+		s.rank(w, p, isRegex)
+		s.breakTies(w, slowPart(r, p))
+		all = append(all, w)
+	}
+	return all
+}
+
+// rank fills the numbers of a way over a path, "" for none.
+func (s *slowRouter) rank(w *way, path string, isRegex bool) {
+	r := w.route
+	attributes, weight, plain, wildPort := 0, 0, 1, 0
+	for _, a := range []struct{ values, weight int }{{len(r.Hosts), 64}, {len(r.Headers), 32}, {len(r.Paths), 16}, {len(r.Methods), 8}, {len(r.SNIs), 4}} {
+		if a.values > 0 {
+			attributes++
+			weight += a.weight
+		}
+	}
+	if len(r.Hosts) == 0 {
+		plain = 0
+	}
+	for _, h := range r.Hosts {
+		if strings.Contains(h, "*") {
+			plain = 0
+			if strings.Contains(h, ":") {
+				wildPort = 1
+			}
+		}
+	}
+	regex, regexPriority, length := 0, 0, len(path)
+	if isRegex {
+		regex, regexPriority, length = 1, r.RegexPriority, 0
+	}
+	if s.Flavor == Traditional {
+		w.numbers = []int{attributes, weight, 4*wildPort + 2*plain + regex, len(r.Headers), regexPriority, length}
+		return
+	}
+	const noExpression = 0
+	w.numbers = []int{noExpression, attributes, plain, len(r.Headers), regex, regexPriority, length}
+}
+
+// breakTies fills what decides when the numbers are equal: the name of the part in Kong, or age and id.
+func (s *slowRouter) breakTies(w *way, part string) {
+	if s.TieBreak == TieKong && s.Flavor != Traditional {
+		w.texts = []string{part}
+		return
+	}
+	w.numbers = append(w.numbers, -int(w.route.CreatedAt))
+	w.texts = []string{flipped(w.route.ID)}
+}
+
+// flipped turns the order of texts of one length around.
+func flipped(s string) string {
+	b := []byte(s)
+	for i := range b {
+		b[i] = 255 - b[i]
+	}
+	return string(b)
+}
+
+// slowPart is the UUID in Kong of the part of a route that a path belongs to.
+func slowPart(r *entity.Route, path string) string {
+	kind := func(p string) string {
+		if strings.HasPrefix(p, "~") {
+			return "regex"
+		}
+		return fmt.Sprint(len(p))
+	}
+	var kinds []string
+	for _, p := range r.Paths {
+		if !slices.Contains(kinds, kind(p)) {
+			kinds = append(kinds, kind(p))
+		}
+	}
+	if len(kinds) == 1 {
+		return r.ID
+	}
+	namespace, _ := hex.DecodeString("7f145bf90dce4f9198ebdebbce4b9f6b")
+	sum := sha1.Sum(fmt.Appendf(namespace, "%s#%d", r.ID, 1+slices.Index(kinds, kind(path))))
+	id := sum[:16]
+	id[6], id[8] = id[6]&0x0f|0x50, id[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
 }
 
 func slowHost(pattern, host string, hostPort, listenPort int) bool {
@@ -54,78 +215,29 @@ func slowHost(pattern, host string, hostPort, listenPort int) bool {
 	return host == name
 }
 
-func slowMatch(routes []*entity.Route, req *Request) (best *entity.Route, matched string, captures []string) {
-	var top standing
-	for _, r := range routes {
-		st := standing{created: r.CreatedAt, id: r.ID, headers: len(r.Headers)}
-		ok := true
-		if len(r.Methods) > 0 {
-			st.attributes++
-			ok = ok && slices.Contains(r.Methods, req.Method)
-		}
-		if len(r.Hosts) > 0 {
-			st.attributes++
-			st.plainHosts = 1
-			one := false
-			for _, h := range r.Hosts {
-				one = one || slowHost(h, req.Host, req.HostPort, req.ListenPort)
-				if strings.Contains(h, "*") {
-					st.plainHosts = 0
-				}
-			}
-			ok = ok && one
-		}
-		if len(r.Headers) > 0 {
-			st.attributes++
-			for name, wants := range r.Headers {
-				one := false
-				for _, got := range req.Headers.(headerMap)[strings.ToLower(name)] {
-					for _, want := range wants {
-						if pattern, isRegex := strings.CutPrefix(want, "~*"); isRegex {
-							one = one || regexp.MustCompile("(?i:"+pattern+")").MatchString(got)
-						} else {
-							one = one || strings.EqualFold(want, got)
-						}
-					}
-				}
-				ok = ok && one
-			}
-		}
-		if len(r.SNIs) > 0 {
-			st.attributes++
-			one := !req.TLS
-			for _, s := range r.SNIs {
-				one = one || slowHost(s, strings.TrimSuffix(req.SNI, "."), 0, 0)
-			}
-			ok = ok && one
-		}
-		if !ok {
-			continue
-		}
-		consider := func(st standing, text string, groups []string) {
-			if best == nil || st.beats(top) {
-				best, top, matched, captures = r, st, text, groups
-			}
-		}
-		if len(r.Paths) == 0 {
-			consider(st, "", nil)
-			continue
-		}
-		st.attributes++
-		for _, p := range r.Paths {
-			at := st
-			if pattern, isRegex := strings.CutPrefix(p, "~"); isRegex {
-				if found := regexp.MustCompile(`\A(?:` + pattern + `)`).FindStringSubmatch(req.Path); found != nil {
-					at.regex, at.regexPriority = 1, r.RegexPriority
-					consider(at, found[0], found[1:])
-				}
-			} else if strings.HasPrefix(req.Path, p) {
-				at.length = len(p)
-				consider(at, p, nil)
-			}
-		}
+// slowFields matches everything but the path.
+func slowFields(r *entity.Route, req *Request, traditional bool) bool {
+	ok := len(r.Methods) == 0 || slices.Contains(r.Methods, req.Method)
+	if len(r.Hosts) > 0 {
+		ok = ok && slices.ContainsFunc(r.Hosts, func(h string) bool { return slowHost(h, req.Host, req.HostPort, req.ListenPort) })
 	}
-	return best, matched, captures
+	for name, wants := range r.Headers {
+		one := false
+		for _, got := range req.Headers.(headerMap)[strings.ToLower(name)] {
+			for _, want := range wants {
+				if pattern, isRegex := strings.CutPrefix(want, "~*"); isRegex && (!traditional || len(wants) == 1) {
+					one = one || regexp.MustCompile("(?i:"+pattern+")").MatchString(got)
+				} else {
+					one = one || strings.EqualFold(want, got)
+				}
+			}
+		}
+		ok = ok && one
+	}
+	if len(r.SNIs) > 0 && req.TLS {
+		ok = ok && slices.ContainsFunc(r.SNIs, func(s string) bool { return slowHost(s, strings.TrimSuffix(req.SNI, "."), 0, 0) })
+	}
+	return ok
 }
 
 // Small alphabets, so that routes overlap and requests hit.
@@ -133,68 +245,111 @@ var (
 	anyMethod  = rapid.SampledFrom([]string{"GET", "POST", "PUT"})
 	anyHost    = rapid.SampledFrom([]string{"a.b", "a.b.c", "b.c", "x.a.b", "a.b.c.d", "a", "", ".b", "a.", "b.c."})
 	hostRule   = rapid.SampledFrom([]string{"a.b", "A.b.c", "b.c", "*.b", "*.b.c", "*.c", "a.*", "a.b.*", "a.b:80", "*.b:80", "a.*:80", "a.b:81", "a"})
-	anyPath    = rapid.SampledFrom([]string{"/", "/a", "/ab", "/a/b", "/abc", "/a/b/c", "/b", "/b/1", "/b/12/c", "/c/x", "/a/1"})
+	anyPath    = rapid.SampledFrom([]string{"/", "/a", "/ab", "/a/b", "/abc", "/a/b/c", "/b", "/b/1", "/b/12/c", "/c/x", "/a/1", "/A/b", "/a/b/c/d/"})
 	pathRule   = rapid.SampledFrom([]string{"/", "/a", "/ab", "/abc", "/a/b", "/a/", "/b", "/b/1", "/c", "~/a", "~/a/b$", `~/b/(\d+)`, `~/(?<n>[a-c])/(.)`, "~/a|/b", "~/[bc]", "~/c/?", `~/b/(\d)(\d)?`, "~/a?"})
 	headerRule = rapid.SampledFrom([]string{"1", "Two", "~*^t", `~*\d\D`})
 	anyValue   = rapid.SampledFrom([]string{"1", "two", "TWO", "three", "1x", ""})
 )
 
+// anyRoutes makes routes without expressions.
 func anyRoutes(t *rapid.T) []*entity.Route {
+	s := anySlowRouter(t, Options{})
+	return s.routes
+}
+
+// anySlowRouter makes routes for a flavour.
+func anySlowRouter(t *rapid.T, o Options) *slowRouter {
+	s := &slowRouter{Options: o, expressions: map[*entity.Route]slowExpression{}}
 	n := rapid.IntRange(0, 12).Draw(t, "routes")
-	routes := make([]*entity.Route, n)
-	for i := range routes {
-		r := &entity.Route{ID: fmt.Sprintf("r%02d", i), StripPath: true}
-		some := func(label string) bool { return rapid.Bool().Draw(t, label) }
-		if some("has methods") {
-			r.Methods = rapid.SliceOfN(anyMethod, 1, 2).Draw(t, "methods")
-		}
-		if some("has hosts") {
-			r.Hosts = rapid.SliceOfN(hostRule, 1, 3).Draw(t, "hosts")
-		}
-		if some("has paths") {
-			r.Paths = rapid.SliceOfN(pathRule, 1, 4).Draw(t, "paths")
-		}
-		if rapid.IntRange(0, 3).Draw(t, "has headers") == 0 {
-			r.Headers = rapid.MapOfN(rapid.SampledFrom([]string{"X-A", "x-b"}), rapid.SliceOfN(headerRule, 1, 2), 1, 2).Draw(t, "headers")
-		}
-		if rapid.IntRange(0, 5).Draw(t, "has snis") == 0 {
-			r.SNIs = rapid.SliceOfN(rapid.SampledFrom([]string{"a.b", "*.b", "a.*"}), 1, 2).Draw(t, "snis")
-		}
-		r.RegexPriority = rapid.IntRange(-1, 2).Draw(t, "regex_priority")
+	for i := range n {
+		r := &entity.Route{ID: fmt.Sprintf("%08x-0000-4000-8000-%012d", rapid.Uint32().Draw(t, "id"), i), StripPath: true}
 		r.CreatedAt = rapid.Int64Range(0, 2).Draw(t, "created_at")
-		routes[i] = r
+		r.Protocols = rapid.SampledFrom([][]string{nil, {"http", "https"}, {"http"}, {"https"}, {"grpcs"}}).Draw(t, "protocols")
+		s.routes = append(s.routes, r)
+		if o.Flavor == Expressions && rapid.Bool().Draw(t, "is an expression") {
+			x := anyExpression(3).Draw(t, "expression")
+			r.Expression, s.expressions[r] = x.text, x
+			r.Priority = rapid.IntRange(0, 2).Draw(t, "priority")
+			continue
+		}
+		anyFields(t, r, o.Flavor == Traditional)
 	}
-	return routes
+	return s
+}
+
+// anyFields fills the fields to match of a route.
+func anyFields(t *rapid.T, r *entity.Route, plainSNIs bool) {
+	some := func(label string) bool { return rapid.Bool().Draw(t, label) }
+	if some("has methods") {
+		r.Methods = rapid.SliceOfN(anyMethod, 1, 2).Draw(t, "methods")
+	}
+	if some("has hosts") {
+		r.Hosts = rapid.SliceOfN(hostRule, 1, 3).Draw(t, "hosts")
+	}
+	if some("has paths") {
+		r.Paths = rapid.SliceOfN(pathRule, 1, 4).Draw(t, "paths")
+	}
+	if rapid.IntRange(0, 3).Draw(t, "has headers") == 0 {
+		r.Headers = rapid.MapOfN(rapid.SampledFrom([]string{"X-A", "x-b"}), rapid.SliceOfN(headerRule, 1, 2), 1, 2).Draw(t, "headers")
+	}
+	if rapid.IntRange(0, 5).Draw(t, "has snis") == 0 {
+		names := []string{"a.b", "*.b", "a.*"}
+		if plainSNIs {
+			names = []string{"a.b", "x.b"}
+		}
+		r.SNIs = rapid.SliceOfN(rapid.SampledFrom(names), 1, 2).Draw(t, "snis")
+	}
+	r.RegexPriority = rapid.IntRange(0, 2).Draw(t, "regex_priority")
 }
 
 func anyRequest(t *rapid.T) *Request {
 	req := &Request{
-		Scheme: "http", Method: anyMethod.Draw(t, "method"), Host: anyHost.Draw(t, "host"), Path: anyPath.Draw(t, "path"),
+		Scheme: rapid.SampledFrom([]string{"http", "https"}).Draw(t, "scheme"), Method: anyMethod.Draw(t, "method"), Host: anyHost.Draw(t, "host"), Path: anyPath.Draw(t, "path"),
 		HostPort: rapid.SampledFrom([]int{0, 0, 80, 81}).Draw(t, "port"), ListenPort: rapid.SampledFrom([]int{80, 8000}).Draw(t, "listener"),
 		TLS: rapid.Bool().Draw(t, "tls"), SNI: rapid.SampledFrom([]string{"", "a.b", "x.b", "a.c."}).Draw(t, "sni"),
+		Query:     rapid.SampledFrom([]string{"", "q=1", "q=1&q=Two", "q", "x=1&q=a%20b", "q=a+b&q=a+b", "%71=1", "q=%31&&r=2"}).Draw(t, "query"),
+		Addresses: ends{rapid.SampledFrom([]string{"", "10.0.0.1:80", "10.1.0.1:81", "[fd00::1]:80", "10.0.0.1"}).Draw(t, "source"), rapid.SampledFrom([]string{"", "10.0.0.1", "::1"}).Draw(t, "destination")},
 	}
 	req.Headers = headerMap(rapid.MapOf(rapid.SampledFrom([]string{"x-a", "x-b"}), rapid.SliceOfN(anyValue, 1, 2)).Draw(t, "headers"))
 	return req
 }
 
-func TestMatchAgreesWithSlowMatcher(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		routes := anyRoutes(t)
-		r, err := New(routes, Options{})
+// agrees compares the compiled router with the slow one over random routes and requests of one flavour.
+func agrees(o Options) func(*rapid.T) {
+	return func(t *rapid.T) {
+		o.StrictProtocols = rapid.Bool().Draw(t, "strict_protocols")
+		o.TieBreak = rapid.SampledFrom([]TieBreak{TieCreated, TieKong}).Draw(t, "router_tie_break")
+		slow := anySlowRouter(t, o)
+		r, err := New(slow.routes, o)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var m Match
-		for range 8 {
+		for range 24 {
 			req := anyRequest(t)
-			route, matched, captures := slowMatch(routes, req)
-			ok := r.Match(req, &m)
-			if ok != (route != nil) || m.Route != route {
-				t.Fatalf("request %+v: route %+v, the slow matcher says %+v", req, m.Route, route)
+			want := slow.match(req)
+			if want == nil {
+				want = &way{}
 			}
-			if m.MatchedPath != matched || !slices.Equal(m.Captures.Unnamed, captures) {
-				t.Fatalf("request %+v, route %+v: matched %q, captures %q, the slow matcher says %q, %q", req, route, m.MatchedPath, m.Captures.Unnamed, matched, captures)
+			if ok := r.Match(req, &m); ok != (want.route != nil) || m.Route != want.route {
+				t.Fatalf("request %+v: route %+v, the slow router says %+v", req, m.Route, want.route)
+			}
+			if m.MatchedPath != want.matched || !slices.Equal(m.Captures.Unnamed, want.captures) {
+				t.Fatalf("request %+v, route %+v: matched %q, captures %q, the slow router says %q, %q",
+					req, want.route, m.MatchedPath, m.Captures.Unnamed, want.matched, want.captures)
 			}
 		}
-	})
+	}
 }
+
+func TestCompatibleAgreesWithSlowRouter(t *testing.T) { rapid.Check(t, agrees(Options{})) }
+func TestTraditionalAgreesWithSlowRouter(t *testing.T) {
+	rapid.Check(t, agrees(Options{Flavor: Traditional}))
+}
+func TestExpressionsAgreeWithSlowRouter(t *testing.T) {
+	rapid.Check(t, agrees(Options{Flavor: Expressions}))
+}
+
+func FuzzCompatible(f *testing.F)  { f.Fuzz(rapid.MakeFuzz(agrees(Options{}))) }
+func FuzzTraditional(f *testing.F) { f.Fuzz(rapid.MakeFuzz(agrees(Options{Flavor: Traditional}))) }
+func FuzzExpressions(f *testing.F) { f.Fuzz(rapid.MakeFuzz(agrees(Options{Flavor: Expressions}))) }
