@@ -2,12 +2,15 @@ package host
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/admin"
 	"github.com/outrigger-gateway/outrigger/host/internal/config"
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/host/internal/entitydiff"
+	"github.com/outrigger-gateway/outrigger/host/internal/generation"
 	"github.com/outrigger-gateway/outrigger/host/internal/lastgood"
 	"github.com/outrigger-gateway/outrigger/host/internal/telemetry"
 )
@@ -102,6 +105,35 @@ func (h *Host) lastGood() *admin.LastGood {
 		return nil
 	}
 	return &admin.LastGood{Hash: list[0].Hash, Kept: list[0].Time}
+}
+
+// DiffEntities implements admin.Gateway: it says what the entities of a document would change that are live.
+func (o operator) DiffEntities(name string, document []byte) (*entitydiff.Diff, error) {
+	set, _, err := config.Source{Name: name, Data: document, Env: o.opts.Env}.Parse()
+	if err != nil {
+		return nil, err
+	}
+	o.reloading.Lock()
+	live := o.entities
+	o.reloading.Unlock()
+	if live == nil {
+		return nil, errors.New("no configuration is live")
+	}
+	builder := o.builder.With(o.servers.builds())
+	return entitydiff.Compare(o.withSecrets(builder, live), o.withSecrets(builder, set)), nil
+}
+
+// withSecrets is a copy of a set whose plugin records know which of their texts are secrets, as far as their schemas are known.
+func (o operator) withSecrets(builder *generation.Builder, set *entity.Set) *entity.Set {
+	checked := set.WithOwnPlugins()
+	own := set.WithOwnPlugins()
+	if catalog, err := builder.Catalog(set); err == nil {
+		_ = config.ResolvePlugins(checked, catalog, nil) // what is wrong with the document is not the question here
+	}
+	for i, p := range checked.Plugins {
+		own.Plugins[i].Secrets = p.Secrets
+	}
+	return own
 }
 
 // restorable says whether a text would be accepted in the place of the declarative file, as far as that can be told without the plugins.

@@ -57,6 +57,16 @@ plugin servers and asks them. Exit code 1 and one line per error when something 
 			about:    `lint finds what a valid configuration most likely does not mean, such as routes that nothing reaches: see outrigger help lint.`,
 		},
 		{
+			name: "config", short: "formats, converts, compares and restores declarative files", settings: true, run: configCommand, topic: configUsage,
+			words: []string{"fmt", "convert", "diff", "restore"},
+			synopsis: []string{
+				"fmt FILE... [--write | --check]", "convert FILE [--to kong|deck] [--json | --yaml] [--output FILE]", "diff OLD.yaml NEW.yaml [--json]",
+				"diff NEW.yaml [--admin ADDRESS]", "restore [HASH] [--list] [--output FILE]",
+			},
+			about: `config works on declarative files: it formats them, leads them from one dialect to another, compares them with each other or with a running
+gateway, and puts back one that was live: see outrigger help config.`,
+		},
+		{
 			name: "replace", short: "replaces a plugin server of a running gateway", settings: true, run: replaceCommand, topic: replaceUsage,
 			synopsis: []string{"NAME [--admin ADDRESS] [--canary SHARE] [-- PROGRAM ARGUMENT...]"},
 			about:    `replace puts a new build of a plugin server in the place of the old one of a running gateway: see outrigger help replace.`,
@@ -65,6 +75,11 @@ plugin servers and asks them. Exit code 1 and one line per error when something 
 			name: "upgrade", short: "replaces the program of a running gateway", settings: true, run: upgradeCommand, topic: upgradeUsage,
 			synopsis: []string{"[--admin ADDRESS]"},
 			about:    `upgrade puts a new version of the program in the place of a running gateway: see outrigger help upgrade.`,
+		},
+		{
+			name: "log-level", short: "changes the log level of a running gateway", settings: true, run: logLevelCommand, topic: logLevelUsage,
+			synopsis: []string{"[LEVEL] [--timeout 1m] [--admin ADDRESS]"}, words: []string{"debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"},
+			about: `log-level shows the log level of a running gateway, or changes it for a while: see outrigger help log-level.`,
 		},
 		{
 			name: "replay", short: "sends a recorded call to a plugin server again", run: replayCommand, topic: replayUsage,

@@ -26,6 +26,7 @@ const (
 // expression is one ${{ … }} of a document.
 type expression struct {
 	text    string // as it is written
+	plain   string // the same without the backslashes of a JSON document or of double quotes
 	name    string // of the variable
 	convert string // toInt, toBool, toFloat; "": none
 	wrong   string // what is expected instead; "": the expression is fine
@@ -69,11 +70,11 @@ func mark(data []byte) (text []byte, found []expression) {
 // parseExpression takes ${{ … }} apart.
 func parseExpression(text string) expression {
 	const expected = `${{ env "NAME" }}, with | toInt, | toBool or | toFloat behind the name to have another type than text`
-	e := expression{text: text}
-	inside := strings.TrimSpace(text[len("${{") : len(text)-len("}}")])
+	e := expression{text: text, plain: strings.ReplaceAll(text, `\`, "")}
+	inside := strings.TrimSpace(e.plain[len("${{") : len(e.plain)-len("}}")])
 	call, conversions, converted := strings.Cut(inside, "|")
 	argument, ok := strings.CutPrefix(strings.TrimSpace(call), "env")
-	argument = strings.ReplaceAll(strings.TrimSpace(argument), `\`, "") // quotes inside the quotes of a JSON document
+	argument = strings.TrimSpace(argument)
 	if n := len(argument); ok && n > 2 && argument[0] == argument[n-1] && strings.IndexByte("\"'`", argument[0]) >= 0 {
 		e.name = argument[1 : n-1]
 	}
@@ -97,12 +98,12 @@ func parseExpression(text string) expression {
 	return e
 }
 
-// restore puts the expressions back into a text with marks.
+// restore puts the expressions back into a value with marks.
 func restore(text string, found []expression) string {
 	if len(found) == 0 || !strings.ContainsRune(text, markBegin) {
 		return text
 	}
-	return eachMark(text, found, func(e *expression) string { return e.text })
+	return eachMark(text, found, func(e *expression) string { return e.plain })
 }
 
 // eachMark replaces the marks of a text. Runes that look like one and are none stay.
@@ -192,12 +193,12 @@ func (s *substitution) text(n *node, at *path) {
 	written := restore(n.text, s.found)
 	var whole *expression
 	value := eachMark(n.text, s.found, func(e *expression) string {
-		if e.text == written {
+		if e.plain == written {
 			whole = e
 		}
 		v, wrong := s.value(e)
 		if wrong != nil {
-			wrong.Found = "the expression " + e.text + wrong.Found
+			wrong.Found = "the expression " + e.plain + wrong.Found
 			s.fail(at, n, *wrong)
 			n.broken = true
 		}

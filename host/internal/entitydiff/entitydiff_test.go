@@ -1,0 +1,163 @@
+package entitydiff
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/config"
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+)
+
+func set(t testing.TB, text string, env ...string) *entity.Set {
+	t.Helper()
+	s, _, err := config.Source{Name: "g.yaml", Data: []byte("_format_version: '3.0'\n" + text), Env: env}.Parse()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestCompare(t *testing.T) {
+	before := set(t, `
+vaults: [{prefix: a, name: env, config: {prefix: X}}]
+services:
+- {name: orders, host: a.example, routes: [{name: r, paths: [/a]}, {name: gone, paths: [/g]}], plugins: [{name: p, config: {limit: 5, limits: {second: 1, hour: 2}, password: hunter2}}]}
+- {name: same, host: b.example}
+upstreams: [{name: pool, targets: [{target: "10.0.0.1:80"}, {target: "10.0.0.2:80", weight: 5}]}]
+consumers:
+- {username: ann, groups: [gold], keyauth_credentials: [{key: hunter2, id: 4e8d95d4-40f2-4818-adcb-30e00c349618}], basicauth_credentials: [{username: ann, password: hunter2}], acls: [{group: a}]}
+consumer_groups: [{name: gold}, {name: silver}]
+plugins: [{name: env, config: {text: '${{ env "E" }}'}}, {name: q, timeout: 250, enabled: true}]
+`, "E=hunter2")
+	after := set(t, `
+vaults: [{prefix: a, name: env, config: {prefix: Y}, on_failure: empty}]
+routes: [{name: r, service: orders, paths: [/a, /b], tags: [x]}]
+plugins:
+- {name: p, service: orders, config: {limit: 6, limits: {second: 1, day: 3}, password: hunter3}}
+- {name: env, config: {text: '${{ env "E" }}'}}
+- {name: q, timeout: 500, enabled: false}
+services:
+- {name: same, host: b.example}
+- {name: orders, host: a.example, id: 5e8d95d4-40f2-4818-adcb-30e00c349618}
+- {name: new, host: c.example}
+targets: [{upstream: pool, target: "10.0.0.2:80"}, {upstream: pool, target: "10.0.0.3:80"}]
+upstreams: [{name: pool, host_header: h.example}]
+consumers:
+- {username: ann, groups: [gold, silver], keyauth_credentials: [{key: hunter4, id: 4e8d95d4-40f2-4818-adcb-30e00c349618}], basicauth_credentials: [{username: ann, password: hunter4}], acls: [{group: b}]}
+consumer_groups: [{name: gold}, {name: silver, priority: 7}]
+`, "E=hunter4")
+	d := Compare(before, after)
+	var b strings.Builder
+	if err := d.Text(&b); err != nil {
+		t.Fatal(err)
+	}
+	want := `~ vaults a
+    config.prefix: "X" -> "Y"
+    on_failure: "reject_config" -> "empty"
+~ services orders
+    id: "35edc2f9-6562-5b55-9e78-a4b1c9e7d9a2" -> "5e8d95d4-40f2-4818-adcb-30e00c349618"
++ services new
+~ routes r
+    paths: ["/a"] -> ["/a","/b"]
+    tags: (none) -> ["x"]
+- routes gone
+~ upstreams pool
+    host_header: (none) -> "h.example"
+~ targets pool 10.0.0.2:80
+    weight: 5 -> 100
++ targets pool 10.0.0.3:80
+- targets pool 10.0.0.1:80
+~ consumers ann
+    groups: ["gold"] -> ["gold","silver"]
+~ consumer_groups silver
+    priority: (none) -> 7
+~ keyauth_credentials of ann 4e8d95d4-40f2-4818-adcb-30e00c349618
+    key: a secret is another one
+~ basicauth_credentials ann
+    password: a secret is another one
++ acls ann b
+- acls ann a
+~ plugins p (service orders)
+    id: "X" -> "X"
+    config.limit: 5 -> 6
+    config.limits.day: (none) -> 3
+    config.limits.hour: 2 -> (none)
+    config.password: a secret is another one
+~ plugins env (global)
+    config.text: a secret is another one
+~ plugins q (global)
+    enabled: true -> false
+    timeout: "250ms" -> "500ms"
+3 added, 3 removed, 12 changed
+`
+	got := withoutIDs(b.String())
+	if got != withoutIDs(want) {
+		t.Errorf("found\n%s\nexpected\n%s", got, withoutIDs(want))
+	}
+	text, err := json.Marshal(d)
+	if err != nil || strings.Contains(string(text)+got, "hunter") {
+		t.Errorf("a secret is shown: %v\n%s\n%s", err, text, got)
+	}
+}
+
+// withoutIDs leaves out the ids that are derived.
+func withoutIDs(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "    id: ") {
+			line = "    id\n"
+		}
+		b.WriteString(line)
+	}
+	return b.String()
+}
+
+// Where an entity stands, in which order, and in which dialect is no difference.
+func TestTheSame(t *testing.T) {
+	before := set(t, `
+services: [{name: a, host: h, routes: [{name: r, paths: [/a], plugins: [{name: p, config: {x: 1}}]}], plugins: [{name: p}]}]
+consumers: [{username: ann, groups: [gold], keyauth_credentials: [{key: k}]}]
+consumer_groups: [{name: gold}]
+`)
+	after := set(t, `
+_plugin_configs: {one: {x: 1.0}}
+_info: {defaults: {service: {retries: 5}}}
+consumer_groups: [{name: gold, consumers: [{username: ann}]}]
+keyauth_credentials: [{key: k, consumer: ann}]
+plugins: [{name: p, service: a}, {name: p, route: {name: r}, _config: one}]
+consumers: [{username: ann}]
+routes: [{name: r, service: {name: a}, paths: [/a], methods: []}]
+services: [{name: a, url: "http://h:80"}]
+`)
+	d := Compare(before, after)
+	var b strings.Builder
+	if err := d.Text(&b); err != nil || d.Differs || b.String() != "nothing is different\n" {
+		t.Errorf("%v, %s", err, b.String())
+	}
+	if d := Compare(before, before); d.Differs {
+		t.Errorf("found %+v", d.Changes)
+	}
+}
+
+// BenchmarkCompare compares configurations in which every record changes. The time for each route is the same at all sizes.
+func BenchmarkCompare(b *testing.B) {
+	document := func(n int, path string) string {
+		var text strings.Builder
+		text.WriteString("services: [{name: a, host: h}]\nroutes:\n")
+		for i := range n {
+			fmt.Fprintf(&text, "- {name: r%d, service: a, paths: [/%s%d], plugins: [{name: p, config: {n: %d}}]}\n", i, path, i, len(path))
+		}
+		return text.String()
+	}
+	for _, n := range []int{100, 1000, 10000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			before, after := set(b, document(n, "a")), set(b, document(n, "bb"))
+			for b.Loop() {
+				Compare(before, after)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/route")
+		})
+	}
+}
