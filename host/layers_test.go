@@ -56,6 +56,7 @@ var layers = []layer{
 	{"host/internal/timedconn", nil, nil},
 	{"host/internal/guard", nil, nil},
 	{"host/internal/wirecorpus", nil, []string{"go.yaml.in/yaml/"}},
+	{"host/internal/wirecorpus/responses", nil, []string{"go.yaml.in/yaml/"}},
 	{"host/internal/parking", nil, []string{"golang.org/x/sys/"}},
 	{"host/internal/budget", nil, nil},
 	{"host/internal/serving", nil, []string{"github.com/valyala/fasthttp"}},

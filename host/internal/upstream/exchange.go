@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -102,19 +103,25 @@ func (c *conn) readHead(req *Request, resp *fasthttp.Response) error {
 
 // nextHead reads into the buffer until it begins with a whole head, which is in c.head then. The bytes stay in the buffer.
 func (c *conn) nextHead() ([]byte, error) {
-	for n := 1; ; {
-		if _, err := c.br.Peek(n); errors.Is(err, bufio.ErrBufferFull) {
+	for seen := 0; ; {
+		if _, err := c.br.Peek(seen + 1); errors.Is(err, bufio.ErrBufferFull) {
 			return nil, malformedf("the head of the response is longer than %d bytes", readBuffer)
 		} else if err != nil {
 			return nil, err
 		}
 		c.heard = true
 		data, _ := c.br.Peek(c.br.Buffered())
-		switch err := c.head.parse(data); err {
+		var err error
+		if seen == 0 || bytes.Contains(data[max(0, seen-len(endOfHead)):], endOfHead) {
+			err = c.head.parse(data)
+		} else { // a head that comes in many pieces is not parsed with each of them
+			err = hopeful(data, seen)
+		}
+		switch err {
 		case nil:
 			return data, nil
 		case errMore:
-			n = len(data) + 1
+			seen = len(data)
 		default:
 			return nil, malformed{err}
 		}

@@ -8,34 +8,24 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"testing"
 	"testing/iotest"
 	"time"
 
 	"github.com/valyala/fasthttp"
-	"go.yaml.in/yaml/v4"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/timedconn"
+	"github.com/outrigger-gateway/outrigger/host/internal/wirecorpus/responses"
 )
 
-// corpus adds the responses of the proxy's tests to a fuzz target, and some of ours.
+// corpus adds the responses of all cases to a fuzz target.
 func corpus(f *testing.F) {
-	for _, topic := range []string{"status-line", "header-lines", "framing", "chunks", "interim"} {
-		text, err := os.ReadFile("../proxy/testdata/responses/" + topic + ".yaml")
-		if err != nil {
-			f.Fatal(err)
-		}
-		var cases []struct{ Bytes, Chunks string }
-		if err := yaml.Unmarshal(text, &cases); err != nil {
-			f.Fatal(err)
-		}
-		for _, c := range cases {
-			if c.Chunks != "" {
-				c.Bytes = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + c.Chunks
-			}
-			f.Add([]byte(c.Bytes), false)
-		}
+	cases, err := responses.Cases()
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, c := range cases {
+		f.Add(c.Response(), c.Method == "HEAD")
 	}
 	f.Add([]byte(usualHead+"hello, world"), false)
 	f.Add([]byte(usualHead), true)
@@ -85,8 +75,9 @@ func received(t *testing.T, r io.Reader, head bool) (o outcome, left int) {
 		o.failed = true
 		return o, 0
 	}
-	o.status, o.head = resp.StatusCode(), resp.Header.String()
-	for k := range resp.Header.All() {
+	o.status = resp.StatusCode()
+	for k, v := range resp.Header.All() {
+		o.head += fmt.Sprintf("%s: %s\n", k, v)
 		if ofHop(k) || !isToken(k) {
 			t.Errorf("the header %q is passed on", k)
 		}

@@ -37,7 +37,10 @@ const unsized = -1
 // span is a part of a head.
 type span struct{ from, to int }
 
-var version = []byte("HTTP/1.")
+var (
+	version   = []byte("HTTP/1.")
+	endOfHead = []byte("\r\n\r\n")
+)
 
 // reset makes it empty and keeps its room.
 func (h *head) reset() {
@@ -52,7 +55,7 @@ func (h *head) parse(data []byte) error {
 	h.reset()
 	first := bytes.IndexByte(data, '\r')
 	if first < 0 || first+1 == len(data) {
-		return hopeful(data)
+		return hopeful(data, 0)
 	}
 	if data[first+1] != '\n' {
 		return bareCR(data[:first+1])
@@ -64,7 +67,7 @@ func (h *head) parse(data []byte) error {
 		rest := data[at:]
 		n := bytes.IndexByte(rest, '\r')
 		if n < 0 || n+1 == len(rest) {
-			return hopeful(data)
+			return hopeful(data, 0)
 		}
 		if rest[n+1] != '\n' {
 			return bareCR(rest[:n+1])
@@ -87,17 +90,17 @@ func (h *head) parse(data []byte) error {
 	return nil
 }
 
-// hopeful looks at a head that is not whole: what can be no head is refused at once, and not when time is up.
-func hopeful(data []byte) error {
+// hopeful looks at a head that is not whole, from a byte on: what can be no head is refused at once, and not when time is up.
+func hopeful(data []byte, from int) error {
 	if n := min(len(data), len(version)); !bytes.Equal(data[:n], version[:n]) {
 		return fmt.Errorf("the response begins with %s, expected HTTP/1.1", shown(data))
 	}
-	for at := 0; ; {
+	for at := from; ; {
 		n := bytes.IndexByte(data[at:], '\n')
 		if n < 0 {
 			return errMore
 		}
-		if n == 0 || data[at+n-1] != '\r' {
+		if at+n == 0 || data[at+n-1] != '\r' {
 			return fmt.Errorf("a line of the response head ends in LF alone: %s", shown(data[at:at+n]))
 		}
 		at += n + 1
