@@ -43,8 +43,13 @@ func (b *Body) Ended() bool { return b.err == io.EOF }
 // Here reports whether the next byte of the body has come already, or its end.
 func (b *Body) Here() bool { return b.err != nil || b.in.Buffered() > 0 }
 
+// AllHere reports whether the rest of the body is known to have come.
+func (b *Body) AllHere() bool { return b.err != nil || b.Within(int64(b.in.Buffered())) }
+
 // Within reports whether the rest of the body is known to be at most n bytes.
-func (b *Body) Within(n int64) bool { return b.err == io.EOF || b.state == fixed && b.left <= n }
+func (b *Body) Within(n int64) bool {
+	return b.err == io.EOF || b.err == nil && b.state == fixed && b.left <= n
+}
 
 func (b *Body) Read(p []byte) (n int, err error) {
 	for n == 0 && b.err == nil && len(p) > 0 {

@@ -25,6 +25,9 @@ const FirstSize = 8 << 10
 // Use gives the Reader its first room, for instance from a pool. It is empty then.
 func (r *Reader) Use(room []byte) { *r = Reader{Source: r.Source, buf: room} }
 
+// HasRoom reports whether it has room that was given to it or that it made.
+func (r *Reader) HasRoom() bool { return r.buf != nil }
+
 // Room takes the room back when it is empty and still the first one; nil otherwise.
 func (r *Reader) Room() []byte {
 	room := r.buf

@@ -1,8 +1,8 @@
 package proxy
 
-// RequestBodyAtHand implements exchange.AtHand: the body is in memory, or so small that the codec has read it before the request began.
+// RequestBodyAtHand implements exchange.AtHand: the body is in memory, or has come already.
 func (r *request) RequestBodyAtHand() bool {
-	return r.hasBody || r.clientBody.r == nil || r.clientBody.size >= 0 && r.clientBody.size <= readAhead
+	return r.hasBody || r.clientBody.r == nil || r.conn.body.AllHere()
 }
 
 // ResponseBodyAtHand implements exchange.AtHand: the body came with the head, or somebody has buffered it.

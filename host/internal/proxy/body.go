@@ -23,10 +23,10 @@ func (r *request) writeBody() {
 	if r.ex.HasNewBody {
 		resp.SetBodyRaw(r.ex.NewBody) // closes the upstream's stream
 	}
-	r.closeAfterUnreadBody()
-	if r.clientCloses() {
-		r.ctx.SetConnectionClose()
+	if r.passTunnel() {
+		return
 	}
+	r.closeAfterUnreadBody()
 	if r.bodyless() {
 		r.finish()
 		return
@@ -51,6 +51,7 @@ func (r *request) writeBody() {
 		stream.ReadCloser = &filteredBody{r: r, src: stream.ReadCloser, chain: chain}
 		resp.Header.SetContentLength(-1)
 	}
+	r.passTrailers(stream)
 	stream.ReadCloser = &trackedBody{ReadCloser: stream.ReadCloser, r: r}
 	if resp.Header.ContentLength() < 0 && r.head.http10 {
 		r.writeUntilClose()
@@ -132,90 +133,6 @@ func (r *request) writeUntilClose() {
 			_ = tcp.SetLinger(0) // a reset tells the client that something is missing
 		}
 	})
-}
-
-// clientCloses reports whether the client wants the connection closed, in whatever spelling: fasthttp knows only a lone "close".
-func (r *request) clientCloses() bool {
-	for _, l := range r.head.lines {
-		if len(l.name) == len("connection") && fold(l.name, "connection") && hasToken(l.value, []byte("close")) {
-			return true
-		}
-	}
-	return false
-}
-
-// closeAfterUnreadBody ends the client's connection when a request body is left in it: the next request could not be found behind it.
-func (r *request) closeAfterUnreadBody() {
-	b := &r.clientBody
-	if r.out.Sending() { // it is read by somebody else meanwhile
-		r.ctx.SetConnectionClose()
-		leaveUnread(r.ctx.Conn())
-		return
-	}
-	if b.r == nil || b.eof {
-		return
-	}
-	if b.size > 0 && b.size <= readAhead {
-		if _, err := io.Copy(io.Discard, b); err == nil {
-			return
-		}
-	}
-	r.ctx.SetConnectionClose()
-	leaveUnread(r.ctx.Conn())
-}
-
-// readAhead is how much of a body of known length fasthttp has read before it calls the handler.
-const readAhead = 8 << 10
-
-// clientBody is what is left of the request body.
-type clientBody struct {
-	r      io.Reader // nil: there is no body, or it was taken into memory
-	conn   *clientConn
-	size   int    // as declared; -1: chunked
-	got    int64  // bytes that came
-	err    error  // sticky
-	prefix []byte // read already, comes first
-	left   int64  // bytes that may still come; negative: no limit
-	eof    bool
-	over   bool // more came than may
-}
-
-var errBodyTooLarge = errors.New("the request body is over client_max_body_size")
-
-func (b *clientBody) Read(p []byte) (int, error) {
-	if len(b.prefix) > 0 {
-		n := copy(p, b.prefix)
-		b.prefix = b.prefix[n:]
-		return n, nil
-	}
-	if b.err != nil {
-		return 0, b.err
-	}
-	n, err := b.r.Read(p)
-	b.got += int64(n)
-	if err == io.EOF {
-		// fasthttp calls a body complete when the client has gone in the middle of it.
-		if b.size >= 0 && b.got < int64(b.size) || b.size < 0 && b.conn.ended() {
-			err = io.ErrUnexpectedEOF
-		} else {
-			b.eof = true
-		}
-	}
-	if b.left >= 0 {
-		if b.left -= int64(n); b.left < 0 {
-			b.over = true
-			n, err = 0, errBodyTooLarge
-		}
-	}
-	b.err = err
-	return n, err
-}
-
-// Interrupt implements upstream.Interrupter.
-func (b *clientBody) Interrupt() {
-	if b.conn != nil {
-		b.conn.Interrupt()
-	}
 }
 
 // bufferFailed answers when a body that a plugin needs whole cannot be had. The head has not been sent yet.

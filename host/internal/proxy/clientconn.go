@@ -1,11 +1,14 @@
 package proxy
 
 import (
+	"errors"
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/guard"
 	"github.com/outrigger-gateway/outrigger/host/internal/parking"
 	"github.com/outrigger-gateway/outrigger/host/internal/timedconn"
 )
@@ -34,69 +37,174 @@ func (l *timedListener) Accept() (net.Conn, error) {
 // slow clients cost a goroutine per request.
 const parkAfter = time.Second
 
-// newConn makes a connection of one that was accepted. The timeout of one that can be parked is waited for in pieces of at most parkAfter.
+// newConn makes a connection of one that was accepted. One that can be parked waits at most parkAfter for its next request.
 func (s *Server) newConn(nc net.Conn, from peer, port int) *clientConn {
-	pieces := 1
-	if _, parks := nc.(parking.Conn); parks && s.lot != nil && s.opts.ReadTimeout > parkAfter {
-		pieces = int((s.opts.ReadTimeout + parkAfter - 1) / parkAfter)
+	c := &clientConn{
+		Conn:   timedconn.Conn{Conn: nc, ReadTimeout: s.opts.HeaderTimeout, WriteTimeout: s.opts.WriteTimeout},
+		server: s, idle: s.opts.IdleTimeout, peer: from, port: port, first: true,
 	}
-	return &clientConn{
-		Conn:   timedconn.Conn{Conn: nc, ReadTimeout: s.opts.ReadTimeout / time.Duration(pieces), WriteTimeout: s.opts.WriteTimeout},
-		server: s, pieces: pieces, peer: from, port: port, first: true,
+	if _, parks := nc.(parking.Conn); parks && s.lot != nil && c.idle > parkAfter {
+		c.idle, c.parks = parkAfter, true
 	}
+	c.in.Source = (*wireSide)(c)
+	c.body.Reset(&c.in, 0, &s.opts.Limits)
+	return c
 }
 
-// clientConn is a connection of a client, with bounded gaps between reads and writes.
+// clientConn is a connection of a client. The guard reads from it; fasthttp gets to see one stand-in for a request at a time, and writes the responses.
 type clientConn struct {
 	timedconn.Conn
 	server *Server
-	pieces int         // of the read timeout
-	spoke  atomic.Bool // something was read
-	unread atomic.Bool // a part of the last request was not
-	park   atomic.Bool // Close is to park it
-	busy   bool        // counted among the busy ones; see connState
-	first  bool        // nothing was read by this goroutine
+	idle   time.Duration // how long to wait for the next request
+	parks  bool          // it can be parked after that
+	spoke  atomic.Bool   // something was read
+	unread atomic.Bool   // a part of the last request was not
+	park   atomic.Bool   // Close is to park it
+	busy   bool          // counted among the busy ones; see connState
+	first  bool          // nothing was read by this goroutine
 	peer   peer
-	port   int   // of the listener
-	head   *head // of a plain request that fasthttp is about to serve
+	port   int // of the listener
+
+	in      guard.Reader
+	head    *head      // of the request that fasthttp is about to serve
+	refused error      // instead of it
+	body    guard.Body // of that request
+	through bool       // what comes goes through to whoever reads
+
+	wanting sync.Mutex // guards the rest: bodies may be read by another goroutine than the one that answers
+	expects bool       // the client waits for 100 Continue
+	stopped bool       // the body is not read any more
+	armed   time.Time  // when the deadline of the body was set
 }
 
-// Read reads for fasthttp. It keeps the head of a plain request and gives fasthttp what stands in for it.
-func (c *clientConn) Read(p []byte) (int, error) {
-	begins := c.first || !c.busy // between two requests
-	n, err := c.read(p, begins && !c.first)
-	if n == 0 {
-		return n, err
-	}
-	if !c.spoke.Load() {
+// wireSide is the connection as the guard reads it.
+type wireSide clientConn
+
+func (w *wireSide) Read(p []byte) (int, error) {
+	c := (*clientConn)(w)
+	n, err := c.Conn.Read(p)
+	if n > 0 && !c.spoke.Load() {
 		c.spoke.Store(true)
-	}
-	c.first = false
-	if begins {
-		if c.head = plainHead(p[:n]); c.head != nil {
-			n = copy(p, c.head.standIn())
-		}
 	}
 	return n, err
 }
 
-// read reads within the read timeout. An idle connection is parked when nothing comes soon: fasthttp sees a timeout, and closes it.
-func (c *clientConn) read(p []byte, idle bool) (int, error) {
-	if idle && c.server.ending.Load() {
-		return 0, io.EOF
+// Read reads for fasthttp: it waits for the next request, and gives what stands in for it. An end is an end of everything.
+func (c *clientConn) Read(p []byte) (int, error) {
+	if c.through {
+		return c.in.Read(p)
 	}
-	for piece := 1; ; piece++ {
-		n, err := c.Conn.Read(p)
-		if err == nil || n > 0 || piece == c.pieces || !isTimeout(err) {
-			return n, err
-		}
-		if idle {
-			c.park.Store(true)
+	h := heads.Get().(*head)
+	if err := c.next(h); err != nil {
+		h.release()
+		var refused *guard.Refusal
+		if !errors.As(err, &refused) {
 			return 0, err
 		}
-		c.ReadErr = nil
-		if err := c.Rearm(); err != nil {
-			return 0, err
+		c.refused = refused
+		return copy(p, standIns[closing]), nil
+	}
+	c.first = false
+	h.take()
+	c.body.Reset(&c.in, h.wire.Length, &c.server.opts.Limits)
+	if h.wire.Length != 0 {
+		c.RetimeRead(0) // readBody sets the deadlines
+		c.expects, c.stopped, c.armed = h.wire.Expects, false, time.Time{}
+	}
+	c.head = h
+	return copy(p, h.standIn()), nil
+}
+
+// next reads the head of the next request: a *guard.Refusal, or io.EOF when there will be none.
+func (c *clientConn) next(h *head) error {
+	if !c.body.Ended() && !c.skipBody() {
+		return io.EOF
+	}
+	l := &c.server.opts.Limits
+	for waited := false; ; {
+		ok, err := c.in.Next(&h.wire, l)
+		if ok || err != nil {
+			if waited {
+				_ = c.Rearm() // fails only when closed
+			}
+			return err
+		}
+		if c.in.Buffered() == 0 {
+			if !c.awaitRequest() {
+				return io.EOF
+			}
+			continue
+		}
+		if !waited {
+			waited = true
+			c.markBusy(true)
+			c.RetimeRead(0)
+			if err := c.SetReadDeadline(time.Now().Add(c.server.opts.HeaderTimeout)); err != nil {
+				return io.EOF
+			}
+		}
+		if _, err := c.in.Fill(); err != nil {
+			return unfinished(err)
+		}
+	}
+}
+
+// unfinished refuses a head that does not come to its end.
+func unfinished(err error) error {
+	switch {
+	case isTimeout(err):
+		return &guard.Refusal{Status: 408, Class: guard.ClassTime, Detail: "the head did not come within client_header_timeout"}
+	case errors.Is(err, io.EOF):
+		return &guard.Refusal{Status: 400, Class: guard.ClassLine, Detail: "the client ended in the middle of the head"}
+	}
+	return io.EOF
+}
+
+// awaitRequest waits for the first bytes of a request; false: none will come here. An idle connection is parked when nothing comes soon: fasthttp sees an
+// end, and closes it.
+func (c *clientConn) awaitRequest() bool {
+	if c.first {
+		c.RetimeRead(c.server.opts.HeaderTimeout)
+	} else {
+		if c.server.ending.Load() {
+			return false
+		}
+		c.RetimeRead(c.idle)
+	}
+	if !c.in.HasRoom() {
+		c.in.Use(rooms.Get().(*room)[:])
+	}
+	_, err := c.in.Fill()
+	if err != nil && !c.first && c.parks && isTimeout(err) {
+		c.park.Store(true)
+	}
+	return err == nil
+}
+
+// skipMost is how much of a body that nobody wanted is read so that the connection can be used again.
+const skipMost = 16 << 10
+
+// skipBody reads what is left of the body of the last request; false when that is too much, or fails.
+func (c *clientConn) skipBody() bool {
+	c.RetimeRead(c.server.opts.BodyTimeout)
+	_, err := io.CopyN(io.Discard, &c.body, skipMost)
+	if err == io.EOF || c.body.Ended() {
+		return true
+	}
+	c.unread.Store(true)
+	return false
+}
+
+// room is the first room of a guard.Reader.
+type room [guard.FirstSize]byte
+
+var rooms = sync.Pool{New: func() any { return new(room) }}
+
+// leaveRoom gives the room back when nothing is in it. It is for the goroutine that serves the connection, at its end.
+func (c *clientConn) leaveRoom() {
+	if c.body.Ended() {
+		if b := c.in.Room(); b != nil {
+			rooms.Put((*room)(b))
 		}
 	}
 }
@@ -106,7 +214,7 @@ func isTimeout(err error) bool {
 	return ok && e.Timeout()
 }
 
-// takeHead is the head of the request that is served, when it is a plain one; nil otherwise.
+// takeHead is the head of the request that is served.
 func (c *clientConn) takeHead() *head {
 	h := c.head
 	c.head = nil
@@ -131,14 +239,14 @@ func (c *clientConn) Close() error {
 	return c.Conn.Close()
 }
 
-// parkConn parks an idle connection for the rest of its read timeout; false when that cannot be done.
+// parkConn parks an idle connection for the rest of its time; false when that cannot be done.
 func (s *Server) parkConn(c *clientConn) bool {
 	nc, ok := c.Conn.Conn.(parking.Conn)
 	if !ok {
 		return false
 	}
-	waited, now := c.Conn.ReadTimeout, time.Now()
-	if !s.lot.Park(nc, now.Add(s.opts.ReadTimeout-waited), func(reason parking.Reason) {
+	now := time.Now()
+	if !s.lot.Park(nc, now.Add(s.opts.IdleTimeout-c.idle), func(reason parking.Reason) {
 		if reason != parking.Readable || !s.serveAgain(c) {
 			_ = c.Close()
 		}
@@ -170,6 +278,3 @@ func (s *Server) serveAgain(parked *clientConn) bool {
 	}
 	return true
 }
-
-// ended reports whether the client has closed its side, or the connection broke.
-func (c *clientConn) ended() bool { return c != nil && c.ReadErr != nil }

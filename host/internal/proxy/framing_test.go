@@ -375,7 +375,7 @@ func TestShutdownRightAfterServe(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := NewServer(p, ServerOptions{MaxHeaderBytes: 4096})
+		s := NewServer(p, testServer)
 		s.Serve(ln)
 		if err := s.Shutdown(t.Context()); err != nil {
 			t.Fatal(err)

@@ -22,6 +22,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/generation"
+	"github.com/outrigger-gateway/outrigger/host/internal/guard"
 	"github.com/outrigger-gateway/outrigger/host/internal/plan"
 	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
 	"github.com/outrigger-gateway/outrigger/pdk"
@@ -100,7 +101,7 @@ func start(t testing.TB, up http.Handler, text string, plugins []pdk.Plugin, cha
 		t.Fatal(err)
 	}
 	g.addr = ln.Addr().String()
-	s := NewServer(g.proxy, ServerOptions{MaxHeaderBytes: 16 << 10, ReadTimeout: patience, WriteTimeout: patience})
+	s := NewServer(g.proxy, testServer)
 	s.Serve(ln)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -248,3 +249,9 @@ func plugin(name string, priority int, instance any) pdk.Plugin {
 }
 
 func trustLoopback(o *Options) { o.TrustedIPs = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }
+
+// testServer is how servers of tests are bounded.
+var testServer = ServerOptions{
+	Limits:        guard.Limits{Head: 16 << 10, URI: 12 << 10, Line: 12 << 10, Fields: 200, Trailer: 8 << 10},
+	HeaderTimeout: patience, BodyTimeout: patience, IdleTimeout: patience, WriteTimeout: patience,
+}

@@ -24,7 +24,7 @@ func (r *request) writeUpstream() {
 			out.Add("tracestate", r.outgoing.State)
 		}
 	}
-	out.Add("Connection", "keep-alive")
+	r.writeConnection()
 	if r.proxy.opts.HeadersUpstream {
 		out.Add("X-Kong-Request-Id", bytesx.View(r.id[:]))
 	}
@@ -62,6 +62,7 @@ func (r *request) copyRequestHeaders() {
 		}
 		if hasToken([]byte(te), []byte("trailers")) {
 			r.out.Add("TE", "trailers")
+			r.out.Trailers = true
 			return
 		}
 	}

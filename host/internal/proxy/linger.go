@@ -36,8 +36,4 @@ func linger(c net.Conn) {
 }
 
 // leaveUnread says that the connection ends after this response although the client may still be sending.
-func leaveUnread(c net.Conn) {
-	if c, ok := c.(*clientConn); ok {
-		c.unread.Store(true)
-	}
-}
+func leaveUnread(c *clientConn) { c.unread.Store(true) }

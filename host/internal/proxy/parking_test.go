@@ -20,7 +20,9 @@ func parkingServer(t *testing.T, readTimeout time.Duration) (*Server, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewServer(g.proxy, ServerOptions{MaxHeaderBytes: 16 << 10, ReadTimeout: readTimeout, WriteTimeout: patience})
+	options := testServer
+	options.IdleTimeout = readTimeout
+	s := NewServer(g.proxy, options)
 	s.Serve(ln)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -123,8 +125,8 @@ func TestOtherConnectionsWaitTheirTime(t *testing.T) {
 	theirs, ours := net.Pipe()
 	defer theirs.Close()
 	defer ours.Close()
-	if c := s.newConn(ours, peer{}, 0); c.Conn.ReadTimeout != 3*patience || c.pieces != 1 {
-		t.Errorf("it waits %v, %d times", c.Conn.ReadTimeout, c.pieces)
+	if c := s.newConn(ours, peer{}, 0); c.idle != 3*patience || c.parks {
+		t.Errorf("it waits %v, and is parked: %t", c.idle, c.parks)
 	}
 }
 

@@ -85,6 +85,7 @@ type Proxy struct {
 	// InFlight is the number of requests being served.
 	inFlight atomic.Int64
 	counters counters
+	tunnels  tunnels
 }
 
 // New makes a proxy. Close ends its log queue.

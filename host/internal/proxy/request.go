@@ -48,13 +48,13 @@ type current struct {
 	timedBefore int // plugin calls before the upstream was asked
 
 	id       [32]byte
-	conn     *clientConn // nil: another kind of connection
-	head     *head       // as received
-	tls      bool        // the client came over TLS
-	port     int         // of the listener
-	target   target      // of the request line
-	path     string      // normalised; a view of the request
-	host     string      // lower case; a view of the request
+	conn     *clientConn
+	head     *head  // as received
+	tls      bool   // the client came over TLS
+	port     int    // of the listener
+	target   target // of the request line
+	path     string // normalised; a view of the request
+	host     string // lower case; a view of the request
 	hostPort int
 	peer     peer
 	client   clientAddress
@@ -78,52 +78,30 @@ func acquire(p *Proxy, ctx *fasthttp.RequestCtx, gen *generation.Generation) *re
 	r.proxy, r.ctx, r.gen = p, ctx, gen
 	r.start = ctx.Time()
 	newRequestID(&r.id)
-	conn, _ := ctx.Conn().(*clientConn)
-	if conn != nil {
-		conn.At(time.Time{}) // what finish said of the last request is too old by now
-		r.conn = conn
-		r.head, r.peer, r.port = conn.takeHead(), conn.peer, conn.port
-	} else {
-		r.peer, r.port, r.tls = p.peerOf(ctx.RemoteAddr()), portOf(ctx.LocalAddr()), ctx.IsTLS()
-	}
-	if r.head == nil {
-		r.head = parsedHead(&ctx.Request.Header)
-	}
+	conn := ctx.Conn().(*clientConn)
+	conn.At(time.Time{}) // what finish said of the last request is too old by now
+	r.conn, r.head, r.peer, r.port = conn, conn.takeHead(), conn.peer, conn.port
 	r.target = splitTarget(r.head.target)
 	r.path = normalPath(bytesx.View(r.target.path))
 	r.host, r.hostPort = hostOf(&r.target, r.head)
 	r.ex.Live, r.ex.Dir, r.ex.Gateway, r.ex.Bodies = r, gen, p.opts.Gateway, p.opts.Bodies
 	r.ex.Latencies.Proxy = -1
 	r.ex.Facts.StartTime = r.start.UnixMilli()
-	r.checkHead()
 	if p.opts.Tracer != nil {
 		r.beginTrace()
 	}
 	r.ex.Timed = r.timed()
 	r.ex.Plan = gen.Plans.ForRoute(nil, r.secure())
-	if ctx.Request.IsBodyStream() {
-		if n := ctx.Request.Header.ContentLength(); n != 0 {
-			r.clientBody = clientBody{r: ctx.RequestBodyStream(), conn: conn, size: n, left: -1}
-			if limit := p.opts.MaxRequestBody; limit > 0 {
-				r.clientBody.left = limit
-				if int64(n) > limit {
-					r.failHere(http.StatusRequestEntityTooLarge)
-				}
+	if length := r.head.wire.Length; length != 0 {
+		r.clientBody = clientBody{r: (*bodySide)(conn), conn: conn, size: int(length), left: -1}
+		if limit := p.opts.MaxRequestBody; limit > 0 {
+			r.clientBody.left = limit
+			if length > limit {
+				r.failHere(http.StatusRequestEntityTooLarge)
 			}
 		}
 	}
 	return r
-}
-
-// checkHead fails the exchange for what fasthttp lets through but nobody should pass on.
-func (r *request) checkHead() {
-	h := r.head
-	switch {
-	case h.broken, h.hosts == 0 && len(r.target.host) == 0 && !h.http10:
-		r.failHere(http.StatusBadRequest)
-	case string(h.method) == http.MethodConnect:
-		r.failHere(http.StatusMethodNotAllowed)
-	}
 }
 
 // failHere answers for what went wrong with the HTTP messages themselves.
@@ -166,7 +144,7 @@ func (r *request) route() {
 // arrived says that the upstream's response is in ctx.Response.
 func (r *request) arrived(buffered bool) {
 	r.ex.Facts.ServiceResponse.Status = r.ctx.Response.StatusCode()
-	r.dropHopHeaders()
+	r.hasDate = r.out.Dated
 	r.ex.ResponseArrived(buffered)
 	if !r.hasDate { // RFC 9110 section 6.6.1: a gateway adds it, which takes a head of our own
 		r.ex.NeedResponse()
@@ -389,9 +367,7 @@ func (r *request) finish() {
 		r.gen.Retain()
 		r.proxy.logs.push(r.ex.Detach(), r.gen)
 	}
-	if r.conn != nil {
-		r.conn.At(now) // fasthttp writes the response, or what is left of it, and waits for the next request
-	}
+	r.conn.At(now) // fasthttp writes the response, or what is left of it, and waits for the next request
 	p, gen := r.proxy, r.gen
 	r.ex.Reset()
 	m := &r.match

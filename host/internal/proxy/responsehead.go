@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bufio"
-	"bytes"
 	"net/http"
 	"strconv"
 	"strings"
@@ -14,58 +13,6 @@ import (
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
-
-// dropHopHeaders takes the hop-by-hop headers out of the upstream's response. Framing is set anew for the client.
-func (r *request) dropHopHeaders() {
-	h := &r.ctx.Response.Header
-	var nominated []byte
-	hop := false
-	for k, v := range h.All() {
-		switch len(k) {
-		case len("date"):
-			r.hasDate = r.hasDate || fold(k, "date")
-		case len("connection"):
-			if fold(k, "connection") {
-				nominated = append(append(nominated, v...), ',')
-			}
-			hop = hop || responseHop(k)
-		default:
-			hop = hop || responseHop(k)
-		}
-	}
-	if !hop { // as nearly always: Connection itself is one
-		return
-	}
-	drop := r.scratch[:0]
-	for k := range h.All() {
-		if responseHop(k) || len(nominated) > 0 && !framing(k) && hasToken(nominated, k) {
-			drop = append(append(drop, k...), 0)
-		}
-	}
-	for len(drop) > 0 {
-		i := bytes.IndexByte(drop, 0)
-		h.DelBytes(drop[:i])
-		drop = drop[i+1:]
-	}
-	h.ResetConnectionClose()
-}
-
-// framing names the headers that say where the body ends: whatever else is said of them, they are needed here.
-func framing(name []byte) bool {
-	return len(name) == 14 && fold(name, "content-length") || len(name) == 17 && fold(name, "transfer-encoding")
-}
-
-func responseHop(name []byte) bool {
-	switch len(name) {
-	case 7:
-		return fold(name, "upgrade") || fold(name, "trailer")
-	case 10:
-		return fold(name, "connection") || fold(name, "keep-alive")
-	case 16:
-		return fold(name, "proxy-connection")
-	}
-	return false
-}
 
 // writeHeaders brings the response head into its last form: the facts when a plugin wrote to them, and the gateway's own headers.
 func (r *request) writeHeaders() {

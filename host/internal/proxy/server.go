@@ -5,23 +5,24 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/guard"
 	"github.com/outrigger-gateway/outrigger/host/internal/parking"
 	"github.com/outrigger-gateway/outrigger/host/internal/serving"
-	"github.com/outrigger-gateway/outrigger/pdk/local"
 )
 
 // ServerOptions bound what clients may do.
 type ServerOptions struct {
-	MaxHeaderBytes int           // of a request head
-	ReadTimeout    time.Duration // gap between two reads, of one request or between two
-	WriteTimeout   time.Duration // gap between two writes
+	Limits        guard.Limits
+	HeaderTimeout time.Duration // for a whole request head, from its first byte on, and for that on a new connection
+	BodyTimeout   time.Duration // gap between two pieces of a request body
+	IdleTimeout   time.Duration // gap between two requests
+	WriteTimeout  time.Duration // gap between two writes
 }
 
 // Server accepts connections for a proxy.
@@ -45,17 +46,15 @@ func NewServer(p *Proxy, o ServerOptions) *Server {
 	s := &Server{proxy: p, opts: o, conns: map[*clientConn]struct{}{}}
 	s.http = fasthttp.Server{
 		Handler:                       s.handle,
-		ErrorHandler:                  p.badRequest,
 		NoDefaultServerHeader:         true,
 		NoDefaultContentType:          true,
 		NoDefaultDate:                 true, // the upstream's is forwarded: see keepDate
 		DisableHeaderNamesNormalizing: true,
 		DisablePreParseMultipartForm:  true,
-		StreamRequestBody:             true,
 		ConnState:                     p.connState,
 		CloseOnShutdown:               true,
 		MaxIdleWorkerDuration:         time.Second, // goroutines are cheap to start
-		ReadBufferSize:                o.MaxHeaderBytes,
+		ReadBufferSize:                standInSize,
 		WriteBufferSize:               16 << 10,
 		Logger:                        quiet{p.opts.Logger},
 	}
@@ -87,6 +86,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.giveBack.end()
 	err := s.listeners.Shutdown(ctx, &s.http)
+	s.proxy.tunnels.end(ctx)
 	served := make(chan struct{})
 	go func() {
 		s.served.Wait()
@@ -109,43 +109,6 @@ func (s *Server) closeSilent() {
 			_ = c.Conn.Conn.Close()
 		}
 	}
-}
-
-// badRequest answers what fasthttp could not parse.
-func (p *Proxy) badRequest(ctx *fasthttp.RequestCtx, err error) {
-	status := http.StatusBadRequest
-	var small *fasthttp.ErrSmallBuffer
-	var timeout net.Error
-	switch {
-	case errors.As(err, &small):
-		status = 431 // nginx: 494, shown as 400; RFC 6585 has a status for it
-	case errors.As(err, &timeout) && timeout.Timeout():
-		status = http.StatusRequestTimeout
-	case errors.Is(err, fasthttp.ErrBodyTooLarge):
-		status = http.StatusRequestEntityTooLarge
-	}
-	var id [32]byte
-	newRequestID(&id)
-	format, _ := local.ErrorFormatOf(p.opts.ErrorDefaultType)
-	contentType, body := p.errorBody(format, local.ErrorMessage(status), string(id[:]))
-	ctx.Response.Header.Reset()
-	ctx.Response.Header.DisableNormalizing()
-	ctx.SetStatusCode(status)
-	ctx.SetContentType(contentType)
-	ctx.SetBody(body)
-	ctx.SetConnectionClose()
-	leaveUnread(ctx.Conn())
-	if p.opts.Headers.Server {
-		ctx.Response.Header.SetServer("outrigger/" + p.opts.Version)
-	}
-	if p.opts.Headers.RequestID {
-		ctx.Response.Header.SetBytesV("X-Kong-Request-Id", id[:])
-	}
-	if p.opts.Observer != nil {
-		p.opts.Observer.Done(status, 0, 0)
-	}
-	p.logRefused(p.peerOf(ctx.RemoteAddr()), ctx.Time(), status, id[:])
-	p.opts.Logger.Info("bad request", "client_ip", ctx.RemoteIP().String(), "status", status, "request_id", string(id[:]), "error", err.Error())
 }
 
 // quiet takes fasthttp's own lines, which are about single connections, to level debug.

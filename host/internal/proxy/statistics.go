@@ -34,18 +34,23 @@ func (p *Proxy) Statistics() exchange.Statistics {
 
 // connState follows a connection between its requests.
 func (p *Proxy) connState(c net.Conn, state fasthttp.ConnState) {
-	conn, ok := c.(*clientConn)
-	if !ok {
+	if conn, ok := c.(*clientConn); ok {
+		conn.markBusy(state == fasthttp.StateActive || state == fasthttp.StateHijacked)
+		if state == fasthttp.StateClosed {
+			conn.leaveRoom()
+		}
+	}
+}
+
+// markBusy counts a connection among the busy ones, or no longer.
+func (c *clientConn) markBusy(busy bool) {
+	if busy == c.busy {
 		return
 	}
-	busy := state == fasthttp.StateActive || state == fasthttp.StateHijacked
-	if busy == conn.busy {
-		return
-	}
-	conn.busy = busy
+	c.busy = busy
 	if busy {
-		p.counters.busy.Add(1)
+		c.server.proxy.counters.busy.Add(1)
 	} else {
-		p.counters.busy.Add(-1)
+		c.server.proxy.counters.busy.Add(-1)
 	}
 }

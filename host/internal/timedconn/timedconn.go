@@ -60,6 +60,13 @@ func (c *Conn) Interrupt() {
 	_ = c.SetReadDeadline(time.Now())
 }
 
+// RetimeRead changes the read timeout from the next read on. With 0 that has the deadline that was set last.
+func (c *Conn) RetimeRead(timeout time.Duration) {
+	if c.ReadTimeout != timeout {
+		c.ReadTimeout, c.readAt = timeout, time.Time{}
+	}
+}
+
 func (c *Conn) Read(p []byte) (int, error) {
 	if now := take(&c.readNow); c.ReadTimeout > 0 && now.Sub(c.readAt) > c.ReadTimeout/8 {
 		c.readAt = now
