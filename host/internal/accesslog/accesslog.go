@@ -27,7 +27,7 @@ const (
 	// lookAfter is how often the writer looks, while it writes, whether its file was moved or removed.
 	lookAfter = time.Second
 	// mostKept bounds the room that is kept for other lines, in bytes.
-	mostKept = 256 << 10
+	mostKept = 1 << 20
 )
 
 // Options of a log.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/accesslog"
 	"github.com/outrigger-gateway/outrigger/pdk"
 )
 
@@ -57,13 +58,21 @@ func BenchmarkProxy(b *testing.B) {
 		}
 		return k.Response.SetHeader("X-Hello", name)
 	}}
-	for _, c := range []struct{ name, plugins string }{
-		{"no plugin", ""},
-		{"native plugin", "plugins: [{name: hello}]\n"},
+	for _, c := range []struct {
+		name, plugins string
+		logs          bool
+	}{
+		{"no plugin", "", false},
+		{"access log", "", true},
+		{"native plugin", "plugins: [{name: hello}]\n", false},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			text := strings.ReplaceAll(plain, "UPSTREAM", fixedUpstream(b)) + c.plugins
-			g := start(b, echo, text, []pdk.Plugin{plugin("hello", 1, &hello)})
+			g := start(b, echo, text, []pdk.Plugin{plugin("hello", 1, &hello)}, func(o *Options) {
+				if c.logs {
+					o.AccessLog, _ = logging(b, strings.Split(accesslog.Default, ", ")...)
+				}
+			})
 			conn, err := net.Dial("tcp", g.addr)
 			if err != nil {
 				b.Fatal(err)
