@@ -12,6 +12,7 @@ import (
 
 // balance finds the balancers of upstreams, and of services whose host is a name.
 func (g *Generation) balance(set *entity.Set, r *balancer.Registry) (err error) {
+	g.registry = r
 	g.upstreams = make(map[string]*entity.Upstream, len(set.Upstreams))
 	g.balancers = make(map[*entity.Upstream]*balancer.Balancer, len(set.Upstreams))
 	g.named = map[*entity.Service]*balancer.Balancer{}
@@ -35,12 +36,12 @@ func (g *Generation) balance(set *entity.Set, r *balancer.Registry) (err error) 
 }
 
 // endBalancing gives the balancers back.
-func (g *Generation) endBalancing(r *balancer.Registry) {
+func (g *Generation) endBalancing() {
 	for _, b := range g.balancers {
-		r.Return(b)
+		g.registry.Return(b)
 	}
 	for _, b := range g.named {
-		r.Return(b)
+		g.registry.Return(b)
 	}
 }
 

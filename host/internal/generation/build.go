@@ -406,7 +406,7 @@ func (b *Builder) drained(g *Generation) {
 		}
 	}
 	b.mu.Unlock()
-	g.endBalancing(b.Balancers)
+	g.endBalancing()
 	for _, l := range release {
 		l.servers.Release(l.server, l.ids...)
 	}

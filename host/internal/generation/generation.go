@@ -29,6 +29,7 @@ type Generation struct {
 	basics    map[string]*wire.Entity     // basic-auth credentials by user name
 	acls      map[string]*wire.Entity     // the groups of a consumer, by its id
 	upstreams map[string]*entity.Upstream // by name
+	registry  *balancer.Registry          // of the balancers
 	balancers map[*entity.Upstream]*balancer.Balancer
 	named     map[*entity.Service]*balancer.Balancer // of services whose host is a name, without an upstream
 

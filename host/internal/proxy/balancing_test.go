@@ -1,0 +1,462 @@
+package proxy
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/balancer"
+	"github.com/outrigger-gateway/outrigger/host/internal/resolve"
+	"github.com/outrigger-gateway/outrigger/pdk"
+)
+
+// pooled is a configuration with an upstream of the given targets, and fields of the upstream.
+func pooled(fields string, targets ...string) string {
+	var list []string
+	for _, target := range targets {
+		list = append(list, fmt.Sprintf("{target: %q}", target))
+	}
+	return `
+_format_version: "3.0"
+consumers: [{username: ann}, {username: bob}]
+services:
+- name: pooled
+  host: pool
+  retries: 5
+  routes: [{name: r, paths: [/], strip_path: false}, {name: captured, paths: ["~/users/(?<user>[a-z]+)/(\\d+)"], strip_path: false}]
+upstreams:
+- {name: pool, ` + fields + `, targets: [` + strings.Join(list, ", ") + `]}
+`
+}
+
+func several(t *testing.T, n int) []string {
+	t.Helper()
+	list := make([]string, n)
+	for i := range list {
+		list[i] = named(t, fmt.Sprint("n", i))
+	}
+	return list
+}
+
+// Every input of a hash: equal ones go to the same target, others are spread; a request that has none goes by the fallback.
+func TestHashInputs(t *testing.T) {
+	targets := several(t, 5)
+	consumer := &access{func(k *pdk.PDK) error {
+		name, ok := k.Request.GetHeader("X-User")
+		if !ok {
+			return nil
+		}
+		c, err := k.Client.LoadConsumer(name, true)
+		if err != nil {
+			return err
+		}
+		return k.Client.Authenticate(c, nil)
+	}}
+	for name, c := range map[string]struct {
+		fields string
+		// same are requests with the same input, as method-less paths with header pairs; other makes the n-th of many that differ.
+		same  [][]string
+		other func(n int) []string
+	}{
+		"header": {
+			"hash_on: header, hash_on_header: X-Key",
+			[][]string{{"/a", "X-Key", "k"}, {"/b?x=1", "x-key", "k"}, {"/c", "X-Key", "k", "X-Other", "1"}},
+			func(n int) []string { return []string{"/a", "X-Key", fmt.Sprint(n)} },
+		},
+		"ip": {
+			"hash_on: ip",
+			[][]string{{"/a", "X-Real-IP", "9.9.9.9"}, {"/b", "X-Real-IP", "9.9.9.9"}},
+			func(n int) []string { return []string{"/a", "X-Real-IP", fmt.Sprint("9.9.9.", n)} },
+		},
+		"path": {
+			"hash_on: path",
+			[][]string{{"/p/q"}, {"/p/./q?z=1"}, {"/p/x/../q"}},
+			func(n int) []string { return []string{fmt.Sprint("/p/", n)} },
+		},
+		"argument": {
+			"hash_on: query_arg, hash_on_query_arg: id",
+			[][]string{{"/a?id=1&id=2"}, {"/b?x=y&id=2&id=1"}, {"/b?i%64=%32&id=1"}},
+			func(n int) []string { return []string{fmt.Sprint("/a?id=", n)} },
+		},
+		"named capture": {
+			"hash_on: uri_capture, hash_on_uri_capture: user",
+			[][]string{{"/users/ann/1"}, {"/users/ann/2"}},
+			func(n int) []string { return []string{fmt.Sprintf("/users/%c%c/1", 'a'+n%26, 'a'+n/26)} },
+		},
+		"numbered capture": {
+			`hash_on: uri_capture, hash_on_uri_capture: "2"`,
+			[][]string{{"/users/ann/7"}, {"/users/bob/7"}},
+			func(n int) []string { return []string{fmt.Sprint("/users/ann/", n)} },
+		},
+		"cookie": {
+			"hash_on: cookie, hash_on_cookie: who",
+			[][]string{{"/a", "Cookie", "who=me"}, {"/b", "Cookie", "x=1; who=me; y=2"}},
+			func(n int) []string { return []string{"/a", "Cookie", fmt.Sprint("who=", n)} },
+		},
+		"fallback": {
+			"hash_on: header, hash_on_header: X-Key, hash_fallback: query_arg, hash_fallback_query_arg: id",
+			[][]string{{"/a?id=7"}, {"/b?id=7"}, {"/b?id=7", "X-Key", ""}},
+			func(n int) []string { return []string{fmt.Sprint("/a?id=", n)} },
+		},
+		"consumer": {
+			"hash_on: consumer, hash_fallback: path",
+			[][]string{{"/a", "X-User", "ann"}, {"/b", "X-User", "ann"}, {"/c", "X-User", "ann"}},
+			func(n int) []string { return []string{fmt.Sprint("/", n)} },
+		},
+		"nothing": {
+			"hash_on: header, hash_on_header: X-Key",
+			[][]string{{"/a"}, {"/b"}, {"/c?d=1"}}, // all share a point
+			func(n int) []string { return []string{"/a", "X-Key", fmt.Sprint(n)} },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := start(t, echo, pooled(c.fields, targets...)+"plugins: [{name: who}]\n", []pdk.Plugin{plugin("who", 1, consumer)}, trustLoopback)
+			get := func(r []string) string {
+				answer := g.get(r[0], r[1:]...)
+				answer.want(t, 200, " as ")
+				return answer.body
+			}
+			first := get(c.same[0])
+			for range 2 {
+				for _, r := range c.same {
+					if got := get(r); got != first {
+						t.Errorf("%v went to %q, %v to %q", r, got, c.same[0], first)
+					}
+				}
+			}
+			seen := map[string]bool{}
+			for n := range 40 {
+				seen[get(c.other(n))] = true
+			}
+			if len(seen) < 4 {
+				t.Errorf("40 inputs went to %d of 5 targets", len(seen))
+			}
+		})
+	}
+}
+
+// A client without the cookie gets one, and goes on to the target that it hashed to.
+func TestHashCookie(t *testing.T) {
+	g := start(t, echo, pooled("hash_on: cookie, hash_on_cookie: who, hash_on_cookie_path: /shop", several(t, 5)...), nil)
+	form := regexp.MustCompile(`^who=[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}; Path=/shop; HttpOnly; SameSite=Lax$`)
+	values := map[string]bool{}
+	for range 10 {
+		first := g.get("/")
+		set := first.Header.Values("Set-Cookie")
+		if len(set) != 1 || !form.MatchString(set[0]) {
+			t.Fatalf("cookies %q", set)
+		}
+		value, _, _ := strings.Cut(set[0], ";")
+		values[value] = true
+		again := g.get("/", "Cookie", value)
+		if again.body != first.body || len(again.Header.Values("Set-Cookie")) != 0 {
+			t.Errorf("from %q to %q with %q", first.body, again.body, again.Header.Values("Set-Cookie"))
+		}
+	}
+	if len(values) != 10 {
+		t.Errorf("%d cookies for ten clients", len(values))
+	}
+}
+
+func TestStickySessions(t *testing.T) {
+	targets := several(t, 4)
+	text := pooled("algorithm: sticky-sessions, sticky_sessions_cookie: at, healthchecks: {passive: {unhealthy: {tcp_failures: 1}}}", targets...)
+	g := start(t, echo, text, nil)
+	first := g.get("/")
+	set := first.Header.Get("Set-Cookie")
+	value, attributes, _ := strings.Cut(set, ";")
+	if !strings.HasPrefix(value, "at=") || attributes != " Path=/; HttpOnly; SameSite=Lax" {
+		t.Fatalf("cookie %q", set)
+	}
+	if address := strings.TrimPrefix(first.body[strings.Index(first.body, " as "):], " as "); strings.Contains(value, address) {
+		t.Errorf("the cookie %q tells the address", value)
+	}
+	for range 8 {
+		again := g.get("/", "Cookie", value)
+		if again.body != first.body || again.Header.Get("Set-Cookie") != "" {
+			t.Errorf("from %q to %q with %q", first.body, again.body, again.Header.Get("Set-Cookie"))
+		}
+	}
+	_, address, _ := strings.Cut(first.body, " as ")
+	gen := g.holder.Current()
+	if !gen.SetHealth("pool", address, false) {
+		t.Fatalf("no target %s", address)
+	}
+	moved := g.get("/", "Cookie", value)
+	if moved.body == first.body || moved.Header.Get("Set-Cookie") == "" {
+		t.Errorf("stays with %q, which is down", moved.body)
+	}
+	if forged := g.get("/", "Cookie", "at=nonsense"); forged.StatusCode != 200 || forged.Header.Get("Set-Cookie") == "" {
+		t.Errorf("a cookie that stands for nothing: %d", forged.StatusCode)
+	}
+}
+
+// Requests that fail take a target away; what is known of it outlives a reload.
+func TestPassiveHealth(t *testing.T) {
+	var tries atomic.Int32
+	bad, good := dead(t, &tries), named(t, "good")
+	text := pooled("healthchecks: {passive: {unhealthy: {tcp_failures: 3}}}", bad, good)
+	g := start(t, echo, text, nil)
+	for range 20 {
+		g.get("/").want(t, 200, "good") // the further try answers
+	}
+	if n := tries.Load(); n != 3 {
+		t.Errorf("%d tries of the bad target, want 3", n)
+	}
+	g.load(text + "# the same\n")
+	for range 10 {
+		g.get("/").want(t, 200, "good")
+	}
+	g.load(pooled("slots: 100, healthchecks: {passive: {unhealthy: {tcp_failures: 3}}}", bad, good, named(t, "good")))
+	for range 10 {
+		g.get("/").want(t, 200, "good")
+	}
+	if n := tries.Load(); n != 3 {
+		t.Errorf("%d tries of the bad target after reloads, want 3", n)
+	}
+	g.load(pooled("healthchecks: {threshold: 60, passive: {unhealthy: {tcp_failures: 3}}}", bad, good))
+	g.get("/").want(t, 503, "failure to get a peer from the ring-balancer")
+}
+
+// Statuses and timeouts count, too: 504 of the upstream is a timeout, a plugin's own answer is nothing.
+func TestPassiveHealthOfAnswers(t *testing.T) {
+	var status atomic.Int32
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(int(status.Load())) }))
+	t.Cleanup(up.Close)
+	exits := &access{func(k *pdk.PDK) error {
+		if does(k, "exit") {
+			return k.Response.Exit(500, "", nil)
+		}
+		return nil
+	}}
+	g := start(t, echo, pooled("healthchecks: {passive: {unhealthy: {http_failures: 2, timeouts: 2}}}", up.Listener.Addr().String())+"plugins: [{name: exits}]\n", []pdk.Plugin{plugin("exits", 1, exits)})
+	state := func() string { return g.holder.Current().Balancing()[0].Targets[0].Addresses[0].State }
+	for _, c := range []struct {
+		status int
+		do     string
+		want   string
+	}{
+		{500, "", "mostly_healthy"}, {404, "", "mostly_healthy"}, {500, "exit", "mostly_healthy"}, {504, "", "mostly_healthy"}, {504, "", "unhealthy"},
+	} {
+		status.Store(int32(c.status))
+		g.get("/", "X-Do", c.do).want(t, c.status, "")
+		if got := state(); got != c.want {
+			t.Errorf("after %d %s: %s, want %s", c.status, c.do, got, c.want)
+		}
+	}
+	g.get("/").want(t, 503, "failure to get a peer")
+}
+
+// held is an upstream that answers when it is told to.
+func held(t *testing.T) (address string, waiting func() int, release chan struct{}) {
+	t.Helper()
+	var n atomic.Int32
+	release = make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		n.Add(1)
+		<-release
+		_, _ = io.WriteString(w, "held")
+	}))
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String(), func() int { return int(n.Load()) }, release
+}
+
+func TestMaxConnections(t *testing.T) {
+	address, waiting, release := held(t)
+	g := start(t, echo, pooled("circuit_breakers: {max_connections: 2, max_pending_requests: 1}", address), nil)
+	var all sync.WaitGroup
+	get := func() { all.Go(func() { g.get("/").want(t, 200, "held") }) }
+	get()
+	get()
+	eventually(t, "two requests are at the upstream", func() bool { return waiting() == 2 })
+	get()
+	eventually(t, "one waits", func() bool { return g.holder.Current().Balancing()[0].Pending == 1 })
+	g.get("/").want(t, 503, "The upstream server is currently unavailable")
+	close(release)
+	all.Wait()
+	s := g.holder.Current().Balancing()[0]
+	if s.Overflows != 1 || s.Pending != 0 {
+		t.Errorf("status %+v", s)
+	}
+	eventually(t, "nothing is in flight", func() bool { return g.holder.Current().Balancing()[0].InFlight == 0 })
+}
+
+// The budget lets so many requests go on to a further try, and no more.
+func TestRetryBudget(t *testing.T) {
+	var tries atomic.Int32
+	bad := dead(t, &tries)
+	for _, c := range []struct {
+		budget string
+		tries  int32
+	}{
+		{"{budget_percent: 0, min_retry_concurrency: 0}", 1}, {"{budget_percent: 0, min_retry_concurrency: 1}", 6}, {"{budget_percent: 100}", 6},
+	} {
+		tries.Store(0)
+		g := start(t, echo, pooled("retry_budget: "+c.budget, bad), nil)
+		g.get("/").want(t, 502, "An invalid response was received from the upstream server")
+		if n := tries.Load(); n != c.tries {
+			t.Errorf("%s: %d tries, want %d", c.budget, n, c.tries)
+		}
+	}
+}
+
+// A target that refuses is no reason to fail while another one answers, whatever the method; once something was sent, only what may be sent twice is.
+func TestRetriesAreSafe(t *testing.T) {
+	var tries atomic.Int32
+	good := named(t, "good")
+	g := start(t, echo, pooled("slots: 100", refused(t), good), nil)
+	for _, method := range []string{"GET", "POST", "PATCH", "LOCK", "PUT", "DELETE"} {
+		for range 2 {
+			g.do(method, "/", strings.NewReader("")).want(t, 200, "good")
+		}
+	}
+	g = start(t, echo, pooled("slots: 100", dead(t, &tries)), nil)
+	for method, want := range map[string]int32{"GET": 6, "DELETE": 6, "POST": 1, "PATCH": 1, "LOCK": 1} {
+		tries.Store(0)
+		g.do(method, "/", nil).want(t, 502, "")
+		if n := tries.Load(); n != want {
+			t.Errorf("%s: %d tries, want %d", method, n, want)
+		}
+	}
+}
+
+// twoAddresses are two upstreams on the same port of two addresses of this machine.
+func twoAddresses(t *testing.T) (port int) {
+	t.Helper()
+	for range 20 {
+		one, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port = one.Addr().(*net.TCPAddr).Port
+		two, err := net.Listen("tcp", fmt.Sprintf("127.0.0.2:%d", port))
+		if err != nil {
+			one.Close()
+			continue
+		}
+		for _, ln := range []net.Listener{one, two} {
+			name := ln.Addr().(*net.TCPAddr).IP.String()
+			s := &httptest.Server{Listener: ln, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				fmt.Fprintf(w, "%s as %s", name, r.Host)
+			})}}
+			s.Start()
+			t.Cleanup(s.Close)
+		}
+		return port
+	}
+	t.Skip("this machine has one loopback address")
+	return 0
+}
+
+// A service whose host is a name is asked at each address in turn, and at others when its records change.
+func TestServiceOfAName(t *testing.T) {
+	var addresses atomic.Pointer[[]string]
+	server := &dns.Server{Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+		m := new(dns.Msg)
+		m.SetReply(q)
+		if q.Question[0].Qtype == dns.TypeA && strings.HasSuffix(q.Question[0].Name, "orders.test.") {
+			for _, a := range *addresses.Load() {
+				m.Answer = append(m.Answer, &dns.A{Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET}, A: net.ParseIP(a)})
+			}
+		}
+		_ = w.WriteMsg(m)
+	})}
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	started, ended := make(chan struct{}), make(chan struct{})
+	server.PacketConn, server.NotifyStartedFunc = conn, func() { close(started) }
+	go func() {
+		defer close(ended)
+		_ = server.ActivateAndServe()
+	}()
+	<-started
+	t.Cleanup(func() {
+		_ = server.Shutdown()
+		<-ended
+	})
+	port := twoAddresses(t)
+	addresses.Store(&[]string{"127.0.0.1", "127.0.0.2"})
+	text := fmt.Sprintf(`
+_format_version: "3.0"
+services:
+- {name: s, host: orders.test, port: %d, routes: [{name: r, paths: [/api]}]}
+- {name: other, host: nowhere.test, port: %d, routes: [{name: nowhere, paths: [/nowhere]}]}
+- {name: balanced, host: pool, routes: [{name: p, paths: [/pool]}]}
+upstreams: [{name: pool, targets: [{target: "v2.orders.test:%d"}]}]
+`, port, port, port)
+	g := start(t, echo, `{_format_version: "3.0"}`, nil)
+	g.builder.Balancers = balancer.NewRegistry(balancer.Options{Resolver: resolve.New(resolve.Options{Servers: []string{conn.LocalAddr().String()}})})
+	g.load(text)
+	for _, c := range []struct{ path, host string }{{"/api", "orders.test"}, {"/pool", "v2.orders.test"}} {
+		got := map[string]int{}
+		for range 10 {
+			r := g.get(c.path)
+			r.want(t, 200, fmt.Sprintf(" as %s:%d", c.host, port))
+			name, _, _ := strings.Cut(r.body, " ")
+			got[name]++
+		}
+		if got["127.0.0.1"] != 5 || got["127.0.0.2"] != 5 {
+			t.Errorf("%s: answers %v", c.path, got)
+		}
+	}
+	addresses.Store(&[]string{"127.0.0.2"})
+	for _, path := range []string{"/api", "/pool"} {
+		run := 0
+		for deadline := time.Now().Add(patience); run < 5; {
+			if r := g.get(path); strings.HasPrefix(r.body, "127.0.0.2 ") {
+				run++
+			} else if run = 0; time.Now().After(deadline) {
+				t.Fatalf("%s: the change is never seen", path)
+			}
+		}
+	}
+	g.get("/nowhere").want(t, 503, "name resolution failed")
+}
+
+// The upstream takes nothing more from memory than a service without one.
+func TestBalancingTakesNoMemory(t *testing.T) {
+	address := fixedUpstream(t)
+	cost := func(text string) float64 {
+		g := start(t, echo, text, nil)
+		conn, err := net.Dial("tcp", g.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		request := []byte("GET / HTTP/1.1\r\nHost: shop.example\r\nX-Key: k\r\n\r\n")
+		buf := make([]byte, 16<<10)
+		return testing.AllocsPerRun(200, func() {
+			if _, err := conn.Write(request); err != nil {
+				t.Fatal(err)
+			}
+			for n := 0; !strings.HasSuffix(string(buf[:n]), "hello, world"); {
+				m, err := conn.Read(buf[n:])
+				if err != nil {
+					t.Fatal(err)
+				}
+				n += m
+			}
+		})
+	}
+	direct := cost(`
+_format_version: "3.0"
+services: [{name: s, url: "http://` + address + `", routes: [{name: r, paths: [/]}]}]
+`)
+	for _, fields := range []string{"algorithm: round-robin", "algorithm: latency", "hash_on: header, hash_on_header: x-key", "healthchecks: {passive: {unhealthy: {tcp_failures: 3}}}"} {
+		if balanced := cost(pooled(fields, address)); balanced > direct+1 {
+			t.Errorf("%s: %v allocations per request, %v without an upstream", fields, balanced, direct)
+		}
+	}
+}
