@@ -3,6 +3,7 @@ package router
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -36,6 +37,44 @@ func manyRoutes(n int) ([]*entity.Route, []Request) {
 	return routes[:n], requests[:n]
 }
 
+// asExpressions gives routes of manyRoutes the same meaning as expressions.
+func asExpressions(routes []*entity.Route) []*entity.Route {
+	for i, r := range routes {
+		var all []string
+		for _, h := range r.Hosts {
+			if rest, wild := strings.CutPrefix(h, "*"); wild {
+				all = append(all, fmt.Sprintf("http.host =^ %q", rest))
+			} else {
+				all = append(all, fmt.Sprintf("http.host == %q", h))
+			}
+		}
+		for _, m := range r.Methods {
+			all = append(all, fmt.Sprintf("http.method == %q", m))
+		}
+		for _, p := range r.Paths {
+			if pattern, regex := strings.CutPrefix(p, "~"); regex {
+				all = append(all, fmt.Sprintf("http.path ~ %q", "^"+pattern))
+			} else {
+				all = append(all, fmt.Sprintf("http.path ^= %q", p))
+			}
+		}
+		routes[i] = &entity.Route{ID: r.ID, StripPath: true, Expression: strings.Join(all, " && "), Priority: 100*len(all) + len(r.Paths[0])}
+	}
+	return routes
+}
+
+// manyRoutesFor is manyRoutes for a flavour.
+func manyRoutesFor(f Flavor, n int) ([]*entity.Route, []Request) {
+	routes, requests := manyRoutes(n)
+	if f == Expressions {
+		routes = asExpressions(routes)
+	}
+	return routes, requests
+}
+
+// flavors are all flavours.
+var flavors = []Flavor{TraditionalCompatible, Traditional, Expressions}
+
 // shuffled puts requests in another order and their text into one piece of memory, in that order: a request that has just been read from a connection is
 // in the processor's cache, and what the benchmark is to show is the memory that the router touches.
 func shuffled(requests []Request) []Request {
@@ -54,26 +93,37 @@ func shuffled(requests []Request) []Request {
 }
 
 func BenchmarkMatch(b *testing.B) {
-	for _, n := range []int{10, 1_000, 10_000} {
-		routes, requests := manyRoutes(n)
-		r, err := New(routes, Options{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		requests = shuffled(requests)
-		for _, kind := range []struct {
-			name string
-			pick func(i int) int
-		}{
-			{"one request", func(int) int { return 0 }},
-			{"all in turn", func(i int) int { return i % len(requests) }},
-		} {
-			b.Run(fmt.Sprintf("%s/routes=%d", kind.name, n), func(b *testing.B) {
-				b.ReportAllocs()
+	for _, flavor := range flavors {
+		for _, n := range []int{10, 1_000, 10_000, 100_000} {
+			routes, requests := manyRoutesFor(flavor, n)
+			r, err := New(routes, Options{Flavor: flavor})
+			if err != nil {
+				b.Fatal(err)
+			}
+			requests = shuffled(requests)
+			for _, kind := range []struct {
+				name string
+				pick func(i int) int
+			}{
+				{"one request", func(int) int { return 0 }},
+				{"all in turn", func(i int) int { return i % len(requests) }},
+			} {
+				b.Run(fmt.Sprintf("%s/%s/routes=%d", flavor, kind.name, n), func(b *testing.B) {
+					b.ReportAllocs()
+					var m Match
+					for i := 0; b.Loop(); i++ {
+						if !r.Match(&requests[kind.pick(i)], &m) {
+							b.Fatal("no match")
+						}
+					}
+				})
+			}
+			b.Run(fmt.Sprintf("%s/no route/routes=%d", flavor, n), func(b *testing.B) {
 				var m Match
-				for i := 0; b.Loop(); i++ {
-					if !r.Match(&requests[kind.pick(i)], &m) {
-						b.Fatal("no match")
+				req := &Request{Method: "GET", Scheme: "http", Host: "no.where.example.com", ListenPort: 8000, Path: "/api/v1/nowhere"}
+				for b.Loop() {
+					if r.Match(req, &m) {
+						b.Fatal("match")
 					}
 				}
 			})
@@ -81,11 +131,31 @@ func BenchmarkMatch(b *testing.B) {
 	}
 }
 
+// BenchmarkNew compiles routes, and says how many bytes a compiled route keeps.
 func BenchmarkNew(b *testing.B) {
-	routes, _ := manyRoutes(10_000)
-	for b.Loop() {
-		if _, err := New(routes, Options{}); err != nil {
-			b.Fatal(err)
+	for _, flavor := range flavors {
+		for _, n := range []int{10, 1_000, 10_000, 100_000} {
+			routes, _ := manyRoutesFor(flavor, n)
+			b.Run(fmt.Sprintf("%s/routes=%d", flavor, n), func(b *testing.B) {
+				var kept *Router
+				before := liveHeap()
+				for b.Loop() {
+					var err error
+					if kept, err = New(routes, Options{Flavor: flavor}); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(liveHeap()-before)/float64(n), "B/route")
+				runtime.KeepAlive(kept)
+			})
 		}
 	}
+}
+
+// liveHeap is the size of what is in use.
+func liveHeap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

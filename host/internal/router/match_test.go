@@ -2,6 +2,7 @@ package router
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"net/netip"
 	"os"
@@ -286,29 +287,45 @@ func TestMatchDoesNotAllocate(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector makes sync.Pool allocate")
 	}
-	routes, requests := manyRoutes(1000)
-	routes = append(routes,
-		&entity.Route{ID: "headers", Paths: []string{"/h"}, Headers: map[string][]string{"x-a": {"One", "~*^t.o$"}}},
-		&entity.Route{ID: "method", Methods: []string{"PURGE"}})
-	requests = append(requests,
-		Request{Method: "GET", Path: "/h", Headers: headerMap{"x-a": {"none", "TWO"}}},
-		Request{Method: "PURGE", Host: "a.b.c.d.e.f", Path: "/"})
-	r, err := New(routes, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var m Match
-	n := testing.AllocsPerRun(10, func() {
-		for i := range requests {
-			if !r.Match(&requests[i], &m) {
-				t.Fatalf("request %d: no match", i)
+	for _, flavor := range flavors {
+		t.Run(string(flavor), func(t *testing.T) {
+			routes, requests := manyRoutesFor(flavor, 1000)
+			routes = append(routes,
+				&entity.Route{ID: "headers", Paths: []string{"/h"}, Headers: map[string][]string{"x-a": {"One"}, "x-b": {"~*^t.o$"}}},
+				&entity.Route{ID: "method", Methods: []string{"PURGE"}})
+			requests = append(requests,
+				Request{Method: "GET", Path: "/h", Headers: headerMap{"x-a": {"none", "ONE"}, "x-b": {"TWO"}}},
+				Request{Method: "PURGE", Host: "a.b.c.d.e.f", Path: "/"})
+			if flavor == Expressions {
+				for i, text := range []string{
+					`http.path.segments.0_1 == "s/t" && http.path.segments.len == 3`, `any(http.queries.a) == "2" && net.protocol == "http"`,
+					`lower(http.headers.x_a) ^= "none" && !(http.path == "/x")`, `net.src.ip in 10.0.0.0/8 && net.dst.port > 7999 && http.path ~ "^/net"`,
+				} {
+					routes = append(routes, &entity.Route{ID: fmt.Sprint("expression", i), Expression: text})
+				}
+				requests = append(requests,
+					Request{Method: "GET", Path: "/s/t/u"}, Request{Method: "GET", Scheme: "http", Path: "/q", Query: "b=1&a=1&a=2"},
+					Request{Method: "GET", Path: "/y", Headers: headerMap{"x-a": {"NONEs"}}},
+					Request{Method: "GET", Path: "/net/x", ListenPort: 8000, Addresses: ends{source: "10.1.2.3:80"}})
 			}
-		}
-		if r.Match(&Request{Method: "GET", Host: "no.where", Path: "/nowhere"}, &m) {
-			t.Fatal("match for nothing")
-		}
-	})
-	if n != 0 {
-		t.Errorf("%v allocations, want 0", n)
+			r, err := New(routes, Options{Flavor: flavor})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var m Match
+			n := testing.AllocsPerRun(10, func() {
+				for i := range requests {
+					if !r.Match(&requests[i], &m) {
+						t.Fatalf("request %d: no match", i)
+					}
+				}
+				if r.Match(&Request{Method: "GET", Host: "no.where", Path: "/nowhere"}, &m) {
+					t.Fatal("match for nothing")
+				}
+			})
+			if n != 0 {
+				t.Errorf("%v allocations, want 0", n)
+			}
+		})
 	}
 }
