@@ -110,8 +110,9 @@ type launch struct {
 	entities string // gateway.yaml
 	args     []string
 	env      []string
-	late     bool // not all plugin servers come up at the start
-	alone    bool // in a process namespace of its own, with the process id 1
+	late     bool       // not all plugin servers come up at the start
+	alone    bool       // in a process namespace of its own, with the process id 1
+	given    []*os.File // from descriptor 3 on
 }
 
 // start starts a gateway and waits until it is ready. The test's cleanup ends it.
@@ -148,6 +149,7 @@ func (l launch) begin(t testing.TB) *gateway {
 	g.cmd = exec.Command(l.binary, append(append([]string{l.command}, args...), l.args...)...)
 	g.cmd.Env = append(environment(g.dir), l.env...)
 	g.cmd.Dir = g.dir
+	g.cmd.ExtraFiles = l.given
 	// A group of its own: a Ctrl-C in the terminal is for the tests, which end it in order.
 	g.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if l.alone {
