@@ -92,6 +92,9 @@ func (r *request) giveCookie(h *fasthttp.ResponseHeader) {
 	d := &r.dest
 	u := d.balancer.Upstream
 	name, path, value := u.Hash.Name, u.CookiePath, d.cookie
+	if u.Hash.On != "cookie" {
+		name = u.Fallback.Name
+	}
 	if u.Algorithm == "sticky-sessions" {
 		if d.place == nil || d.place.Token == d.choice.Sticky {
 			return

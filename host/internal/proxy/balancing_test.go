@@ -168,6 +168,19 @@ func TestHashCookie(t *testing.T) {
 	}
 }
 
+// The cookie may be what a request falls back to.
+func TestHashFallbackToCookie(t *testing.T) {
+	g := start(t, echo, pooled("hash_on: header, hash_on_header: X-Key, hash_fallback: cookie, hash_on_cookie: who", several(t, 5)...), nil)
+	if set := g.get("/", "X-Key", "k").Header.Get("Set-Cookie"); set != "" {
+		t.Errorf("a request with the header got %q", set)
+	}
+	first := g.get("/")
+	value, _, _ := strings.Cut(first.Header.Get("Set-Cookie"), ";")
+	if again := g.get("/", "Cookie", value); !strings.HasPrefix(value, "who=") || again.body != first.body {
+		t.Errorf("from %q to %q with %q", first.body, again.body, value)
+	}
+}
+
 func TestStickySessions(t *testing.T) {
 	targets := several(t, 4)
 	text := pooled("algorithm: sticky-sessions, sticky_sessions_cookie: at, healthchecks: {passive: {unhealthy: {tcp_failures: 1}}}", targets...)

@@ -17,7 +17,7 @@ import (
 // hash is that of what consistent-hashing looks at (spec/gateway.md 7.2). Requests that have neither the input nor the fallback share one.
 func (r *request) hash(u *entity.Upstream) uint32 {
 	for _, in := range []entity.HashInput{u.Hash, u.Fallback} {
-		r.scratch = r.appendHashInput(r.scratch[:0], in, u)
+		r.scratch = r.appendHashInput(r.scratch[:0], in)
 		if len(r.scratch) > 0 {
 			break
 		}
@@ -26,7 +26,7 @@ func (r *request) hash(u *entity.Upstream) uint32 {
 }
 
 // appendHashInput appends the part of the request; nothing when it has none.
-func (r *request) appendHashInput(dst []byte, in entity.HashInput, u *entity.Upstream) []byte {
+func (r *request) appendHashInput(dst []byte, in entity.HashInput) []byte {
 	switch in.On {
 	case "consumer":
 		if c := r.ex.Consumer; c != nil {
@@ -49,7 +49,7 @@ func (r *request) appendHashInput(dst []byte, in entity.HashInput, u *entity.Ups
 		}
 	case "cookie":
 		v, ok := r.cookie(in.Name)
-		if !ok && in == u.Hash { // the client gets one, by which it is known again
+		if !ok { // the client gets one, by which it is known again
 			v = newUUID()
 			r.dest.cookie = v
 		}
