@@ -15,7 +15,9 @@ import (
 
 // Seen is what became of a case.
 type Seen struct {
-	Result   string         // status that the client got; cut: broken off; more: bytes came behind the response; silent: nothing came in time
+	// Result is the status that the client got; cut: it was broken off; none: no whole head came; more: bytes came behind the response; silent: nothing
+	// came in time.
+	Result   string
 	Response *http.Response // nil: no whole head came; its body is read
 	Body     string
 	Kept     bool   // the next request came over the same connection to the upstream
@@ -49,7 +51,10 @@ func (u *Upstream) Play(gateway string, c *Case, patience time.Duration) (Seen, 
 		return s, err
 	}
 	if after.Result != "200" || after.Body != probe {
-		s.Crossed = after.Result + " " + after.Body
+		s.Crossed = after.Result
+		if len(after.Body) < 10 {
+			s.Crossed += " " + after.Body
+		}
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -76,18 +81,21 @@ func fetch(gateway, method, path string, headers map[string]string, patience tim
 		return s, fmt.Errorf("send %s %s: %w", method, path, err)
 	}
 	br := bufio.NewReader(c)
-	s.Result = "cut"
-	if s.Response, err = http.ReadResponse(br, &http.Request{Method: method}); err != nil {
-		if e, ok := err.(net.Error); ok && e.Timeout() {
-			s.Result = "silent"
+	for s.Response == nil || s.Response.StatusCode < 200 {
+		if s.Response, err = http.ReadResponse(br, &http.Request{Method: method}); err != nil {
+			s.Result = "none"
+			if e, ok := err.(net.Error); ok && e.Timeout() {
+				s.Result = "silent"
+			}
+			return s, nil
 		}
-		return s, nil
+		if s.Response.StatusCode == http.StatusSwitchingProtocols {
+			s.Result = "101"
+			return s, nil
+		}
 	}
 	between()
-	if s.Response.StatusCode == http.StatusSwitchingProtocols {
-		s.Result = "101"
-		return s, nil
-	}
+	s.Result = "cut"
 	body, err := io.ReadAll(s.Response.Body)
 	s.Body = string(body)
 	switch {
