@@ -81,15 +81,16 @@ func (l *Log) Dropped() uint64 { return l.dropped.Load() }
 func (l *Log) Append(line []byte) {
 	l.mu.Lock()
 	fits := !l.closed && len(l.pending)+len(line) <= l.room
-	first := len(l.pending) == 0
+	before := len(l.pending)
 	if fits {
 		l.pending = append(l.pending, line...)
 	}
+	now := len(l.pending)
 	l.mu.Unlock()
 	switch {
 	case !fits:
 		l.drop(1, "proxy_access_log_buffer is full")
-	case first:
+	case before == 0, before < l.room/2 && now >= l.room/2: // something to write; no more time to gather
 		l.signal()
 	}
 }
@@ -143,6 +144,7 @@ func (l *Log) run() {
 			timer.Reset(gather)
 			select {
 			case <-timer.C:
+			case <-l.wake:
 			case <-l.stop:
 			}
 		case <-l.stop:

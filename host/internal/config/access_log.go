@@ -39,7 +39,7 @@ func accessLogSettings() []setting {
 				}
 			}),
 		listSetting("proxy_access_log_fields", accesslog.Default, "fields of a line, in their order: see docs/guides/access-log.md", readAccessFields),
-		sizeSetting("proxy_access_log_buffer", "1m", "room for lines that wait to be written; lines that find none are dropped and counted", 64<<10, 1<<30,
+		sizeSetting("proxy_access_log_buffer", "4m", "room for lines that wait to be written; lines that find none are dropped and counted", 64<<10, 1<<30,
 			func(s *Settings, n int64) { s.AccessLog.Room = int(n) }),
 	}
 }

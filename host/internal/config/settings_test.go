@@ -30,7 +30,7 @@ func TestSettingsDefaults(t *testing.T) {
 	want := &Settings{
 		VaultOnFailure: entity.OnFailureReject,
 		ProxyListen:    []string{"127.0.0.1:8000"}, LogLevel: "notice", LogFormat: "text", TracingSamplingRate: 0.01, ServerTiming: "off", RealIPHeader: "X-Real-IP",
-		IdentityHeaders: "drop", AccessLog: AccessLog{Room: 1 << 20},
+		IdentityHeaders: "drop", AccessLog: AccessLog{Room: 4 << 20},
 		Headers:           HeaderTokens{Via: true, Server: true, ProxyLatency: true, UpstreamLatency: true, ResponseLatency: true, AdminLatency: true, RequestID: true},
 		UpstreamRequestID: true,
 		ErrorDefaultType:  "text/plain", RouterFlavor: "traditional_compatible", RouterTieBreak: "created_at",
