@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -24,6 +25,11 @@ type comparison struct {
 	diff *Diff
 	// places of the changes of diff, by the key of the change and who it is for.
 	places map[string]int
+
+	// anywhere says which classes an edit reaches that reaches all routes, and names the plugins of these edits.
+	anywhere      []bool
+	anywhereNames map[string]bool
+	ranks         map[string]int // of the classes by name
 }
 
 // class is a consumer, or what all consumers in some groups have in common.
@@ -32,6 +38,10 @@ type class struct {
 	// In the old and in the new configuration; nil: there is nobody of the class.
 	consumer [2]*entity.Consumer
 	moved    bool // from some groups to others
+	// own are the plugins, by the names under which records compete, of which the class has records of its own.
+	own map[string]bool
+	// also are the classes for which everything changes as it does for this one, on the route that is looked at.
+	also []string
 }
 
 // Compare lists what runs otherwise in generation after than in generation before. It stops when ctx ends.
@@ -46,6 +56,7 @@ func compare(ctx context.Context, before, after *generation.Generation, e edits)
 		gen: [2]*generation.Generation{before, after}, edits: e, seen: map[[2]*plan.Plan][]Change{}, ids: map[*entity.Plugin]string{}, diff: d, places: map[string]int{},
 	}
 	c.classes = c.listClasses()
+	c.reachAnywhere()
 	c.take("", c.unrouted())
 	old := routesOf(before.Set)
 	for _, r := range after.Set.Routes {
@@ -176,16 +187,117 @@ func groupNames(c *entity.Consumer, grouped map[string]bool) string {
 	return strings.Join(names, ", ")
 }
 
+// reachAnywhere notes what the classes have of their own, and which of them the edits reach that reach all routes.
+func (c *comparison) reachAnywhere() {
+	byConsumer, byGroup := map[string]map[string]bool{}, map[string]map[string]bool{}
+	note := func(own map[string]map[string]bool, who, plugin string) {
+		if own[who] == nil {
+			own[who] = map[string]bool{}
+		}
+		own[who][plugin] = true
+	}
+	for _, g := range c.gen {
+		for _, r := range g.Set.Plugins {
+			if r.Consumer != nil {
+				note(byConsumer, consumerName(r.Consumer), r.LookupName())
+			}
+			if r.ConsumerGroup != nil {
+				note(byGroup, r.ConsumerGroup.Name, r.LookupName())
+			}
+		}
+	}
+	c.anywhere, c.anywhereNames, c.ranks = make([]bool, len(c.classes)), map[string]bool{}, make(map[string]int, len(c.classes))
+	for _, r := range c.edits.anywhere {
+		c.anywhereNames[r.LookupName()] = true
+	}
+	for i := range c.classes {
+		cl := &c.classes[i]
+		c.ranks[cl.name] = i
+		cl.own = map[string]bool{}
+		for _, consumer := range cl.consumer {
+			if consumer == nil {
+				continue
+			}
+			maps.Copy(cl.own, byConsumer[consumerName(consumer)])
+			for _, g := range consumer.Groups {
+				maps.Copy(cl.own, byGroup[g.Name])
+			}
+		}
+		c.anywhere[i] = slices.ContainsFunc(c.edits.anywhere, cl.has)
+	}
+}
+
+// reached are the classes for which something may change on a route, and the names of the plugins whose records are not the same.
+func (c *comparison) reached(routes [2]*entity.Route) (classes []class, names map[string]bool) {
+	if c.edits.all || serviceName(routes[0].Service) != serviceName(routes[1].Service) {
+		return c.classes, nil
+	}
+	local := c.edits.of(routes[0])
+	names = maps.Clone(c.anywhereNames)
+	for _, r := range local {
+		names[r.LookupName()] = true
+	}
+	for i := range c.classes {
+		cl := &c.classes[i]
+		if cl.moved || c.anywhere[i] || slices.ContainsFunc(local, cl.has) {
+			classes = append(classes, *cl)
+		}
+	}
+	return classes, names
+}
+
+// alikeClasses puts classes together for which a route changes as it does for the first of them: those that have no records of their own of the plugins
+// that change. What else they have is the same before and after, and stands where it stood, unless an edit moves others, or another plugin
+// authenticates.
+func (c *comparison) alikeClasses(classes []class, names map[string]bool, pair [2]*plan.Plan) []class {
+	if names == nil || c.edits.moves || c.authenticator(pair[0]) != c.authenticator(pair[1]) {
+		return classes
+	}
+	out := make([]class, 0, len(classes))
+	first := -1
+	for i := range classes {
+		cl := &classes[i]
+		if cl.moved || sharesKey(cl.own, names) {
+			out = append(out, *cl)
+			continue
+		}
+		if first < 0 {
+			first = len(out)
+			out = append(out, *cl)
+			continue
+		}
+		out[first].also = append(out[first].also, cl.name)
+	}
+	return out
+}
+
+func sharesKey(a, b map[string]bool) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	for key := range a {
+		if b[key] {
+			return true
+		}
+	}
+	return false
+}
+
+// authenticator is the record that makes the consumer known in a plan; "" when none does.
+func (c *comparison) authenticator(p *plan.Plan) string {
+	for _, s := range p.Steps() {
+		if s.Instance.Authenticates {
+			return c.identity(s.Record())
+		}
+	}
+	return ""
+}
+
 func consumerName(c *entity.Consumer) string { return cmp.Or(c.Username, c.ID) }
 
 // plans compares what runs on a route, for plain and for TLS requests where these differ.
 func (c *comparison) plans(routes [2]*entity.Route) []Change {
-	var classes []class
-	for _, cl := range c.classes {
-		if c.edits.reach(routes, &cl) {
-			classes = append(classes, cl)
-		}
-	}
+	classes, names := c.reached(routes)
 	if len(classes) == 0 {
 		return nil
 	}
@@ -199,7 +311,7 @@ func (c *comparison) plans(routes [2]*entity.Route) []Change {
 		last = pair
 		changes, known := c.seen[pair]
 		if !known {
-			changes = c.chains(routes, classes, secure)
+			changes = c.chains(routes, c.alikeClasses(classes, names, pair), secure)
 			c.seen[pair] = changes
 		}
 		all = append(all, changes...)
@@ -236,8 +348,11 @@ func (c *comparison) chains(routes [2]*entity.Route, classes []class, secure boo
 				places[key] = i
 				all = append(all, Change{Phase: phase.String(), Chain: chain, key: key})
 			}
-			all[i].Who = append(all[i].Who, cl.name)
+			all[i].Who = append(append(all[i].Who, cl.name), cl.also...)
 		}
+	}
+	for i := range all { // in one order, whatever was put together
+		slices.SortFunc(all[i].Who, func(a, b string) int { return c.ranks[a] - c.ranks[b] })
 	}
 	return all
 }

@@ -2,36 +2,71 @@ package explain
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 )
 
 // edits are the records that are not the same in two configurations. They say which routes and consumers need not be compared: most changes
-// concern few of them.
+// concern few of them. Records are kept by where they reach, so that a route looks at its own alone.
 type edits struct {
-	all     bool // what is different is nothing of single records
-	records []*entity.Plugin
+	all       bool // what is different is nothing of single records
+	byRoute   map[string][]*entity.Plugin
+	byService map[string][]*entity.Plugin // records without a route
+	anywhere  []*entity.Plugin            // records with neither
+	// moves: a record that is different may change the order of others.
+	moves bool
+}
+
+func (e *edits) add(r *entity.Plugin) {
+	switch {
+	case r.Route != nil:
+		e.byRoute[routeName(r.Route)] = append(e.byRoute[routeName(r.Route)], r)
+	case r.Service != nil:
+		e.byService[serviceName(r.Service)] = append(e.byService[serviceName(r.Service)], r)
+	default:
+		e.anywhere = append(e.anywhere, r)
+	}
+}
+
+// of are the edits that reach a route and not all routes.
+func (e *edits) of(route *entity.Route) []*entity.Plugin {
+	service := serviceName(route.Service)
+	var list []*entity.Plugin
+	for _, r := range e.byRoute[routeName(route)] {
+		if r.Service == nil || serviceName(r.Service) == service {
+			list = append(list, r)
+		}
+	}
+	return append(list, e.byService[service]...)
 }
 
 func editsOf(before, after *entity.Set) edits {
 	if !sameGroups(before.ConsumerGroups, after.ConsumerGroups) || !sameClones(before.ClonedPlugins, after.ClonedPlugins) {
 		return edits{all: true}
 	}
-	old := map[string]*entity.Plugin{}
+	old := make(map[string]*entity.Plugin, len(before.Plugins))
 	for _, r := range before.Plugins {
 		old[mergedIdentity(r)] = r
 	}
-	var e edits
+	e := edits{byRoute: map[string][]*entity.Plugin{}, byService: map[string][]*entity.Plugin{}}
 	for _, r := range after.Plugins {
-		was := old[mergedIdentity(r)]
-		delete(old, mergedIdentity(r))
+		identity := mergedIdentity(r)
+		was := old[identity]
+		delete(old, identity)
 		if was == nil || !sameRecord(was, r) {
-			e.records = append(e.records, r)
+			e.add(r)
+			e.moves = e.moves || was != nil && !reflect.DeepEqual(was.Priority, r.Priority)
 		}
 	}
-	for _, r := range old {
-		e.records = append(e.records, r)
+	for _, r := range before.Plugins { // in their order: what a map gives first is chance
+		if old[mergedIdentity(r)] == r {
+			e.add(r)
+		}
+	}
+	for _, set := range []*entity.Set{before, after} {
+		e.moves = e.moves || slices.ContainsFunc(set.Plugins, func(r *entity.Plugin) bool { return !r.Ordering.Empty() })
 	}
 	return e
 }
@@ -90,22 +125,6 @@ func alike(a, b *entity.Plugin) bool {
 	}
 	return a.Condition == b.Condition && a.OnFalse == b.OnFalse && reflect.DeepEqual(a.CallPolicy, b.CallPolicy) &&
 		reflect.DeepEqual(a.Effective(), b.Effective())
-}
-
-// reach reports whether an edit may change what runs on a route for a class.
-func (e *edits) reach(routes [2]*entity.Route, cl *class) bool {
-	if e.all || cl.moved || serviceName(routes[0].Service) != serviceName(routes[1].Service) {
-		return true
-	}
-	for _, r := range e.records {
-		if r.Route != nil && routeName(r.Route) != routeName(routes[0]) || r.Service != nil && serviceName(r.Service) != serviceName(routes[0].Service) {
-			continue
-		}
-		if cl.has(r) {
-			return true
-		}
-	}
-	return false
 }
 
 func serviceName(s *entity.Service) string {

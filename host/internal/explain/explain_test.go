@@ -45,7 +45,7 @@ func (noServers) Configure(context.Context, string, uint64, string, *entity.Plug
 }
 
 // generationOf builds the entities of a text.
-func generationOf(t *testing.T, text string) *generation.Generation {
+func generationOf(t testing.TB, text string) *generation.Generation {
 	t.Helper()
 	b, err := generation.NewBuilder(testPlugins(), noServers{})
 	if err != nil {

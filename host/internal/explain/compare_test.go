@@ -1,0 +1,124 @@
+package explain
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+)
+
+// many is a document with n routes, a tenth as many services and consumers. Every route, every service and every tenth of the consumers has a record;
+// the version is in the configurations.
+func many(n, version int) string {
+	var b strings.Builder
+	b.WriteString("services:\n")
+	for i := range n / 10 {
+		fmt.Fprintf(&b, "- {name: s%d, host: h, plugins: [{name: late, config: {v: 1}}]}\n", i)
+	}
+	b.WriteString("routes:\n")
+	for i := range n {
+		fmt.Fprintf(&b, "- {name: r%d, service: s%d, paths: [/r%d], plugins: [{name: early, config: {v: %d}}]}\n", i, i%(n/10), i, version)
+	}
+	b.WriteString("consumers:\n")
+	for i := range n / 10 {
+		fmt.Fprintf(&b, "- {username: c%d, keyauth_credentials: [{key: k%d}]", i, i)
+		if i%10 == 0 {
+			fmt.Fprintf(&b, ", plugins: [{name: late, config: {v: %d}}]", 100+i)
+		}
+		b.WriteString("}\n")
+	}
+	b.WriteString("plugins: [{name: auth}]\n")
+	return b.String()
+}
+
+// Random configurations and edits: what is found where the edits reach, for classes that are put together, is what is found when every class is compared
+// on every route.
+func TestCompareRandomly(t *testing.T) {
+	for seed := range uint64(60) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		before, after := randomDocuments(random)
+		d := compared(t, generationOf(t, before), generationOf(t, after))
+		if t.Failed() {
+			t.Fatalf("seed %d: %d changes between\n%s\nand\n%s", seed, len(d.Changes), before, after)
+		}
+	}
+}
+
+// randomDocuments are two configurations with mostly the same records.
+func randomDocuments(random *rand.Rand) (before, after string) {
+	var base strings.Builder
+	base.WriteString("consumer_groups: [{name: g0}, {name: g1}]\nservices: [{name: s0, host: h}, {name: s1, host: h}]\nroutes:\n")
+	for i := range 4 {
+		fmt.Fprintf(&base, "- {name: r%d, service: s%d, paths: [/r%d]}\n", i, random.IntN(2), i)
+	}
+	base.WriteString("consumers:\n")
+	for i := range 5 {
+		fmt.Fprintf(&base, "- {username: c%d, groups: [%s]}\n", i, []string{"", "g0", "g1", "g0, g1"}[random.IntN(4)])
+	}
+	base.WriteString("plugins:\n")
+	texts := [2]strings.Builder{}
+	taken := map[string]bool{}
+	for range 4 + random.IntN(14) {
+		name := []string{"early", "auth", "late", "late", "early"}[random.IntN(5)]
+		scope := []string{"", ", route: r0", ", route: r1", ", route: r2", ", service: s0", ", service: s1"}[random.IntN(6)]
+		if name != "auth" {
+			scope += []string{"", ", consumer: c0", ", consumer: c1", ", consumer: c2", ", consumer_group: g0", ", consumer_group: g1"}[random.IntN(6)]
+		}
+		if taken[name+scope] {
+			continue
+		}
+		taken[name+scope] = true
+		record := func() string {
+			r := "- {name: " + name + scope + fmt.Sprintf(", config: {v: %d}", random.IntN(3))
+			switch random.IntN(12) {
+			case 0:
+				r += ", enabled: false"
+			case 1:
+				r += fmt.Sprintf(", priority: %d", random.IntN(4000))
+			case 2:
+				if name == "late" {
+					r += ", ordering: {before: {access: [early]}}"
+				}
+			case 3:
+				r += `, condition: 'http.method == "GET"', on_false: next`
+			}
+			return r + "}\n"
+		}
+		same := record()
+		for side := range texts {
+			switch random.IntN(6) {
+			case 0: // the record is not there
+			case 1:
+				texts[side].WriteString(record())
+			default:
+				texts[side].WriteString(same)
+			}
+		}
+	}
+	for side := range texts {
+		if texts[side].Len() == 0 {
+			texts[side].WriteString("- {name: late}\n")
+		}
+	}
+	return base.String() + texts[0].String(), base.String() + texts[1].String()
+}
+
+// BenchmarkCompare compares configurations in which the record of every route changes. The time for each route is the same at all sizes: consumers with
+// records of other plugins are not looked at one by one.
+func BenchmarkCompare(b *testing.B) {
+	for _, n := range []int{100, 1000, 10000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			before, after := generationOf(b, many(n, 1)), generationOf(b, many(n, 2))
+			b.ResetTimer()
+			for b.Loop() {
+				begin := time.Now()
+				d, err := Compare(b.Context(), before, after)
+				if err != nil || !d.Differs {
+					b.Fatal(d, err)
+				}
+				b.ReportMetric(float64(time.Since(begin).Nanoseconds())/float64(n), "ns/route")
+			}
+		})
+	}
+}
