@@ -1,6 +1,7 @@
 package router
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -128,5 +129,25 @@ func TestExplainFlavors(t *testing.T) {
 				t.Errorf("found %q, %q against %q, missed %q; expected %q, %q, %q, %q", l.Rule, l.Ours, l.Winners, missed, c.rule, c.ours, c.winners, c.missed)
 			}
 		})
+	}
+}
+
+// The expressions of the guide are valid.
+func TestExpressionsOfTheGuide(t *testing.T) {
+	guide, err := os.ReadFile("../../../docs/guides/routing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(string(guide)) {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "expression: "); ok {
+			n++
+			if err := CheckExpression(text); err != nil {
+				t.Errorf("%s: %v", text, err)
+			}
+		}
+	}
+	if n == 0 {
+		t.Error("no expression in the guide")
 	}
 }
