@@ -45,7 +45,48 @@ func Open() (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	return open(own, delegated(own), controllers)
+	return enter(own, delegated, controllers)
+}
+
+// enter makes a Tree in the group of this process. When an older process of the gateway had moved aside, and has started this one there, that is the group
+// above it.
+func enter(own string, allowed func(own string) error, wanted []string) (*Tree, error) {
+	outer, aside := above(own)
+	t, err := open(outer, allowed(outer), wanted)
+	if !aside {
+		return t, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := t.moveAside(); err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
+	return t, nil
+}
+
+// above is the group of a host that has moved into its own, and whether it is one of those.
+func above(own string) (outer string, aside bool) {
+	number, ok := strings.CutPrefix(filepath.Base(own), Prefix)
+	number, moved := strings.CutSuffix(number, hostSuffix)
+	if _, err := strconv.ParseUint(number, 10, 64); !ok || !moved || err != nil {
+		return own, false
+	}
+	return filepath.Dir(own), true
+}
+
+// moveAside moves this process into a child of the group that the tree is in.
+func (t *Tree) moveAside() error {
+	moved := t.path + hostSuffix
+	if err := os.Mkdir(moved, 0o755); err != nil {
+		return fmt.Errorf("make a cgroup: %w", err)
+	}
+	if err := join(moved, os.Getpid()); err != nil {
+		_ = os.Remove(moved)
+		return fmt.Errorf("move into the cgroup %s: %w", moved, err)
+	}
+	t.moved = moved
+	return nil
 }
 
 // ownGroup finds the directory of the group of this process.
@@ -181,11 +222,7 @@ func (t *Tree) enable(own string, wanted []string) {
 	}
 	err := control(own, "+", want)
 	if errors.Is(err, unix.EBUSY) && alone(own) {
-		t.moved = t.path + hostSuffix
-		if err = os.Mkdir(t.moved, 0o755); err == nil {
-			err = join(t.moved, os.Getpid())
-		}
-		if err == nil {
+		if err = t.moveAside(); err == nil {
 			err = control(own, "+", want)
 		}
 	}
@@ -265,10 +302,23 @@ func Abandoned(path string) error {
 	return moveBack(moved)
 }
 
+// shared says whether there are processes of another host in the groups of a group, or beside this one in moved.
+func shared(own, moved string) bool {
+	if len(words(filepath.Join(moved, "cgroup.procs"))) > 1 {
+		return true
+	}
+	list, _ := filepath.Glob(filepath.Join(own, Prefix+"*"))
+	return slices.ContainsFunc(list, func(path string) bool { return path != moved && populated(path) })
+}
+
 // moveBack moves this process from moved to the group above it, and removes moved. First it takes the controllers from the children of that
-// group: as it had processes before, a host alone can have given them.
+// group: as it had processes before, a host alone can have given them. When another process of the gateway is there, which has taken over or is about to,
+// everything stays as it is; removeStale removes moved once it is empty.
 func moveBack(moved string) error {
 	own := filepath.Dir(moved)
+	if shared(own, moved) {
+		return nil
+	}
 	var err error
 	if given := words(filepath.Join(own, "cgroup.subtree_control")); len(given) > 0 {
 		err = control(own, "-", given)

@@ -276,7 +276,14 @@ const hostKey = "CGROUP_HOST"
 
 func TestMain(m *testing.M) {
 	if own, controller, ok := strings.Cut(os.Getenv(hostKey), " "); ok {
-		if err := moveAside(own, controller); err != nil {
+		do := moveAside
+		switch os.Getenv(roleKey) {
+		case "older":
+			do = older
+		case "newer":
+			do = newer
+		}
+		if err := do(own, controller); err != nil {
 			fmt.Println(err)
 			os.Exit(1)
 		}
