@@ -107,12 +107,6 @@ func (r *request) closeAfterUnreadBody() {
 	if r.head.wire.Length == 0 {
 		return
 	}
-	if r.out.Sending() { // it is read by somebody else meanwhile
-		r.conn.keepsBody()
-		r.ctx.SetConnectionClose()
-		leaveUnread(r.conn)
-		return
-	}
 	waits := r.conn.keepsBody()
 	if waits || r.out.Sending() || !r.conn.body.Within(skipMost) { // who sends reads it meanwhile
 		r.ctx.SetConnectionClose()
