@@ -120,7 +120,7 @@ var layers = []layer{
 	{"bench/runner", []string{"bench/load", "bench/plugins", "bench/report", "bench/roles/...", "bench/scenario", "bench/upstream"}, []string{"golang.org/x/sys/"}},
 	{"bench/plans", []string{"bench/report", "bench/runner", "bench/stats"}, nil},
 	{"bench", []string{"bench/plans", "bench/report", "bench/runner", "bench/scenario"}, nil},
-	{"host/cmd/outrigger", append(internal("authoring", "blackbox", "config", "dev", "dialect", "entitydiff", "explain", "handover", "replay", "systemd", "telemetry", "top", "transport/lanebench"), "bench", "bench/roles", "bench/runner", "bench/scenario", "host", "pdk", "plugins"), nil},
+	{"host/cmd/outrigger", append(internal("authoring", "blackbox", "config", "dev", "dialect", "entitydiff", "explain", "handover", "lastgood", "replay", "systemd", "telemetry", "top", "transport/lanebench"), "bench", "bench/roles", "bench/runner", "bench/scenario", "host", "pdk", "plugins"), nil},
 }
 
 func internal(names ...string) []string {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -160,6 +162,52 @@ func TestConfigUsage(t *testing.T) {
 	for _, args := range [][]string{nil, {"--help"}, {"fmt", "--help"}} {
 		if code, out, _ := configRun(args...); code != exitOK || out != configUsage {
 			t.Errorf("config %q: code %d", args, code)
+		}
+	}
+}
+
+var configCommands = regexp.MustCompile("(?s)```sh( exit ([0-9]+))?\noutrigger (config [^\n]+)\n```\n\n```text\n(.*?)```\n")
+
+// Every command of the guide is run, with the files that it shows, and prints what it says.
+func TestDeclarativeGuide(t *testing.T) {
+	const guide = "../../../docs/guides/declarative.md"
+	text, err := os.ReadFile(guide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, err := filepath.Abs(guide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	for _, file := range guideFile.FindAllSubmatch(text, -1) {
+		if err := os.WriteFile(string(file[1]), file[2], 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := configCommands.FindAllSubmatchIndex(text, -1)
+	if len(found) != 3 {
+		t.Fatalf("%d commands", len(found))
+	}
+	part := func(m []int, n int) string {
+		if m[2*n] < 0 {
+			return ""
+		}
+		return string(text[m[2*n]:m[2*n+1]])
+	}
+	out := append([]byte(nil), text...)
+	for i := len(found) - 1; i >= 0; i-- {
+		m := found[i]
+		var o, e bytes.Buffer
+		code := run(strings.Fields(part(m, 3)), &o, &e)
+		if want, _ := strconv.Atoi(part(m, 2)); code != want || o.String() != part(m, 4) {
+			t.Errorf("outrigger %s: code %d\n%s%s", part(m, 3), code, o.String(), e.String())
+		}
+		out = append(out[:m[8]:m[8]], append(o.Bytes(), out[m[9]:]...)...)
+	}
+	if *update {
+		if err := os.WriteFile(path, out, 0o600); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

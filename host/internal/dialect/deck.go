@@ -63,6 +63,10 @@ func (c *conversion) nest(collection, key, parents, natural string) {
 			set(parent, collection, inside)
 		}
 		inside.Content = append(inside.Content, n)
+		if n.Style&yaml.FlowStyle == 0 { // what is written in lines does not fit between braces
+			inside.Style &^= yaml.FlowStyle
+			parent.Style &^= yaml.FlowStyle
+		}
 	}
 	if len(left) > 0 {
 		list.Content = left
