@@ -126,6 +126,13 @@ func TestDeploySystemd(t *testing.T) {
 	if gateway.one(t, "Service.User") != plugins.one(t, "Service.User") {
 		t.Error("the units have different users: the sockets are their owner's alone")
 	}
+	if kind, access := gateway.one(t, "Service.Type"), gateway.one(t, "Service.NotifyAccess"); kind != "notify" || access != "main" {
+		t.Errorf("found Type=%s and NotifyAccess=%s, expected notify and main", kind, access)
+	}
+	socket := parseUnit(t, deployFile(t, "systemd/outrigger.socket"))
+	if listen := socket.one(t, "Socket.ListenStream"); !strings.Contains(deployFile(t, "systemd/outrigger.yaml"), "proxy_listen: "+listen+"\n") {
+		t.Errorf("the socket is at %s, and the settings do not say so", listen)
+	}
 	address := after(t, serve, "--listen")
 	if dir := "/run/" + plugins.one(t, "Service.RuntimeDirectory"); filepath.Dir(strings.TrimPrefix(address, "unix://")) != dir {
 		t.Errorf("the plugin server listens at %s, its directory is %s", address, dir)
@@ -150,7 +157,7 @@ func TestDeploySystemdVerify(t *testing.T) {
 	dir := t.TempDir()
 	start := regexp.MustCompile(`(?m)^ExecStart=\S+`)
 	args := []string{"verify", "--man=no"}
-	for _, name := range []string{"outrigger.service", "outrigger-plugins.service"} {
+	for _, name := range []string{"outrigger.service", "outrigger.socket", "outrigger-plugins.service"} {
 		path := filepath.Join(dir, name)
 		write(t, path, start.ReplaceAllString(deployFile(t, "systemd/"+name), "ExecStart=/bin/true"))
 		args = append(args, path)
@@ -304,7 +311,7 @@ func TestDeployContainers(t *testing.T) {
 	text := regexp.MustCompile(`\\\n\s*`).ReplaceAllString(deployFile(t, "container/Containerfile"), "")
 	targets := map[string]bool{}
 	var stage string
-	var entry []string
+	var entry, copied []string
 	words := regexp.MustCompile(`"([^"]*)"`)
 	list := func(s string) (all []string) {
 		for _, m := range words.FindAllStringSubmatch(s, -1) {
@@ -329,6 +336,9 @@ func TestDeployContainers(t *testing.T) {
 				continue
 			}
 			for _, path := range f[1 : len(f)-1] {
+				if stage == "build-go" {
+					copied = append(copied, path)
+				}
 				if _, err := os.Stat(filepath.Join(built.repo, path)); err != nil {
 					t.Errorf("%s: %v", stage, err)
 				}
@@ -337,6 +347,22 @@ func TestDeployContainers(t *testing.T) {
 			entry = list(line)
 		case "CMD":
 			knows(t, known, append(entry, list(line)...))
+		}
+	}
+	// What go build reads is there.
+	cmd := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{if .Main}}{{$.Dir}}{{end}}{{end}}", "./host/cmd/outrigger", "./examples/go")
+	cmd.Dir = built.repo
+	needed, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dir := range strings.FieldsSeq(string(needed)) {
+		rel, err := filepath.Rel(built.repo, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(copied, func(path string) bool { return rel == path || strings.HasPrefix(rel, path+"/") }) {
+			t.Errorf("go build needs %s, which the stage build-go does not copy", rel)
 		}
 	}
 	for _, name := range []string{"gateway", "plugins-go", "plugins-python", "plugins-js"} {
