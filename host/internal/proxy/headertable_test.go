@@ -300,12 +300,22 @@ func (m *message) readChunks(br *bufio.Reader) error {
 		if err != nil {
 			return err
 		}
+		if n == 0 {
+			return readTrailers(br)
+		}
 		piece := make([]byte, n+2)
 		if _, err := io.ReadFull(br, piece); err != nil {
 			return err
 		}
-		if m.body += string(piece[:n]); n == 0 {
-			return nil
+		m.body += string(piece[:n])
+	}
+}
+
+func readTrailers(br *bufio.Reader) error {
+	for {
+		line, err := br.ReadString('\n')
+		if err != nil || strings.TrimRight(line, "\r\n") == "" {
+			return err
 		}
 	}
 }
