@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 )
@@ -61,6 +62,9 @@ func (d *document) hashName(o *object, field, on string, names map[string]string
 	}
 	if names[key] == "" {
 		o.missing(key, "the name that "+field+": "+on+" needs")
+	}
+	if on == "header" {
+		return strings.ToLower(names[key]) // as it is looked for
 	}
 	return names[key]
 }

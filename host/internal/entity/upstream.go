@@ -40,7 +40,7 @@ type Target struct {
 // HashInput says which part of a request consistent-hashing looks at (spec/gateway.md 7.2).
 type HashInput struct {
 	On   string // none, consumer, ip, header, cookie, path, query_arg, uri_capture; "": none
-	Name string // of the header, cookie, argument or capture
+	Name string // of the header, in lower case, or of the cookie, argument or capture
 }
 
 // Cookie is the name and the path of a cookie.

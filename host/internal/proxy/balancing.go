@@ -61,18 +61,19 @@ func noPlace(err error) error {
 
 // tell tells the balancer how a try ended. A place that answered has the request until finish.
 func (d *destination) tell(o *upstream.Outcome) {
-	said := balancer.Outcome{Status: o.Status, Took: o.Head}
+	if o.Err == nil {
+		d.balancer.Report(d.place, balancer.Outcome{Status: o.Status, Took: o.Head})
+		return
+	}
+	var said balancer.Outcome
 	var e *upstream.Error
 	if errors.As(o.Err, &e) {
 		said.Timeout = e.Kind == upstream.KindTimeout
 		said.Failed = said.Timeout || e.Kind == upstream.KindConnect || e.Kind == upstream.KindBadResponse
-		said.Status = 0
 	}
 	d.balancer.Report(d.place, said)
-	if o.Err != nil {
-		d.balancer.Release(d.place)
-		d.place = nil
-	}
+	d.balancer.Release(d.place)
+	d.place = nil
 }
 
 // reset gives back what the balancer counts, and empties the destination for the next request.

@@ -38,7 +38,7 @@ func (r *request) appendHashInput(dst []byte, in entity.HashInput) []byte {
 		dst = append(dst, r.realIPText()...)
 	case "header":
 		for i := 0; ; i++ {
-			v, ok := headerView{r}.HeaderValue(strings.ToLower(in.Name), i)
+			v, ok := headerView{r}.HeaderValue(in.Name, i)
 			if !ok {
 				break
 			}
