@@ -240,12 +240,48 @@ func slowFields(r *entity.Route, req *Request, traditional bool) bool {
 	return ok
 }
 
+// slowUpstream is the path that goes upstream, by the words of the rules.
+func slowUpstream(service string, w *way, path string, glued bool) string {
+	base := service
+	if base == "" {
+		base = "/"
+	}
+	rest := path
+	if w.route.StripPath {
+		rest = strings.TrimPrefix(path, "/") // without a matched path
+		if w.matched != "" {
+			rest = path[len(w.matched):]
+			for _, dots := range []string{"..", "."} { // a dot segment that is left goes
+				if rest == dots || strings.HasPrefix(rest, dots+"/") {
+					rest = strings.TrimPrefix(strings.TrimPrefix(rest, dots), "/")
+					break
+				}
+			}
+		}
+	} else if glued {
+		rest = path[1:]
+	}
+	switch {
+	case glued && strings.HasSuffix(base, "/") && strings.HasPrefix(rest, "/"):
+		return base + strings.TrimPrefix(rest, "/")
+	case glued:
+		return base + rest
+	case !w.route.StripPath && path == "/" || base == "/" && rest == "":
+		return base
+	case rest != "":
+		return strings.TrimSuffix(base, "/") + "/" + strings.TrimPrefix(rest, "/")
+	case strings.HasSuffix(path, "/") && (path != "/" || strings.HasSuffix(base, "/")):
+		return strings.TrimSuffix(base, "/") + "/"
+	}
+	return strings.TrimSuffix(base, "/")
+}
+
 // Small alphabets, so that routes overlap and requests hit.
 var (
 	anyMethod  = rapid.SampledFrom([]string{"GET", "POST", "PUT"})
 	anyHost    = rapid.SampledFrom([]string{"a.b", "a.b.c", "b.c", "x.a.b", "a.b.c.d", "a", "", ".b", "a.", "b.c."})
 	hostRule   = rapid.SampledFrom([]string{"a.b", "A.b.c", "b.c", "*.b", "*.b.c", "*.c", "a.*", "a.b.*", "a.b:80", "*.b:80", "a.*:80", "a.b:81", "a"})
-	anyPath    = rapid.SampledFrom([]string{"/", "/a", "/ab", "/a/b", "/abc", "/a/b/c", "/b", "/b/1", "/b/12/c", "/c/x", "/a/1", "/A/b", "/a/b/c/d/"})
+	anyPath    = rapid.SampledFrom([]string{"/", "/a", "/ab", "/a/b", "/abc", "/a/b/c", "/b", "/b/1", "/b/12/c", "/c/x", "/a/1", "/A/b", "/a/b/c/d/", "/a..", "/a../b", "/b./", "/a/"})
 	pathRule   = rapid.SampledFrom([]string{"/", "/a", "/ab", "/abc", "/a/b", "/a/", "/b", "/b/1", "/c", "~/a", "~/a/b$", `~/b/(\d+)`, `~/(?<n>[a-c])/(.)`, "~/a|/b", "~/[bc]", "~/c/?", `~/b/(\d)(\d)?`, "~/a?"})
 	headerRule = rapid.SampledFrom([]string{"1", "Two", "~*^t", `~*\d\D`})
 	anyValue   = rapid.SampledFrom([]string{"1", "two", "TWO", "three", "1x", ""})
@@ -262,7 +298,9 @@ func anySlowRouter(t *rapid.T, o Options) *slowRouter {
 	s := &slowRouter{Options: o, expressions: map[*entity.Route]slowExpression{}}
 	n := rapid.IntRange(0, 12).Draw(t, "routes")
 	for i := range n {
-		r := &entity.Route{ID: fmt.Sprintf("%08x-0000-4000-8000-%012d", rapid.Uint32().Draw(t, "id"), i), StripPath: true}
+		r := &entity.Route{ID: fmt.Sprintf("%08x-0000-4000-8000-%012d", rapid.Uint32().Draw(t, "id"), i)}
+		r.StripPath = rapid.Bool().Draw(t, "strip_path")
+		r.PathHandling = rapid.SampledFrom([]string{"v0", "v1"}).Draw(t, "path_handling")
 		r.CreatedAt = rapid.Int64Range(0, 2).Draw(t, "created_at")
 		r.Protocols = rapid.SampledFrom([][]string{nil, {"http", "https"}, {"http"}, {"https"}, {"grpcs"}}).Draw(t, "protocols")
 		s.routes = append(s.routes, r)
@@ -337,6 +375,21 @@ func agrees(o Options) func(*rapid.T) {
 			if m.MatchedPath != want.matched || !slices.Equal(m.Captures.Unnamed, want.captures) {
 				t.Fatalf("request %+v, route %+v: matched %q, captures %q, the slow router says %q, %q",
 					req, want.route, m.MatchedPath, m.Captures.Unnamed, want.matched, want.captures)
+			}
+			if want.route == nil {
+				continue
+			}
+			service := rapid.SampledFrom([]string{"", "/", "/s", "/s/", "/s/t"}).Draw(t, "service path")
+			glued := o.Flavor == Traditional && want.route.PathHandling == "v1"
+			if got, want := UpstreamPath(service, &m, req.Path, m.Route.StripPath), slowUpstream(service, want, req.Path, glued); got != want {
+				t.Fatalf("request %+v, route %+v, service path %q: upstream path %q, the slow router says %q", req, m.Route, service, got, want)
+			}
+			prefix := ""
+			if want.route.StripPath && want.matched != "/" {
+				prefix = want.matched
+			}
+			if m.Prefix != prefix {
+				t.Fatalf("request %+v, route %+v: prefix %q, the slow router says %q", req, m.Route, m.Prefix, prefix)
 			}
 		}
 	}
