@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -48,6 +49,9 @@ func (b *Balancer) probe() *prober {
 func (p *prober) stop() { p.cancel() }
 func (p *prober) wait() { p.ended.Wait() }
 
+// longestCheck bounds a check without a timeout.
+const longestCheck = time.Minute
+
 // shortestInterval bounds how often places are asked.
 const shortestInterval = 10 * time.Millisecond
 
@@ -83,12 +87,8 @@ func (p *prober) every(ctx context.Context, interval time.Duration, healthy bool
 
 // check asks one place and counts what it says.
 func (p *prober) check(ctx context.Context, place *Place) {
-	timed := ctx
-	if p.checks.Timeout > 0 {
-		var cancel context.CancelFunc
-		timed, cancel = context.WithTimeout(ctx, p.checks.Timeout)
-		defer cancel()
-	}
+	timed, cancel := context.WithTimeout(ctx, cmp.Or(p.checks.Timeout, longestCheck))
+	defer cancel()
 	status, err := p.ask(timed, place)
 	if ctx.Err() != nil {
 		return

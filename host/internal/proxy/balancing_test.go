@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -436,4 +437,37 @@ upstreams: [{name: pool, targets: [{target: "v2.orders.test:%d"}]}]
 		}
 	}
 	g.get("/nowhere").want(t, 503, "name resolution failed")
+}
+
+// A place is an address; the certificate that it shows is that of the name.
+func TestNameOfTheCertificate(t *testing.T) {
+	var name atomic.Value
+	server := httptest.NewUnstartedServer(echo)
+	server.TLS = &tls.Config{GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+		name.Store(h.ServerName)
+		return nil, nil
+	}}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	_, port := split(t, server.Listener.Addr().String())
+	service := fmt.Sprintf(`
+_format_version: "3.0"
+services:
+- {name: s, url: "https://localhost:%d", routes: [{name: r, paths: [/name]}]}
+- {name: p, url: "https://pool", routes: [{name: p, paths: [/pool]}]}
+- {name: h, url: "https://hosted", routes: [{name: h, paths: [/hosted]}]}
+upstreams:
+- {name: pool, targets: [{target: "pool.localhost:%d"}]}
+- {name: hosted, host_header: "shop.example:99", targets: [{target: "127.0.0.1:%d"}]}
+`, port, port, port)
+	g := start(t, echo, service, nil)
+	for path, want := range map[string]string{"/name": "localhost", "/pool": "pool.localhost", "/hosted": "shop.example"} {
+		host := fmt.Sprintf("Host: %s:%d\n", want, port)
+		if path == "/hosted" {
+			host = "Host: shop.example:99\n"
+		}
+		if g.get(path).want(t, 200, host); name.Load() != want {
+			t.Errorf("%s: asked for the certificate of %q", path, name.Load())
+		}
+	}
 }

@@ -64,18 +64,25 @@ func (r *Resolver) order(last uint16) []uint16 {
 }
 
 // find asks for the types in order, and with each domain of the search list when the name has few dots, until there are records. A failure of a server
-// ends it: what comes later in the order must not take the place of what is only not known.
-func (c *client) find(ctx context.Context, host string, order []uint16) (found, error) {
+// ends it: what comes later in the order must not take the place of what is only not known. But a name that never had SRV records may belong to a
+// server that knows nothing of them.
+func (c *client) find(ctx context.Context, host string, order []uint16, last uint16) (found, error) {
+	var failed error
 	for _, name := range c.search.NameList(host) {
 		for _, kind := range order {
 			f, err := c.records(ctx, name, kind)
-			if err != nil {
+			switch {
+			case err != nil && (kind != dns.TypeSRV || last == dns.TypeSRV):
 				return found{}, err
-			}
-			if len(f.records) > 0 {
+			case err != nil:
+				failed = err
+			case len(f.records) > 0:
 				return f, nil
 			}
 		}
+	}
+	if failed != nil {
+		return found{}, failed
 	}
 	return found{}, notFound(host)
 }

@@ -142,9 +142,9 @@ func (r *Resolver) add(host string) *name {
 // ask finds a name and keeps what came of it.
 func (r *Resolver) ask(host string, n *name) {
 	r.mu.Lock()
-	order := r.order(n.last)
+	last := n.last
 	r.mu.Unlock()
-	found, err := r.find(host, order)
+	found, err := r.find(host, last)
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -185,8 +185,9 @@ type found struct {
 	kind    uint16 // of the records
 }
 
-// find asks for the types of records in order until one has records.
-func (r *Resolver) find(host string, order []uint16) (found, error) {
+// find asks for the types of records in order until one has records; last is the type that had some before, 0: none.
+func (r *Resolver) find(host string, last uint16) (found, error) {
+	order := r.order(last)
 	if addrs := r.hosts.lookup(host); len(addrs) > 0 {
 		return found{records: ofFamilies(addrs, order), ttl: hostsTTL}, nil
 	}
@@ -199,7 +200,7 @@ func (r *Resolver) find(host string, order []uint16) (found, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	defer cancel()
-	return r.client.find(ctx, host, order)
+	return r.client.find(ctx, host, order, last)
 }
 
 // longest is how long all questions about one name may take.

@@ -26,6 +26,7 @@ type nameServer struct {
 	mu      sync.Mutex
 	zone    map[string][]dns.RR // by name and type: "a.test. A"
 	rcode   int                 // of all answers, when not 0
+	simple  bool                // knows nothing of SRV
 	extra   []dns.RR
 	asked   map[string]int
 	silent  atomic.Bool
@@ -95,6 +96,11 @@ func (s *nameServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 		return
 	}
 	m.Rcode = s.rcode
+	if kind == "SRV" && s.simple {
+		m.Rcode = dns.RcodeNotImplemented
+		_ = w.WriteMsg(m)
+		return
+	}
 	if alias := s.zone[name+" CNAME"]; len(alias) > 0 {
 		m.Answer = append(m.Answer, alias...)
 		name = alias[0].(*dns.CNAME).Target
@@ -184,6 +190,23 @@ func TestServiceRecords(t *testing.T) {
 	}
 	wantList(t, lookup(t, r, "none.test"), "10.0.0.9:0/0") // there is no such service
 	wantList(t, lookup(t, s.resolver(t, Options{Order: []string{"A", "SRV"}}), "none.test"), "10.0.0.9:0/0")
+}
+
+// A server that knows nothing of SRV takes no name away; one that knew of it and fails does not make the name another one.
+func TestServerWithoutServiceRecords(t *testing.T) {
+	s := serve(t, "a.test. 60 IN A 10.0.0.1", "_h.test. 60 IN SRV 1 1 80 a.test.", "_h.test. 60 IN A 10.0.0.9")
+	r := s.resolver(t, Options{StaleTTL: time.Hour})
+	wantList(t, lookup(t, r, "_h.test"), "10.0.0.1:80/1 a.test")
+	s.mu.Lock()
+	s.simple = true
+	s.mu.Unlock()
+	wantList(t, lookup(t, r, "a.test"), "10.0.0.1:0/0")
+	expire(r, "_h.test")
+	wantList(t, lookup(t, r, "_h.test"), "10.0.0.1:80/1 a.test")
+	var e *net.DNSError
+	if _, err := r.Lookup(context.Background(), "gone.test"); !errors.As(err, &e) || e.IsNotFound {
+		t.Errorf("a name of which nothing is known: %v", err)
+	}
 }
 
 // LAST is the type that had records: the next time nothing else is asked for first.
