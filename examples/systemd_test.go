@@ -1,6 +1,7 @@
 package examples
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -132,11 +133,26 @@ func TestSystemdSockets(t *testing.T) {
 	gone(t, g.pid)
 	g.get(t, "/x").want(t, 200)
 	client := http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", path) }, DisableKeepAlives: true}}
-	resp, err := client.Get("http://gateway/ready")
+	resp, err := client.Get("http://gateway/status")
 	if err != nil || resp.StatusCode != 200 {
 		t.Fatalf("found %v %v", resp, err)
 	}
-	resp.Body.Close()
+	defer resp.Body.Close()
+	var found struct {
+		Ready   bool
+		Process struct{ PID int }
+		Server  struct {
+			Requests int `json:"total_requests"`
+		}
+		Hash       string `json:"configuration_hash"`
+		Generation struct{ Hash string }
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&found); err != nil {
+		t.Fatal(err)
+	}
+	if !found.Ready || found.Process.PID != pid || found.Server.Requests != 1 || found.Hash == "" || found.Hash != found.Generation.Hash {
+		t.Errorf("found %+v, expected process %d, which is ready and has had one request", found, pid)
+	}
 	endHeir(t, pid)
 	if _, err := os.Stat(path); err != nil {
 		t.Errorf("the socket of systemd: %v", err)

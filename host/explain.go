@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"strconv"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/admin"
@@ -145,12 +146,14 @@ func (o operator) Explain(q explain.Query) (*explain.Report, error) {
 func (o operator) Status() admin.Status {
 	st := admin.Status{Version: Version, NodeID: o.node.ID, PluginServers: o.serverStatus(o.servers), Quarantine: o.quarantine.Status(), Upstreams: o.Upstreams()}
 	st.Ready = len(o.Unready()) == 0
+	st.Process, st.Server = admin.Process{PID: os.Getpid(), Started: o.begun}, o.traffic()
 	if gen := o.generations.AcquireCurrent(); gen != nil {
 		defer gen.Release()
 		st.Generation = admin.Generation{
 			Number: gen.Number, Hash: gen.Set.Hash, Services: len(gen.Set.Services), Routes: len(gen.Set.Routes),
 			Consumers: len(gen.Set.Consumers), Plugins: len(gen.Set.Plugins), Waiting: gen.Waiting(),
 		}
+		st.ConfigurationHash = st.Generation.Hash
 		if origin := o.origin.Load(); origin != nil {
 			st.Generation.Origin = *origin
 		}

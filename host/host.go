@@ -60,6 +60,7 @@ type Host struct {
 	logger   *slog.Logger
 	level    *logLevel // of logger
 	node     *local.Node
+	begun    time.Time
 
 	servers     *servers
 	builder     *generation.Builder
@@ -117,7 +118,7 @@ func New(o Options) (*Host, error) {
 	}
 	level := newLogLevel(settings.LogLevelNumber())
 	h := &Host{
-		settings: settings, opts: o, level: level,
+		settings: settings, opts: o, begun: time.Now(), level: level,
 		logger:  telemetry.NewLogger(log, settings.LogFormat, &level.lines),
 		rebuild: make(chan struct{}, 1),
 		stop:    make(chan struct{}),

@@ -76,3 +76,16 @@ func (o operator) Upgrade() (admin.Upgraded, error) {
 	pid, version, err := o.opts.Process.Upgrade(o.ReadyServers())
 	return admin.Upgraded{PID: pid, Version: version}, err
 }
+
+// traffic is what clients do now, and have done.
+func (h *Host) traffic() admin.Traffic {
+	s := h.sight.source.Load()
+	if s == nil {
+		return admin.Traffic{}
+	}
+	n := s.proxy.Statistics()
+	return admin.Traffic{
+		Accepted: n.Accepted, Handled: n.Handled, Requests: n.Requests,
+		Active: n.Active, Reading: n.Reading, Writing: n.Writing, Waiting: n.Waiting,
+	}
+}

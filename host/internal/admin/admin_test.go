@@ -193,14 +193,14 @@ func TestListenUnix(t *testing.T) {
 	if status, _ := ask(t, client, "GET", "/status"); status != 200 {
 		t.Errorf("found %d", status)
 	}
-	if _, err := Listen("unix://"+path); err == nil {
+	if _, err := Listen("unix://" + path); err == nil {
 		t.Error("a socket in use is taken over")
 	}
 	file := filepath.Join(dir, "f")
 	if err := os.WriteFile(file, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Listen("unix://"+file); err == nil {
+	if _, err := Listen("unix://" + file); err == nil {
 		t.Error("a file is replaced")
 	}
 	if text, err := os.ReadFile(file); err != nil || string(text) != "mine" {

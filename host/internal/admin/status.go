@@ -24,11 +24,32 @@ type Status struct {
 	Version       string                `json:"version"`
 	NodeID        string                `json:"node_id"`
 	Ready         bool                  `json:"ready"`
+	Process       Process               `json:"process"`
+	Server        Traffic               `json:"server"`
 	Generation    Generation            `json:"generation"`
 	LastGood      *LastGood             `json:"last_good,omitempty"`
 	PluginServers []pluginserver.Status `json:"plugin_servers"`
 	Quarantine    quarantine.Status     `json:"quarantine"` // requests that killed a plugin server
 	Upstreams     []balancer.Status     `json:"upstreams"`
+	// ConfigurationHash is that of the generation, where those look who watch a Kong.
+	ConfigurationHash string `json:"configuration_hash"`
+}
+
+// Process is what answers: during an upgrade there are two.
+type Process struct {
+	PID     int       `json:"pid"`
+	Started time.Time `json:"started"`
+}
+
+// Traffic are the connections of clients and their requests, in Kong's words.
+type Traffic struct {
+	Accepted uint64 `json:"connections_accepted"` // since the start, as the next two
+	Handled  uint64 `json:"connections_handled"`
+	Requests uint64 `json:"total_requests"`
+	Active   uint64 `json:"connections_active"`
+	Reading  uint64 `json:"connections_reading"`
+	Writing  uint64 `json:"connections_writing"`
+	Waiting  uint64 `json:"connections_waiting"`
 }
 
 // Generation is the configuration that is live.

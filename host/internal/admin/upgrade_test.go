@@ -11,7 +11,9 @@ import (
 // fakeUpgrader says how an upgrade went.
 type fakeUpgrader struct{ err error }
 
-func (f fakeUpgrader) Upgrade() (Upgraded, error) { return Upgraded{PID: 4121, Version: "9.9.9"}, f.err }
+func (f fakeUpgrader) Upgrade() (Upgraded, error) {
+	return Upgraded{PID: 4121, Version: "9.9.9"}, f.err
+}
 
 func TestUpgrade(t *testing.T) {
 	for _, c := range []struct {
