@@ -85,6 +85,10 @@ func (c *conversion) upgrade() {
 		c.fail(c.root, `no "_format_version"`, `the format of the file, one of "3.0", "2.1", "1.1"`, "")
 		return
 	}
+	if version.Kind != yaml.ScalarNode {
+		c.fail(version, "a list or a mapping", `one of "3.0", "2.1", "1.1"`, "")
+		return
+	}
 	old := text(version) == "1.1" || text(version) == "2.1"
 	version.Value, version.Tag, version.Style = "3.0", "!!str", yaml.DoubleQuotedStyle
 	if !old {

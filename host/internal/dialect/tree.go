@@ -51,6 +51,7 @@ func parse(name string, data []byte) (*tree, error) {
 		return nil, fmt.Errorf("reading %s: %w", name, err)
 	}
 	t.doc, t.root = &doc, doc.Content[0]
+	writeNulls(t.root, false)
 	if t.root.Kind == yaml.ScalarNode && t.root.ShortTag() == "!!null" {
 		t.root = nil
 		return t, nil
@@ -61,6 +62,17 @@ func parse(name string, data []byte) (*tree, error) {
 		}}
 	}
 	return t, nil
+}
+
+// writeNulls writes out the nulls between brackets and braces that are not written at all: the library would write empty text in their place.
+func writeNulls(n *yaml.Node, flow bool) {
+	flow = flow || n.Style&yaml.FlowStyle != 0
+	if flow && n.Kind == yaml.ScalarNode && n.Value == "" && n.Style == 0 && n.ShortTag() == "!!null" {
+		n.Value = "null"
+	}
+	for _, c := range n.Content {
+		writeNulls(c, flow)
+	}
 }
 
 // fromJSON builds nodes of JSON that is known to be valid.
