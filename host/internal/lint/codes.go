@@ -23,6 +23,7 @@ const (
 	CodeServiceUnused       = "service_without_routes"
 	CodeMissingUpstream     = "missing_upstream"
 	CodeUpstreamEmpty       = "upstream_without_targets"
+	CodeUpstreamNoWayBack   = "health_without_way_back"
 	CodeNoCredentials       = "consumer_without_credentials"
 	CodeMissingConsumer     = "missing_consumer"
 	CodeRecordShadowed      = "record_shadowed"
@@ -83,6 +84,11 @@ func Codes() []Code {
 			CodeUpstreamEmpty, Error, "a service whose upstream has no target with a weight",
 			"Every request for it is answered 503.",
 			"add a target, or a weight above 0",
+		},
+		{
+			CodeUpstreamNoWayBack, Warning, "health checks that take targets away, without active ones that find them healthy again",
+			"A target that failed gets no request any more, until somebody makes it healthy by hand or the gateway starts anew.",
+			"set interval below active.unhealthy and successes below active.healthy, or use outlier_detection",
 		},
 		{
 			CodeNoCredentials, Warning, "a consumer without a credential for any of the plugins that authenticate",

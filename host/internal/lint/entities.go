@@ -21,6 +21,7 @@ func (l *linter) services() {
 	var upstreams []string
 	for _, u := range l.Set.Upstreams {
 		upstreams = append(upstreams, u.Name)
+		l.wayBack(u)
 	}
 	for _, s := range l.Set.Services {
 		if !s.Enabled {
@@ -41,6 +42,16 @@ func (l *linter) services() {
 				l.at(CodeMissingUpstream, s, []string{"host"}, fmt.Sprintf("service %s for host %q, while there is an upstream %q", name, s.Host, near), fmt.Sprintf("write %q", near))
 			}
 		}
+	}
+}
+
+// wayBack looks for targets that checks take away and nothing brings back.
+func (l *linter) wayBack(u *entity.Upstream) {
+	active := &u.Health.Active
+	counts := func(f *entity.Failures) bool { return f.TCP > 0 || f.Timeouts > 0 || f.HTTP > 0 }
+	takes := counts(&u.Health.Passive.Unhealthy) || active.Healthy.Interval > 0 && counts(&active.Unhealthy)
+	if takes && (active.Unhealthy.Interval == 0 || active.Healthy.Successes == 0) {
+		l.at(CodeUpstreamNoWayBack, u, []string{"healthchecks"}, fmt.Sprintf("upstream %q, whose targets become unhealthy and nothing makes them healthy again", u.Name), "")
 	}
 }
 
