@@ -155,6 +155,11 @@ chaos-programs: build python js
 	go build -trimpath -o $(BIN)/chaos ./bench/chaos
 	go build -trimpath -o $(BIN)/chaos-go ./bench/chaos/plugins/go
 
+.PHONY: wire-diff
+wire-diff: ## tables in build/wire-diff: what this gateway, nginx and HAProxy make of hostile requests and responses
+	mkdir -p build/wire-diff
+	OUTRIGGER_WIRE_DIFF=$(CURDIR)/build/wire-diff go test -count=1 -timeout 20m -run BesideOthers ./host/internal/proxy ./host/internal/wirecorpus/...
+
 .PHONY: fuzz
 fuzz: python js ## FUZZ_TIME=20s of changed inputs for the decoders of each language; FUZZ_SEED=n repeats a run
 	FUZZ_TIME=$(or $(FUZZ_TIME),20s) FUZZ_SEED=$(FUZZ_SEED) .ci/fuzz

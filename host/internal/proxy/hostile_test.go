@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -10,8 +9,8 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/wirecorpus"
 )
 
-// hostileServer is how the corpus wants a server to be bounded.
-var hostileServer = ServerOptions{
+// corpusServer is how the corpus wants a server to be bounded.
+var corpusServer = ServerOptions{
 	Limits:        guard.Limits{Head: 16 << 10, URI: 8 << 10, Line: 8 << 10, Fields: 100, Trailer: 8 << 10},
 	HeaderTimeout: patience, BodyTimeout: patience, IdleTimeout: patience, WriteTimeout: patience,
 }
@@ -30,11 +29,8 @@ func TestHostileRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(service.Close)
-	g := start(t, echo, strings.ReplaceAll(`
-_format_version: "3.0"
-services: [{name: s, url: "http://SERVICE", retries: 0, routes: [{name: r, paths: [/a, /b, /c], strip_path: false}]}]
-`, "SERVICE", service.Addr), nil)
-	addr := serveAlso(t, g, hostileServer)
+	g := start(t, echo, corpusConfig(service.Addr), nil)
+	addr := serveAlso(t, g, corpusServer)
 	for i := range cases {
 		c := &cases[i]
 		t.Run(c.ID(), func(t *testing.T) {
