@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -132,8 +131,7 @@ func TestSystemdSockets(t *testing.T) {
 	pid := g.upgraded(t, mark)
 	gone(t, g.pid)
 	g.get(t, "/x").want(t, 200)
-	client := http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", path) }, DisableKeepAlives: true}}
-	resp, err := client.Get("http://gateway/status")
+	resp, err := overUnix(path).Get("http://gateway/status")
 	if err != nil || resp.StatusCode != 200 {
 		t.Fatalf("found %v %v", resp, err)
 	}

@@ -2,6 +2,7 @@ package examples
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -415,6 +416,24 @@ func TestUpgradesThatFail(t *testing.T) {
 	}
 }
 
+// The first process of a container would take the new one with it: it goes on.
+func TestUpgradeInAContainer(t *testing.T) {
+	t.Parallel()
+	g := launch{settings: settings{"log_level": "notice"}, entities: routes(echoUpstream(t).URL, route("/x")), alone: true}.start(t)
+	g.failsToUpgrade(t, "an upgrade in a container", "first process of its container")
+	g.get(t, "/x").want(t, 200)
+}
+
+// overUnix is a client of whoever listens at a path.
+func overUnix(path string) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		},
+		DisableKeepAlives: true,
+	}}
+}
+
 // Between SIGTERM and the end of drain_delay the gateway is not ready, accepts connections, and ends each with its response. A second signal ends it.
 func TestDrainDelay(t *testing.T) {
 	t.Parallel()
@@ -426,9 +445,7 @@ func TestDrainDelay(t *testing.T) {
 		t.Fatalf("found %v %v, expected a connection that is kept", resp, err)
 	}
 	g.signal(t, syscall.SIGTERM)
-	status := http.Client{Transport: &http.Transport{
-		Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", socket) }, DisableKeepAlives: true,
-	}}
+	status := overUnix(socket)
 	eventually(t, patience, "the gateway not to be ready", func() (bool, string) {
 		resp, err := status.Get("http://gateway/ready")
 		if err != nil {

@@ -33,6 +33,9 @@ type Successor struct {
 // closes its listeners then. Needed are the plugin servers that are ready here, and have to be ready there first. When ctx ends, or the new process does,
 // this process goes on as if nothing had happened.
 func (s *Sockets) Upgrade(ctx context.Context, needed []string) (*Successor, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	if err := s.begin(); err != nil {
 		return nil, err
 	}
