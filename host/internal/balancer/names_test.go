@@ -59,7 +59,7 @@ func TestNamesChange(t *testing.T) {
 		_, err := b.Choose(choice())
 		return errors.As(err, &dnsError)
 	})
-	if s := b.Status(); s.Targets[0].Health != reportDNS || s.Targets[0].Error == "" {
+	if s := b.Status(); s.Health != reportDNS || s.Targets[0].Health != reportDNS || s.Targets[0].Error == "" {
 		t.Errorf("status %+v", s)
 	}
 }
@@ -127,7 +127,7 @@ func TestStateOutlivesReloads(t *testing.T) {
 		t.Errorf("choices %v of the old one, which knows nothing of the change", got)
 	}
 	r.Return(next)
-	if len(r.byText) != 1 || len(r.byID["id"]) != 1 {
-		t.Errorf("%d balancers are kept", len(r.byText))
+	if len(r.byContent) != 1 || len(r.byID["id"]) != 1 {
+		t.Errorf("%d balancers are kept", len(r.byContent))
 	}
 }

@@ -17,7 +17,7 @@ type Place struct {
 	Port int
 	// Name is the host of the target when that is a name, or that of an SRV record when the upstream wants it; "": the target is an address.
 	Name string
-	// Token stands for the place in the cookie of sticky-sessions.
+	// Token stands for the place in the cookie of sticky-sessions; "": the upstream has none.
 	Token string
 
 	target *target

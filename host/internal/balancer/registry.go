@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"log/slog"
 	"net"
@@ -24,18 +25,18 @@ type Options struct {
 type Registry struct {
 	opts Options
 
-	mu     sync.Mutex
-	byText map[string]*shared
-	byID   map[string][]*shared // of one upstream, oldest first; the newest one is probed
-	probes sync.WaitGroup
+	mu        sync.Mutex
+	byContent map[string]*shared
+	byID      map[string][]*shared // of one upstream, oldest first; the newest one is probed
+	probes    sync.WaitGroup
 }
 
 // shared is a balancer with the number of generations that use it.
 type shared struct {
 	*Balancer
-	text   string
-	refs   int
-	prober *prober
+	content string
+	refs    int
+	prober  *prober
 }
 
 // NewRegistry makes a registry.
@@ -43,22 +44,26 @@ func NewRegistry(o Options) *Registry {
 	if o.Resolver == nil {
 		o.Resolver = resolve.New(resolve.Options{})
 	}
-	return &Registry{opts: o, byText: map[string]*shared{}, byID: map[string][]*shared{}}
+	return &Registry{opts: o, byContent: map[string]*shared{}, byID: map[string][]*shared{}}
 }
 
 // Take finds or makes the balancer of an upstream. Each is given back once with Return.
 func (r *Registry) Take(u *entity.Upstream) (*Balancer, error) {
-	text, err := contentOf(u)
+	content, err := contentOf(u)
 	if err != nil {
 		return nil, err
 	}
+	return r.take(content, u), nil
+}
+
+func (r *Registry) take(content string, u *entity.Upstream) *Balancer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s := r.byText[text]; s != nil {
+	if s := r.byContent[content]; s != nil {
 		s.refs++
-		return s.Balancer, nil
+		return s.Balancer
 	}
-	s := &shared{text: text, refs: 1}
+	s := &shared{content: content, refs: 1}
 	var old *Balancer
 	same := r.byID[u.ID]
 	if n := len(same); n > 0 {
@@ -66,15 +71,16 @@ func (r *Registry) Take(u *entity.Upstream) (*Balancer, error) {
 		r.unprobe(same[n-1])
 	}
 	s.Balancer = newBalancer(u, r.opts, old)
-	r.byText[text], r.byID[u.ID] = s, append(same, s)
+	r.byContent[content], r.byID[u.ID] = s, append(same, s)
 	r.probe(s)
-	return s.Balancer, nil
+	return s.Balancer
 }
 
 // TakeName is Take for a service whose host is a name: its answers in DNS take turns.
-func (r *Registry) TakeName(host string, port int) (*Balancer, error) {
+func (r *Registry) TakeName(host string, port int) *Balancer {
 	target := net.JoinHostPort(host, strconv.Itoa(port))
-	return r.Take(&entity.Upstream{ID: "name " + target, Name: host, Targets: []*entity.Target{{Target: target, Weight: 1}}})
+	content := "name " + target // as no hash begins
+	return r.take(content, &entity.Upstream{ID: content, Name: host, Targets: []*entity.Target{{Target: target, Weight: 1}}})
 }
 
 // Return gives balancers back. The last one to do so ends them.
@@ -90,7 +96,7 @@ func (r *Registry) Return(list ...*Balancer) {
 			if s.refs--; s.refs > 0 {
 				break
 			}
-			delete(r.byText, s.text)
+			delete(r.byContent, s.content)
 			r.unprobe(s)
 			if same = append(same[:i], same[i+1:]...); len(same) == 0 {
 				delete(r.byID, b.Upstream.ID)
@@ -124,14 +130,14 @@ func (r *Registry) unprobe(s *shared) {
 func (r *Registry) Close() {
 	r.mu.Lock()
 	r.opts.Probe = false
-	for _, s := range r.byText {
+	for _, s := range r.byContent {
 		r.unprobe(s)
 	}
 	r.mu.Unlock()
 	r.probes.Wait()
 }
 
-// contentOf is everything of an upstream that makes a difference here.
+// contentOf is a hash of everything of an upstream that makes a difference here.
 func contentOf(u *entity.Upstream) (string, error) {
 	own := *u
 	own.Pos, own.Tags, own.CreatedAt, own.UpdatedAt = entity.Pos{}, nil, 0, 0
@@ -140,5 +146,6 @@ func contentOf(u *entity.Upstream) (string, error) {
 		own.Targets[i] = &entity.Target{Target: t.Target, Weight: t.Weight}
 	}
 	text, err := json.Marshal(&own)
-	return string(text), err
+	sum := sha256.Sum256(text)
+	return string(sum[:]), err
 }

@@ -10,7 +10,7 @@ import (
 type Status struct {
 	Name      string         `json:"name"`
 	Algorithm string         `json:"algorithm"`
-	Health    string         `json:"health"`            // HEALTHY, UNHEALTHY, HEALTHCHECKS_OFF
+	Health    string         `json:"health"`            // HEALTHY, UNHEALTHY, DNS_ERROR, HEALTHCHECKS_OFF
 	Available float64        `json:"available_percent"` // of the weight
 	Targets   []TargetStatus `json:"targets"`
 
@@ -69,7 +69,9 @@ func (b *Balancer) Status() Status {
 		}
 		return reportUnhealthy
 	}
-	s.Health = report(v.usable)
+	if s.Health = report(v.usable); len(v.places) == 0 && v.err != nil {
+		s.Health = reportDNS
+	}
 	b.mu.Lock()
 	for _, t := range b.targets {
 		ts := TargetStatus{Target: t.text, Weight: t.weight, Addresses: []PlaceStatus{}}

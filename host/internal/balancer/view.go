@@ -134,7 +134,9 @@ func (b *Balancer) build(anew bool) {
 	}
 	b.expiry(v)
 	b.weigh(v)
-	v.wheel = wheel(v.places)
+	if b.algorithm == roundRobin || b.algorithm == stickySessions {
+		v.wheel = wheel(v.places)
+	}
 	v.next.Store(rand.Uint32())
 	b.view.Store(v)
 	b.freed()
@@ -160,9 +162,12 @@ func (b *Balancer) place(v *view) {
 			if used[id] = s; r.Weight == 0 {
 				continue
 			}
-			p := &Place{Host: r.Addr.String(), Port: r.Port, target: t, weight: r.Weight, state: s, Token: token(b.Upstream.ID, id)}
+			p := &Place{Host: r.Addr.String(), Port: r.Port, target: t, weight: r.Weight, state: s}
 			if !t.addr.IsValid() {
 				p.Name = t.host
+			}
+			if b.algorithm == stickySessions {
+				p.Token = token(b.Upstream.ID, id)
 			}
 			if b.Upstream.UseSRVName && r.Name != "" {
 				p.Name = r.Name

@@ -24,13 +24,10 @@ func (g *Generation) balance(set *entity.Set, r *balancer.Registry) (err error) 
 		}
 	}
 	for _, s := range set.Services {
-		if _, err := netip.ParseAddr(s.Host); err == nil || s.Upstream != nil {
+		if _, aerr := netip.ParseAddr(s.Host); aerr == nil || s.Upstream != nil {
 			continue
 		}
-		if g.named[s], err = r.TakeName(s.Host, s.Port); err != nil {
-			delete(g.named, s)
-			return fmt.Errorf("service %q: %w", s.Name, err)
-		}
+		g.named[s] = r.TakeName(s.Host, s.Port)
 	}
 	return nil
 }
