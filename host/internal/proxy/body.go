@@ -116,11 +116,13 @@ func (r *request) bodyless() bool {
 
 // writeUntilClose sends a stream of unknown length to a client of HTTP/1.0, which knows no chunks: its end is the end of the connection.
 func (r *request) writeUntilClose() {
-	ctx := r.ctx
+	ctx, conn := r.ctx, r.conn
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(c net.Conn) {
+		defer conn.markBusy(false)
 		h := &ctx.Response.Header
 		h.Del("Transfer-Encoding")
+		h.Del("Connection")    // keep-alive, when the client asked for it
 		h.SetContentLength(-2) // sets Connection: close
 		_, err := c.Write(h.Header())
 		if err == nil {

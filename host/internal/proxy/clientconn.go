@@ -200,13 +200,15 @@ type room [guard.FirstSize]byte
 
 var rooms = sync.Pool{New: func() any { return new(room) }}
 
-// leaveRoom gives the room back when nothing is in it. It is for the goroutine that serves the connection, at its end.
+// leaveRoom gives the room back when nothing is in it, and lets go of one that has grown: a parked connection has none. It is for the goroutine that
+// serves the connection, at its end.
 func (c *clientConn) leaveRoom() {
 	if c.body.Ended() {
 		if b := c.in.Room(); b != nil {
 			rooms.Put((*room)(b))
 		}
 	}
+	c.in.Use(nil)
 }
 
 func isTimeout(err error) bool {

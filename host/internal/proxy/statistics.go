@@ -32,10 +32,10 @@ func (p *Proxy) Statistics() exchange.Statistics {
 	return s
 }
 
-// connState follows a connection between its requests.
+// connState follows a connection between its requests. One that was hijacked stays busy until whoever has it says otherwise: nothing is heard of it here.
 func (p *Proxy) connState(c net.Conn, state fasthttp.ConnState) {
-	if conn, ok := c.(*clientConn); ok {
-		conn.markBusy(state == fasthttp.StateActive || state == fasthttp.StateHijacked)
+	if conn, ok := c.(*clientConn); ok && state != fasthttp.StateHijacked {
+		conn.markBusy(state == fasthttp.StateActive)
 		if state == fasthttp.StateClosed {
 			conn.leaveRoom()
 		}

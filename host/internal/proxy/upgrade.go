@@ -56,8 +56,10 @@ func (r *request) passTunnel() bool {
 		return false
 	}
 	conn.through = true
+	conn.began.Store(0) // who has finished sending has not gone
 	r.ctx.HijackSetNoResponse(true)
 	r.ctx.Hijack(func(net.Conn) {
+		defer conn.markBusy(false)
 		h := &resp.Header
 		h.ResetConnectionClose()
 		h.Set("Connection", "Upgrade")
