@@ -86,8 +86,10 @@ func (n Client) LoadConsumer(id string, byUsername bool) (*Consumer, error) {
 
 // LoadCredential finds a credential by its natural key.
 //
-//   - kind: name of the collection: keyauth_credentials, basicauth_credentials or acls
-//   - key: natural key of the credential: the key, the user name; for acls the id of the consumer
+//   - kind: name of the collection: keyauth_credentials, basicauth_credentials, hmacauth_credentials,
+//     jwt_secrets, oauth2_credentials or acls
+//   - key: natural key of the credential: the key, the user name, the client id; for acls the id of the
+//     consumer
 //   - result: consumer_id names its consumer; for acls its field groups lists the names of all groups of that
 //     consumer, sorted; nil when there is none or it has expired
 //

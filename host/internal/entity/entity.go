@@ -62,7 +62,7 @@ func (s *Set) Unused() []string {
 		n    int
 	}{
 		{"certificates", len(s.Certificates)}, {"snis", len(s.SNIs)}, {"ca_certificates", len(s.CACertificates)}, {"key_sets", len(s.KeySets)},
-		{"keys", len(s.Keys)}, {"hmacauth_credentials", len(s.HMACAuths)}, {"jwt_secrets", len(s.JWTSecrets)}, {"oauth2_credentials", len(s.OAuth2)},
+		{"keys", len(s.Keys)},
 	} {
 		if c.n > 0 {
 			names = append(names, c.name)

@@ -21,6 +21,9 @@ consumers:
   keyauth_credentials: [{key: k}, {key: old, ttl: 1, created_at: 1}]
   basicauth_credentials: [{username: "zoë", password: open}]
   acls: [{group: silver}, {group: gold}]
+  hmacauth_credentials: [{username: h, secret: s1}]
+  jwt_secrets: [{key: issuer, secret: s2, algorithm: HS512}]
+  oauth2_credentials: [{name: app, client_id: c, client_secret: s3, redirect_uris: ["https://app.example/"]}]
 - username: bob
   id: 22222222-2222-4333-8444-555555555555
 `))
@@ -43,6 +46,10 @@ consumers:
 		{"basicauth_credentials", "ann", nil},
 		{"acls", ann, map[string]any{"groups": []any{"gold", "silver"}}},
 		{"acls", "22222222-2222-4333-8444-555555555555", nil},
+		{"hmacauth_credentials", "h", map[string]any{"username": "h", "secret": "s1"}},
+		{"hmacauth_credentials", "issuer", nil},
+		{"jwt_secrets", "issuer", map[string]any{"key": "issuer", "secret": "s2", "algorithm": "HS512"}},
+		{"oauth2_credentials", "c", map[string]any{"client_id": "c", "client_secret": "s3", "redirect_uris": []any{"https://app.example/"}}},
 	} {
 		doc, err := g.Credential(c.kind, c.key)
 		if err != nil || (doc == nil) != (c.want == nil) {
@@ -62,7 +69,7 @@ consumers:
 			}
 		}
 	}
-	if _, err := g.Credential("jwt_secrets", "k"); err == nil || !strings.Contains(err.Error(), `"jwt_secrets"`) || !strings.Contains(err.Error(), "acls") {
+	if _, err := g.Credential("tokens", "k"); err == nil || !strings.Contains(err.Error(), `"tokens"`) || !strings.Contains(err.Error(), "acls") {
 		t.Errorf("error %v", err)
 	}
 }

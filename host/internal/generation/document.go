@@ -2,7 +2,9 @@ package generation
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
@@ -66,8 +68,48 @@ func (g *Generation) describe(set *entity.Set) error {
 		}
 		g.basics[c.Username] = doc
 	}
+	if err := g.describeOthers(set); err != nil {
+		return err
+	}
 	return g.describeACLs(set)
 }
+
+// describeOthers makes the documents of the credentials of plugins that are not built in. They hold the secrets, which the plugin checks with.
+func (g *Generation) describeOthers(set *entity.Set) error {
+	g.others = map[otherKey]*wire.Entity{}
+	add := func(kind, key string, v any, of *entity.Consumer, secrets map[string]any) error {
+		fields := map[string]any{"consumer": map[string]any{"id": of.ID}, "consumer_id": of.ID}
+		maps.Copy(fields, secrets)
+		doc, err := encode(v, fields)
+		if err != nil {
+			return err
+		}
+		g.others[otherKey{kind, key}], err = local.NewCredential(doc)
+		return err
+	}
+	var errs []error
+	for _, c := range set.HMACAuths {
+		errs = append(errs, add("hmacauth_credentials", c.Username, c, c.Consumer, map[string]any{"secret": c.Secret}))
+	}
+	for _, c := range set.JWTSecrets {
+		secrets := map[string]any{}
+		if c.Secret != "" {
+			secrets["secret"] = c.Secret
+		}
+		errs = append(errs, add("jwt_secrets", c.Key, c, c.Consumer, secrets))
+	}
+	for _, c := range set.OAuth2 {
+		secrets := map[string]any{}
+		if c.ClientSecret != "" {
+			secrets["client_secret"] = c.ClientSecret
+		}
+		errs = append(errs, add("oauth2_credentials", c.ClientID, c, c.Consumer, secrets))
+	}
+	return errors.Join(errs...)
+}
+
+// otherKey is the kind of a credential and its natural key.
+type otherKey struct{ kind, key string }
 
 // describeACLs makes one document for all groups of a consumer, with their names in order.
 func (g *Generation) describeACLs(set *entity.Set) error {

@@ -27,6 +27,7 @@ type Generation struct {
 	usernames map[string]*consumer
 	keys      map[string]*key
 	basics    map[string]*wire.Entity     // basic-auth credentials by user name
+	others    map[otherKey]*wire.Entity   // further credentials
 	acls      map[string]*wire.Entity     // the groups of a consumer, by its id
 	upstreams map[string]*entity.Upstream // by name
 	registry  *balancer.Registry          // of the balancers
@@ -81,8 +82,10 @@ func (g *Generation) Credential(kind, natural string) (*wire.Entity, error) {
 		return g.basics[natural], nil
 	case "acls":
 		return g.acls[natural], nil
+	case "hmacauth_credentials", "jwt_secrets", "oauth2_credentials":
+		return g.others[otherKey{kind, natural}], nil
 	}
-	return nil, fmt.Errorf("credential kind %q: expected keyauth_credentials, basicauth_credentials or acls", kind)
+	return nil, fmt.Errorf("credential kind %q: expected keyauth_credentials, basicauth_credentials, hmacauth_credentials, jwt_secrets, oauth2_credentials or acls", kind)
 }
 
 func (k *key) expired() bool {

@@ -174,8 +174,9 @@ export class Client {
   /**
    * Finds a credential by its natural key.
    *
-   * @param kind - name of the collection: keyauth_credentials, basicauth_credentials or acls
-   * @param key - natural key of the credential: the key, the user name; for acls the id of the consumer
+   * @param kind - name of the collection: keyauth_credentials, basicauth_credentials, hmacauth_credentials,
+   *   jwt_secrets, oauth2_credentials or acls
+   * @param key - natural key of the credential: the key, the user name, the client id; for acls the id of the consumer
    * @returns consumer_id names its consumer; for acls its field groups lists the names of all groups of that consumer,
    *   sorted; null when there is none or it has expired
    * @throws ArgError when there is no collection of that name

@@ -357,8 +357,10 @@ class Client(_ClientLocal):
         """Finds a credential by its natural key.
 
         Args:
-            kind: name of the collection: keyauth_credentials, basicauth_credentials or acls
-            key: natural key of the credential: the key, the user name; for acls the id of the consumer
+            kind: name of the collection: keyauth_credentials, basicauth_credentials, hmacauth_credentials,
+                jwt_secrets, oauth2_credentials or acls
+            key: natural key of the credential: the key, the user name, the client id; for acls the id of the
+                consumer
 
         Returns:
             Consumer_id names its consumer; for acls its field groups lists the names of all groups of that
@@ -420,8 +422,10 @@ class AsyncClient(_ClientLocal):
         """Finds a credential by its natural key.
 
         Args:
-            kind: name of the collection: keyauth_credentials, basicauth_credentials or acls
-            key: natural key of the credential: the key, the user name; for acls the id of the consumer
+            kind: name of the collection: keyauth_credentials, basicauth_credentials, hmacauth_credentials,
+                jwt_secrets, oauth2_credentials or acls
+            key: natural key of the credential: the key, the user name, the client id; for acls the id of the
+                consumer
 
         Returns:
             Consumer_id names its consumer; for acls its field groups lists the names of all groups of that
