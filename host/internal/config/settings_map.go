@@ -78,7 +78,7 @@ func (s *Settings) Map() map[string]any {
 		"dns_valid_ttl": s.DNS.ValidTTL.String(), "dns_stale_ttl": s.DNS.StaleTTL.String(), "dns_error_ttl": s.DNS.ErrorTTL.String(),
 		"dns_not_found_ttl": s.DNS.NotFoundTTL.String(),
 
-		"drain_timeout":  s.DrainTimeout.String(),
+		"drain_delay": s.DrainDelay.String(), "drain_timeout": s.DrainTimeout.String(), "upgrade_timeout": s.UpgradeTimeout.String(),
 		"worker_threads": int64(s.WorkerThreads),
 		"node_id":        s.NodeID,
 		"cluster_id":     s.ClusterID,
