@@ -17,16 +17,16 @@ const (
 // expression is the compiled condition of a route: comparisons of fields of the request with literal values, joined by &&, || and !. docs/guides/routing.md
 // describes the language.
 type expression struct {
+	root  term
 	text  string
-	root  *term
 	needs needs
 }
 
 // term is a part of an expression: a comparison, or others that are joined.
 type term struct {
 	join  join
-	parts []*term    // of and, or; one of not
 	test  comparison // of joinNone
+	parts []term     // of and, or; one of not
 	text  string     // as written
 }
 
@@ -40,17 +40,17 @@ const (
 	joinNot
 )
 
-// comparison is a field, an operator and a value of the type that both want.
+// comparison is a field, an operator and a value of the type that both want. What most comparisons look at stands together.
 type comparison struct {
-	field    field
+	operator operator
 	lower    bool // the field is put into lower case first
 	any      bool // one value of the field is enough; otherwise all of them count
-	operator operator
+	field    field
 	text     string
 	number   int64
-	network  netip.Prefix
 	pattern  *regexp.Regexp
 	groups   []string // names of the groups of pattern from the first; "" for an unnamed one
+	network  netip.Prefix
 }
 
 // operator is how a comparison compares.
@@ -101,7 +101,7 @@ func compileExpression(text string) (*expression, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &expression{text: text, root: root, needs: root.needs().tidy()}, nil
+	return &expression{text: text, root: *root, needs: root.needs().tidy()}, nil
 }
 
 // match reports whether the expression is true, and puts what it says of the path into m.
@@ -216,7 +216,7 @@ func (p *expressionParser) joined() (*term, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &term{parts: []*term{first}}
+	t := &term{parts: []term{*first}}
 	for {
 		end := p.at
 		how := joinNone
@@ -238,7 +238,7 @@ func (p *expressionParser) joined() (*term, error) {
 		if err != nil {
 			return nil, err
 		}
-		t.parts = append(t.parts, next)
+		t.parts = append(t.parts, *next)
 	}
 	if t.join == joinNone {
 		return first, nil
@@ -270,7 +270,7 @@ func (p *expressionParser) term() (*term, error) {
 	}
 	p.depth--
 	if not {
-		return &term{join: joinNot, parts: []*term{t}, text: p.text[from:p.at]}, nil
+		return &term{join: joinNot, parts: []term{*t}, text: p.text[from:p.at]}, nil
 	}
 	return t, nil
 }

@@ -9,8 +9,8 @@ import (
 // field is something of a request that expressions compare.
 type field struct {
 	kind     fieldKind
+	from, to uint16 // of segments: the first and the last
 	name     string // of a header, in lower case with dashes, or of a query parameter
-	from, to int    // of segments: the first and the last
 }
 
 // fieldKind says what a field is.
@@ -108,7 +108,7 @@ func (p *expressionParser) segments(c *comparison, places string, from int) erro
 	if err1 != nil || err2 != nil || several && a >= b {
 		return p.failAt(from, fmt.Sprintf("http.path.segments.%s", places), "http.path.segments.<n> or <n>_<m>, counted from 0, n below m, or len", "")
 	}
-	c.field = field{kind: fieldSegments, from: int(a), to: int(b)}
+	c.field = field{kind: fieldSegments, from: uint16(a), to: uint16(b)}
 	return nil
 }
 

@@ -10,15 +10,15 @@ import (
 func (t *term) holds(req *Request) bool {
 	switch t.join {
 	case joinAnd:
-		for _, part := range t.parts {
-			if !part.holds(req) {
+		for i := range t.parts {
+			if !t.parts[i].holds(req) {
 				return false
 			}
 		}
 		return true
 	case joinOr:
-		for _, part := range t.parts {
-			if part.holds(req) {
+		for i := range t.parts {
+			if t.parts[i].holds(req) {
 				return true
 			}
 		}
@@ -34,12 +34,12 @@ func (t *term) holds(req *Request) bool {
 func (t *term) note(req *Request, m *Match) {
 	switch t.join {
 	case joinAnd:
-		for _, part := range t.parts {
-			part.note(req, m)
+		for i := range t.parts {
+			t.parts[i].note(req, m)
 		}
 	case joinOr:
-		for _, part := range t.parts {
-			if part.holds(req) {
+		for i := range t.parts {
+			if part := &t.parts[i]; part.holds(req) {
 				part.note(req, m)
 				return
 			}
@@ -86,8 +86,8 @@ func atStart(pattern *regexp.Regexp, path string) string {
 // blame is the innermost part on which it rests that a term is false.
 func (t *term) blame(req *Request) *term {
 	if t.join == joinAnd {
-		for _, part := range t.parts {
-			if !part.holds(req) {
+		for i := range t.parts {
+			if part := &t.parts[i]; !part.holds(req) {
 				return part.blame(req)
 			}
 		}
@@ -125,7 +125,7 @@ func (c *comparison) holds(req *Request) bool {
 	case fieldPath:
 		return c.holdsText(req.Path)
 	case fieldSegments:
-		text, ok := between(req.Path, c.field.from, c.field.to)
+		text, ok := between(req.Path, int(c.field.from), int(c.field.to))
 		return ok && c.holdsText(text)
 	case fieldSegmentCount:
 		return c.holdsNumber(segmentCount(req.Path))

@@ -54,16 +54,16 @@ func (t *term) needs() needs {
 	switch t.join {
 	case joinAnd:
 		all := t.parts[0].needs()
-		for _, part := range t.parts[1:] {
-			n := part.needs()
+		for i := range t.parts[1:] {
+			n := t.parts[1+i].needs()
 			all.hosts = narrower(all.hosts, n.hosts, -len(all.hosts), -len(n.hosts))
 			all.paths = narrower(all.paths, n.paths, shortest(all.paths), shortest(n.paths))
 		}
 		return all
 	case joinOr:
 		all := t.parts[0].needs()
-		for _, part := range t.parts[1:] {
-			n := part.needs()
+		for i := range t.parts[1:] {
+			n := t.parts[1+i].needs()
 			all.hosts = both(all.hosts, n.hosts)
 			all.paths = both(all.paths, n.paths)
 		}
