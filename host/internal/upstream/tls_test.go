@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -157,5 +158,39 @@ func TestStaleTLSConnections(t *testing.T) {
 	}
 	if n := kept.conns.Load(); n != 1 {
 		t.Errorf("%d connections, want 1", n)
+	}
+}
+
+// What comes behind a response in the same records is decrypted with it, and never taken for the response to the next request.
+func TestSurplusUnderTLS(t *testing.T) {
+	root := (*authority)(nil).issue(t, "root", true)
+	leaf := root.issue(t, "leaf", false)
+	config := &tls.Config{Certificates: []tls.Certificate{leaf.pair()}}
+	for _, size := range []int{2, 20_000, 100_000} {
+		p := newPeer(t, func(n int, c net.Conn, _ *bufio.Reader) {
+			secure := tls.Server(c, config)
+			br := bufio.NewReader(secure)
+			for i := 0; ; i++ {
+				if _, err := http.ReadRequest(br); err != nil {
+					return
+				}
+				body := strings.Repeat(strconv.Itoa(n), size)
+				text := "HTTP/1.1 200 OK\r\nContent-Length: " + strconv.Itoa(size) + "\r\n\r\n" + body
+				if i == 0 {
+					text += "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen"
+				}
+				if _, err := io.WriteString(secure, text); err != nil {
+					return
+				}
+			}
+		})
+		tr := transport(t, Options{})
+		to := p.target()
+		to.TLS, to.TLSVerify, to.Roots = true, true, root.pool()
+		for n := 1; n <= 3; n++ {
+			if _, body, err := try(tr, to, "GET", nil, 0); err != nil || body != strings.Repeat(strconv.Itoa(n), size) {
+				t.Errorf("%d bytes, request %d: %.20q %v", size, n, body, err)
+			}
+		}
 	}
 }
