@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/outrigger-gateway/outrigger/host"
 	"github.com/outrigger-gateway/outrigger/host/internal/lastgood"
 )
 
@@ -209,5 +211,48 @@ func TestDeclarativeGuide(t *testing.T) {
 		if err := os.WriteFile(path, out, 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// With one file diff asks a running gateway, which says what a reload would change.
+func TestConfigDiffWithAGateway(t *testing.T) {
+	dir := inDir(t, map[string]string{
+		"live.yaml": "_format_version: '3.0'\nservices: [{name: a, host: h}]\nconsumers: [{username: ann, keyauth_credentials: [{key: hunter2, id: 4e8d95d4-40f2-4818-adcb-30e00c349618}]}]\n",
+		"new.yaml":  "_format_version: '3.0'\nservices: [{name: a, host: i}]\nconsumers: [{username: ann, keyauth_credentials: [{key: hunter3, id: 4e8d95d4-40f2-4818-adcb-30e00c349618}]}]\n",
+		"bad.yaml":  "_format_version: '3.0'\nservice: []\n",
+	})
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	h, err := host.New(host.Options{Flags: map[string]string{
+		"proxy_listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0", "declarative_config": filepath.Join(dir, "live.yaml"), "drain_timeout": "1s",
+	}, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := h.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}()
+	admin := "--admin=" + h.AdminAddress()
+	code, out, errOut := configRun("diff", filepath.Join(dir, "new.yaml"), admin)
+	want := "~ services a\n    host: \"h\" -> \"i\"\n~ keyauth_credentials of ann 4e8d95d4-40f2-4818-adcb-30e00c349618\n    key: a secret is another one\n0 added, 0 removed, 2 changed\n"
+	if code != exitDiffers || out != want {
+		t.Errorf("code %d, found\n%s%s", code, out, errOut)
+	}
+	if code, out, errOut := configRun("diff", filepath.Join(dir, "live.yaml"), admin); code != exitOK || out != "nothing is different\n" {
+		t.Errorf("code %d, found\n%s%s", code, out, errOut)
+	}
+	if code, _, errOut := configRun("diff", filepath.Join(dir, "bad.yaml"), admin); code != exitFailed || !strings.Contains(errOut, "bad.yaml:2:1: service: found unknown key") {
+		t.Errorf("code %d, found %s", code, errOut)
+	}
+	if code, _, errOut := configRun("diff", filepath.Join(dir, "new.yaml"), "--admin", "127.0.0.1:1"); code != exitFailed || !strings.Contains(errOut, "asking the Admin listener at 127.0.0.1:1") {
+		t.Errorf("code %d, found %s", code, errOut)
 	}
 }
