@@ -228,10 +228,10 @@ func TestSlowStart(t *testing.T) {
 			}
 			return n
 		}
-		if n := count(0); n < 40 || n > 200 { // 10 against 100
+		if n := count(0); n < 45 || n > 140 { // 10 against 100
 			t.Errorf("%s: %d of 1000 requests at the start", algorithm, n)
 		}
-		if n := count(30 * time.Minute); n < 250 || n > 420 { // 50 against 100
+		if n := count(30 * time.Minute); n < 255 || n > 410 { // 50 against 100
 			t.Errorf("%s: %d of 1000 requests half way", algorithm, n)
 		}
 		if n := count(time.Hour); n < 480 || n > 520 {

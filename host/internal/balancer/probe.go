@@ -127,17 +127,18 @@ func (p *prober) ask(ctx context.Context, place *Place) (status int, err error) 
 		}
 	}
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	talk := conn
 	if p.checks.Type == "https" || p.checks.Type == "grpcs" {
 		secured := tls.Client(conn, &tls.Config{ServerName: p.serverName(place), InsecureSkipVerify: !p.checks.Verify, NextProtos: p.protocols()}) //nolint:gosec // https_verify_certificate is the upstream's choice
 		if err := secured.HandshakeContext(ctx); err != nil {
 			return 0, err
 		}
-		conn = secured
+		talk = secured
 	}
 	if p.checks.Type != "http" && p.checks.Type != "https" {
 		return http.StatusOK, nil
 	}
-	return p.request(conn, place)
+	return p.request(talk, place)
 }
 
 func (p *prober) protocols() []string {

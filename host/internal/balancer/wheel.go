@@ -53,15 +53,16 @@ func gcd(a, b int) int {
 	return a
 }
 
-// turn is the place whose turn it is. When that may not be used, the next one that may takes its turn.
+// turn is the place whose turn it is. The turn of one that may not be used is over with that: its share goes to all others.
 func (b *Balancer) turn(v *view, c *Choice, tried []*Place, full *bool) *Place {
 	n := len(v.wheel)
 	if n == 0 {
 		return nil
 	}
-	at := int(v.next.Add(1) % uint32(n))
-	for i := range min(n, 4*len(v.places)) {
-		p := v.places[v.wheel[(at+i)%n]]
+	at := 0
+	for range min(n, 4*len(v.places)) {
+		at = int(v.next.Add(1) % uint32(n))
+		p := v.places[v.wheel[at]]
 		if !b.may(p, c.Now, tried) || b.slow && random() >= b.ease(p, c.Now) {
 			continue
 		}
