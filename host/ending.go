@@ -58,13 +58,20 @@ const idleCloseTime = time.Second
 
 // leaveRequests answers what connections bring that are open already.
 func (h *Host) leaveRequests(drain context.Context) error {
+	if h.echo != nil {
+		h.echo.Leave()
+	}
 	err := h.endOperators(drain)
 	if h.http == nil {
 		return errors.Join(err, h.endLogs())
 	}
 	h.http.Leave(drain)
-	last, cancel := context.WithTimeout(context.WithoutCancel(drain), idleCloseTime)
-	defer cancel()
+	last := drain
+	if !errors.Is(drain.Err(), context.Canceled) { // nobody hurries
+		var cancel context.CancelFunc
+		last, cancel = context.WithTimeout(context.WithoutCancel(drain), idleCloseTime)
+		defer cancel()
+	}
 	return errors.Join(err, h.endProxy(last), h.endLogs())
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/valyala/fasthttp"
 
@@ -18,18 +19,25 @@ import (
 type Server struct {
 	http      fasthttp.Server
 	listeners serving.Listeners
+	leaving   atomic.Bool // a response ends its connection
 }
 
 // New makes an echo upstream.
 func New() *Server {
 	s := &Server{}
-	s.http = fasthttp.Server{Handler: handle, Name: "echo", DisableHeaderNamesNormalizing: true, MaxRequestBodySize: 64 << 20}
+	s.http = fasthttp.Server{Handler: s.handle, Name: "echo", DisableHeaderNamesNormalizing: true, MaxRequestBodySize: 64 << 20}
 	return s
 }
 
 // Serve answers connections from ln until Shutdown. It returns at once.
 func (s *Server) Serve(ln net.Listener) {
 	s.listeners.Serve(ln, func() { _ = s.http.Serve(ln) }) // it fails only when the listener is closed
+}
+
+// Leave accepts no more connections, and ends each with its next response: another process answers on the same socket.
+func (s *Server) Leave() {
+	s.leaving.Store(true)
+	s.listeners.Close()
 }
 
 // Shutdown closes the listener and waits for the requests in flight.
@@ -46,7 +54,10 @@ type request struct {
 	Body    string              `json:"body"`
 }
 
-func handle(ctx *fasthttp.RequestCtx) {
+func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	if s.leaving.Load() {
+		ctx.SetConnectionClose()
+	}
 	r := request{
 		Method: string(ctx.Method()), URI: string(ctx.Request.Header.RequestURI()), Host: string(ctx.Host()),
 		Headers: map[string][]string{}, Body: string(ctx.Request.Body()),
