@@ -21,8 +21,11 @@ type comparison struct {
 	edits   edits
 	// seen are the changes of plans that were compared: routes share theirs.
 	seen map[[2]*plan.Plan][]Change
-	ids  map[*entity.Plugin]string
-	diff *Diff
+	// What is known of records already: they come up for every route and every class.
+	ids   map[*entity.Plugin]string
+	known map[[2]*entity.Plugin]bool // of two records, whether they do the same
+	steps map[stepOf]Link
+	diff  *Diff
 	// places of the changes of diff, by the key of the change and who it is for.
 	places map[string]int
 
@@ -53,7 +56,8 @@ func Compare(ctx context.Context, before, after *generation.Generation) (*Diff, 
 func compare(ctx context.Context, before, after *generation.Generation, e edits) (*Diff, error) {
 	d := &Diff{RoutesAdded: []string{}, RoutesRemoved: []string{}, Changes: []Change{}}
 	c := comparison{
-		gen: [2]*generation.Generation{before, after}, edits: e, seen: map[[2]*plan.Plan][]Change{}, ids: map[*entity.Plugin]string{}, diff: d, places: map[string]int{},
+		gen: [2]*generation.Generation{before, after}, edits: e, seen: map[[2]*plan.Plan][]Change{}, ids: map[*entity.Plugin]string{},
+		known: map[[2]*entity.Plugin]bool{}, steps: map[stepOf]Link{}, diff: d, places: map[string]int{},
 	}
 	c.classes = c.listClasses()
 	c.reachAnywhere()
@@ -340,7 +344,7 @@ func (c *comparison) chains(routes [2]*entity.Route, classes []class, secure boo
 			if c.equal(from.Chain(phase), to.Chain(phase)) {
 				continue
 			}
-			chain := align(c.links(from.Chain(phase)), c.links(to.Chain(phase)))
+			chain := c.align(c.links(from.Chain(phase)), c.links(to.Chain(phase)))
 			key := keyOf(phase.String(), chain)
 			i, known := places[key]
 			if !known {
@@ -373,8 +377,18 @@ func planOf(set *plan.Set, route *entity.Route, secure bool, consumer *entity.Co
 // equal reports whether two chains run the same.
 func (c *comparison) equal(a, b []*plan.Step) bool {
 	return slices.EqualFunc(a, b, func(x, y *plan.Step) bool {
-		return c.identity(x.Record()) == c.identity(y.Record()) && alike(x.Instance.Record, y.Instance.Record)
+		return c.identity(x.Record()) == c.identity(y.Record()) && c.alike(x.Instance.Record, y.Instance.Record)
 	})
+}
+
+func (c *comparison) alike(a, b *entity.Plugin) bool {
+	pair := [2]*entity.Plugin{a, b}
+	same, known := c.known[pair]
+	if !known {
+		same = alike(a, b)
+		c.known[pair] = same
+	}
+	return same
 }
 
 // identity is what a record has in common in both configurations.
@@ -392,16 +406,32 @@ func identityOf(r *entity.Plugin) string { return r.LookupName() + "\x00" + r.Sc
 func (c *comparison) links(steps []*plan.Step) []Link {
 	links := make([]Link, len(steps))
 	for i, st := range steps {
-		r := st.Record()
-		links[i] = Link{
-			Plugin: r.Name, Instance: r.InstanceName, Scope: r.Scope(), Position: r.Pos.String(), identity: c.identity(r), record: st.Instance.Record,
+		at := stepOf{st.Record(), st.Instance.Record}
+		l, known := c.steps[at]
+		if !known {
+			r := at.record
+			l = Link{Plugin: r.Name, Instance: r.InstanceName, Scope: r.Scope(), Position: r.Pos.String(), identity: c.identity(r), record: at.runs}
+			c.steps[at] = l
 		}
+		links[i] = l
 	}
 	return links
 }
 
+// stepOf is a record as it is written and as it runs.
+type stepOf struct{ record, runs *entity.Plugin }
+
 // align puts two chains side by side: the longest common part stays, the rest comes or goes.
-func align(before, after []Link) []Link {
+func (c *comparison) align(before, after []Link) []Link {
+	if len(before) == len(after) && slices.EqualFunc(before, after, func(a, b Link) bool { return a.identity == b.identity }) {
+		for i := range after { // nothing comes, goes or moves
+			after[i].Change = Same
+			if !c.alike(before[i].record, after[i].record) {
+				after[i].Change = Changed
+			}
+		}
+		return after
+	}
 	// length[i][k] is that of the longest common part of before[i:] and after[k:].
 	length := make([][]int, len(before)+1)
 	for i := range length {
@@ -426,7 +456,7 @@ func align(before, after []Link) []Link {
 		switch {
 		case i < len(before) && k < len(after) && before[i].identity == after[k].identity:
 			change := Same
-			if !alike(before[i].record, after[k].record) {
+			if !c.alike(before[i].record, after[k].record) {
 				change = Changed
 			}
 			add(after[k], change)
