@@ -90,10 +90,7 @@ func TestExplainStrictProtocols(t *testing.T) {
 // Explain agrees with Match, gives every other route one reason, and only routes that match on their own lose by a rule.
 func TestExplainAgreesWithMatch(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		o := Options{
-			Flavor:   rapid.SampledFrom([]Flavor{TraditionalCompatible, Traditional, Expressions}).Draw(t, "router_flavor"),
-			TieBreak: rapid.SampledFrom([]TieBreak{TieCreated, TieKong}).Draw(t, "router_tie_break"),
-		}
+		o := anyOptions(t)
 		slow := anySlowRouter(t, o)
 		routes := slow.routes
 		r, err := New(routes, o)

@@ -151,3 +151,37 @@ func TestExpressionsOfTheGuide(t *testing.T) {
 		t.Error("no expression in the guide")
 	}
 }
+
+// FuzzExpression reads any text: it is refused with a place inside it, or it can be evaluated.
+func FuzzExpression(f *testing.F) {
+	for _, text := range []string{
+		`http.path ^= "/a" && !(http.method == "GET" || any(lower(http.headers.x_a)) ~ r#"^(a)|(?<b>b)"#)`, `net.src.ip not in fd00::/8`, `net.dst.port >= 0x50`,
+		`http.queries.q contains "\"\\"`, `http.path.segments.0_1 =^ "b"`, `http.path == "\`, "(((", `r#"`, `http.path ~ "^/a" || http.path == ""`,
+	} {
+		f.Add(text)
+	}
+	req := &Request{Method: "GET", Scheme: "http", Host: "a.b", ListenPort: 80, Path: "/a/b", Query: "q=%22%5c", Headers: headerMap{"x-a": {"A", "b"}}, Addresses: ends{"10.0.0.1:1", "::1"}}
+	f.Fuzz(func(t *testing.T, text string) {
+		err := CheckExpression(text)
+		if err != nil {
+			e := err.(*ExpressionError)
+			if lines := strings.Split(text, "\n"); e.Line < 1 || e.Line > len(lines) || e.Col < 1 || e.Col > 1+len(lines[e.Line-1]) || e.Found == "" || e.Expected == "" {
+				t.Errorf("%q: %+v", text, e)
+			}
+			return
+		}
+		r, err := New([]*entity.Route{{ID: "1", Expression: text}}, Options{Flavor: Expressions})
+		if err != nil {
+			t.Fatalf("%q is fine, but %v", text, err)
+		}
+		x, err := compileExpression(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m Match
+		if r.Match(req, &m) != x.root.holds(req) {
+			t.Errorf("%q: the index says %t, the expression itself %t", text, m.Route != nil, x.root.holds(req))
+		}
+		r.Explain(req)
+	})
+}

@@ -73,7 +73,8 @@ func TestReviewTable(t *testing.T) {
 // TestHiddenRoutesAreNotReached sends requests to routers and expects none at what the review calls hidden.
 func TestHiddenRoutesAreNotReached(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r, err := New(anyRoutes(t), Options{})
+		o := anyOptions(t)
+		r, err := New(anySlowRouter(t, o).routes, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,6 +96,15 @@ func TestHiddenRoutesAreNotReached(t *testing.T) {
 			}
 		}
 	})
+}
+
+// anyOptions makes options of any flavour.
+func anyOptions(t *rapid.T) Options {
+	return Options{
+		Flavor:          rapid.SampledFrom(flavors).Draw(t, "router_flavor"),
+		TieBreak:        rapid.SampledFrom([]TieBreak{TieCreated, TieKong}).Draw(t, "router_tie_break"),
+		StrictProtocols: rapid.Bool().Draw(t, "strict_protocols"),
+	}
 }
 
 // TestReviewIsCompleteWithoutRegexes compares the review with all requests that routes of few words can tell apart.
@@ -122,17 +132,23 @@ func TestReviewIsCompleteWithoutRegexes(t *testing.T) {
 		return rapid.SliceOfN(rapid.SampledFrom(from), 1, 2).Draw(t, label)
 	}
 	rapid.Check(t, func(t *rapid.T) {
+		o := anyOptions(t)
+		o.StrictProtocols = false
+		names := []string{"s.t", "*.t"}
+		if o.Flavor == Traditional {
+			names = names[:1]
+		}
 		routes := make([]*entity.Route, rapid.IntRange(1, 8).Draw(t, "routes"))
 		for i := range routes {
 			routes[i] = &entity.Route{
 				ID: fmt.Sprint(i), Methods: some(t, "methods", "GET", "POST"), Hosts: some(t, "hosts", "a.b", "*.b", "a.*", "a.b:80"),
-				Paths: some(t, "paths", "/", "/a", "/a/b"), SNIs: some(t, "snis", "s.t", "*.t"),
+				Paths: some(t, "paths", "/", "/a", "/a/b"), SNIs: some(t, "snis", names...),
 			}
 			if values := some(t, "values", "1", "2"); values != nil {
 				routes[i].Headers = map[string][]string{"h": values}
 			}
 		}
-		r, err := New(routes, Options{})
+		r, err := New(routes, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,15 +172,21 @@ func TestReviewIsCompleteWithoutRegexes(t *testing.T) {
 // TestTiesAreReal sends the request of each tie and expects both routes to fit, and the rule to be the one that explains.
 func TestTiesAreReal(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		routes := anyRoutes(t)
+		o := anyOptions(t)
+		o.StrictProtocols = false // a tie gives no example of a scheme
+		routes := anySlowRouter(t, o).routes
 		for _, route := range routes { // which a tie gives no examples of
 			route.Headers, route.SNIs = nil, nil
-			if len(route.Methods)+len(route.Hosts)+len(route.Paths) == 0 {
+			if route.Expression == "" && len(route.Methods)+len(route.Hosts)+len(route.Paths) == 0 {
 				route.Paths = []string{"/"}
 			}
 		}
-		for _, tie := range reviewOf(t, routes).Ties {
-			r, err := New([]*entity.Route{tie.Winner, tie.Loser}, Options{})
+		all, err := New(routes, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tie := range all.Review().Ties {
+			r, err := New([]*entity.Route{tie.Winner, tie.Loser}, o)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -287,12 +287,6 @@ var (
 	anyValue   = rapid.SampledFrom([]string{"1", "two", "TWO", "three", "1x", ""})
 )
 
-// anyRoutes makes routes without expressions.
-func anyRoutes(t *rapid.T) []*entity.Route {
-	s := anySlowRouter(t, Options{})
-	return s.routes
-}
-
 // anySlowRouter makes routes for a flavour.
 func anySlowRouter(t *rapid.T, o Options) *slowRouter {
 	s := &slowRouter{Options: o, expressions: map[*entity.Route]slowExpression{}}
