@@ -114,11 +114,27 @@ func (r *request) bodyless() bool {
 	return true
 }
 
+// untilClose is the connection of a client to which a stream is sent whose end is the end of the connection.
+type untilClose struct{ net.Conn }
+
+// Close cuts the stream off: a reset tells the client that something is missing.
+func (c *untilClose) Close() {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = c.Conn.Close()
+}
+
 // writeUntilClose sends a stream of unknown length to a client of HTTP/1.0, which knows no chunks: its end is the end of the connection.
 func (r *request) writeUntilClose() {
-	ctx, conn := r.ctx, r.conn
+	ctx, conn, tunnels := r.ctx, r.conn, &r.proxy.tunnels
+	taken := &untilClose{unwrapped(conn)}
 	ctx.HijackSetNoResponse(true)
+	if !tunnels.add(taken) {
+		taken.Close() // nobody would wait for the end
+	}
 	ctx.Hijack(func(c net.Conn) {
+		defer tunnels.remove(taken)
 		defer conn.markBusy(false)
 		h := &ctx.Response.Header
 		h.Del("Transfer-Encoding")
@@ -131,8 +147,8 @@ func (r *request) writeUntilClose() {
 		if cerr := ctx.Response.CloseBodyStream(); err == nil {
 			err = cerr
 		}
-		if tcp, ok := unwrapped(ctx.Conn()).(*net.TCPConn); ok && err != nil {
-			_ = tcp.SetLinger(0) // a reset tells the client that something is missing
+		if err != nil {
+			taken.Close()
 		}
 	})
 }

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -59,4 +61,62 @@ func TestTakenOverConnectionsAreBusyUntilTheyEnd(t *testing.T) {
 		t.Errorf("stream to a client of HTTP/1.0: %s", text)
 	}
 	eventually(t, "the end of the stream", func() bool { return g.proxy.counters.busy.Load() == 0 })
+}
+
+// A server that ends waits for a stream to a client of HTTP/1.0, which could not tell a part of it from the whole; and cuts it off when time is up so
+// that the client sees it.
+func TestStreamsOfHTTP10AtTheEnd(t *testing.T) {
+	for _, cut := range []bool{false, true} {
+		more := make(chan struct{})
+		stream := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, "first ")
+			w.(http.Flusher).Flush()
+			select {
+			case <-more:
+			case <-r.Context().Done():
+			}
+			fmt.Fprint(w, "last")
+		})
+		g := start(t, stream, plain, nil)
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := NewServer(g.proxy, testServer)
+		s.Serve(ln)
+		c := dialTo(t, ln.Addr().String())
+		sendTo(t, c, "GET /api HTTP/1.0\r\n\r\n")
+		br := bufio.NewReader(c)
+		resp, err := http.ReadResponse(br, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(resp.Body, make([]byte, len("first "))); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the end of the HTTP library's part", func() bool { return s.http.GetOpenConnectionsCount() == 0 })
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- s.Shutdown(ctx) }()
+		eventually(t, "the wait for the stream", func() bool {
+			g.proxy.tunnels.mu.Lock()
+			defer g.proxy.tunnels.mu.Unlock()
+			return g.proxy.tunnels.ended
+		})
+		if cut {
+			cancel()
+		} else {
+			close(more)
+		}
+		rest, err := io.ReadAll(resp.Body)
+		if cut && err == nil || !cut && (err != nil || string(rest) != "last") {
+			t.Errorf("cut %v: %q, %v", cut, rest, err)
+		}
+		<-ended
+		cancel()
+		if cut {
+			close(more)
+		}
+		eventually(t, "the end of the request", func() bool { return g.proxy.inFlight.Load() == 0 })
+	}
 }

@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-
-	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
 )
 
 // websocket is the protocol that clients may switch to. Offers of others are not passed on: a service could go on in a protocol that nobody between it
@@ -76,29 +74,32 @@ func (r *request) passTunnel() bool {
 	return true
 }
 
-// tunnels are those that are open.
+// takenOver is a connection that the HTTP library has handed over. Close ends what passes through it.
+type takenOver interface{ Close() }
+
+// tunnels are the connections that the HTTP library has handed over and that are open: it does not wait for them.
 type tunnels struct {
 	mu    sync.Mutex
-	open  map[*upstream.Tunnel]struct{}
+	open  map[takenOver]struct{}
 	empty chan struct{} // closed when the last one has gone; nil: nobody waits
 	ended bool
 }
 
 // add takes one in; false when the proxy ends.
-func (s *tunnels) add(t *upstream.Tunnel) bool {
+func (s *tunnels) add(t takenOver) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
 		return false
 	}
 	if s.open == nil {
-		s.open = map[*upstream.Tunnel]struct{}{}
+		s.open = map[takenOver]struct{}{}
 	}
 	s.open[t] = struct{}{}
 	return true
 }
 
-func (s *tunnels) remove(t *upstream.Tunnel) {
+func (s *tunnels) remove(t takenOver) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, t)
@@ -127,7 +128,13 @@ func (s *tunnels) end(ctx context.Context) {
 	s.mu.Lock()
 	for t := range s.open {
 		t.Close()
+		if _, stream := t.(*untilClose); stream { // it ends with the next bytes of its service, which may be long in coming
+			delete(s.open, t)
+		}
 	}
+	left := len(s.open)
 	s.mu.Unlock()
-	<-empty
+	if left > 0 {
+		<-empty
+	}
 }
