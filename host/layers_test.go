@@ -91,7 +91,7 @@ var layers = []layer{
 	{"host/internal/pluginserver", append(internal("budget", "entity", "telemetry", "transport/...", "pluginserver/cgroup", "pluginserver/launcher", "pluginserver/reaper"), "proto/..."), append([]string{"github.com/hashicorp/", "golang.org/x/sys/"}, grpcMods...)},
 	{"host/internal/upstream", internal("bytesx", "timedconn"), []string{"github.com/valyala/fasthttp", "golang.org/x/sys/"}},
 	{"host/internal/echo", internal("serving"), []string{"github.com/valyala/fasthttp"}},
-	{"host/internal/proxy", append(internal("accesslog", "budget", "bytesx", "guard", "parking", "serving", "timedconn", "entity", "router", "plan", "exchange", "generation", "dispatch", "balancer", "tracing", "upstream"), pdkWire...), []string{"github.com/valyala/fasthttp"}},
+	{"host/internal/proxy", append(internal("accesslog", "budget", "bytesx", "guard", "parking", "serving", "timedconn", "entity", "router", "plan", "exchange", "generation", "dispatch", "balancer", "tracing", "upstream"), pdkWire...), []string{"github.com/valyala/fasthttp", "golang.org/x/sys/"}},
 	{"host/internal/explain", append(internal("entity", "router", "plan", "generation"), "pdk", "proto/wire"), nil},
 	{"host/internal/lint", append(internal("entity", "router", "config", "plan"), "pdk", "proto/wire"), nil},
 	{"host/internal/metrics", append(internal("balancer", "budget", "dispatch", "plan", "pluginserver"), "pdk", "proto/wire"), []string{"github.com/prometheus/"}},

@@ -215,6 +215,9 @@ type Call struct {
 	// Begun is how many steps of Rest have begun, as whoever waits for the call counts them. It does not travel.
 	Begun int
 
+	// Quit ends the wait for the outcome when nobody wants it any more; nil: nothing does. It does not travel.
+	Quit *Quit
+
 	// Traffic is filled in by the host's lane while the call runs. It does not travel.
 	Traffic Traffic
 }

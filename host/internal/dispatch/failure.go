@@ -68,7 +68,13 @@ func (e *starvedError) Unwrap() []error { return []error{exchange.ErrNoMemory, e
 
 // settle reports a failed call, chooses what its fail mode does, and tells the interceptors. It reports whether the instance fails closed.
 func (s *step) settle(err error) (closed bool) {
-	closed = err != nil && s.closes(err)
+	switch {
+	case err == nil:
+	case CodeOf(err) == Cancelled && s.ex.Quit.Gone():
+		closed = true // nobody's fault, and nobody waits
+	default:
+		closed = s.closes(err)
+	}
 	s.after(err, err != nil && !closed && s.phase != pdk.PhaseLog)
 	return closed
 }

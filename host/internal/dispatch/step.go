@@ -47,7 +47,7 @@ func (d *Dispatcher) begin(ex *exchange.Exchange, in *plan.Instance, phase pdk.P
 	s.call.Instance = in.ID
 	s.call.Phase = phase.Code()
 	s.call.TimeoutMS = uint32(in.Timeouts[phase.Index()] / time.Millisecond)
-	s.call.Facts = &ex.Facts
+	s.call.Facts, s.call.Quit = &ex.Facts, ex.Quit
 	s.call.Plugin, s.call.PluginID = ex.Private(in), in.Record.ID
 	return s
 }

@@ -130,6 +130,8 @@ type Exchange struct {
 	Spans      []Span
 	Tries      []local.Try
 	Latencies  local.Latencies
+	// Quit ends calls when the client has gone; nil: nothing does. A detached exchange has none: its log phase runs to its end.
+	Quit *wire.Quit
 	// Trace is what package tracing keeps of the exchange; nil: nothing is traced.
 	Trace any
 	// Timings of the plugin calls so far, when Timed wants them.

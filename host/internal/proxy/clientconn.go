@@ -11,6 +11,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/guard"
 	"github.com/outrigger-gateway/outrigger/host/internal/parking"
 	"github.com/outrigger-gateway/outrigger/host/internal/timedconn"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
 // timedListener makes client connections of what it accepts.
@@ -70,6 +71,9 @@ type clientConn struct {
 	refused error      // instead of it
 	body    guard.Body // of that request
 	through bool       // what comes goes through to whoever reads
+
+	began atomic.Int64 // when the request that is served came, in nanoseconds; 0: none is
+	quit  wire.Quit    // ends what is done for a client that has gone
 
 	wanting sync.Mutex // guards the rest: bodies may be read by another goroutine than the one that answers
 	expects bool       // the client waits for 100 Continue

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -27,6 +28,12 @@ func boundedBy(t *testing.T, g *gateway, change func(o *ServerOptions)) net.Conn
 // serveAlso serves the proxy of a gateway on another listener.
 func serveAlso(t *testing.T, g *gateway, options ServerOptions) string {
 	t.Helper()
+	addr, _ := serveBounded(t, g, options)
+	return addr
+}
+
+func serveBounded(t *testing.T, g *gateway, options ServerOptions) (string, *Server) {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -34,11 +41,13 @@ func serveAlso(t *testing.T, g *gateway, options ServerOptions) string {
 	s := NewServer(g.proxy, options)
 	s.Serve(ln)
 	t.Cleanup(func() {
-		if err := s.Shutdown(t.Context()); err != nil && t.Context().Err() == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := s.Shutdown(ctx); err != nil {
 			t.Errorf("shutdown: %v", err)
 		}
 	})
-	return ln.Addr().String()
+	return ln.Addr().String(), s
 }
 
 func dialTo(t *testing.T, addr string) net.Conn {

@@ -15,6 +15,11 @@ import (
 
 // upstreamFailed answers for an upstream that did not (spec/gateway.md 2.7).
 func (r *request) upstreamFailed(err error) {
+	if errors.Is(err, upstream.ErrClientGone) {
+		r.proxy.opts.Logger.Info("client has gone", "service", r.ex.Service.Name, "request_id", string(r.id[:]))
+		r.failHere(statusClientGone)
+		return
+	}
 	r.proxy.opts.Logger.Error("upstream failed",
 		"service", r.ex.Service.Name, "host", r.dest.to.Host, "port", r.dest.to.Port, "request_id", string(r.id[:]), "error", err.Error())
 	var e *upstream.Error

@@ -123,6 +123,7 @@ func (p *Proxy) Handle(ctx *fasthttp.RequestCtx) {
 	} else {
 		p.opts.Dispatcher.Enroll(&r.ex)
 	}
+	r.giveUp()
 	if !r.ex.Answer.Given {
 		r.forward()
 	}

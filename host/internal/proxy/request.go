@@ -80,7 +80,9 @@ func acquire(p *Proxy, ctx *fasthttp.RequestCtx, gen *generation.Generation) *re
 	newRequestID(&r.id)
 	conn := ctx.Conn().(*clientConn)
 	conn.At(time.Time{}) // what finish said of the last request is too old by now
+	conn.began.Store(r.start.UnixNano())
 	r.conn, r.head, r.peer, r.port = conn, conn.takeHead(), conn.peer, conn.port
+	r.ex.Quit, r.out.Quit = &conn.quit, &conn.quit
 	r.target = splitTarget(r.head.target)
 	r.path = normalPath(bytesx.View(r.target.path))
 	r.host, r.hostPort = hostOf(&r.target, r.head)
@@ -269,6 +271,9 @@ func (r *request) RequestBody() ([]byte, error) {
 		r.hasBody = true
 		return nil, nil
 	}
+	if r.out.Sending() { // who sends reads it meanwhile
+		return nil, &wire.Error{Code: wire.CodeBadData, Message: "the request body is on its way to the service, and was not kept: read it before"}
+	}
 	limit := r.proxy.opts.MaxBody
 	if r.clientBody.size > limit {
 		return nil, tooLarge("request body", r.clientBody.size, limit)
@@ -367,6 +372,7 @@ func (r *request) finish() {
 		r.gen.Retain()
 		r.proxy.logs.push(r.ex.Detach(), r.gen)
 	}
+	r.conn.began.Store(0)
 	r.conn.At(now) // fasthttp writes the response, or what is left of it, and waits for the next request
 	p, gen := r.proxy, r.gen
 	r.ex.Reset()

@@ -23,6 +23,7 @@ type ServerOptions struct {
 	BodyTimeout   time.Duration // gap between two pieces of a request body
 	IdleTimeout   time.Duration // gap between two requests
 	WriteTimeout  time.Duration // gap between two writes
+	IgnoreAbort   bool          // requests are served to their end although the client has gone
 }
 
 // Server accepts connections for a proxy.
@@ -34,6 +35,8 @@ type Server struct {
 	lot       *parking.Lot   // of idle connections; nil: they are not parked
 	served    sync.WaitGroup // connections that were parked once
 	giveBack  giveBack
+	looking   context.Context // until nobody looks for clients that have gone any more
+	endLook   context.CancelFunc
 	ending    atomic.Bool
 	leaving   atomic.Bool // a response ends its connection; see leave.go
 
@@ -57,6 +60,10 @@ func NewServer(p *Proxy, o ServerOptions) *Server {
 		ReadBufferSize:                standInSize,
 		WriteBufferSize:               16 << 10,
 		Logger:                        quiet{p.opts.Logger},
+	}
+	s.looking, s.endLook = context.WithCancel(context.Background())
+	if !o.IgnoreAbort {
+		s.watchClients()
 	}
 	lot, err := parking.New()
 	if err == nil {
@@ -85,6 +92,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.lot.Close()
 	}
 	s.giveBack.end()
+	defer s.endLook()
 	err := s.listeners.Shutdown(ctx, &s.http)
 	s.proxy.tunnels.end(ctx)
 	served := make(chan struct{})

@@ -179,6 +179,10 @@ func (c *conn) attachBody(req *Request, resp *fasthttp.Response) error {
 		resp.SetBodyStream(&Body{ReadCloser: b, body: b, Announced: req.announced}, size)
 		return nil
 	}
+	if req.Quit != nil { // who gives up from here on must not close a connection that others may have
+		req.Quit.Leave()
+		keep = keep && !req.Quit.Gone()
+	}
 	c.done(keep, req.Answered)
 	return nil
 }

@@ -23,6 +23,8 @@ type Request struct {
 	Size   int       // of Stream, bytes; -1: unknown, it goes in chunks
 	// Started is the time at the call of RoundTrip; zero: it looks at the clock.
 	Started time.Time
+	// Quit ends a try when the client has gone; nil: nothing does. It is a *wire.Quit.
+	Quit Quit
 	// Trailers: the client takes the trailers of the response.
 	Trailers bool
 	// Upgrade is the protocol, in lower case, to which the request asks to switch; "": none. The lines that ask are among Fields.

@@ -185,7 +185,7 @@ func (t *Transport) try(target *Target, req *Request, resp *fasthttp.Response, o
 			now = time.Now() // connecting took some
 			done.Connect = now.Sub(began)
 		}
-		sent, err := c.exchange(req, resp, now)
+		sent, err := c.wanted(req, resp, now)
 		if err == nil {
 			done.Status, done.Head = resp.StatusCode(), req.Answered.Sub(began)
 			return false, nil

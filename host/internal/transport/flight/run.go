@@ -50,6 +50,10 @@ func (t *Table[O, A]) Run(l Carrier[O, A], c *wire.Call, deadline time.Time, ask
 		return err
 	}
 	defer t.End(fl)
+	if c.Quit != nil {
+		c.Quit.Enter(t, fl.ID)
+		defer c.Quit.Leave() // before End: the id is that of another call then
+	}
 	if err := l.SendCall(fl, c); err != nil {
 		return err
 	}

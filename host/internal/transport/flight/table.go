@@ -243,6 +243,16 @@ func (t *Table[O, A]) finish(call *Call[O, A], err *transport.Error) {
 	call.end()
 }
 
+// GiveUp ends the wait of a call in flight because nobody wants its outcome any more. The server is told, if it may have the call.
+func (t *Table[O, A]) GiveUp(id uint32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c, _ := t.find(id, wire.TypeCancel); c != nil && t.dead == nil {
+		t.finish(c, &transport.Error{Kind: transport.Cancelled, Msg: "nobody waits for the outcome any more"})
+		t.interrupt(c)
+	}
+}
+
 // Fail kills the table: calls in flight and later ones get err. The first Fail counts; it reports whether this was it.
 func (t *Table[O, A]) Fail(err *transport.Error) bool {
 	t.mu.Lock()

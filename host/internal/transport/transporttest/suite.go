@@ -145,7 +145,7 @@ func Run(t *testing.T, open Opener) {
 	}{
 		{"call", testCall}, {"everything survives", testEverythingSurvives}, {"many callers", testManyCallers}, {"large bodies", testLargeBodies},
 		{"asks", testAsks}, {"large answers", testLargeAnswers}, {"asker panics", testAskerPanics}, {"entities travel once", testEntities}, {"entity slots go round", testEntityRing},
-		{"logs", testLogs}, {"log flood", testLogFlood}, {"timeout", testTimeout}, {"deadline passed", testDeadlinePassed}, {"timeouts differ", testTimeoutsDiffer}, {"late outcome", testLateOutcome},
+		{"logs", testLogs}, {"log flood", testLogFlood}, {"timeout", testTimeout}, {"deadline passed", testDeadlinePassed}, {"given up", testGivenUp}, {"timeouts differ", testTimeoutsDiffer}, {"late outcome", testLateOutcome},
 		{"asks after the end", testAskAfterEnd}, {"overloaded", testOverloaded}, {"no bound", testNoBound}, {"unknown call", testUnknownCall}, {"ask flood", testAskFlood},
 		{"too large", testTooLarge}, {"chunk over its size", testLongChunk}, {"failed outcome", testFailed}, {"goaway", testGoAway}, {"abrupt close", testAbruptClose}, {"close", testClose}, {"oldest", testOldest}, {"call without facts", testNoFacts},
 		{"steps", testSteps}, {"asks of steps", testStepAsks}, {"large bodies of steps", testStepBodies}, {"steps by many callers", testStepsByMany}, {"a step stops the call", testStepStops},
@@ -550,6 +550,40 @@ func testTimeout(t *testing.T, open Opener) {
 	c.Instance = 8
 	if err := l.Call(c, Soon(), nil, &out); err != nil {
 		t.Error(err)
+	}
+}
+
+// testGivenUp: a call that nobody waits for any more ends at once, the server is told, and the lane lives on.
+func testGivenUp(t *testing.T, open Opener) {
+	arrived, told := make(chan struct{}, 2), make(chan struct{}, 2) // what is given up at once may have been sent
+	l := opened(t, open, func(s *Session) {
+		if s.Call.Instance == 8 {
+			echo(s)
+			return
+		}
+		arrived <- struct{}{}
+		<-s.Cancelled
+		told <- struct{}{}
+	}, transport.Options{})
+	var quit wire.Quit
+	call := SampleCall(7)
+	call.Quit = &quit
+	go func() {
+		<-arrived
+		quit.Go()
+	}()
+	var out wire.Outcome
+	if err := l.Call(call, time.Now().Add(Patience), nil, &out); KindOf(err) != transport.Cancelled {
+		t.Fatalf("got %v", err)
+	}
+	<-told
+	if err := l.Call(call, time.Now().Add(Patience), nil, &out); KindOf(err) != transport.Cancelled {
+		t.Errorf("a call for one who has gone: %v", err)
+	}
+	next := SampleCall(7)
+	next.Instance = 8
+	if err := l.Call(next, time.Now().Add(Patience), nil, &out); err != nil {
+		t.Errorf("the next call: %v", err)
 	}
 }
 
