@@ -68,8 +68,12 @@ type Balancer struct {
 	view atomic.Pointer[view]
 	// changes counts changes of health. Balancers of the same upstream share it as they share the states.
 	changes *atomic.Uint64
-	// asking is set while names are asked for; known is closed when something is known of them for the first time.
-	asking    atomic.Bool
+	// asking holds the channel of the names that are asked for now; nil: none are.
+	asking struct {
+		sync.Mutex
+		round chan struct{}
+	}
+	// known is closed when something is known of the names for the first time.
 	known     chan struct{}
 	knownOnce sync.Once
 

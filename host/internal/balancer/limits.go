@@ -90,6 +90,19 @@ func (b *Balancer) freed() {
 	}
 }
 
+// freedAll lets all requests choose that wait: there is another view.
+func (b *Balancer) freedAll() {
+	if b.pending.Load() == 0 {
+		return
+	}
+	b.queue.Lock()
+	defer b.queue.Unlock()
+	for _, turn := range b.queue.waiting {
+		close(turn)
+	}
+	b.queue.waiting = nil
+}
+
 // leave takes a request out of the queue. When it was just called, it calls the next one.
 func (b *Balancer) leave(turn chan struct{}) {
 	b.queue.Lock()

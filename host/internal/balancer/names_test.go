@@ -64,6 +64,27 @@ func TestNamesChange(t *testing.T) {
 	}
 }
 
+// The first request after a while waits for an answer of now: the address may be somebody else's.
+func TestNamesThatWereNotUsed(t *testing.T) {
+	dns := &names{answers: map[string][]resolve.Record{}, ttl: time.Hour}
+	dns.set("a.test", "10.0.0.1")
+	b := start(t, upstream("", "a.test:80", 100), Options{Resolver: dns})
+	choose(t, b, choice())
+	eventually(t, "all names have answered", func() bool {
+		b.asking.Lock()
+		defer b.asking.Unlock()
+		return b.asking.round == nil
+	})
+	dns.set("a.test", "10.0.0.2")
+	b.mu.Lock()
+	b.targets[0].answer.Expires = time.Now().Add(-2 * idleNames)
+	b.build(true)
+	b.mu.Unlock()
+	if p := choose(t, b, choice()); p.Host != "10.0.0.2" {
+		t.Errorf("chose %s", p.Host)
+	}
+}
+
 func TestNameThatDoesNotResolve(t *testing.T) {
 	dns := &names{answers: map[string][]resolve.Record{}, ttl: time.Hour}
 	b := start(t, upstream("", "gone.test:80", 1000, "10.0.0.1:80", 1), Options{Resolver: dns})

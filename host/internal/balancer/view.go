@@ -27,7 +27,8 @@ type view struct {
 	err     error     // why there are no places; nil: there are no targets that could have some
 }
 
-// current is the view of now. It waits only for names of which nothing is known yet.
+// current is the view of now. It waits only for names of which nothing is known yet, or nothing of late: an address that nobody has asked for in a while
+// may be somebody else's by now.
 func (b *Balancer) current(c *Choice) *view {
 	v := b.view.Load()
 	if v.changes != b.changes.Load() {
@@ -37,23 +38,24 @@ func (b *Balancer) current(c *Choice) *view {
 	if b.names == 0 || c.Now.Before(v.expires) {
 		return v
 	}
-	b.refresh()
-	if len(v.places) > 0 {
+	asked := b.refresh()
+	if len(v.places) == 0 {
+		asked = b.known
+	} else if c.Now.Sub(v.expires) < idleNames {
 		return v
 	}
+	timer := time.NewTimer(max(c.Patience, time.Second))
+	defer timer.Stop()
 	select {
-	case <-b.known:
-	default:
-		timer := time.NewTimer(max(c.Patience, time.Second))
-		defer timer.Stop()
-		select {
-		case <-b.known:
-		case <-timer.C:
-		case <-c.Gone:
-		}
+	case <-asked:
+	case <-timer.C:
+	case <-c.Gone:
 	}
 	return b.view.Load()
 }
+
+// idleNames is how long after its time an answer is used while the next one is asked for. That takes less: what is older was not used for a while.
+const idleNames = 20 * time.Second
 
 // rebuild makes a view that knows who is healthy now.
 func (b *Balancer) rebuild() {
@@ -68,31 +70,44 @@ const retryNames = time.Second
 // longestLookup bounds one look at the names.
 const longestLookup = 30 * time.Second
 
-// refresh asks for names whose answers have run out, on goroutines of its own.
-func (b *Balancer) refresh() {
-	if !b.asking.CompareAndSwap(false, true) {
-		return
+// refresh asks for names whose answers have run out, on goroutines of its own. The channel is closed when all have answered.
+func (b *Balancer) refresh() <-chan struct{} {
+	b.asking.Lock()
+	defer b.asking.Unlock()
+	if b.asking.round != nil {
+		return b.asking.round
 	}
+	round := make(chan struct{})
+	b.asking.round = round
 	go func() {
-		defer b.asking.Store(false)
-		ctx, cancel := context.WithTimeout(context.Background(), longestLookup)
-		defer cancel()
-		var asked sync.WaitGroup
-		for _, t := range b.targets {
-			if t.addr.IsValid() || !b.due(t) {
-				continue
-			}
-			asked.Go(func() {
-				answer, err := b.resolver.Lookup(ctx, t.host)
-				b.learn(t, answer, err)
-			})
-		}
-		asked.Wait()
-		b.know()
-		b.mu.Lock()
-		b.settled = true
-		b.mu.Unlock()
+		b.ask()
+		b.asking.Lock()
+		b.asking.round = nil
+		b.asking.Unlock()
+		close(round)
 	}()
+	return round
+}
+
+// ask asks for all names whose answers have run out.
+func (b *Balancer) ask() {
+	ctx, cancel := context.WithTimeout(context.Background(), longestLookup)
+	defer cancel()
+	var asked sync.WaitGroup
+	for _, t := range b.targets {
+		if t.addr.IsValid() || !b.due(t) {
+			continue
+		}
+		asked.Go(func() {
+			answer, err := b.resolver.Lookup(ctx, t.host)
+			b.learn(t, answer, err)
+		})
+	}
+	asked.Wait()
+	b.know()
+	b.mu.Lock()
+	b.settled = true
+	b.mu.Unlock()
 }
 
 func (b *Balancer) due(t *target) bool {
@@ -139,7 +154,7 @@ func (b *Balancer) build(anew bool) {
 	}
 	v.next.Store(rand.Uint32())
 	b.view.Store(v)
-	b.freed()
+	b.freedAll()
 }
 
 // place finds the places of all targets. Those that are there from the beginning start with their whole weight.
