@@ -63,7 +63,7 @@ func Codes() []Code {
 		{
 			CodeProtocolsNoMatch, Warning, "a route for `http` alone",
 			"As in Kong, protocols are no condition of the match: the route answers requests over TLS too.",
-			"write protocols: [http, https], which is what happens, or [https] to refuse plain requests",
+			"write protocols: [http, https], which is what happens, or [https] to refuse plain requests; or turn strict_protocols on",
 		},
 		{
 			CodeRouteWithoutService, Error, "a route without a service, on which no plugin can answer",

@@ -16,6 +16,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/generation"
 	"github.com/outrigger-gateway/outrigger/host/internal/lint"
 	"github.com/outrigger-gateway/outrigger/host/internal/plan"
+	"github.com/outrigger-gateway/outrigger/host/internal/router"
 	"github.com/outrigger-gateway/outrigger/host/internal/vault"
 	"github.com/outrigger-gateway/outrigger/plugins"
 )
@@ -25,8 +26,11 @@ var update = flag.Bool("update", false, "write what lint finds into the files of
 // separator stands between a document and what is found in it.
 const separator = "#---- expected:\n"
 
-// server is a plugin server with a few plugins; when it is asleep only their names are known.
-type server struct{ asleep bool }
+// server is a plugin server with a few plugins; when it is asleep only their names are known. Beside it stand the options of the router.
+type server struct {
+	asleep bool
+	router router.Options
+}
 
 func (s server) Manifests() []entity.Manifest {
 	if s.asleep {
@@ -75,6 +79,7 @@ func find(t *testing.T, name, document string, s server) []lint.Finding {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.Router = s.router
 	v := vault.New([]string{"PASSWORD=p", "FIRST_KEY=k"})
 	own := set.WithOwnPlugins()
 	b.Merge(own)
@@ -193,6 +198,29 @@ func TestUnknownPlugins(t *testing.T) {
 func TestNothingInNothing(t *testing.T) {
 	if found := find(t, "gateway.yaml", "", server{}); len(found) > 0 {
 		t.Errorf("found %+v", found)
+	}
+}
+
+// TestRouterOptions lints under options of the router: what they change is not warned of, and their rule for ties is named.
+func TestRouterOptions(t *testing.T) {
+	const document = "_format_version: \"3.0\"\nservices: [{name: s, url: \"http://h.test\", routes: [" +
+		"{name: r, protocols: [http], paths: [/], methods: [GET, PUT]}, {name: q, protocols: [http], paths: [/], methods: [GET, POST]}]}]\n"
+	codes := func(o router.Options) (all []string, tie string) {
+		for _, f := range find(t, "gateway.yaml", document, server{router: o}) {
+			all = append(all, f.Code)
+			if f.Code == lint.CodeRouteTie {
+				tie = f.Found
+			}
+		}
+		slices.Sort(all)
+		return all, tie
+	}
+	if all, _ := codes(router.Options{}); !slices.Equal(all, []string{"route_http_only", "route_http_only", "route_tie"}) {
+		t.Errorf("found %q", all)
+	}
+	all, tie := codes(router.Options{StrictProtocols: true, TieBreak: router.TieKong})
+	if !slices.Equal(all, []string{"route_tie"}) || !strings.HasSuffix(tie, "as its UUID is larger") {
+		t.Errorf("with strict_protocols and the rule of Kong: found %q, %q", all, tie)
 	}
 }
 

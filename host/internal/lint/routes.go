@@ -86,7 +86,7 @@ func (l *linter) routes() {
 	for _, r := range l.Set.Routes {
 		l.duplicates(CodeDuplicateHost, r, "hosts", r.Hosts, strings.ToLower)
 		l.duplicates(CodeDuplicatePath, r, "paths", r.Paths, func(s string) string { return s })
-		if len(r.Protocols) == 1 && r.Protocols[0] == "http" {
+		if len(r.Protocols) == 1 && r.Protocols[0] == "http" && !l.Router.StrictProtocols() {
 			l.at(CodeProtocolsNoMatch, r, []string{"protocols"}, fmt.Sprintf("route %s for protocol http alone", l.name(r)), "")
 		}
 		if r.Service == nil && !answers[nil] && !answers[r] {

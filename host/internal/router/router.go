@@ -127,6 +127,9 @@ func New(routes []*entity.Route, o Options) (*Router, error) {
 	return r, nil
 }
 
+// StrictProtocols reports whether the scheme is a condition.
+func (r *Router) StrictProtocols() bool { return r.options.StrictProtocols }
+
 // Len is the number of routes that the router serves.
 func (r *Router) Len() int { return r.routes }
 
