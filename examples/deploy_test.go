@@ -309,6 +309,7 @@ func TestDeployContainers(t *testing.T) {
 	t.Parallel()
 	known := helps(t)
 	text := regexp.MustCompile(`\\\n\s*`).ReplaceAllString(deployFile(t, "container/Containerfile"), "")
+	context := deployFile(t, "container/Containerfile.dockerignore")
 	targets := map[string]bool{}
 	var stage string
 	var entry, copied []string
@@ -338,6 +339,9 @@ func TestDeployContainers(t *testing.T) {
 			for _, path := range f[1 : len(f)-1] {
 				if stage == "build-go" {
 					copied = append(copied, path)
+				}
+				if top, _, _ := strings.Cut(path, "/"); path != "." && !strings.Contains(context, "\n!"+top+"\n") {
+					t.Errorf("%s: %s is not in the context: see Containerfile.dockerignore", stage, path)
 				}
 				if _, err := os.Stat(filepath.Join(built.repo, path)); err != nil {
 					t.Errorf("%s: %v", stage, err)

@@ -222,8 +222,8 @@ func script(text string) func(string) error {
 
 func theHost(path string) error { return os.Symlink(built.host, path) }
 
-// Requests under load while the program is upgraded twice: none fails, neither on connections that are kept nor one that takes longer than the
-// upgrade, and one that comes on a connection that was idle meanwhile is answered. Plugin servers of the old and the new process run side by side.
+// Requests under load while the program is upgraded twice: none fails, neither on connections that are kept nor one that takes longer than the upgrade;
+// what comes on connections that were idle or silent meanwhile is answered. Plugin servers of the old and the new process run side by side.
 func TestUpgradeUnderLoad(t *testing.T) {
 	t.Parallel()
 	arrived, release := make(chan struct{}, 8), make(chan struct{})
@@ -267,6 +267,10 @@ func TestUpgradeUnderLoad(t *testing.T) {
 		if _, err := idle.do("GET", "/stamp", ""); err != nil {
 			t.Fatal(err)
 		}
+		silent, err := net.Dial("tcp", g.address) // nothing was ever sent on it
+		if err != nil {
+			t.Fatal(err)
+		}
 		oldServers := serversBelow(t, pid)
 		replaceProgram(t, program, theHost)
 		mark := g.log.mark()
@@ -287,6 +291,11 @@ func TestUpgradeUnderLoad(t *testing.T) {
 			t.Errorf("the idle connection: found %v %v, expected 200 and the end of the connection", resp, err)
 		}
 		idle.close()
+		late := steady{address: g.address, conn: silent, r: bufio.NewReader(silent)}
+		if resp, err := late.do("POST", "/stamp", "after a while"); err != nil || resp.StatusCode != 200 || !resp.Close {
+			t.Errorf("the silent connection: found %v %v, expected 200 and the end of the connection", resp, err)
+		}
+		late.close()
 		release <- struct{}{}
 		if err := <-slow; err != nil {
 			t.Errorf("the request that took a while: %v", err)
