@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -161,7 +160,7 @@ func slowNote(op, value string, lowered func(string) string) func(*Request, *way
 	case "==", "^=":
 		return func(r *Request, w *way) { w.matched = r.Path[:len(value)] }
 	case "~":
-		re := regexp.MustCompile(value)
+		re := slowPattern(value)
 		return func(r *Request, w *way) {
 			path := lowered(r.Path)
 			w.matched, w.captures = "", re.FindStringSubmatch(path)[1:]
@@ -208,7 +207,7 @@ func slowText(op, got, want string) bool {
 	case "contains":
 		return strings.Contains(got, want)
 	}
-	return regexp.MustCompile(want).MatchString(got)
+	return slowPattern(want).MatchString(got)
 }
 
 func anyNumberComparison(t *rapid.T) slowExpression {

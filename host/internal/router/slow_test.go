@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -100,7 +101,7 @@ func (s *slowRouter) ways(r *entity.Route, req *Request) (all []*way) {
 		w := &way{route: r}
 		pattern, isRegex := strings.CutPrefix(p, "~")
 		if isRegex {
-			found := regexp.MustCompile(`\A(?:` + pattern + `)`).FindStringSubmatch(req.Path)
+			found := slowPattern(`\A(?:` + pattern + `)`).FindStringSubmatch(req.Path)
 			if found == nil {
 				continue
 			}
@@ -215,6 +216,18 @@ func slowHost(pattern, host string, hostPort, listenPort int) bool {
 	return host == name
 }
 
+// slowPatterns keeps compiled patterns: compiling them is what takes most of the time.
+var slowPatterns sync.Map
+
+func slowPattern(text string) *regexp.Regexp {
+	if re, ok := slowPatterns.Load(text); ok {
+		return re.(*regexp.Regexp)
+	}
+	re := regexp.MustCompile(text)
+	slowPatterns.Store(text, re)
+	return re
+}
+
 // slowFields matches everything but the path.
 func slowFields(r *entity.Route, req *Request, traditional bool) bool {
 	ok := len(r.Methods) == 0 || slices.Contains(r.Methods, req.Method)
@@ -226,7 +239,7 @@ func slowFields(r *entity.Route, req *Request, traditional bool) bool {
 		for _, got := range req.Headers.(headerMap)[strings.ToLower(name)] {
 			for _, want := range wants {
 				if pattern, isRegex := strings.CutPrefix(want, "~*"); isRegex && (!traditional || len(wants) == 1) {
-					one = one || regexp.MustCompile("(?i:"+pattern+")").MatchString(got)
+					one = one || slowPattern("(?i:"+pattern+")").MatchString(got)
 				} else {
 					one = one || strings.EqualFold(want, got)
 				}
