@@ -99,6 +99,7 @@ type target struct {
 // Why no place was chosen.
 var (
 	ErrNoPeer = errors.New("the upstream has no target that may be used")
+	ErrGone   = errors.New("nobody waits for the request any more")
 	ErrFull   = errors.New("every target of the upstream has all the connections that it may have (circuit_breakers.max_connections)")
 )
 

@@ -71,7 +71,7 @@ func (b *Balancer) await(c *Choice) (*Place, error) {
 			return nil, ErrFull
 		case <-c.Gone:
 			b.leave(turn)
-			return nil, ErrFull
+			return nil, ErrGone
 		}
 		c.Now = time.Now()
 	}

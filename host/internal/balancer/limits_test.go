@@ -63,7 +63,7 @@ func TestPendingRequests(t *testing.T) {
 	}
 	eventually(t, "one waits", func() bool { return b.Status().Pending == 1 })
 	close(gone)
-	if r := <-results; r.err != ErrFull {
+	if r := <-results; r.err != ErrGone {
 		t.Errorf("one that nobody waits for any more: %v", r.err)
 	}
 	c := choice()

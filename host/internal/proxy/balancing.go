@@ -15,6 +15,7 @@ import (
 func (r *request) balance() {
 	d := &r.dest
 	d.balancer.Begin()
+	d.quit = &r.conn.quit
 	d.choice = balancer.Choice{Now: r.start, Patience: d.to.ConnectTimeout}
 	switch u := d.balancer.Upstream; u.Algorithm {
 	case "consistent-hashing":
@@ -35,6 +36,12 @@ func (d *destination) fromBalancer(try int) error {
 		c.Now = time.Now()
 	}
 	c.Tried = d.tried
+	if d.balancer.Upstream.Breaker.MaxPendingRequests > 0 {
+		gone := make(parting)
+		d.quit.Enter(gone, 0)
+		defer d.quit.Leave()
+		c.Gone = gone
+	}
 	p, err := d.balancer.Choose(c)
 	if err != nil {
 		return noPlace(err)
@@ -43,6 +50,12 @@ func (d *destination) fromBalancer(try int) error {
 	d.to.Host, d.to.Port, d.name, d.hostHeader = p.Host, p.Port, p.Name, d.balancer.Upstream.HostHeader
 	return nil
 }
+
+// parting is closed when the client of a request that waits has gone.
+type parting chan struct{}
+
+// GiveUp is called by the wire.Quit of the client.
+func (p parting) GiveUp(uint32) { close(p) }
 
 var errNoBudget = errors.New("the retry budget of the upstream is used up")
 
@@ -53,6 +66,8 @@ func noPlace(err error) error {
 	switch {
 	case errors.As(err, &dns):
 		kind = upstream.KindResolve
+	case errors.Is(err, balancer.ErrGone):
+		kind, err = upstream.KindBody, upstream.ErrClientGone
 	case errors.Is(err, balancer.ErrFull):
 		kind = upstream.KindOverflow
 	}

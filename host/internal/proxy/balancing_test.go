@@ -293,8 +293,21 @@ func TestMaxConnections(t *testing.T) {
 	get()
 	get()
 	eventually(t, "two requests are at the upstream", func() bool { return waiting() == 2 })
+	pending := func(n int64) func() bool {
+		return func() bool { return g.holder.Current().Balancing()[0].Pending == n }
+	}
+	leaves, err := net.Dial("tcp", g.addr) // a client that does not wait
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(leaves, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it waits", pending(1))
+	leaves.Close()
+	eventually(t, "it has left its place", pending(0))
 	get()
-	eventually(t, "one waits", func() bool { return g.holder.Current().Balancing()[0].Pending == 1 })
+	eventually(t, "one waits", pending(1))
 	g.get("/").want(t, 503, "The upstream server is currently unavailable")
 	close(release)
 	all.Wait()

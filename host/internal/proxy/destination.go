@@ -11,6 +11,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/pdk/local"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
 // destination is where the tries of a request go. The service says so, and plugins may say otherwise.
@@ -21,6 +22,7 @@ type destination struct {
 	place      *balancer.Place      // chosen by the balancer, which counts it; nil: none
 	tried      []*balancer.Place    // by this request
 	choice     balancer.Choice      // what the balancer is asked
+	quit       *wire.Quit           // of the client
 	cookie     string               // value of a cookie that the client gets; "": none
 	retried    bool                 // with the leave of the balancer
 	hostHeader string               // what the upstream wants as Host; "": the name of the target
