@@ -22,7 +22,7 @@ func (h *Head) meaning(f Field) *Refusal {
 		}
 	case 10:
 		if Fold(f.Name, "connection") {
-			h.connectionTokens(f.Value)
+			return h.connectionTokens(f.Value)
 		}
 	case 14:
 		if Fold(f.Name, "content-length") {
@@ -92,12 +92,18 @@ func (h *Head) expect(value []byte) *Refusal {
 	return nil
 }
 
-func (h *Head) connectionTokens(value []byte) {
+// mostOptions is how many elements Connection may have, all lines together. Every header is compared with each of them, and nobody needs more than a few.
+const mostOptions = 64
+
+func (h *Head) connectionTokens(value []byte) *Refusal {
 	if bytes.EqualFold(value, []byte("keep-alive")) { // what most clients send
 		h.keeps = true
-		return
+		return nil
 	}
 	for token := range bytes.SplitSeq(value, []byte(",")) {
+		if h.options++; h.options > mostOptions {
+			return refuseWith(http.StatusRequestHeaderFieldsTooLarge, ClassLimit, "more than %d elements of Connection", mostOptions)
+		}
 		token = trimBlanks(token)
 		switch {
 		case bytes.EqualFold(token, []byte("close")):
@@ -108,6 +114,7 @@ func (h *Head) connectionTokens(value []byte) {
 			h.connection = true
 		}
 	}
+	return nil
 }
 
 // mostDigits of a Content-Length: as many as cannot overflow.

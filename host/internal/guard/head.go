@@ -26,6 +26,7 @@ type Head struct {
 	block []byte // what the slices are parts of
 
 	hosts      int
+	options    int  // elements of Connection
 	keeps      bool // Connection: keep-alive
 	sized      bool // there is a Content-Length
 	upgrade    bool // there is an Upgrade

@@ -54,6 +54,7 @@ func TestMeaning(t *testing.T) {
 		flags        string // c: closes, e: expects, u: upgrades, 0: HTTP/1.0
 	}{
 		{"POST / HTTP/1.1", "Host: x\r\nContent-Length: 17\r\n", 17, ""},
+		{"GET / HTTP/1.1", "Host: x\r\nConnection: " + strings.Repeat("a,", 63) + "close\r\n", 0, "c"},
 		{"POST / HTTP/1.1", "Host: x\r\nContent-Length: 000\r\n", 0, ""},
 		{"GET / HTTP/1.1", "Host: x\r\ncontent-length:5\r\n", 5, ""},
 		{"POST / HTTP/1.1", "Host: x\r\nTransfer-Encoding: Chunked\r\n", Chunked, ""},
@@ -143,6 +144,8 @@ func TestHeadLimits(t *testing.T) {
 		{line + "A: " + strings.Repeat("a", limits.Line-3) + "\r\n\r\n", 0},
 		{line + "A: " + strings.Repeat("a", limits.Line-2) + "\r\n\r\n", 431},
 		{line + strings.Repeat("A: b\r\n", limits.Fields-1) + "\r\n", 0},
+		{line + "Connection: " + strings.Repeat("a,", mostOptions-1) + "b\r\n\r\n", 0},
+		{line + "Connection: " + strings.Repeat("a,", mostOptions) + "\r\n\r\n", 431},
 		{line + strings.Repeat("A: b\r\n", limits.Fields) + "\r\n", 431},
 		{"GET /" + strings.Repeat("a", limits.URI-1) + " HTTP/1.1\r\nHost: x\r\n\r\n", 0},
 		{"GET /" + strings.Repeat("a", limits.URI) + " HTTP/1.1\r\nHost: x\r\n\r\n", 414},
