@@ -23,6 +23,9 @@ const (
 	digitBits = 12
 )
 
+// longestExpression is how far its end is looked for, in bytes: what costs nothing must not cost much for a document that is full of beginnings.
+const longestExpression = 1 << 10
+
 // expression is one ${{ … }} of a document.
 type expression struct {
 	text    string // as it is written
@@ -44,8 +47,9 @@ func mark(data []byte) (text []byte, found []expression) {
 		if i < 0 {
 			break
 		}
-		length := bytes.Index(data[i:], []byte(end))
-		line := bytes.IndexByte(data[i:], '\n')
+		ahead := data[i:min(i+longestExpression, len(data))]
+		length := bytes.Index(ahead, []byte(end))
+		line := bytes.IndexByte(ahead, '\n')
 		if length < 0 || line >= 0 && line < length || len(found) >= 1<<(2*digitBits) { // it does not end: YAML or JSON says what is wrong
 			out.Write(data[:i+len(begin)])
 			data = data[i+len(begin):]
@@ -108,6 +112,10 @@ func restore(text string, found []expression) string {
 
 // eachMark replaces the marks of a text. Runes that look like one and are none stay.
 func eachMark(text string, found []expression, value func(e *expression) string) string {
+	if len(found) == 0 {
+		return text
+	}
+	const longestMark = 3 * longestExpression // each of its runes takes three bytes
 	var out strings.Builder
 	for {
 		i := strings.IndexRune(text, markBegin)
@@ -116,7 +124,7 @@ func eachMark(text string, found []expression, value func(e *expression) string)
 		}
 		runes := []rune{}
 		rest := text[i:]
-		end := strings.IndexRune(rest, markEnd)
+		end := strings.IndexRune(rest[:min(longestMark, len(rest))], markEnd)
 		if end >= 0 {
 			runes = []rune(rest[:end])
 		}
@@ -141,22 +149,21 @@ func eachMark(text string, found []expression, value func(e *expression) string)
 type substitution struct {
 	*reader
 	found []expression
-	env   func(name string) (string, bool)
+	env   map[string]string
 	done  map[*node]bool
 	// used are the values that were taken, which are a part of what the configuration is.
 	used []string
 }
 
-// environ makes the lookup of an environment in the form of os.Environ; the last entry of a name counts.
-func environ(env []string) func(name string) (string, bool) {
-	return func(name string) (string, bool) {
-		for i := len(env) - 1; i >= 0; i-- {
-			if rest, ok := strings.CutPrefix(env[i], name); ok && strings.HasPrefix(rest, "=") {
-				return rest[1:], true
-			}
+// environ is an environment in the form of os.Environ by name; the last entry of a name counts.
+func environ(env []string) map[string]string {
+	values := make(map[string]string, len(env))
+	for _, entry := range env {
+		if name, value, ok := strings.Cut(entry, "="); ok {
+			values[name] = value
 		}
-		return "", false
 	}
+	return values
 }
 
 // substitute replaces the marks below a node.
@@ -241,7 +248,7 @@ func (s *substitution) value(e *expression) (string, *Error) {
 	if e.wrong != "" {
 		return "", &Error{Code: CodeSyntax, Expected: e.wrong}
 	}
-	v, ok := s.env(e.name)
+	v, ok := s.env[e.name]
 	if !ok {
 		return "", &Error{
 			Code: CodeWrongValue, Found: " of a variable that is not set", Expected: "an environment variable of the gateway", Fix: "set " + e.name,

@@ -17,6 +17,13 @@ type reader struct {
 	defaults   map[string]*node    // of the entities that are read by these words, such as "a service"
 	fields     map[string][]string // that these entities were asked for
 	shared     map[*node]*path     // values that several entities have, with their places: what is wrong there is told once
+	told       map[sharedError]bool
+}
+
+// sharedError is what is wrong with a value that several entities have.
+type sharedError struct {
+	n    *node
+	code string
 }
 
 // share notes that several entities have a value.
@@ -44,9 +51,13 @@ func (r *reader) fail(at *path, n *node, e Error) {
 	e.File = r.file
 	if place, shared := r.shared[n]; shared {
 		e.Path = place.String()
-		if slices.ContainsFunc(r.errs, func(told *Error) bool { return told.Path == e.Path && told.Code == e.Code }) {
+		if r.told[sharedError{n, e.Code}] {
 			return
 		}
+		if r.told == nil {
+			r.told = map[sharedError]bool{}
+		}
+		r.told[sharedError{n, e.Code}] = true
 	}
 	if e.Path == "" {
 		e.Path = at.String()

@@ -64,6 +64,8 @@ type conversion struct {
 	root  *yaml.Node
 	notes []string
 	err   error // the first
+	// parents are the entities that others are nested in: by collection and field, then by its value.
+	parents map[string]map[string]*yaml.Node
 }
 
 func (c *conversion) note(format string, args ...any) {

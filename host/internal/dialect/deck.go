@@ -77,7 +77,19 @@ func (c *conversion) nest(collection, key, parents, natural string) {
 
 // parent finds the entity that a reference names.
 func (c *conversion) parent(ref *yaml.Node, collection, natural string) *yaml.Node {
+	if c.parents == nil {
+		c.parents = map[string]map[string]*yaml.Node{}
+	}
 	for _, key := range []string{natural, "id"} {
+		place := collection + "." + key
+		if c.parents[place] == nil {
+			c.parents[place] = map[string]*yaml.Node{}
+			for _, n := range items(get(c.root, collection)) {
+				if name := text(get(n, key)); name != "" && c.parents[place][name] == nil {
+					c.parents[place][name] = n
+				}
+			}
+		}
 		want := text(ref)
 		if ref.Kind == yaml.MappingNode {
 			want = text(get(ref, key))
@@ -85,10 +97,8 @@ func (c *conversion) parent(ref *yaml.Node, collection, natural string) *yaml.No
 				want = text(get(ref, "name"))
 			}
 		}
-		for _, n := range items(get(c.root, collection)) {
-			if have := text(get(n, key)); have != "" && have == want {
-				return n
-			}
+		if n := c.parents[place][want]; n != nil {
+			return n
 		}
 	}
 	return nil
