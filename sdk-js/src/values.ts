@@ -140,6 +140,10 @@ export interface Route {
   readonly preserve_host: boolean;
   readonly https_redirect_status_code: number;
   readonly regex_priority: number;
+  /** Of the router flavour expressions; left out when the attributes above say which requests match. */
+  readonly expression?: string;
+  /** Of an expression, larger first. */
+  readonly priority?: number;
   readonly request_buffering: boolean;
   readonly response_buffering: boolean;
   /** Left out when a plugin has to answer. */

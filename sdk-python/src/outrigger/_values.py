@@ -234,6 +234,8 @@ class Route:
     preserve_host: bool = False
     https_redirect_status_code: int = 0
     regex_priority: int = 0
+    expression: str = ""
+    priority: int = 0
     request_buffering: bool = True
     response_buffering: bool = True
     service: Ref | None = None
