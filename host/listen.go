@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/admin"
 	"github.com/outrigger-gateway/outrigger/host/internal/echo"
@@ -42,8 +43,12 @@ func (h *Host) listen() error {
 		lns = append(lns, ln)
 		h.addresses = append(h.addresses, ln.Addr().String())
 	}
-	for _, ln := range lns {
-		h.http.Serve(ln)
+	for i, ln := range lns {
+		if slices.Contains(h.settings.ProxyProtocolListen, h.settings.ProxyListen[i]) {
+			h.http.ServeProxied(ln)
+		} else {
+			h.http.Serve(ln)
+		}
 	}
 	return nil
 }

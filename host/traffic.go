@@ -43,5 +43,6 @@ func (h *Host) startProxy() {
 	h.http = proxy.NewServer(h.proxy, proxy.ServerOptions{
 		Limits:        guard.Limits{Head: s.MaxHeaderSize, URI: s.MaxURISize, Line: s.MaxHeaderLine, Fields: s.MaxHeaders, Trailer: s.MaxHeaderLine},
 		HeaderTimeout: s.ClientHeaderTimeout, BodyTimeout: s.ClientBodyTimeout, IdleTimeout: s.KeepaliveTimeout, WriteTimeout: s.SendTimeout,
+		IgnoreAbort: s.IgnoreClientAbort,
 	})
 }

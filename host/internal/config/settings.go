@@ -10,17 +10,19 @@ import (
 
 // Settings are the static settings of a host: what a reload does not change. LoadSettings fills every field.
 type Settings struct {
-	ProxyListen       []string // host:port
-	EchoListen        string   // host:port of the embedded echo upstream; "": off
-	AdminListen       string   // host:port or unix:///path of the Admin listener; "": off
-	StatusListen      string   // the same of the read-only status listener
-	DeclarativeConfig string   // path of the entities; "": none
-	StateDir          string   // directory of the configurations that were live; "": none are kept
-	StartWithLastGood bool     // with the newest of them, when that of DeclarativeConfig is refused
-	VaultOnFailure    string   // one of the OnFailure constants of package entity
-	LogLevel          string   // debug, info, notice, warn, error, crit, alert, emerg
-	LogFormat         string   // text, json
-	AccessLog         AccessLog
+	ProxyListen []string // host:port
+	// ProxyProtocolListen are those of ProxyListen on which connections begin with a PROXY header.
+	ProxyProtocolListen []string
+	EchoListen          string // host:port of the embedded echo upstream; "": off
+	AdminListen         string // host:port or unix:///path of the Admin listener; "": off
+	StatusListen        string // the same of the read-only status listener
+	DeclarativeConfig   string // path of the entities; "": none
+	StateDir            string // directory of the configurations that were live; "": none are kept
+	StartWithLastGood   bool   // with the newest of them, when that of DeclarativeConfig is refused
+	VaultOnFailure      string // one of the OnFailure constants of package entity
+	LogLevel            string // debug, info, notice, warn, error, crit, alert, emerg
+	LogFormat           string // text, json
+	AccessLog           AccessLog
 
 	TracingEndpoint     string  // URL of an OTLP/HTTP collector; "": no tracing
 	TracingSamplingRate float64 // 0 to 1
@@ -52,6 +54,7 @@ type Settings struct {
 	ClientBodyTimeout   time.Duration
 	SendTimeout         time.Duration
 	KeepaliveTimeout    time.Duration
+	IgnoreClientAbort   bool  // serve requests of clients that have gone
 	MaxHeaderSize       int   // bytes of the head of a request
 	MaxURISize          int   // bytes of its target
 	MaxHeaderLine       int   // bytes of one of its lines, and of a trailer section

@@ -3,6 +3,7 @@ package config
 import (
 	"cmp"
 	"net/netip"
+	"slices"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/accesslog"
 )
@@ -15,7 +16,12 @@ func (s *Settings) Map() map[string]any {
 		servers[i] = s.PluginServers[i].shown()
 	}
 	return map[string]any{
-		"proxy_listen":       list(s.ProxyListen, text),
+		"proxy_listen": list(s.ProxyListen, func(a string) string {
+			if slices.Contains(s.ProxyProtocolListen, a) {
+				a += " proxy_protocol"
+			}
+			return a
+		}),
 		"declarative_config": s.DeclarativeConfig,
 		"state_dir":          s.StateDir, "start_with_last_good": s.StartWithLastGood, "vault_on_failure": s.VaultOnFailure,
 		"plugin_servers": servers,
@@ -59,6 +65,7 @@ func (s *Settings) Map() map[string]any {
 		"client_body_timeout":   s.ClientBodyTimeout.String(),
 		"send_timeout":          s.SendTimeout.String(),
 		"keepalive_timeout":     s.KeepaliveTimeout.String(),
+		"ignore_client_abort":   s.IgnoreClientAbort,
 		"max_header_size":       int64(s.MaxHeaderSize),
 		"max_uri_size":          int64(s.MaxURISize),
 		"max_header_line":       int64(s.MaxHeaderLine),

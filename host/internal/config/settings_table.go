@@ -14,16 +14,22 @@ import (
 // settingTable is every static setting: its name, default and documentation, and how it is read. Settings that Kong has too have
 // Kong's name, value syntax and meaning.
 func settingTable() []setting {
-	listen := listSetting("proxy_listen", "127.0.0.1:8000", "addresses, host:port, on which clients are served",
+	listen := listSetting("proxy_listen", "127.0.0.1:8000", "addresses, host:port, on which clients are served; with proxy_protocol behind one its connections begin with a PROXY header, of version 1 or 2",
 		func(r *settingReader, v *node, items []*node, at *path) {
 			list := []string{}
+			var introduced []string
 			for i, item := range items {
-				if p := listenAddress(item.text); p != nil {
+				address, proxied := strings.CutSuffix(item.text, " proxy_protocol")
+				if p := listenAddress(address); p != nil {
 					r.problem(itemAt(at, i), item, p)
-				} else if !slices.Contains(list, item.text) {
-					list = append(list, item.text)
+				} else if !slices.Contains(list, address) {
+					list = append(list, address)
+					if proxied {
+						introduced = append(introduced, address)
+					}
 				}
 			}
+			r.s.ProxyProtocolListen = introduced
 			if len(items) == 0 {
 				r.fail(at, v, Error{Code: CodeMissing, Found: "no address", Expected: "at least one address such as 127.0.0.1:8000"})
 			}
@@ -77,7 +83,7 @@ func settingTable() []setting {
 			[]string{"off", "debug", "on"}, func(s *Settings) *string { return &s.ServerTiming }),
 
 		listSetting("trusted_ips", "", "addresses and networks of clients whose X-Forwarded-* and real_ip_header are believed", readTrusted),
-		textSetting("real_ip_header", "X-Real-IP", "header with the address of the client",
+		textSetting("real_ip_header", "X-Real-IP", "header with the address of the client, or proxy_protocol: that of the PROXY header, on listeners that have one",
 			func(s *Settings) *string { return &s.RealIPHeader }, realIPHeader),
 		switchSetting("real_ip_recursive", "off", "take the last address of real_ip_header that is not trusted, instead of the last",
 			func(s *Settings) *bool { return &s.RealIPRecursive }),
@@ -140,6 +146,8 @@ func settingTable() []setting {
 			func(s *Settings) *time.Duration { return &s.SendTimeout }),
 		timeSetting("keepalive_timeout", "75s", "for which an idle client connection is kept", time.Millisecond,
 			func(s *Settings) *time.Duration { return &s.KeepaliveTimeout }),
+		switchSetting("ignore_client_abort", "off", "serve a request to its end although its client has closed the connection, or its sending half",
+			func(s *Settings) *bool { return &s.IgnoreClientAbort }),
 		sizeSetting("max_header_size", "32k", "largest head of a request: request line and headers", 1<<10, 16<<20,
 			func(s *Settings, n int64) { s.MaxHeaderSize = int(n) }),
 		sizeSetting("max_uri_size", "8k", "longest request target, path and query; a longer one is answered 414", 256, 1<<20,
@@ -261,9 +269,6 @@ func clusterID(s string) *problem {
 }
 
 func realIPHeader(s string) *problem {
-	if s == "proxy_protocol" {
-		return &problem{expected: "a header name: the PROXY protocol is not supported yet", code: CodeUnsupported}
-	}
 	if !headerName(s) {
 		return &problem{expected: "a header name of letters, digits, '-' and '_'"}
 	}

@@ -17,7 +17,8 @@ import (
 // timedListener makes client connections of what it accepts.
 type timedListener struct {
 	net.Listener
-	server *Server
+	server  *Server
+	proxied bool // connections begin with a PROXY header
 }
 
 func (l *timedListener) Accept() (net.Conn, error) {
@@ -27,6 +28,7 @@ func (l *timedListener) Accept() (net.Conn, error) {
 	}
 	s := l.server
 	c := s.newConn(nc, s.proxy.peerOf(nc.RemoteAddr()), portOf(nc.LocalAddr()))
+	c.introduced = l.proxied
 	s.proxy.counters.accepted.Add(1)
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
@@ -65,6 +67,9 @@ type clientConn struct {
 	first  bool          // nothing was read by this goroutine
 	peer   peer
 	port   int // of the listener
+
+	introduced bool         // a PROXY header comes first
+	origin     guard.Origin // what it said
 
 	in      guard.Reader
 	head    *head      // of the request that fasthttp is about to serve
@@ -124,6 +129,9 @@ func (c *clientConn) next(h *head) error {
 	if !c.body.Ended() && !c.skipBody() {
 		return io.EOF
 	}
+	if c.introduced && !c.introduction() {
+		return io.EOF
+	}
 	l := &c.server.opts.Limits
 	for waited := false; ; {
 		ok, err := c.in.Next(&h.wire, l)
@@ -149,6 +157,31 @@ func (c *clientConn) next(h *head) error {
 		}
 		if _, err := c.in.Fill(); err != nil {
 			return unfinished(err)
+		}
+	}
+}
+
+// introduction reads the PROXY header; false: there is none, or it did not come within the time for a head. Nobody gets an answer then: who does not
+// speak as agreed is no client.
+func (c *clientConn) introduction() bool {
+	if c.SetReadDeadline(time.Now().Add(c.server.opts.HeaderTimeout)) != nil {
+		return false
+	}
+	c.RetimeRead(0)
+	for {
+		origin, ok, err := c.in.Origin()
+		if err != nil {
+			c.server.proxy.opts.Logger.Info("connection refused", "peer_ip", c.peer.text, "error", err.Error())
+		}
+		if ok || err != nil {
+			c.origin, c.introduced = origin, false
+			return ok && c.Rearm() == nil
+		}
+		if !c.in.HasRoom() {
+			c.in.Use(rooms.Get().(*room)[:])
+		}
+		if _, err := c.in.Fill(); err != nil {
+			return false
 		}
 	}
 }
@@ -266,6 +299,7 @@ func (s *Server) parkConn(c *clientConn) bool {
 // serveAgain serves a connection that was parked, until it ends or is parked once more; false when the server ends.
 func (s *Server) serveAgain(parked *clientConn) bool {
 	c := s.newConn(parked.Conn.Conn, parked.peer, parked.port)
+	c.origin = parked.origin
 	c.spoke.Store(true)
 	s.mu.Lock()
 	ending := s.ending.Load()

@@ -75,9 +75,16 @@ func NewServer(p *Proxy, o ServerOptions) *Server {
 }
 
 // Serve accepts connections from ln until Shutdown. It returns at once.
-func (s *Server) Serve(ln net.Listener) {
-	s.listeners.Serve(ln, func() {
-		err := s.http.Serve(&timedListener{Listener: ln, server: s})
+func (s *Server) Serve(ln net.Listener) { s.serve(&timedListener{Listener: ln, server: s}) }
+
+// ServeProxied is Serve for connections that begin with a PROXY header. Others are closed.
+func (s *Server) ServeProxied(ln net.Listener) {
+	s.serve(&timedListener{Listener: ln, server: s, proxied: true})
+}
+
+func (s *Server) serve(ln *timedListener) {
+	s.listeners.Serve(ln.Listener, func() {
+		err := s.http.Serve(ln)
 		if err != nil && !errors.Is(err, net.ErrClosed) {
 			s.proxy.opts.Logger.Error("listener failed", "address", ln.Addr().String(), "error", err.Error())
 		}

@@ -148,11 +148,20 @@ type clientAddress struct {
 	known bool
 }
 
+// ProxyProtocol is the real_ip_header that means the PROXY header of the connection.
+const ProxyProtocol = "proxy_protocol"
+
 // findClient walks real_ip_header from its end, whatever header it is: the last entry was written by the peer. With real_ip_recursive entries of trusted
 // addresses are skipped. Whatever is no address ends the walk: what stands before it may be the client's invention.
 func (r *request) findClient() (addr netip.Addr, port int) {
 	p := r.proxy
 	addr, port = r.peer.addr, r.peer.port
+	if p.realIPHeader == ProxyProtocol {
+		if o := r.conn.origin; o.Addr.IsValid() {
+			addr, port = o.Addr, o.Port
+		}
+		return addr, port
+	}
 	for i := len(r.head.lines) - 1; i >= 0; i-- {
 		l := &r.head.lines[i]
 		if len(l.name) != len(p.realIPHeader) || !fold(l.name, p.realIPHeader) {
