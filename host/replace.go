@@ -182,6 +182,9 @@ type planned struct {
 	entry  config.PluginServer
 	digest string
 	policy generation.Policy
+	// fresh are the entities that their file held when the build was compiled, with its text, if those that were live did not fit it.
+	fresh     *entity.Set
+	freshText config.Source
 }
 
 // plan finds out what the new build is made of.
@@ -214,13 +217,14 @@ func (h *Host) compileFor(ctx context.Context, p *planned) (*entity.Set, *genera
 	if err == nil {
 		return set, gen, nil
 	}
-	fresh, loadErr := h.load()
+	fresh, source, loadErr := h.loadText()
 	if loadErr != nil || fresh.Blank || fresh.Hash == set.Hash {
 		return nil, nil, err
 	}
 	if gen, loadErr = h.compile(ctx, fresh, h.servers.builds(p)); loadErr != nil {
 		return nil, nil, err
 	}
+	p.fresh, p.freshText = fresh, source
 	return fresh, gen, nil
 }
 
@@ -230,6 +234,10 @@ func (h *Host) settle(p *planned, set *entity.Set, gen *generation.Generation) {
 	h.servers.policies[p.Name()] = p.policy
 	h.entities = set
 	h.generations.Swap(gen)
+	if set == p.fresh {
+		h.origin.Store(h.originOf(fromFile))
+		h.keepGood(set, p.freshText)
+	}
 	h.logger.Info("a new build of the plugin server is live", "server", p.Name(), "build", p.Number(), "generation", gen.Number)
 }
 
