@@ -72,6 +72,7 @@ func (q quiet) Printf(format string, args ...any) {
 
 // Serve answers connections from ln until Shutdown. It returns at once.
 func (s *Server) Serve(ln net.Listener) {
+	ln = serving.Patient{Listener: ln, Logger: s.logger}
 	s.listeners.Serve(ln, func() {
 		if err := s.http.Serve(ln); err != nil && !errors.Is(err, net.ErrClosed) {
 			s.logger.Error(s.name+" listener failed", "address", ln.Addr().String(), "error", err.Error())

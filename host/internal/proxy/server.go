@@ -83,6 +83,7 @@ func (s *Server) ServeProxied(ln net.Listener) {
 }
 
 func (s *Server) serve(ln *timedListener) {
+	ln.Listener = serving.Patient{Listener: ln.Listener, Logger: s.proxy.opts.Logger}
 	s.listeners.Serve(ln.Listener, func() {
 		err := s.http.Serve(ln)
 		if err != nil && !errors.Is(err, net.ErrClosed) {
