@@ -133,10 +133,20 @@ class FirstValues:
 
     __slots__ = ("_lines", "found", "seen")
 
-    def __init__(self, lines: HeaderLines) -> None:
+    def __init__(self, lines: HeaderLines, before: Sequence[list[Any]] = (), family: int = 0) -> None:
+        """Of lines that show none of the call's operations. ``before`` are those of the steps before."""
         self.found: dict[str | None, Any] = {}
-        self.seen = lines.seen
+        self.seen = 0
         self._lines = lines
+        if before:
+            self.follow(before, family)
+            self.seen = 0
+
+    def handed(self) -> FirstValues:
+        """The values for the next step, which has no operations yet. This one's step has ended: nobody writes to it any more."""
+        after = FirstValues(self._lines)
+        after.found = self.found
+        return after
 
     def get(self, name: str) -> str | None:
         """First value of a name."""
@@ -150,7 +160,7 @@ class FirstValues:
             text = self.found.setdefault(key, value if type(value) is str else value.decode("utf-8", "surrogateescape"))
         return text
 
-    def follow(self, operations: list[list[Any]], family: int) -> None:
+    def follow(self, operations: Sequence[list[Any]], family: int) -> None:
         """Takes in the operations of the call that it has not seen; family as for HeaderLines. Under the lock of the calls."""
         found, seen = self.found, len(operations)
         for operation in operations[self.seen : seen]:

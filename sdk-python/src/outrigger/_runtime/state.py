@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, Final, NoReturn, Protocol, Self, cast
 
 import msgspec
@@ -78,13 +79,6 @@ ENDED: Final = "its handler has ended"
 """Why most calls are sealed."""
 
 
-_CARRIED = (
-    "_args", "_client", "_client_body", "_consumer", "_credential", "_forwarded", "_groups", "_method", "_path", "_raw_query", "_request",
-    "_request_body", "_response", "_response_body", "_response_status", "_sent_query", "_service_lines", "_service_response", "_shared",
-)  # fmt: skip
-"""Facts and writes that the steps of a call have in common."""
-
-
 class CallState(msgspec.Struct, eq=False):
     """State of one call. Functions of the PDK live in subclasses; engines use ``seal``, ``head``, ``wire`` and ``port``.
 
@@ -119,11 +113,13 @@ class CallState(msgspec.Struct, eq=False):
     _method: str | None = None
     _path: str | None = None
     _raw_query: str | None = None  # as it was written
+    _received_lines: HeaderLines | None = None
     _request: WireRequest | None = None
     _response: list[Any] | Unset | None = UNSET
     _response_firsts: FirstValues | None = None
     _response_lines: HeaderLines | None = None
     _response_status: int | None = None
+    _sent_lines: HeaderLines | None = None
     _sent_query: str | None = None
     _service_lines: HeaderLines | None = None
     _service_response: list[Any] | Unset | None = UNSET
@@ -188,17 +184,17 @@ class CallState(msgspec.Struct, eq=False):
         whole = msgspec.structs.replace(
             self.wire, instance=wire.instance, timeout=wire.timeout, plugin=wire.plugin, trace=wire.trace, prefetched=NIL, steps=NIL
         )
-        after = type(self)(whole, self.call_id, self.port, step, step.bit, self._slots, trip=trip)
-        after._wire = whole
+        after = copy(self)  # in C: most of it is the same
+        after.head = after._wire = whole
+        after.step, after.bit, after.trip = step, step.bit, trip
         after._before = [*self._before, *self.operations]
-        if self._headers is not None:
-            lines = self.request_headers()
-            after._headers = HeaderLines(lines.names, lines.values)
-        if self._response_lines is not None:
-            lines = self.response_headers()
-            after._response_lines = HeaderLines(lines.names, lines.values)
-        for name in _CARRIED:
-            setattr(after, name, getattr(self, name))
+        after.operations = []
+        after.error = after.body = after.runner = after.spans = after._cache = after._plugin = after._headers = after._response_lines = None
+        after.why_sealed, after.spans_refused = ENDED, False
+        if self._firsts is not None:
+            after._firsts = self._followed(self._firsts, 0).handed()
+        if self._response_firsts is not None:
+            after._response_firsts = self._followed(self._response_firsts, RESPONSE).handed()
         return after
 
     def ask(self, function: int, args: list[Any]) -> Answer:
@@ -289,12 +285,18 @@ class CallState(msgspec.Struct, eq=False):
         """Request headers with the writes so far."""
         lines = self._headers
         if lines is None:
+            lines = self._sent().after(self._before, 0)
+        self._headers = lines = self._written_lines(lines, 0)
+        return lines
+
+    def _sent(self) -> HeaderLines:
+        """Request headers as they came."""
+        lines = self._sent_lines
+        if lines is None:
             try:
-                lines = HeaderLines.of_wire(self.request().headers)
+                lines = self._sent_lines = HeaderLines.of_wire(self.request().headers)
             except Malformed as err:
                 self.lied("request", err)
-            lines = lines.after(self._before, 0)
-        self._headers = lines = self._written_lines(lines, 0)
         return lines
 
     def _written_lines(self, lines: HeaderLines, family: int) -> HeaderLines:
@@ -310,7 +312,7 @@ class CallState(msgspec.Struct, eq=False):
         """The first values of the request headers, with the writes so far."""
         values = self._firsts
         if values is None:
-            values = self._firsts = FirstValues(self.request_headers())
+            values = self._firsts = FirstValues(self._sent(), self._before, 0)
         return self._followed(values, 0)
 
     def _followed(self, values: FirstValues, family: int) -> FirstValues:
@@ -331,17 +333,23 @@ class CallState(msgspec.Struct, eq=False):
         """Response headers with the writes so far."""
         lines = self._response_lines
         if lines is None:
-            response = self.response_fact()
-            lines = HeaderLines.of_flat((response[1] or []) if response else [])
-            lines = lines.after(self._before, RESPONSE)
+            lines = self._received().after(self._before, RESPONSE)
         self._response_lines = lines = self._written_lines(lines, RESPONSE)
+        return lines
+
+    def _received(self) -> HeaderLines:
+        """Response headers as they came."""
+        lines = self._received_lines
+        if lines is None:
+            response = self.response_fact()
+            lines = self._received_lines = HeaderLines.of_flat((response[1] or []) if response else [])
         return lines
 
     def response_firsts(self) -> FirstValues:
         """The first values of the response headers, with the writes so far."""
         values = self._response_firsts
         if values is None:
-            values = self._response_firsts = FirstValues(self.response_headers())
+            values = self._response_firsts = FirstValues(self._received(), self._before, RESPONSE)
         return self._followed(values, RESPONSE)
 
     def service_response_fact(self) -> list[Any] | None:
