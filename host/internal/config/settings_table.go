@@ -20,9 +20,13 @@ func settingTable() []setting {
 			var introduced []string
 			for i, item := range items {
 				address, proxied := strings.CutSuffix(item.text, " proxy_protocol")
-				if p := listenAddress(address); p != nil {
+				known := slices.Contains(list, address)
+				switch p := listenAddress(address); {
+				case p != nil:
 					r.problem(itemAt(at, i), item, p)
-				} else if !slices.Contains(list, address) {
+				case known && proxied != slices.Contains(introduced, address):
+					r.problem(itemAt(at, i), item, &problem{expected: "each address once: it stands here with proxy_protocol and without"})
+				case !known:
 					list = append(list, address)
 					if proxied {
 						introduced = append(introduced, address)

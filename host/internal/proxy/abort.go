@@ -22,6 +22,9 @@ func (s *Server) watchClients() {
 			case <-s.looking.Done():
 				return
 			case now := <-look.C:
+				if s.proxy.inFlight.Load() == 0 {
+					continue
+				}
 				for _, c := range s.slow(now.Add(-lookAfter)) {
 					if gone(c.Conn.Conn) {
 						c.quit.Go()
@@ -47,6 +50,7 @@ func (s *Server) slow(before time.Time) (list []*clientConn) {
 // giveUp ends the exchange of a client that has gone: its service hears nothing of it.
 func (r *request) giveUp() {
 	if r.conn.quit.Gone() {
-		r.failHere(statusClientGone)
+		r.ex.Fail(statusClientGone, "The client did not wait for the answer")
+		r.ex.Answer.Transport = true
 	}
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"net"
+	"syscall"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -84,11 +85,25 @@ func (d *destination) tell(o *upstream.Outcome) {
 	var e *upstream.Error
 	if errors.As(o.Err, &e) {
 		said.Timeout = e.Kind == upstream.KindTimeout
-		said.Failed = said.Timeout || e.Kind == upstream.KindConnect || e.Kind == upstream.KindBadResponse
+		said.Failed = said.Timeout || e.Kind == upstream.KindConnect && !ours(e) || e.Kind == upstream.KindBadResponse
 	}
 	d.balancer.Report(d.place, said)
 	d.balancer.Release(d.place)
 	d.place = nil
+}
+
+// ours reports whether a connection failed for want of something that this machine has too little of: descriptors, ports or memory. The target is not
+// to blame.
+func ours(err error) bool {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return false
+	}
+	switch errno {
+	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL:
+		return true
+	}
+	return false
 }
 
 // reset gives back what the balancer counts, and empties the destination for the next request.
