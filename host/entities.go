@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"time"
 
@@ -108,7 +109,10 @@ func (h *Host) lastGood() *admin.LastGood {
 }
 
 // DiffEntities implements admin.Gateway: it says what the entities of a document would change that are live.
-func (o operator) DiffEntities(name string, document []byte) (*entitydiff.Diff, error) {
+func (o operator) DiffEntities(name string, document []byte, private bool) (*entitydiff.Diff, error) {
+	if !private && config.HasExpressions(document) {
+		return nil, &admin.Refusal{Status: http.StatusForbidden, Err: errEnvironmentByTCP}
+	}
 	set, _, err := config.Source{Name: name, Data: document, Env: o.opts.Env}.Parse()
 	if err != nil {
 		return nil, err
@@ -122,6 +126,10 @@ func (o operator) DiffEntities(name string, document []byte) (*entitydiff.Diff, 
 	builder := o.builder.With(o.servers.builds())
 	return entitydiff.Compare(o.withSecrets(builder, live), o.withSecrets(builder, set)), nil
 }
+
+// errEnvironmentByTCP keeps the users of this machine, and plugins in their sandboxes, from asking for the environment of the gateway: a difference shows
+// the values of fields.
+var errEnvironmentByTCP = errors.New("found ${{ env … }} in a document on a TCP listener, which every user of this machine reaches; expected a unix socket (admin_listen: unix:///path), or two files")
 
 // withSecrets is a copy of a set whose plugin records know which of their texts are secrets, as far as their schemas are known.
 func (o operator) withSecrets(builder *generation.Builder, set *entity.Set) *entity.Set {

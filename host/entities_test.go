@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/admin"
 	"github.com/outrigger-gateway/outrigger/host/internal/config"
 	"github.com/outrigger-gateway/outrigger/pdk"
 )
@@ -173,11 +175,11 @@ func TestDiffEntities(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := operator{h, h.servers}
-	same, err := o.DiffEntities("new.yaml", []byte("_format_version: '3.0'\nplugins: [{name: secretive, route: r, config: {secret: hunter2}}]\nroutes: [{name: r, paths: [/a]}]\n"))
+	same, err := o.DiffEntities("new.yaml", []byte("_format_version: '3.0'\nplugins: [{name: secretive, route: r, config: {secret: hunter2}}]\nroutes: [{name: r, paths: [/a]}]\n"), true)
 	if err != nil || same.Differs {
 		t.Errorf("found %+v, %v", same, err)
 	}
-	d, err := o.DiffEntities("new.yaml", []byte("_format_version: '3.0'\nroutes: [{name: r, paths: [/b], plugins: [{name: secretive, config: {secret: hunter3}}]}, {name: s, paths: [/s]}]\n"))
+	d, err := o.DiffEntities("new.yaml", []byte("_format_version: '3.0'\nroutes: [{name: r, paths: [/b], plugins: [{name: secretive, config: {secret: hunter3}}]}, {name: s, paths: [/s]}]\n"), true)
 	if err != nil || d.Changed != 2 || d.Added != 1 {
 		t.Fatalf("found %+v, %v", d, err)
 	}
@@ -186,7 +188,27 @@ func TestDiffEntities(t *testing.T) {
 		t.Errorf("found %s, %v", text.String(), err)
 	}
 	var errs config.Errors
-	if _, err := o.DiffEntities("new.yaml", []byte("a: [")); !errors.As(err, &errs) || errs[0].File != "new.yaml" {
+	if _, err := o.DiffEntities("new.yaml", []byte("a: ["), true); !errors.As(err, &errs) || errs[0].File != "new.yaml" {
 		t.Errorf("found %v", err)
+	}
+}
+
+// Whoever reaches a TCP listener cannot learn the environment of the gateway by comparing a document that takes values from it.
+func TestDiffEntitiesKeepsTheEnvironment(t *testing.T) {
+	h, _, set := started(t)
+	h.opts.Env = []string{"DB_PASS=hunter2"}
+	set("routes: [{name: r, paths: [/a]}]\n")
+	if err := h.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	document := []byte("_format_version: '3.0'\nroutes: [{name: r, paths: [/a], tags: ['${{ env \"DB_PASS\" }}']}]\n")
+	o := operator{h, h.servers}
+	d, err := o.DiffEntities("new.yaml", document, false)
+	var refusal *admin.Refusal
+	if !errors.As(err, &refusal) || refusal.Status != http.StatusForbidden || d != nil {
+		t.Errorf("over TCP: %+v, %v", d, err)
+	}
+	if d, err := o.DiffEntities("new.yaml", document, true); err != nil || d.Changed != 1 {
+		t.Errorf("over a unix socket: %+v, %v", d, err)
 	}
 }

@@ -17,7 +17,7 @@ type differ struct {
 	err            error
 }
 
-func (g *differ) DiffEntities(name string, document []byte) (*entitydiff.Diff, error) {
+func (g *differ) DiffEntities(name string, document []byte, _ bool) (*entitydiff.Diff, error) {
 	g.name, g.document = name, string(document)
 	return &entitydiff.Diff{Differs: true, Added: 1, Changes: []entitydiff.Change{{Change: "added", Collection: "routes", Name: "r"}}}, g.err
 }
@@ -45,6 +45,10 @@ func TestDiff(t *testing.T) {
 	}
 	g.err = errors.New("config document:1:1: found nothing")
 	if status, body := post("/config/diff", "x"); status != http.StatusUnprocessableEntity || body["message"] != g.err.Error() || g.name != "document" {
+		t.Errorf("found %d, %v", status, body)
+	}
+	g.err = &Refusal{Status: http.StatusForbidden, Err: errors.New("not for everybody")}
+	if status, body := post("/config/diff", "x"); status != http.StatusForbidden || body["message"] != "not for everybody" {
 		t.Errorf("found %d, %v", status, body)
 	}
 	if status, body := ask(t, client, "GET", "/config/diff"); status != http.StatusMethodNotAllowed {

@@ -71,6 +71,12 @@ func mark(data []byte) (text []byte, found []expression) {
 	return out.Bytes(), found
 }
 
+// HasExpressions reports whether a document takes values from the environment.
+func HasExpressions(data []byte) bool {
+	_, found := mark(data)
+	return len(found) > 0
+}
+
 // parseExpression takes ${{ … }} apart.
 func parseExpression(text string) expression {
 	const expected = `${{ env "NAME" }}, with | toInt, | toBool or | toFloat behind the name to have another type than text`
