@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"log/slog"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/dev"
 )
@@ -17,6 +18,6 @@ func develop(args []string, out, errOut io.Writer) int {
 		return fail(errOut, err)
 	}
 	p := newProcess()
-	p.serve(s.Logger())
+	p.serve(slog.New(slog.NewTextHandler(errOut, nil))) // the gateway's own exists once it has started
 	return keep(s, p, out, errOut)
 }
