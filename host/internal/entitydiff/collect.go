@@ -73,6 +73,8 @@ func collect(s *entity.Set) map[string][]item {
 	credentials(s, add)
 	for _, v := range s.Partials {
 		add("partials", v.ID, v.Name, v, nil)
+		all := c["partials"]
+		all[len(all)-1].secret = secretOfConfig(nil)
 	}
 	for _, v := range s.ClonedPlugins {
 		add("cloned_plugins", v.Name, v.Name, v, nil)
@@ -80,7 +82,7 @@ func collect(s *entity.Set) map[string][]item {
 	for _, v := range s.Plugins {
 		add("plugins", v.ID, v.LookupName()+" ("+v.Scope()+")", v, nil)
 		all := c["plugins"]
-		all[len(all)-1].secret = secretOfPlugin(v)
+		all[len(all)-1].secret = secretOfConfig(slices.Concat(v.Secrets, v.Hidden))
 	}
 	return c
 }
@@ -126,9 +128,9 @@ func secretOf(collection string) func(path string, v any) bool {
 // secretWords are parts of the names of fields that most likely hold a secret. What the schema of a plugin says is not known everywhere.
 var secretWords = []string{"password", "passwd", "secret", "token", "api_key", "apikey", "private_key", "credential"}
 
-// secretOfPlugin says which values of a record are not shown: those that its schema calls secret or that came from the environment, and those of fields
-// whose name sounds like it.
-func secretOfPlugin(p *entity.Plugin) func(path string, v any) bool {
+// secretOfConfig says which values of a record with a configuration are not shown: those that hold one of the texts, which its schema calls secret or which
+// came from the environment, and those of fields whose name sounds like it.
+func secretOfConfig(texts []string) func(path string, v any) bool {
 	return func(path string, v any) bool {
 		rest, config := strings.CutPrefix(path, "config")
 		if !config {
@@ -138,7 +140,7 @@ func secretOfPlugin(p *entity.Plugin) func(path string, v any) bool {
 		if slices.ContainsFunc(secretWords, func(word string) bool { return strings.Contains(name, word) }) {
 			return true
 		}
-		return holds(v, p.Secrets) || holds(v, p.Hidden) || named(v)
+		return holds(v, texts) || named(v)
 	}
 }
 

@@ -102,6 +102,19 @@ consumer_groups: [{name: gold}, {name: silver, priority: 7}]
 	}
 }
 
+// A partial holds what plugins hold, such as the password of a Redis.
+func TestSecretsOfPartials(t *testing.T) {
+	const document = "partials: [{name: shared, type: redis-ce, config: {host: HOST, password: HOST-hunter2}}]\n"
+	d := Compare(set(t, strings.ReplaceAll(document, "HOST", "one")), set(t, strings.ReplaceAll(document, "HOST", "two")))
+	var b strings.Builder
+	if err := d.Text(&b); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.String(); strings.Contains(got, "hunter") || !strings.Contains(got, `config.host: "one" -> "two"`) || !strings.Contains(got, "config.password: a secret is another one") {
+		t.Errorf("found\n%s", got)
+	}
+}
+
 // withoutIDs leaves out the ids that are derived.
 func withoutIDs(text string) string {
 	var b strings.Builder
