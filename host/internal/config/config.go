@@ -86,6 +86,7 @@ func (src Source) Parse() (*entity.Set, *Places, error) {
 	}
 	set := d.set()
 	set.Hash = emptyHash
+	set.Hidden = root.fromEnvironment(nil)
 	set.Blank = root.kind == kindNull
 	if !set.Empty() {
 		set.Hash = hashOf(src.Data, values)

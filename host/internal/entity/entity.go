@@ -44,7 +44,9 @@ type Set struct {
 	JWTSecrets     []*JWTSecret
 	OAuth2         []*OAuth2Credential
 	Hash           string // of the content, 32 hex digits
-	Blank          bool   // the document held nothing at all, not even a _format_version
+	// Hidden are the texts of the document that came from the environment.
+	Hidden []string `json:"-"`
+	Blank  bool     // the document held nothing at all, not even a _format_version
 }
 
 // Empty reports whether there is no entity.

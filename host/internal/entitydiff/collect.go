@@ -27,7 +27,7 @@ func collect(s *entity.Set) map[string][]item {
 		for key, v := range extra {
 			f[key] = v
 		}
-		c[collection] = append(c[collection], item{id: id, name: name, fields: f, secret: secretOf(collection)})
+		c[collection] = append(c[collection], item{id: id, name: name, fields: f, secret: secretOf(collection, s.Hidden)})
 	}
 	for _, v := range s.Vaults {
 		add("vaults", v.ID, v.Prefix, v, nil)
@@ -74,7 +74,7 @@ func collect(s *entity.Set) map[string][]item {
 	for _, v := range s.Partials {
 		add("partials", v.ID, v.Name, v, nil)
 		all := c["partials"]
-		all[len(all)-1].secret = secretOfConfig(nil)
+		all[len(all)-1].secret = secretOfConfig(s.Hidden)
 	}
 	for _, v := range s.ClonedPlugins {
 		add("cloned_plugins", v.Name, v.Name, v, nil)
@@ -120,9 +120,32 @@ var secretFields = map[string][]string{
 	"hmacauth_credentials": {"secret"}, "jwt_secrets": {"secret", "key"}, "oauth2_credentials": {"client_secret"},
 }
 
-func secretOf(collection string) func(path string, v any) bool {
+// secretOf says which values of an entity are not shown: those of its secret fields, and those that came from the environment.
+func secretOf(collection string, environment []string) func(path string, v any) bool {
 	names := secretFields[collection]
-	return func(path string, _ any) bool { return slices.Contains(names, path) }
+	return func(path string, v any) bool { return slices.Contains(names, path) || among(v, environment) }
+}
+
+// shortest is the length from which on a text from the environment is looked for inside others.
+const shortest = 4
+
+// among reports whether a value is one of the texts, holds one, or is a part of one, such as the host of a URL.
+func among(v any, texts []string) bool {
+	switch v := v.(type) {
+	case string:
+		return slices.ContainsFunc(texts, func(t string) bool {
+			return v == t || len(t) >= shortest && strings.Contains(v, t) || len(v) >= shortest && strings.Contains(t, v)
+		})
+	case map[string]any:
+		for key := range v {
+			if among(v[key], texts) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(v, func(e any) bool { return among(e, texts) })
+	}
+	return false
 }
 
 // secretWords are parts of the names of fields that most likely hold a secret. What the schema of a plugin says is not known everywhere.

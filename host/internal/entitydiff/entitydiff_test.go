@@ -115,6 +115,24 @@ func TestSecretsOfPartials(t *testing.T) {
 	}
 }
 
+// What the environment gave is in no difference, whatever field it stands in.
+func TestSecretsFromTheEnvironment(t *testing.T) {
+	const document = `
+services: [{name: a, url: '${{ env "URL" }}', tags: ['${{ env "PASS" }}', x]}, {name: b, host: "${{ env 'PASS' }}.example"}]
+routes: [{name: r, service: a, paths: [/a], headers: {x-key: ['${{ env "PASS" }}']}}]
+`
+	before := set(t, document, "PASS=hunter2", "URL=http://hunter3.example:81/hunter4")
+	after := set(t, document, "PASS=hunter5", "URL=http://hunter6.example:81/hunter7")
+	d := Compare(before, after)
+	var b strings.Builder
+	if err := d.Text(&b); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := json.Marshal(d); err != nil || strings.Contains(b.String()+string(text), "hunter") || d.Changed != 3 {
+		t.Errorf("found\n%s\n%s, %v", b.String(), text, err)
+	}
+}
+
 // withoutIDs leaves out the ids that are derived.
 func withoutIDs(text string) string {
 	var b strings.Builder
