@@ -154,6 +154,16 @@ func (b *Balancer) SetHealth(address string, healthy bool) bool {
 	return found
 }
 
+// heal makes every place healthy: the checks that said otherwise are no more, and nothing else would bring it back.
+func (b *Balancer) heal() {
+	for _, p := range b.view.Load().places {
+		b.changeHealth(p, "the end of its checks", func(h *health) { h.set(true) })
+	}
+}
+
+// checked reports whether anything but a hand changes the health of places.
+func (b *Balancer) checked() bool { return b.passive || checksActively(&b.Upstream.Health.Active) }
+
 func checksPassively(c *entity.PassiveChecks) bool {
 	return c.Healthy.Successes > 0 || c.Unhealthy.TCP > 0 || c.Unhealthy.Timeouts > 0 || c.Unhealthy.HTTP > 0
 }

@@ -143,12 +143,81 @@ func TestStateOutlivesReloads(t *testing.T) {
 	if got := spread(t, next, 20); got["10.0.0.1:1"] != 0 || got["10.0.0.2:1"] != 10 || got["10.0.0.3:1"] != 10 {
 		t.Errorf("choices %v after a reload: what was unhealthy is to stay so", got)
 	}
-	next.SetHealth("10.0.0.1:1", true)
+	for _, healthy := range []bool{false, true} {
+		for _, target := range []string{"10.0.0.1:1", "10.0.0.2:1"} {
+			next.SetHealth(target, healthy)
+		}
+		if got := reported(b) == reportHealthy; got != healthy {
+			t.Errorf("the old one reports healthy: %v, expected %v", got, healthy)
+		}
+	}
 	if got := spread(t, b, 20); got["10.0.0.1:1"] != 10 {
 		t.Errorf("choices %v of the old one, which knows nothing of the change", got)
 	}
 	r.Return(next)
 	if len(r.byContent) != 1 || len(r.byID["id"]) != 1 {
 		t.Errorf("%d balancers are kept", len(r.byContent))
+	}
+}
+
+// A reload that goes back to an upstream which older generations still have makes that one the newest again: it is checked, the one between is not.
+func TestBackToAnOlderUpstream(t *testing.T) {
+	u := checked("127.0.0.1:1", "tcp")
+	between := upstream("", "127.0.0.1:1", 100)
+	b, r := registered(t, u, Options{Probe: true})
+	next, err := r.Take(between)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Return(next) })
+	again, err := r.Take(u)
+	if err != nil || again != b {
+		t.Fatalf("another balancer than the one that there is: %v", err)
+	}
+	t.Cleanup(func() { r.Return(again) })
+	list := r.byID["id"]
+	if len(list) != 2 || list[1].Balancer != b || list[1].prober == nil || list[0].prober != nil {
+		t.Error("the upstream that is live again is not checked")
+	}
+}
+
+// Who takes the checks away brings every target back: nothing else would.
+func TestHealthEndsWithTheChecks(t *testing.T) {
+	u := upstream("", "10.0.0.1:1", 100, "10.0.0.2:1", 100)
+	u.Health.Passive.Unhealthy.TCP = 1
+	b, r := registered(t, u, Options{})
+	unchecked, err := r.Take(upstream("", "10.0.0.1:1", 100, "10.0.0.2:1", 100))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Return(unchecked) })
+	for range 2 { // a new balancer without checks, and one that was there before
+		checked, err := r.Take(u)
+		if err != nil || checked != b {
+			t.Fatalf("another balancer than the one that there is: %v", err)
+		}
+		t.Cleanup(func() { r.Return(checked) })
+		b.Report(place(t, b, "10.0.0.1:1"), Outcome{Failed: true})
+		if got := spread(t, b, 10); got["10.0.0.1:1"] != 0 {
+			t.Fatalf("choices %v: the unhealthy one has some", got)
+		}
+		next, err := r.Take(unchecked.Upstream)
+		if err != nil || next != unchecked {
+			t.Fatalf("another balancer than the one that there is: %v", err)
+		}
+		t.Cleanup(func() { r.Return(next) })
+		if got := spread(t, next, 10); got["10.0.0.1:1"] != 5 {
+			t.Errorf("choices %v without checks: what they took away is to come back", got)
+		}
+	}
+	unchecked.SetHealth("10.0.0.1:1", false)
+	own := upstream("", "10.0.0.1:1", 100, "10.0.0.2:1", 300)
+	last, err := r.Take(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Return(last) })
+	if got := spread(t, last, 10); got["10.0.0.1:1"] != 0 {
+		t.Errorf("choices %v: what was taken away by hand is to stay away", got)
 	}
 }

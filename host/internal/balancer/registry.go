@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -27,7 +28,7 @@ type Registry struct {
 
 	mu        sync.Mutex
 	byContent map[string]*shared
-	byID      map[string][]*shared // of one upstream, oldest first; the newest one is probed
+	byID      map[string][]*shared // of one upstream; the last one is what the newest generation has, and is probed
 	probes    sync.WaitGroup
 }
 
@@ -59,19 +60,30 @@ func (r *Registry) Take(u *entity.Upstream) (*Balancer, error) {
 func (r *Registry) take(content string, u *entity.Upstream) *Balancer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s := r.byContent[content]; s != nil {
-		s.refs++
+	s, same := r.byContent[content], r.byID[u.ID]
+	var before *shared // the newest one until now
+	if n := len(same); n > 0 {
+		before = same[n-1]
+	}
+	if s == nil {
+		var old *Balancer
+		if before != nil {
+			old = before.Balancer
+		}
+		s = &shared{content: content, Balancer: newBalancer(u, r.opts, old)}
+		r.byContent[content] = s
+	}
+	if s.refs++; s == before {
 		return s.Balancer
 	}
-	s := &shared{content: content, refs: 1}
-	var old *Balancer
-	same := r.byID[u.ID]
-	if n := len(same); n > 0 {
-		old = same[n-1].Balancer
-		r.unprobe(same[n-1])
+	if before != nil { // s may be older than that: who went back to it means it from now on
+		r.unprobe(before)
+		same = slices.DeleteFunc(same, func(other *shared) bool { return other == s })
+		if before.checked() && !s.checked() {
+			s.heal()
+		}
 	}
-	s.Balancer = newBalancer(u, r.opts, old)
-	r.byContent[content], r.byID[u.ID] = s, append(same, s)
+	r.byID[u.ID] = append(same, s)
 	r.probe(s)
 	return s.Balancer
 }

@@ -53,16 +53,15 @@ const (
 
 // Status is the balancer now.
 func (b *Balancer) Status() Status {
-	v, now := b.view.Load(), time.Now()
+	v, now := b.latest(), time.Now()
 	s := Status{
 		Name: b.Upstream.Name, Algorithm: b.Upstream.Algorithm, Available: v.share, Targets: []TargetStatus{},
 		InFlight: b.active.Load(), Pending: b.pending.Load(), Retries: b.retries.Load(), Denied: b.denied.Load(),
 		Overflows: b.overflows.Load(), Ejections: b.ejected.Load(),
 	}
-	checked := b.passive || checksActively(&b.Upstream.Health.Active)
 	report := func(healthy bool) string {
 		switch {
-		case !checked:
+		case !b.checked():
 			return reportOff
 		case healthy:
 			return reportHealthy

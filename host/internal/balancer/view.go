@@ -30,11 +30,7 @@ type view struct {
 // current is the view of now. It waits only for names of which nothing is known yet, or nothing of late: an address that nobody has asked for in a while
 // may be somebody else's by now.
 func (b *Balancer) current(c *Choice) *view {
-	v := b.view.Load()
-	if v.changes != b.changes.Load() {
-		b.rebuild()
-		v = b.view.Load()
-	}
+	v := b.latest()
 	if b.names == 0 || c.Now.Before(v.expires) {
 		return v
 	}
@@ -51,6 +47,15 @@ func (b *Balancer) current(c *Choice) *view {
 	case <-timer.C:
 	case <-c.Gone:
 	}
+	return b.view.Load()
+}
+
+// latest is the view that knows every change of health, also one that another balancer of the upstream made.
+func (b *Balancer) latest() *view {
+	if v := b.view.Load(); v.changes == b.changes.Load() {
+		return v
+	}
+	b.rebuild()
 	return b.view.Load()
 }
 
