@@ -160,9 +160,6 @@ func (b *Builder) Build(ctx context.Context, set *entity.Set, catalog []entity.M
 	if err := g.describe(set); err != nil {
 		return nil, err
 	}
-	if err := g.balance(set, b.Balancers); err != nil {
-		return nil, err
-	}
 	byName := make(map[string]*entity.Manifest, len(catalog))
 	for i := range catalog {
 		byName[catalog[i].Name] = &catalog[i]
@@ -196,6 +193,9 @@ func (b *Builder) Build(ctx context.Context, set *entity.Set, catalog []entity.M
 		return nil, err
 	}
 	if g.Plans, err = plan.Compile(b.Plan, steps, set.Routes, set.Consumers); err != nil {
+		return nil, err
+	}
+	if err := g.balance(set, b.Balancers); err != nil { // last: a configuration that is refused leaves the targets of the live one alone
 		return nil, err
 	}
 	g.Number = b.number.Add(1)
