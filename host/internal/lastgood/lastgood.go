@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -116,8 +117,12 @@ func (s *Store) Find(hash string) (Entry, []byte, error) {
 	return list[i], text, nil
 }
 
-// WriteFile writes a file so that its name leads to the old text or to the new one, whole, also when the machine stops in the middle.
+// WriteFile writes a file so that its name leads to the old text or to the new one, whole, also when the machine stops in the middle. A link stays, and what
+// it leads to is written. A file that is there keeps its owner, as far as this user may give files away: what root writes, the gateway can still read.
 func WriteFile(path string, text []byte, mode fs.FileMode) (err error) {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, ".writing-*")
 	if err != nil {
@@ -128,6 +133,11 @@ func WriteFile(path string, text []byte, mode fs.FileMode) (err error) {
 			err = errors.Join(err, os.Remove(f.Name()))
 		}
 	}()
+	if st, err := os.Stat(path); err == nil {
+		if owner, ok := st.Sys().(*syscall.Stat_t); ok {
+			_ = f.Chown(int(owner.Uid), int(owner.Gid)) // before Chmod, which it may undo
+		}
+	}
 	_, err = f.Write(text)
 	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
 	if err != nil {

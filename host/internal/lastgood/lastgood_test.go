@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -91,6 +92,38 @@ func TestWriteFileFails(t *testing.T) {
 	files, err := os.ReadDir(dir)
 	if err != nil || len(files) != 1 {
 		t.Errorf("%d files are left behind, %v", len(files), err)
+	}
+}
+
+// A link stays one, and a file keeps its owner: root may restore what another user reads.
+func TestWriteFileKeepsLinkAndOwner(t *testing.T) {
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "file"), filepath.Join(dir, "link")
+	if err := os.WriteFile(file, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("file", link); err != nil {
+		t.Fatal(err)
+	}
+	root := os.Getuid() == 0
+	if root {
+		if err := os.Chown(file, 65534, 65533); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := WriteFile(link, []byte("new"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if to, lerr := os.Readlink(link); err != nil || lerr != nil || string(text) != "new" || to != "file" {
+		t.Errorf("the file holds %q, %v, the link leads to %q, %v", text, err, to, lerr)
+	}
+	st, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if owner := st.Sys().(*syscall.Stat_t); root && (owner.Uid != 65534 || owner.Gid != 65533) {
+		t.Errorf("found the owner %d:%d, expected the one from before", owner.Uid, owner.Gid)
 	}
 }
 
