@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/accesslog"
@@ -70,9 +71,7 @@ func (r *request) appendField(b []byte, f *accesslog.Field, now time.Time) []byt
 		if r.upstreamStart.IsZero() {
 			return b
 		}
-		b = append(append(b, '"'), r.dest.to.Host...)
-		b = append(strconv.AppendInt(append(b, ':'), int64(r.dest.to.Port), 10), '"')
-		return b
+		return appendTarget(b, r.dest.to.Host, r.dest.to.Port)
 	case accesslog.UpstreamStatus:
 		if r.ex.Facts.HasServiceResponse {
 			b = strconv.AppendInt(b, int64(r.ex.Facts.ServiceResponse.Status), 10)
@@ -124,6 +123,17 @@ func (r *request) appendAddress(b []byte, what accesslog.Code) []byte {
 		return strconv.AppendInt(b, int64(port), 10)
 	}
 	return b
+}
+
+// appendTarget appends host:port, an IPv6 address in brackets. A plugin may have set the host, to what a client sent.
+func appendTarget(b []byte, host string, port int) []byte {
+	if strings.IndexByte(host, ':') >= 0 && host[0] != '[' {
+		b = accesslog.AppendString(b, "["+host+"]")
+	} else {
+		b = accesslog.AppendString(b, host)
+	}
+	b = append(b[:len(b)-1], ':')
+	return append(strconv.AppendInt(b, int64(port), 10), '"')
 }
 
 func appendIP(b []byte, addr netip.Addr) []byte {

@@ -156,6 +156,18 @@ func TestAccessLogFields(t *testing.T) {
 }
 
 // The order of the fields is that of the setting, and a line has no others.
+// A plugin may take the host of its target from a request: it stays one string.
+func TestAccessLogTarget(t *testing.T) {
+	for host, want := range map[string]string{
+		"a.example": `"a.example:80"`, "::1": `"[::1]:80"`, "[::1]": `"[::1]:80"`, `a"b`: `"a\"b:80"`,
+		`::1%","status":200,"b":"c`: `"[::1%\",\"status\":200,\"b\":\"c]:80"`, "\u009b": `"\u009b:80"`,
+	} {
+		if got := string(appendTarget(nil, host, 80)); got != want {
+			t.Errorf("%q: found %s, expected %s", host, got, want)
+		}
+	}
+}
+
 func TestAccessLogChoice(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "access.log")
 	var fields []accesslog.Field
