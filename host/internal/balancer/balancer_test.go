@@ -227,6 +227,23 @@ func TestLatency(t *testing.T) {
 	}
 }
 
+// Of a place that has not answered yet nobody knows how fast it is: it gets one request, and further ones after its first answer.
+func TestLatencyOfNewPlaces(t *testing.T) {
+	b := start(t, upstream("latency", "10.0.0.1:1", 100, "10.0.0.2:1", 100, "10.0.0.3:1", 100), Options{})
+	known, new1, new2 := place(t, b, "10.0.0.1:1"), place(t, b, "10.0.0.2:1"), place(t, b, "10.0.0.3:1")
+	b.Report(known, Outcome{Status: 200, Took: 10 * time.Millisecond})
+	for range 100 {
+		choose(t, b, choice())
+	}
+	if a, c := new1.open.Load(), new2.open.Load(); a != 1 || c != 1 || known.open.Load() != 98 {
+		t.Errorf("%d and %d requests of 100 before the first answer, want one each", a, c)
+	}
+	b.Report(new1, Outcome{Status: 200, Took: time.Millisecond})
+	if p := choose(t, b, choice()); p.state != new1.state {
+		t.Errorf("chose %s, want the fast one that has answered", p.Address())
+	}
+}
+
 func TestPeakOfCost(t *testing.T) {
 	var c cost
 	now := time.Now()

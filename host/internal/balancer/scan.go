@@ -34,15 +34,22 @@ func (b *Balancer) scan(v *view, c *Choice, tried []*Place, full *bool) *Place {
 
 // score is how little a place should get the next request: the requests that it has, with latency each as long as it takes, by its weight.
 func (b *Balancer) score(p *Place, now time.Time) float64 {
-	load := float64(p.open.Load()+1) / (float64(p.weight) * b.ease(p, now))
+	open := p.open.Load()
+	load := float64(open+1) / (float64(p.weight) * b.ease(p, now))
 	if b.algorithm != latency {
 		return load
 	}
 	p.mu.Lock()
 	cost := p.cost.now(now)
 	p.mu.Unlock()
-	return load * (cost + fastest)
+	if cost < fastest {
+		if cost = fastest; open > 0 {
+			cost = unanswered
+		}
+	}
+	return load * cost
 }
 
-// fastest is added to every cost, in seconds: a place of which nothing is known is tried soon, and takes no flood of requests until its first answer.
-const fastest = 1e-6
+// Costs in seconds under latency. fastest is that of a place of which nothing is known, or nothing of late: it is tried soon. Until it answers, its cost is
+// unanswered: it takes no flood of requests meanwhile.
+const fastest, unanswered = 1e-6, 3600
