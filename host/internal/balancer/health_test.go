@@ -195,6 +195,22 @@ func TestOutliers(t *testing.T) {
 	}
 }
 
+// Requests that were under way when a place was ejected say nothing of it when it is back.
+func TestFailuresOfTheEjected(t *testing.T) {
+	u := upstream("", "10.0.0.1:1", 100, "10.0.0.2:1", 100)
+	u.Outliers = entity.OutlierDetection{Consecutive5xx: 2, BaseEjection: time.Minute, MaxEjection: time.Minute, MaxEjectionPercent: 50}
+	b := start(t, u, Options{})
+	p := place(t, b, "10.0.0.1:1")
+	for range 5 {
+		b.Report(p, Outcome{Status: 500})
+	}
+	p.until.Store(time.Now().UnixNano()) // the time is over
+	b.Report(p, Outcome{Status: 500})
+	if p.away(time.Now()) || b.Status().Ejections != 1 {
+		t.Error("one failure ejects it again")
+	}
+}
+
 func TestSlowStart(t *testing.T) {
 	u := upstream("", "10.0.0.1:1", 100, "10.0.0.2:1", 100)
 	u.SlowStart = entity.SlowStart{Window: time.Hour, Aggression: 1, MinPercent: 10}

@@ -16,6 +16,9 @@ func (b *Balancer) outlier(p *Place, o Outcome) {
 		return
 	}
 	now := time.Now()
+	if p.away(now) {
+		return // it was sent before that
+	}
 	p.mu.Lock()
 	p.failures.errors++
 	if gateway {
@@ -26,7 +29,7 @@ func (b *Balancer) outlier(p *Place, o Outcome) {
 	over := limits.Consecutive5xx > 0 && p.failures.errors >= limits.Consecutive5xx ||
 		limits.ConsecutiveGatewayFailure > 0 && p.failures.gateway >= limits.ConsecutiveGatewayFailure
 	p.mu.Unlock()
-	if over && !p.away(now) {
+	if over {
 		b.eject(p, now)
 	}
 }
