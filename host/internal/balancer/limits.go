@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,11 +55,9 @@ func (b *Balancer) await(c *Choice) (*Place, error) {
 	}
 	timer := time.NewTimer(c.Patience)
 	defer timer.Stop()
-	for {
+	for called := false; ; called = true {
 		turn := make(chan struct{})
-		b.queue.Lock()
-		b.queue.waiting = append(b.queue.waiting, turn)
-		b.queue.Unlock()
+		b.stand(turn, called)
 		// One that became free before this request stood in the queue is found here.
 		if p, err := b.choose(b.current(c), c); err != ErrFull {
 			b.leave(turn)
@@ -75,6 +74,17 @@ func (b *Balancer) await(c *Choice) (*Place, error) {
 		}
 		c.Now = time.Now()
 	}
+}
+
+// stand puts a request into the queue: at its end, or before the others when it was called already and somebody else was faster.
+func (b *Balancer) stand(turn chan struct{}, called bool) {
+	b.queue.Lock()
+	defer b.queue.Unlock()
+	at := len(b.queue.waiting)
+	if called {
+		at = 0
+	}
+	b.queue.waiting = slices.Insert(b.queue.waiting, at, turn)
 }
 
 // freed lets the request choose that has waited for the longest time.

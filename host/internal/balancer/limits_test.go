@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -74,6 +75,42 @@ func TestPendingRequests(t *testing.T) {
 	b.Release(r.p)
 	if n := b.Status(); n.Pending != 0 || n.Targets[0].Addresses[0].InFlight != 0 {
 		t.Errorf("%+v is left", n)
+	}
+}
+
+// Who was called and found no connection, because somebody else was faster, stays before those that came later.
+func TestPendingRequestsKeepTheirTurn(t *testing.T) {
+	u := upstream("", "10.0.0.1:1", 100)
+	u.Breaker = entity.CircuitBreakers{MaxConnections: 1, MaxPendingRequests: 2}
+	b := start(t, u, Options{})
+	held := choose(t, b, choice())
+	served := make(chan int, 2)
+	queue := func() []chan struct{} {
+		b.queue.Lock()
+		defer b.queue.Unlock()
+		return slices.Clone(b.queue.waiting)
+	}
+	for i := range 2 {
+		go func() {
+			p, err := b.Choose(choice())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			served <- i
+			b.Release(p)
+		}()
+		eventually(t, "it waits", func() bool { return len(queue()) == i+1 })
+	}
+	before := queue()
+	b.freed() // though nothing is free
+	eventually(t, "the first one waits again", func() bool {
+		now := queue()
+		return len(now) == 2 && !slices.Equal(now, before)
+	})
+	b.Release(held)
+	if first, second := <-served, <-served; first != 0 || second != 1 {
+		t.Errorf("served in the order %d, %d", first, second)
 	}
 }
 
