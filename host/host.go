@@ -149,6 +149,9 @@ func (h *Host) Start(ctx context.Context) (err error) {
 		runtime.GOMAXPROCS(n)
 	}
 	set, source, refused := h.loadText()
+	if refused == nil {
+		refused = h.needContent(set)
+	}
 	if refused != nil && !h.settings.StartWithLastGood {
 		return refused
 	}

@@ -8,12 +8,15 @@ import (
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/admin"
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 )
 
 // Process is what the program that a host runs in does with its process: where sockets come from, and how another process takes over.
 type Process interface {
 	// Listen gives the socket of an address of a setting. Open opens it if the process was not started with it.
 	Listen(setting, address string, open func() (net.Listener, error)) (net.Listener, error)
+	// Upgrades reports whether this process is to replace an older one.
+	Upgrades() bool
 	// Needs reports whether the host may only start with this plugin server ready: it is, in the process that this one is to replace.
 	Needs(server string) bool
 	// Upgrade has a new process take over, and returns when it serves; this host is retired then. Ready are the plugin servers that are ready in it.
@@ -26,6 +29,15 @@ func (h *Host) socket(setting, address string, open func() (net.Listener, error)
 		return open()
 	}
 	return h.opts.Process.Listen(setting, address, open)
+}
+
+// needContent is an error when this process is to replace one that serves, and the declarative file holds nothing. A start takes that as the configuration
+// without entities; here it is as doubtful as at a reload.
+func (h *Host) needContent(set *entity.Set) error {
+	if h.opts.Process == nil || !h.opts.Process.Upgrades() {
+		return nil
+	}
+	return h.refuseBlank(set)
 }
 
 // needServers is an error when a plugin server is not ready and has to be. A start goes on without it; an upgrade would be for the worse.

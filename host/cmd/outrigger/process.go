@@ -56,6 +56,8 @@ func (p *process) Listen(setting, address string, open func() (net.Listener, err
 	return p.sockets.Listen(setting, address, open)
 }
 
+func (p *process) Upgrades() bool { return p.sockets.Upgrades() }
+
 func (p *process) Needs(server string) bool { return p.sockets.Needs(server) }
 
 // Upgrade has a new process take over. The gateway is retired when obey hears of it.
