@@ -65,14 +65,18 @@ func (r *Resolver) order(last uint16) []uint16 {
 
 // find asks for the types in order, and with each domain of the search list when the name has few dots, until there are records. A failure of a server
 // ends it: what comes later in the order must not take the place of what is only not known. But a name that never had SRV records may belong to a
-// server that knows nothing of them.
+// server that knows nothing of them: it is asked for them once.
 func (c *client) find(ctx context.Context, host string, order []uint16, last uint16) (found, error) {
 	var failed error
 	for _, name := range c.search.NameList(host) {
 		for _, kind := range order {
-			f, err := c.records(ctx, name, kind)
+			unsure := kind == dns.TypeSRV && last != dns.TypeSRV
+			if unsure && failed != nil {
+				continue
+			}
+			f, err := c.inTime(ctx, name, kind, unsure)
 			switch {
-			case err != nil && (kind != dns.TypeSRV || last == dns.TypeSRV):
+			case err != nil && !unsure:
 				return found{}, err
 			case err != nil:
 				failed = err
@@ -85,6 +89,16 @@ func (c *client) find(ctx context.Context, host string, order []uint16, last uin
 		return found{}, failed
 	}
 	return found{}, notFound(host)
+}
+
+// inTime is records. A question that may be left without an answer takes half of the time at most, so that there is some for the others.
+func (c *client) inTime(ctx context.Context, name string, kind uint16, half bool) (found, error) {
+	if deadline, ok := ctx.Deadline(); ok && half {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
+	}
+	return c.records(ctx, name, kind)
 }
 
 // records are those of one type; none when the name has none.

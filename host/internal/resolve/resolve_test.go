@@ -27,6 +27,7 @@ type nameServer struct {
 	zone    map[string][]dns.RR // by name and type: "a.test. A"
 	rcode   int                 // of all answers, when not 0
 	simple  bool                // knows nothing of SRV
+	deaf    bool                // does not even answer questions for SRV
 	extra   []dns.RR
 	asked   map[string]int
 	silent  atomic.Bool
@@ -87,7 +88,7 @@ func (s *nameServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	m.SetReply(q)
 	name, kind := q.Question[0].Name, dns.TypeToString[q.Question[0].Qtype]
 	s.asked[name+" "+kind]++
-	if s.silent.Load() {
+	if s.silent.Load() || kind == "SRV" && s.deaf {
 		return
 	}
 	if _, udp := w.RemoteAddr().(*net.UDPAddr); udp && s.short.Load() {
@@ -210,6 +211,25 @@ func TestServerWithoutServiceRecords(t *testing.T) {
 }
 
 // LAST is the type that had records: the next time nothing else is asked for first.
+// Questions for SRV that nobody answers leave time for addresses, also with a search list.
+func TestServerThatDropsServiceRecords(t *testing.T) {
+	s := serve(t, "a.far.test. 60 IN A 10.0.0.1")
+	s.mu.Lock()
+	s.deaf = true
+	s.mu.Unlock()
+	c := newClient([]string{s.address})
+	c.search = &dns.ClientConfig{Ndots: 1, Search: []string{"near.test", "far.test"}}
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
+	defer cancel()
+	f, err := c.find(ctx, "a", []uint16{dns.TypeSRV, dns.TypeA}, 0)
+	if err != nil || len(f.records) != 1 || f.records[0].Addr != netip.MustParseAddr("10.0.0.1") {
+		t.Errorf("found %v, %v", f.records, err)
+	}
+	if n := s.count("a.far.test. SRV"); n != 0 {
+		t.Errorf("%d questions for SRV after one without an answer", n)
+	}
+}
+
 func TestLastTypeFirst(t *testing.T) {
 	s := serve(t, "a.test. 0 IN A 10.0.0.1")
 	r := s.resolver(t, Options{})
