@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -85,6 +86,9 @@ func (h *Host) listenAdmin() error {
 	ln, err := h.socket("admin_listen", h.settings.AdminListen, func() (net.Listener, error) { return admin.Listen(h.settings.AdminListen) })
 	if err != nil {
 		return fmt.Errorf("admin_listen: %w", err)
+	}
+	if err := admin.CheckReachable(ln.Addr()); err != nil {
+		return fmt.Errorf("admin_listen: %w", errors.Join(err, ln.Close()))
 	}
 	admin.WarnReachable(ln.Addr(), h.logger)
 	h.adminListen = ln.Addr().String()

@@ -27,6 +27,24 @@ func WarnReachable(address net.Addr, logger *slog.Logger) {
 	}
 }
 
+// CheckReachable refuses a unix socket to which every user of this machine can connect, such as one of systemd without SocketMode=: who asks over a unix
+// socket is taken for the gateway's own user.
+func CheckReachable(address net.Addr) error {
+	a, ok := address.(*net.UnixAddr)
+	if !ok {
+		return nil
+	}
+	st, err := os.Stat(a.Name)
+	if err != nil {
+		return fmt.Errorf("looking who can connect to the socket: %w", err)
+	}
+	if st.Mode().Perm()&0o002 != 0 {
+		return fmt.Errorf("found the socket %s with mode %#o, to which every user of this machine can connect; expected %#o: SocketMode=0600 in the unit of systemd",
+			a.Name, st.Mode().Perm(), socketMode)
+	}
+	return nil
+}
+
 // socketMode lets only the gateway's user connect.
 const socketMode = 0o600
 
