@@ -172,6 +172,6 @@ func (h *Host) Restore(hash, file string) (kept Kept, before string, err error) 
 	if err := restorable(kept.Path, text, h.opts.Env); err != nil {
 		return kept, "", err
 	}
-	before, err = lastgood.Replace(file, text)
+	before, err = lastgood.Replace(file, kept, text)
 	return kept, before, err
 }

@@ -156,8 +156,8 @@ func WriteFile(path string, text []byte, mode fs.FileMode) (err error) {
 }
 
 // Replace writes a file of a configuration. What it held is kept beside it, under the name that is returned; "" when there was no file, or it held
-// the same.
-func Replace(file string, text []byte) (before string, err error) {
+// the same. A file that was not there gets the owner of the kept one, which is the gateway's user.
+func Replace(file string, kept Entry, text []byte) (before string, err error) {
 	mode := fs.FileMode(0o600)
 	old, err := os.ReadFile(file)
 	switch {
@@ -174,8 +174,14 @@ func Replace(file string, text []byte) (before string, err error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return "", fmt.Errorf("reading what %s holds: %w", file, err)
 	}
+	lost := err != nil
 	if err := WriteFile(file, text, mode); err != nil {
 		return before, fmt.Errorf("writing the configuration: %w", err)
+	}
+	if st, err := os.Stat(kept.Path); lost && err == nil {
+		if owner, ok := st.Sys().(*syscall.Stat_t); ok {
+			_ = os.Chown(file, int(owner.Uid), int(owner.Gid)) // as far as this user may
+		}
 	}
 	return before, nil
 }

@@ -129,16 +129,16 @@ func TestWriteFileKeepsLinkAndOwner(t *testing.T) {
 
 func TestReplace(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "gateway.yaml")
-	if before, err := Replace(file, []byte("one")); err != nil || before != "" {
+	if before, err := Replace(file, Entry{}, []byte("one")); err != nil || before != "" {
 		t.Fatalf("found %q, %v", before, err)
 	}
 	if err := os.Chmod(file, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if before, err := Replace(file, []byte("one")); err != nil || before != "" {
+	if before, err := Replace(file, Entry{}, []byte("one")); err != nil || before != "" {
 		t.Fatalf("the same again: %q, %v", before, err)
 	}
-	before, err := Replace(file, []byte("two"))
+	before, err := Replace(file, Entry{}, []byte("two"))
 	if err != nil || before != file+".before-restore" {
 		t.Fatalf("found %q, %v", before, err)
 	}
@@ -148,5 +148,28 @@ func TestReplace(t *testing.T) {
 		if err != nil || serr != nil || string(text) != want || st.Mode().Perm() != 0o640 {
 			t.Errorf("%s: %q, %v, %v", path, text, err, st.Mode())
 		}
+	}
+}
+
+// A file that was lost comes back as one that the gateway's user can read, also when root restores it.
+func TestReplaceWhatIsLost(t *testing.T) {
+	dir := t.TempDir()
+	file, kept := filepath.Join(dir, "gateway.yaml"), filepath.Join(dir, "kept")
+	if err := os.WriteFile(kept, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	uid := os.Getuid()
+	if uid == 0 {
+		uid = 65534
+		if err := os.Chown(kept, uid, uid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Replace(file, Entry{Path: kept}, []byte("one")); err != nil {
+		t.Fatal(err)
+	}
+	st, err := os.Stat(file)
+	if err != nil || int(st.Sys().(*syscall.Stat_t).Uid) != uid || st.Mode().Perm() != 0o600 {
+		t.Errorf("found %+v, %v, expected the owner %d", st, err, uid)
 	}
 }
