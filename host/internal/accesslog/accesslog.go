@@ -80,7 +80,8 @@ func (l *Log) Dropped() uint64 { return l.dropped.Load() }
 // Append leaves a line, with its line end, for the writer. The line is copied.
 func (l *Log) Append(line []byte) {
 	l.mu.Lock()
-	fits := !l.closed && len(l.pending)+len(line) <= l.room
+	closed := l.closed
+	fits := !closed && len(l.pending)+len(line) <= l.room
 	before := len(l.pending)
 	if fits {
 		l.pending = append(l.pending, line...)
@@ -88,6 +89,8 @@ func (l *Log) Append(line []byte) {
 	now := len(l.pending)
 	l.mu.Unlock()
 	switch {
+	case closed:
+		l.drop(1, "the log is closed, and the request ended later")
 	case !fits:
 		l.drop(1, "proxy_access_log_buffer is full")
 	case before == 0, before < l.room/2 && now >= l.room/2: // something to write; no more time to gather

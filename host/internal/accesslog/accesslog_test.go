@@ -213,6 +213,16 @@ func TestAWriterThatIsStuck(t *testing.T) {
 	read.Wait()
 }
 
+// A line that comes behind the end says so: no buffer is too small for it.
+func TestALineThatIsLate(t *testing.T) {
+	l, lines := open(t, filepath.Join(t.TempDir(), "access.log"), 1<<20)
+	closed(t, l)
+	l.Append([]byte("late\n"))
+	if said := lines.String(); l.Dropped() != 1 || !strings.Contains(said, "the log is closed") || strings.Contains(said, "proxy_access_log_buffer") {
+		t.Errorf("dropped %d, the log says %q", l.Dropped(), said)
+	}
+}
+
 // A disk that is full costs the lines that it does not take. The next line begins at the beginning of one.
 func TestAFileThatTakesOnlyAPart(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "access.log")
