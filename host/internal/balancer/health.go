@@ -64,7 +64,7 @@ type Outcome struct {
 	Status  int           // of the response; 0: there was none
 	Failed  bool          // there was none, and the place is to blame
 	Timeout bool          // because it took too long
-	Took    time.Duration // until the response or the failure
+	Took    time.Duration // until the response or the failure; 0: nobody knows
 }
 
 // Report says how a try at a place ended.
@@ -72,7 +72,7 @@ func (b *Balancer) Report(p *Place, o Outcome) {
 	if o.Status == 0 && !o.Failed {
 		return // the client's doing
 	}
-	if b.algorithm == latency {
+	if b.algorithm == latency && (o.Failed || o.Took > 0) {
 		took := o.Took
 		if o.Failed {
 			took = max(took, failedCost)

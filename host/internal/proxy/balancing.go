@@ -81,7 +81,7 @@ func (d *destination) tell(o *upstream.Outcome) {
 		d.balancer.Report(d.place, balancer.Outcome{Status: o.Status, Took: o.Head})
 		return
 	}
-	var said balancer.Outcome
+	said := balancer.Outcome{Took: o.Lost}
 	var e *upstream.Error
 	if errors.As(o.Err, &e) {
 		said.Timeout = e.Kind == upstream.KindTimeout

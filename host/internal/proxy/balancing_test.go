@@ -17,7 +17,9 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/balancer"
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/resolve"
+	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
 	"github.com/outrigger-gateway/outrigger/pdk"
 )
 
@@ -481,6 +483,41 @@ upstreams:
 		}
 		if g.get(path).want(t, 200, host); name.Load() != want {
 			t.Errorf("%s: asked for the certificate of %q", path, name.Load())
+		}
+	}
+}
+
+// Under latency a try that failed costs the time that it took; how long a client took to send its body is not the target's doing.
+func TestLatencyOfTries(t *testing.T) {
+	registry := balancer.NewRegistry(balancer.Options{})
+	t.Cleanup(registry.Close)
+	b, err := registry.Take(&entity.Upstream{ID: "id", Name: "pool", Algorithm: "latency", Targets: []*entity.Target{{Target: "10.0.0.1:80", Weight: 1}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { registry.Return(b) })
+	cost := func() float64 { return b.Status().Targets[0].Addresses[0].LatencyMS }
+	for _, c := range []struct {
+		body        io.Reader
+		outcome     upstream.Outcome
+		least, most float64
+	}{
+		{strings.NewReader("long"), upstream.Outcome{Status: 200, Head: time.Hour}, 0, 0},
+		{nil, upstream.Outcome{Status: 200, Head: 100 * time.Second}, 1, 100_000},
+		{nil, upstream.Outcome{Err: &upstream.Error{Kind: upstream.KindTimeout, Err: errNoBudget}, Lost: time.Hour}, 200_000, 3_600_000},
+	} {
+		r := &request{}
+		r.out.Stream = c.body
+		p, err := b.Choose(&balancer.Choice{Now: time.Now()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.dest.balancer, r.dest.place = b, p
+		b.Begin()
+		r.Done(0, c.outcome)
+		r.dest.reset()
+		if got := cost(); got < c.least || got > c.most {
+			t.Errorf("%+v costs %v ms, want %v to %v", c.outcome, got, c.least, c.most)
 		}
 	}
 }

@@ -145,6 +145,9 @@ func (r *request) Try(n int) *upstream.Target {
 // Done implements upstream.Targets.
 func (r *request) Done(_ int, o upstream.Outcome) {
 	if r.dest.place != nil {
+		if r.out.Stream != nil {
+			o.Head = 0 // the client's body may have taken most of it
+		}
 		r.dest.tell(&o)
 	}
 }

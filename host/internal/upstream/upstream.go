@@ -69,6 +69,7 @@ type Outcome struct {
 	Err     error         // why nothing of use came, an *Error; nil: the response is there
 	Connect time.Duration // how long making the connection took; 0: a kept one was taken, or none was made
 	Head    time.Duration // from the start of the try until the head of the response; 0: it did not come
+	Lost    time.Duration // from the start of the try until it failed; 0: it did not
 }
 
 // Options bound the kept connections.
@@ -153,8 +154,14 @@ func (t *Transport) RoundTrip(to Targets, req *Request, resp *fasthttp.Response,
 			return &Error{Kind: KindNoTarget, Err: errors.New("the upstream has no target that may be used")}
 		}
 		var done Outcome
+		began := req.Started
+		if began.IsZero() {
+			began = time.Now()
+		}
 		again, err := t.try(target, req, resp, once, &done)
-		done.Err = err
+		if err != nil {
+			done.Err, done.Lost = err, time.Since(began)
+		}
 		to.Done(try, done)
 		if err == nil || !again || try >= retries {
 			return err

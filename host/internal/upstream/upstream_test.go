@@ -310,10 +310,10 @@ func TestOutcomesOfTries(t *testing.T) {
 		t.Fatalf("told of %+v", ended)
 	}
 	var e *Error
-	if refused := ended[0]; !errors.As(refused.Err, &e) || e.Kind != KindConnect || refused.Status != 0 || refused.Head != 0 {
+	if refused := ended[0]; !errors.As(refused.Err, &e) || e.Kind != KindConnect || refused.Status != 0 || refused.Head != 0 || refused.Lost <= 0 {
 		t.Errorf("a refused connection: %+v", refused)
 	}
-	if fresh := ended[1]; fresh.Err != nil || fresh.Status != 200 || fresh.Connect <= 0 || fresh.Head < fresh.Connect {
+	if fresh := ended[1]; fresh.Err != nil || fresh.Status != 200 || fresh.Connect <= 0 || fresh.Head < fresh.Connect || fresh.Lost != 0 {
 		t.Errorf("an answer over a new connection: %+v", fresh)
 	}
 	if ended = round(&places{list: []*Target{good.target()}}); len(ended) != 1 || ended[0].Connect != 0 || ended[0].Head <= 0 {
