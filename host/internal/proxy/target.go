@@ -164,7 +164,7 @@ func (r *request) findClient() (addr netip.Addr, port int) {
 	}
 	for i := len(r.head.lines) - 1; i >= 0; i-- {
 		l := &r.head.lines[i]
-		if len(l.name) != len(p.realIPHeader) || !fold(l.name, p.realIPHeader) {
+		if len(l.name) != len(p.realIPHeader) || !strings.EqualFold(bytesx.View(l.name), p.realIPHeader) { // one with _ is not what the peer wrote: it may have passed a client's on
 			continue
 		}
 		for entry, rest := lastEntry(l.value); len(entry) > 0; entry, rest = lastEntry(rest) {
