@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"strconv"
+	"strings"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/bytesx"
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
@@ -300,16 +301,22 @@ func (r *request) realIPText() string {
 // add adds a header line to the request for the service.
 func (r *request) add(name string, value []byte) { r.out.Add(name, bytesx.View(value)) }
 
-// appendList appends the values of a request header, each followed by a comma; name is in lower case.
+// appendList appends the values of a request header, each followed by a comma; name is in lower case. One with _ is another header, which a proxy in front
+// may have passed on.
 func appendList(dst []byte, r *request, name string) []byte {
-	for i := 0; ; i++ {
-		v, ok := headerView{r}.HeaderValue(name, i)
-		if !ok {
-			return dst
+	add := func(found, value string) {
+		if value != "" && len(found) == len(name) && strings.EqualFold(found, name) {
+			dst = append(append(dst, value...), listComma...)
 		}
-		if v == "" {
-			continue
-		}
-		dst = append(append(dst, v...), listComma...)
 	}
+	if r.ex.Dirty&exchange.DirtyRequestHeaders != 0 {
+		for i := range r.ex.Facts.Request.Headers {
+			add(r.ex.Facts.Request.Headers[i].Name, r.ex.Facts.Request.Headers[i].Value)
+		}
+		return dst
+	}
+	for i := range r.head.lines {
+		add(bytesx.View(r.head.lines[i].name), bytesx.View(r.head.lines[i].value))
+	}
+	return dst
 }
