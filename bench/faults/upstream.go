@@ -159,7 +159,7 @@ func (u *upstream) answer(c *net.TCPConn, req *http.Request, address string) boo
 		time.Sleep(time.Duration(20+rand.IntN(200)) * time.Millisecond) // the fault itself
 		return write(c, sized, body)
 	case "stall":
-		time.Sleep(readTimeout + 500*time.Millisecond) // the fault itself
+		time.Sleep(4 * readTimeout) // the fault itself
 		return false
 	case "reset":
 		_ = c.SetLinger(0)
