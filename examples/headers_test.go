@@ -115,7 +115,7 @@ func TestLesson24HeaderBytes(t *testing.T) {
 			t.Parallel()
 			up := newRawUpstream(t)
 			g := launch{
-				settings: settings{"plugin_servers": exampleServers(carrier)},
+				settings: settings{"plugin_servers": exampleServers(carrier), "max_header_line": "32k", "max_headers": 1000},
 				entities: greetings("http://"+up.listener.Addr().String(), "hi"),
 			}.start(t)
 			for _, c := range []struct {
@@ -169,7 +169,10 @@ func TestLesson24HeaderBytes(t *testing.T) {
 func TestHeaderTooLarge(t *testing.T) {
 	t.Parallel()
 	up := newRawUpstream(t)
-	g := launch{settings: settings{"plugin_servers": exampleServers("msgpack")}, entities: greetings("http://"+up.listener.Addr().String(), "hi")}.start(t)
+	g := launch{
+		settings: settings{"plugin_servers": exampleServers("msgpack"), "max_header_line": "31k"},
+		entities: greetings("http://"+up.listener.Addr().String(), "hi"),
+	}.start(t)
 	for _, head := range []string{
 		"X-Name: " + strings.Repeat("n", 64<<10) + "\r\n",
 		strings.Repeat("X-Name: "+strings.Repeat("n", 1000)+"\r\n", 64),

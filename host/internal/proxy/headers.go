@@ -278,7 +278,7 @@ func (r *request) forwardOne(name, lower, own string) {
 func (r *request) forwardPort() {
 	port := r.port
 	if r.peer.trusted {
-		if _, said := splitHost(first(r.header("x-forwarded-host"))); said != 0 {
+		if _, said := splitHost(first(r.forwardedHeader("x-forwarded-host"))); said != 0 {
 			port = said
 		}
 	}

@@ -39,7 +39,7 @@ func startsGRPC(contentType string) bool {
 
 // secure reports whether the client came over TLS, as far as the gateway can know.
 func (r *request) secure() bool {
-	return r.tls || r.peer.trusted && strings.EqualFold(first(r.header("x-forwarded-proto")), "https")
+	return r.tls || r.peer.trusted && strings.EqualFold(first(r.forwardedHeader("x-forwarded-proto")), "https")
 }
 
 // matchedScheme is the scheme by which routes are matched.

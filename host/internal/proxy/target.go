@@ -215,6 +215,25 @@ func (r *request) header(name string) string {
 	return v
 }
 
+// forwardedHeader is the first value of a header by which a trusted peer speaks for its client. Names with _ do not count: what is no header of the
+// peer's it may have passed on from the client.
+func (r *request) forwardedHeader(name string) string {
+	if r.ex.Dirty&exchange.DirtyRequestHeaders != 0 {
+		for _, h := range r.ex.Facts.Request.Headers {
+			if strings.EqualFold(h.Name, name) {
+				return h.Value
+			}
+		}
+		return ""
+	}
+	for i := range r.head.lines {
+		if l := &r.head.lines[i]; len(l.name) == len(name) && strings.EqualFold(bytesx.View(l.name), name) {
+			return bytesx.View(l.value)
+		}
+	}
+	return ""
+}
+
 // loadAddresses fills Forwarded and Client but for its IP.
 func (r *request) loadAddresses(f *wire.Facts) {
 	c := &f.Client
@@ -268,21 +287,21 @@ type forwarded struct {
 // forwarded reads X-Forwarded-* of a trusted peer (spec/pdk.md 1.5).
 func (r *request) forwarded() forwarded {
 	var w forwarded
-	w.scheme = strings.Clone(strings.ToLower(first(r.header("x-forwarded-proto"))))
+	w.scheme = strings.Clone(strings.ToLower(first(r.forwardedHeader("x-forwarded-proto"))))
 	var hostPort int
-	if h := first(r.header("x-forwarded-host")); h != "" {
+	if h := first(r.forwardedHeader("x-forwarded-host")); h != "" {
 		if at := strings.LastIndexByte(h, '@'); at >= 0 {
 			h = h[at+1:]
 		}
 		w.host, hostPort = splitHost(strings.Clone(strings.ToLower(h)))
 	}
-	if n, err := strconv.ParseUint(first(r.header("x-forwarded-port")), 10, 16); err == nil && n > 0 {
+	if n, err := strconv.ParseUint(first(r.forwardedHeader("x-forwarded-port")), 10, 16); err == nil && n > 0 {
 		w.port = int(n)
 	} else {
 		w.port = hostPort
 	}
-	w.path = strings.Clone(r.header("x-forwarded-path"))
-	w.prefix = strings.Clone(r.header("x-forwarded-prefix"))
+	w.path = strings.Clone(r.forwardedHeader("x-forwarded-path"))
+	w.prefix = strings.Clone(r.forwardedHeader("x-forwarded-prefix"))
 	return w
 }
 
