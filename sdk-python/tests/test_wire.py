@@ -456,3 +456,16 @@ class TestValues:
     def test_malformed(self, data: bytes) -> None:
         with pytest.raises(values.Malformed):
             values.decode_tolerant(data)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "d6ff", "d7ff", "c704ff", "c708ff", "c70cff",
+        "c80004ff", "c80008ff", "c8000cff", "c900000004ff", "c900000008ff", "c90000000cff",
+    ],
+)  # fmt: skip
+def test_no_timestamp_is_a_value(head: str) -> None:
+    size = {"d6ff": 4, "d7ff": 8}.get(head) or int(head[-4:-2], 16)
+    with pytest.raises(values.Malformed, match="extension of type"):
+        values.decode_value(bytes.fromhex("92c0" + head) + bytes(size))

@@ -89,7 +89,7 @@ def _no_extension(kind: int, payload: memoryview) -> Any:
 
 _decode = msgspec.msgpack.Decoder(ext_hook=_no_extension).decode
 
-_may_be_timestamp = re.compile(rb"\xd6\xff|\xd7\xff|\xc7\x0c\xff").search
+_may_be_timestamp = re.compile(rb"[\xd6\xd7]\xff|(?:\xc7|\xc8\x00|\xc9\x00\x00\x00)[\x04\x08\x0c]\xff").search
 """Finds what msgspec would make a datetime of, which is no value of the wire; and sometimes the same bytes in a text."""
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
