@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/httpbyte"
 )
 
 // Body reads the body behind a head and not a byte more. It is an error when the client ends before the body does (io.ErrUnexpectedEOF), and when a
@@ -128,7 +130,7 @@ func extensions(b []byte) bool {
 			return false
 		}
 		n := 1
-		for n < len(b) && tokenBytes[b[n]] {
+		for n < len(b) && httpbyte.InToken(b[n]) {
 			n++
 		}
 		if n == 1 {
@@ -157,12 +159,12 @@ func extensionValue(b []byte) []byte {
 				n++
 			}
 		}
-		if n >= len(b) || !text(b[:n]) {
+		if n >= len(b) || !httpbyte.IsText(b[:n]) {
 			return nil
 		}
 		return b[n+1:]
 	}
-	for n < len(b) && tokenBytes[b[n]] {
+	for n < len(b) && httpbyte.InToken(b[n]) {
 		n++
 	}
 	if n == 0 {
@@ -217,13 +219,13 @@ func (b *Body) trailers() error {
 func framingField(name []byte) bool {
 	switch len(name) {
 	case 4:
-		return Fold(name, "host")
+		return httpbyte.Fold(name, "host")
 	case 7:
-		return Fold(name, "trailer")
+		return httpbyte.Fold(name, "trailer")
 	case 14:
-		return Fold(name, "content-length")
+		return httpbyte.Fold(name, "content-length")
 	case 17:
-		return Fold(name, "transfer-encoding")
+		return httpbyte.Fold(name, "transfer-encoding")
 	}
 	return false
 }

@@ -3,33 +3,35 @@ package guard
 import (
 	"bytes"
 	"net/http"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/httpbyte"
 )
 
 // meaning takes what a header says of framing, of the connection and of the host. Nearly all headers say nothing of them.
 func (h *Head) meaning(f Field) *Refusal {
 	switch len(f.Name) {
 	case 4:
-		if Fold(f.Name, "host") {
+		if httpbyte.Fold(f.Name, "host") {
 			return h.host(f.Value)
 		}
 	case 6:
-		if Fold(f.Name, "expect") {
+		if httpbyte.Fold(f.Name, "expect") {
 			return h.expect(f.Value)
 		}
 	case 7:
-		if Fold(f.Name, "upgrade") {
+		if httpbyte.Fold(f.Name, "upgrade") {
 			h.upgrade = len(f.Value) > 0
 		}
 	case 10:
-		if Fold(f.Name, "connection") {
+		if httpbyte.Fold(f.Name, "connection") {
 			return h.connectionTokens(f.Value)
 		}
 	case 14:
-		if Fold(f.Name, "content-length") {
+		if httpbyte.Fold(f.Name, "content-length") {
 			return h.contentLength(f)
 		}
 	case 17:
-		if Fold(f.Name, "transfer-encoding") {
+		if httpbyte.Fold(f.Name, "transfer-encoding") {
 			return h.transferEncoding(f)
 		}
 	}
@@ -104,7 +106,7 @@ func (h *Head) connectionTokens(value []byte) *Refusal {
 		if h.options++; h.options > mostOptions {
 			return refuseWith(http.StatusRequestHeaderFieldsTooLarge, ClassLimit, "more than %d elements of Connection", mostOptions)
 		}
-		token = trimBlanks(token)
+		token = httpbyte.TrimBlanks(token)
 		switch {
 		case bytes.EqualFold(token, []byte("close")):
 			h.Closes = true
@@ -161,7 +163,7 @@ func (h *Head) transferEncoding(f Field) *Refusal {
 func unknownCoding(value []byte) *Refusal {
 	last := value
 	for coding := range bytes.SplitSeq(value, []byte(",")) {
-		if last = trimBlanks(coding); len(last) == 0 || !allOf(&tokenBytes, last) {
+		if last = httpbyte.TrimBlanks(coding); !httpbyte.IsToken(last) {
 			return refuse(ClassFraming, "Transfer-Encoding %s, expected chunked", shown(value))
 		}
 	}

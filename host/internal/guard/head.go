@@ -3,6 +3,8 @@ package guard
 import (
 	"bytes"
 	"net/http"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/httpbyte"
 )
 
 // Head is the head of a request as it came, and what it says of the body. Its slices are parts of memory that lives as long as the Head is not reset.
@@ -158,14 +160,14 @@ func (h *Head) line(line []byte, l *Limits) *Refusal {
 
 // fieldOf takes a header line apart at its first colon.
 func fieldOf(line []byte, colon int) (Field, *Refusal) {
-	if colon <= 0 || !allOf(&tokenBytes, line[:colon]) {
+	if colon <= 0 || !httpbyte.IsToken(line[:colon]) {
 		if line[0] == ' ' || line[0] == '\t' {
 			return Field{}, refuse(ClassHeader, "%s is folded or begins with a blank", shown(line))
 		}
 		return Field{}, refuse(ClassHeader, "%s, expected a name without blanks and a colon", shown(line))
 	}
-	f := Field{line[:colon], trimBlanks(line[colon+1:])}
-	if !text(f.Value) {
+	f := Field{line[:colon], httpbyte.TrimBlanks(line[colon+1:])}
+	if !httpbyte.IsText(f.Value) {
 		return Field{}, refuse(ClassHeader, "a control character in the value of %s", f.Name)
 	}
 	return f, nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/outrigger-gateway/outrigger/host/internal/accesslog"
 	"github.com/outrigger-gateway/outrigger/host/internal/bytesx"
+	"github.com/outrigger-gateway/outrigger/host/internal/httpbyte"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
@@ -91,7 +92,7 @@ func (r *request) appendField(b []byte, f *accesslog.Field, now time.Time) []byt
 		return r.appendReceived(b, f.Header)
 	case accesslog.ResponseHeader:
 		for k, v := range r.ctx.Response.Header.All() {
-			if len(k) == len(f.Header) && fold(k, f.Header) {
+			if len(k) == len(f.Header) && httpbyte.Fold(k, f.Header) {
 				return accesslog.AppendString(b, bytesx.View(v))
 			}
 		}
@@ -180,7 +181,7 @@ func (r *request) appendEntity(b []byte, what accesslog.Code) []byte {
 // appendReceived appends the first value of a request header as it came.
 func (r *request) appendReceived(b []byte, name string) []byte {
 	for i := range r.head.lines {
-		if l := &r.head.lines[i]; len(l.name) == len(name) && fold(l.name, name) {
+		if l := &r.head.lines[i]; len(l.name) == len(name) && httpbyte.Fold(l.name, name) {
 			return accesslog.AppendString(b, bytesx.View(l.value))
 		}
 	}

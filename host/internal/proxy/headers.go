@@ -8,6 +8,7 @@ import (
 
 	"github.com/outrigger-gateway/outrigger/host/internal/bytesx"
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
+	"github.com/outrigger-gateway/outrigger/host/internal/httpbyte"
 )
 
 // writeUpstream builds the request for the service: head by spec/gateway.md 4.1, body streamed from the client unless somebody has read
@@ -97,7 +98,7 @@ func (r *request) nominated() []byte {
 	r.scratch = r.scratch[:0]
 	for i := range r.head.lines {
 		l := &r.head.lines[i]
-		if len(l.name) == len("connection") && fold(l.name, "connection") && !bytes.EqualFold(l.value, keepsAlive) {
+		if len(l.name) == len("connection") && httpbyte.Fold(l.name, "connection") && !bytes.EqualFold(l.value, keepsAlive) {
 			r.scratch = append(append(r.scratch, l.value...), ',')
 		}
 	}
@@ -116,21 +117,21 @@ func (r *request) passUpstream(name, nominated []byte) bool {
 func hopByHop(name []byte) bool {
 	switch len(name) {
 	case 2:
-		return fold(name, "te")
+		return httpbyte.Fold(name, "te")
 	case 5:
-		return fold(name, "proxy")
+		return httpbyte.Fold(name, "proxy")
 	case 6:
-		return fold(name, "expect")
+		return httpbyte.Fold(name, "expect")
 	case 7:
-		return fold(name, "upgrade") || fold(name, "trailer")
+		return httpbyte.Fold(name, "upgrade") || httpbyte.Fold(name, "trailer")
 	case 10:
-		return fold(name, "connection") || fold(name, "keep-alive")
+		return httpbyte.Fold(name, "connection") || httpbyte.Fold(name, "keep-alive")
 	case 14:
-		return fold(name, "content-length") // set from the body
+		return httpbyte.Fold(name, "content-length") // set from the body
 	case 16:
-		return fold(name, "proxy-connection")
+		return httpbyte.Fold(name, "proxy-connection")
 	case 17:
-		return fold(name, "transfer-encoding")
+		return httpbyte.Fold(name, "transfer-encoding")
 	}
 	return false
 }
@@ -139,19 +140,19 @@ func hopByHop(name []byte) bool {
 func (r *request) ownRequestHeader(name []byte) bool {
 	switch len(name) {
 	case 3:
-		return fold(name, "via")
+		return httpbyte.Fold(name, "via")
 	case 4:
-		return fold(name, "host")
+		return httpbyte.Fold(name, "host")
 	case 9:
-		return fold(name, "x-real-ip")
+		return httpbyte.Fold(name, "x-real-ip")
 	case 15:
-		return fold(name, "x-forwarded-for")
+		return httpbyte.Fold(name, "x-forwarded-for")
 	case 16:
-		return fold(name, "x-forwarded-host") || fold(name, "x-forwarded-port") || fold(name, "x-forwarded-path")
+		return httpbyte.Fold(name, "x-forwarded-host") || httpbyte.Fold(name, "x-forwarded-port") || httpbyte.Fold(name, "x-forwarded-path")
 	case 17:
-		return fold(name, "x-forwarded-proto") || r.proxy.opts.HeadersUpstream && fold(name, "x-kong-request-id")
+		return httpbyte.Fold(name, "x-forwarded-proto") || r.proxy.opts.HeadersUpstream && httpbyte.Fold(name, "x-kong-request-id")
 	case 18:
-		return fold(name, "x-forwarded-prefix")
+		return httpbyte.Fold(name, "x-forwarded-prefix")
 	}
 	return false
 }
@@ -184,32 +185,15 @@ func identity(name []byte) bool {
 	}
 	switch len(name) {
 	case len("x-anonymous-consumer"):
-		if fold(name, "x-anonymous-consumer") {
+		if httpbyte.Fold(name, "x-anonymous-consumer") {
 			return true
 		}
 	case len("x-credential-identifier"):
-		if fold(name, "x-credential-identifier") {
+		if httpbyte.Fold(name, "x-credential-identifier") {
 			return true
 		}
 	}
-	return fold(name, "x-consumer-") || len(name) > len("x-authenticated-") && fold(name, "x-authenticated-")
-}
-
-// fold compares a header name with a lower-case one, or its beginning with a shorter one; - and _ are the same: an upstream may not tell them apart.
-func fold(name []byte, lower string) bool {
-	for i := range len(lower) {
-		c := name[i]
-		switch {
-		case 'A' <= c && c <= 'Z':
-			c |= 0x20
-		case c == '_':
-			c = '-'
-		}
-		if c != lower[i] {
-			return false
-		}
-	}
-	return true
+	return httpbyte.Fold(name, "x-consumer-") || len(name) > len("x-authenticated-") && httpbyte.Fold(name, "x-authenticated-")
 }
 
 // hasToken reports whether a comma-separated list holds a token, whatever its case; parameters after ";" do not count.

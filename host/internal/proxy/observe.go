@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/bytesx"
+	"github.com/outrigger-gateway/outrigger/host/internal/httpbyte"
 	"github.com/outrigger-gateway/outrigger/host/internal/tracing"
 )
 
@@ -43,10 +44,10 @@ func (r *request) traceContext() (parent, state string) {
 	var states []string
 	for _, l := range r.head.lines {
 		switch {
-		case len(l.name) == len("traceparent") && fold(l.name, "traceparent"):
+		case len(l.name) == len("traceparent") && httpbyte.Fold(l.name, "traceparent"):
 			parent = bytesx.View(l.value)
 			parents++
-		case len(l.name) == len("tracestate") && fold(l.name, "tracestate"):
+		case len(l.name) == len("tracestate") && httpbyte.Fold(l.name, "tracestate"):
 			states = append(states, string(l.value))
 		}
 	}
@@ -81,7 +82,7 @@ func (r *request) traceHeader(name []byte) bool {
 	if r.trace == nil {
 		return false
 	}
-	return len(name) == len("traceparent") && fold(name, "traceparent") || len(name) == len("tracestate") && fold(name, "tracestate")
+	return len(name) == len("traceparent") && httpbyte.Fold(name, "traceparent") || len(name) == len("tracestate") && httpbyte.Fold(name, "tracestate")
 }
 
 // observed tells who watches that the request is over.

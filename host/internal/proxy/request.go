@@ -14,6 +14,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/bytesx"
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
 	"github.com/outrigger-gateway/outrigger/host/internal/generation"
+	"github.com/outrigger-gateway/outrigger/host/internal/httpbyte"
 	"github.com/outrigger-gateway/outrigger/host/internal/router"
 	"github.com/outrigger-gateway/outrigger/host/internal/tracing"
 	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
@@ -406,7 +407,7 @@ func (v headerView) HeaderValue(name string, i int) (string, bool) {
 		return "", false
 	}
 	for _, l := range v.r.head.lines {
-		if len(l.name) == len(name) && fold(l.name, name) {
+		if len(l.name) == len(name) && httpbyte.Fold(l.name, name) {
 			if i == 0 {
 				return bytesx.View(l.value), true
 			}

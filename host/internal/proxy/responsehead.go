@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
+	"github.com/outrigger-gateway/outrigger/host/internal/httpbyte"
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
@@ -156,7 +157,7 @@ func (r *request) resetKeepingDate(h *fasthttp.ResponseHeader) {
 	}
 	var date []byte
 	for k, v := range h.All() {
-		if len(k) == len("date") && fold(k, "date") {
+		if len(k) == len("date") && httpbyte.Fold(k, "date") {
 			date = v
 		}
 	}

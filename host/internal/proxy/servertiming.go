@@ -8,6 +8,7 @@ import (
 
 	"github.com/outrigger-gateway/outrigger/host/internal/dispatch"
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
+	"github.com/outrigger-gateway/outrigger/host/internal/httpbyte"
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
@@ -51,7 +52,7 @@ func appendTiming(b []byte, name, phase string, took time.Duration) []byte {
 		b = append(b, ", "...)
 	}
 	for i := range len(name) {
-		if c := name[i]; tokenByte(c) {
+		if c := name[i]; httpbyte.InToken(c) {
 			b = append(b, c)
 		} else {
 			b = append(b, '_')
@@ -80,17 +81,4 @@ func appendQuoted(b []byte, text string) []byte {
 		}
 	}
 	return b
-}
-
-// tokenByte reports whether c may stand in a token of RFC 9110.
-func tokenByte(c byte) bool {
-	switch {
-	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		return true
-	}
-	switch c {
-	case '!', '#', '$', '%', '&', '\'', '*', '+', '-', '.', '^', '_', '`', '|', '~':
-		return true
-	}
-	return false
 }

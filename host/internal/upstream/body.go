@@ -6,6 +6,8 @@ import (
 	"iter"
 	"net"
 	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/httpbyte"
 )
 
 // Body holds the stream of a response. Whoever wants to wrap the stream replaces the ReadCloser in it: fasthttp closes a stream that is
@@ -26,7 +28,7 @@ func (b *Body) Trailers() iter.Seq2[[]byte, []byte] {
 		}
 		for line := range bytes.Lines(b.body.chunked.trailers) {
 			name, value, _ := bytes.Cut(line, []byte{':'})
-			if !ofHop(name) && !ofFraming(name) && !yield(name, trimBlanks(bytes.TrimSuffix(value, []byte{'\n'}))) {
+			if !ofHop(name) && !ofFraming(name) && !yield(name, httpbyte.TrimBlanks(bytes.TrimSuffix(value, []byte{'\n'}))) {
 				return
 			}
 		}

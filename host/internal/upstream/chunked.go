@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/httpbyte"
 )
 
 // chunked reads a chunked body and the trailer section behind it, and nothing more. It is as strict as the reading of heads: lines end in CRLF, sizes are
@@ -114,10 +116,10 @@ func chunkSize(line []byte) (int64, error) {
 		size = size<<4 | int64(digit)
 	}
 	rest := line[n:]
-	for len(rest) > 0 && isBlank(rest[0]) { // some servers pad sizes with blanks
+	for len(rest) > 0 && httpbyte.IsBlank(rest[0]) { // some servers pad sizes with blanks
 		rest = rest[1:]
 	}
-	if n == 0 || n > longest || len(rest) > 0 && rest[0] != ';' || !isText(rest) {
+	if n == 0 || n > longest || len(rest) > 0 && rest[0] != ';' || !httpbyte.IsText(rest) {
 		return 0, malformedf("the size of a chunk of the response is %s, expected up to %d hexadecimal digits", shown(line), longest)
 	}
 	return size, nil
@@ -136,7 +138,7 @@ func (r *chunked) readTrailers() error {
 			return malformedf("the trailers of the response are longer than %d bytes", longestTrailers)
 		}
 		colon := bytes.IndexByte(line, ':')
-		if colon < 0 || !isToken(line[:colon]) || !isText(line[colon+1:]) {
+		if colon < 0 || !httpbyte.IsToken(line[:colon]) || !httpbyte.IsText(line[colon+1:]) {
 			return malformedf("a trailer of the response is %s, expected a name, a colon and a value", shown(line))
 		}
 		if r.wanted {

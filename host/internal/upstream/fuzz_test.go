@@ -14,6 +14,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/httpbyte"
 	"github.com/outrigger-gateway/outrigger/host/internal/timedconn"
 	"github.com/outrigger-gateway/outrigger/host/internal/wirecorpus/responses"
 )
@@ -78,7 +79,7 @@ func received(t *testing.T, r io.Reader, head bool) (o outcome, left int) {
 	o.status = resp.StatusCode()
 	for k, v := range resp.Header.All() {
 		o.head += fmt.Sprintf("%s: %s\n", k, v)
-		if ofHop(k) || !isToken(k) {
+		if ofHop(k) || !httpbyte.IsToken(k) {
 			t.Errorf("the header %q is passed on", k)
 		}
 	}
@@ -88,7 +89,7 @@ func received(t *testing.T, r io.Reader, head bool) (o outcome, left int) {
 		o.failed = err != nil
 		body = func() []byte { return b }
 		for name, value := range resp.BodyStream().(*Body).Trailers() {
-			if ofHop(name) || ofFraming(name) || !isToken(name) || !isText(value) {
+			if ofHop(name) || ofFraming(name) || !httpbyte.IsToken(name) || !httpbyte.IsText(value) {
 				t.Errorf("the trailer %q: %q is passed on", name, value)
 			}
 		}

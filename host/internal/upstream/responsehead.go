@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/httpbyte"
 )
 
 // head is what the head of a response says about the connection and the body. The rest of it is read by the HTTP library, from bytes that were found
@@ -130,7 +132,7 @@ func (h *head) statusLine(line []byte) error {
 		}
 		h.status = h.status*10 + int(c-'0')
 	}
-	if h.status < 100 || !isText(line[shortest:]) {
+	if h.status < 100 || !httpbyte.IsText(line[shortest:]) {
 		return badStatusLine(line)
 	}
 	return nil
@@ -143,14 +145,14 @@ func badStatusLine(line []byte) error {
 // line reads one header line, without its line end; at is where it stands, with it.
 func (h *head) line(line []byte, at span) error {
 	colon := 0
-	for colon < len(line) && tokenByte[line[colon]] {
+	for colon < len(line) && httpbyte.InToken(line[colon]) {
 		colon++
 	}
 	if colon == 0 || colon == len(line) || line[colon] != ':' {
 		return badLine(line)
 	}
-	name, value := line[:colon], trimBlanks(line[colon+1:])
-	if !isText(value) {
+	name, value := line[:colon], httpbyte.TrimBlanks(line[colon+1:])
+	if !httpbyte.IsText(value) {
 		return fmt.Errorf("the response header %s has a control character in its value: %s", name, shown(value))
 	}
 	return h.meaning(name, value, at)
@@ -159,7 +161,7 @@ func (h *head) line(line []byte, at span) error {
 func badLine(line []byte) error {
 	name, _, found := bytes.Cut(line, []byte{':'})
 	switch {
-	case isBlank(line[0]):
+	case httpbyte.IsBlank(line[0]):
 		return fmt.Errorf("a folded line in the response head: %s", shown(line))
 	case !found:
 		return fmt.Errorf("a line of the response head has no colon: %s", shown(line))
@@ -171,35 +173,35 @@ func badLine(line []byte) error {
 func (h *head) meaning(name, value []byte, at span) error {
 	switch len(name) {
 	case 4:
-		h.dated = h.dated || fold(name, "date")
+		h.dated = h.dated || httpbyte.Lower(name, "date")
 	case 7:
 		switch {
-		case fold(name, "upgrade"):
+		case httpbyte.Lower(name, "upgrade"):
 			if h.protocol != nil {
 				return errors.New("more than one Upgrade in the response head")
 			}
 			h.protocol = value[:len(value):len(value)]
 			h.cuts = append(h.cuts, at)
-		case fold(name, "trailer"):
+		case httpbyte.Lower(name, "trailer"):
 			h.trailers = append(h.trailers, value)
 			h.cuts = append(h.cuts, at)
 		}
 	case 10:
 		switch {
-		case fold(name, "connection"):
+		case httpbyte.Lower(name, "connection"):
 			h.connection = append(h.connection, value)
 			h.words(value)
 			h.cuts = append(h.cuts, at)
-		case fold(name, "keep-alive"):
+		case httpbyte.Lower(name, "keep-alive"):
 			h.cuts = append(h.cuts, at)
 		}
 	case 14:
-		if fold(name, "content-length") {
+		if httpbyte.Lower(name, "content-length") {
 			return h.contentLength(value)
 		}
 	case 16:
 		switch {
-		case fold(name, "content-encoding"):
+		case httpbyte.Lower(name, "content-encoding"):
 			if h.encoding == nil {
 				h.encoding = value[:len(value):len(value)]
 				break
@@ -208,11 +210,11 @@ func (h *head) meaning(name, value []byte, at span) error {
 				h.encodings = append(h.encodings, h.encoding...)
 			}
 			h.encodings = append(append(h.encodings, ", "...), value...)
-		case fold(name, "proxy-connection"):
+		case httpbyte.Lower(name, "proxy-connection"):
 			h.cuts = append(h.cuts, at)
 		}
 	case 17:
-		if fold(name, "transfer-encoding") {
+		if httpbyte.Lower(name, "transfer-encoding") {
 			switch {
 			case h.chunked:
 				return errors.New("more than one Transfer-Encoding in the response head")
@@ -255,13 +257,13 @@ func (h *head) words(list []byte) {
 		} else {
 			list = nil
 		}
-		switch word = trimBlanks(word); len(word) {
+		switch word = httpbyte.TrimBlanks(word); len(word) {
 		case 5:
-			h.closes = h.closes || fold(word, "close")
+			h.closes = h.closes || httpbyte.Lower(word, "close")
 		case 7:
-			h.upgrade = h.upgrade || fold(word, "upgrade")
+			h.upgrade = h.upgrade || httpbyte.Lower(word, "upgrade")
 		case 10:
-			h.keeps = h.keeps || fold(word, "keep-alive")
+			h.keeps = h.keeps || httpbyte.Lower(word, "keep-alive")
 		}
 	}
 }
@@ -318,7 +320,7 @@ func (h *head) cutNominated(data []byte, at int) {
 func (h *head) nominated(name []byte) bool {
 	for _, v := range h.connection {
 		for word := range bytes.SplitSeq(v, []byte{','}) {
-			if bytes.EqualFold(trimBlanks(word), name) {
+			if bytes.EqualFold(httpbyte.TrimBlanks(word), name) {
 				return true
 			}
 		}
@@ -330,11 +332,11 @@ func (h *head) nominated(name []byte) bool {
 func ofHop(name []byte) bool {
 	switch len(name) {
 	case 7:
-		return fold(name, "upgrade") || fold(name, "trailer")
+		return httpbyte.Lower(name, "upgrade") || httpbyte.Lower(name, "trailer")
 	case 10:
-		return fold(name, "connection") || fold(name, "keep-alive")
+		return httpbyte.Lower(name, "connection") || httpbyte.Lower(name, "keep-alive")
 	case 16:
-		return fold(name, "proxy-connection")
+		return httpbyte.Lower(name, "proxy-connection")
 	}
 	return false
 }
@@ -361,7 +363,7 @@ func (h *head) compact(data []byte) int {
 func appendAnnounced(dst [][]byte, values [][]byte) [][]byte {
 	for _, v := range values {
 		for word := range bytes.SplitSeq(v, []byte{','}) {
-			if name := trimBlanks(word); isToken(name) && !ofHop(name) && !ofFraming(name) {
+			if name := httpbyte.TrimBlanks(word); httpbyte.IsToken(name) && !ofHop(name) && !ofFraming(name) {
 				dst = append(dst, bytes.Clone(name))
 			}
 		}
