@@ -244,14 +244,12 @@ func configDiff(args []string, out, errOut io.Writer) error {
 	case len(files) == 2 && admin == "":
 		d, err = diffFiles(files[0], files[1])
 	case len(files) == 1:
-		if admin == "" {
-			h, err := host.New(o)
-			if err != nil {
-				return err
-			}
-			if admin = h.AdminSetting(); admin == "" {
-				return wrongUsage("found one file and no Admin listener in the settings, expected two files, --admin host:port or unix:///path, or admin_listen in the file of --settings")
-			}
+		admin, err = adminAddress(admin, o)
+		switch {
+		case errors.Is(err, errNoAdmin):
+			return wrongUsage("found one file and no Admin listener in the settings, expected two files, --admin host:port or unix:///path, or admin_listen in the file of --settings")
+		case err != nil:
+			return err
 		}
 		d, err = diffLive(admin, files[0])
 	default:

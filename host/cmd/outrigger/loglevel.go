@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,8 +13,6 @@ import (
 	"strconv"
 	"syscall"
 	"time"
-
-	"github.com/outrigger-gateway/outrigger/host"
 )
 
 const logLevelUsage = `outrigger log-level shows the log level of a running gateway, or changes it without a restart.
@@ -62,14 +61,12 @@ func logLevelCommand(args []string, out, errOut io.Writer) int {
 	case len(rest) == 0 && timeout != "":
 		return wrong(fmt.Errorf("found --timeout without a level"))
 	}
-	if address == "" {
-		h, err := host.New(o)
-		if err != nil {
-			return fail(errOut, err)
-		}
-		if address = h.AdminSetting(); address == "" {
-			return wrong(fmt.Errorf("found no Admin listener in the settings, expected --admin host:port or unix:///path, or admin_listen in the file of --settings"))
-		}
+	address, err = adminAddress(address, o)
+	switch {
+	case errors.Is(err, errNoAdmin):
+		return wrong(err)
+	case err != nil:
+		return fail(errOut, err)
 	}
 	method, path := http.MethodGet, "/debug/node/log-level"
 	if len(rest) == 1 {

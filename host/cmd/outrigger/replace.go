@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,8 +14,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-
-	"github.com/outrigger-gateway/outrigger/host"
 )
 
 // exitBusy says that something else has to end first.
@@ -136,14 +135,12 @@ func replaceCommand(args []string, out, errOut io.Writer) int {
 		return wrong(fmt.Errorf("found %d names, expected that of one plugin server", len(names)))
 	}
 	c.server = names[0]
-	if c.admin == "" {
-		h, err := host.New(o)
-		if err != nil {
-			return fail(errOut, err)
-		}
-		if c.admin = h.AdminSetting(); c.admin == "" {
-			return wrong(fmt.Errorf("found no Admin listener in the settings, expected --admin host:port or unix:///path, or admin_listen in the file of --settings"))
-		}
+	c.admin, err = adminAddress(c.admin, o)
+	switch {
+	case errors.Is(err, errNoAdmin):
+		return wrong(err)
+	case err != nil:
+		return fail(errOut, err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()

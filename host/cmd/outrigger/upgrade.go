@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,8 +12,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-
-	"github.com/outrigger-gateway/outrigger/host"
 )
 
 const upgradeUsage = `outrigger upgrade puts a new version of the program in the place of a running gateway, without losing a request.
@@ -56,14 +55,12 @@ func upgradeCommand(args []string, out, errOut io.Writer) int {
 	case len(rest) > 0:
 		return wrong(fmt.Errorf("found %q, expected a flag such as --admin unix:///run/outrigger/admin.sock", rest[0]))
 	}
-	if address == "" {
-		h, err := host.New(o)
-		if err != nil {
-			return fail(errOut, err)
-		}
-		if address = h.AdminSetting(); address == "" {
-			return wrong(fmt.Errorf("found no Admin listener in the settings, expected --admin host:port or unix:///path, or admin_listen in the file of --settings; SIGUSR2 asks for the same"))
-		}
+	address, err = adminAddress(address, o)
+	switch {
+	case errors.Is(err, errNoAdmin):
+		return wrong(fmt.Errorf("%w; SIGUSR2 asks for the same", err))
+	case err != nil:
+		return fail(errOut, err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
