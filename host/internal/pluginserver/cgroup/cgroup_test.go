@@ -338,35 +338,42 @@ func moveAsideAndEnd(own, controller string, end func(*Tree) error) error {
 	return err
 }
 
-// The kernel gives controllers to the children of a group without processes: a host alone in its group moves aside, and back.
-func TestAHostAloneInItsGroupMovesAside(t *testing.T) {
+// handed makes a group with a controller that the test hands on to it: a host in it may make groups of its own. It goes with the test.
+func handed(t *testing.T) (dir, controller string, group *os.File) {
+	t.Helper()
 	tree := host(t)
 	own := filepath.Dir(tree.Path())
 	offered := words(filepath.Join(own, "cgroup.controllers"))
 	if len(offered) == 0 {
 		t.Skip("no controller is offered in ", own)
 	}
-	controller := offered[0]
+	controller = offered[0]
 	if !slices.Contains(words(filepath.Join(own, "cgroup.subtree_control")), controller) {
 		if err := control(own, "+", []string{controller}); err != nil {
 			t.Skip("the test cannot hand a controller on: ", err)
 		}
-		defer func() { _ = control(own, "-", []string{controller}) }()
+		t.Cleanup(func() { _ = control(own, "-", []string{controller}) })
 	}
 	dir, err := os.MkdirTemp(own, Prefix)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		if err := Remove(dir); err != nil {
 			t.Error(err)
 		}
-	}()
-	g, err := os.Open(dir)
+	})
+	group, err = os.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer g.Close()
+	t.Cleanup(func() { _ = group.Close() })
+	return dir, controller, group
+}
+
+// The kernel gives controllers to the children of a group without processes: a host alone in its group moves aside, and back.
+func TestAHostAloneInItsGroupMovesAside(t *testing.T) {
+	dir, controller, g := handed(t)
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), hostKey+"="+dir+" "+controller)
 	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(g.Fd())}

@@ -86,33 +86,7 @@ func newer(outer, controller string) error {
 // A host that another one replaces had moved aside: the new one makes its groups beside the old one's, with the same controllers, and keeps them when the
 // old one ends.
 func TestAHostThatTakesOver(t *testing.T) {
-	tree := host(t)
-	own := filepath.Dir(tree.Path())
-	offered := words(filepath.Join(own, "cgroup.controllers"))
-	if len(offered) == 0 {
-		t.Skip("no controller is offered in ", own)
-	}
-	controller := offered[0]
-	if !slices.Contains(words(filepath.Join(own, "cgroup.subtree_control")), controller) {
-		if err := control(own, "+", []string{controller}); err != nil {
-			t.Skip("the test cannot hand a controller on: ", err)
-		}
-		defer func() { _ = control(own, "-", []string{controller}) }()
-	}
-	dir, err := os.MkdirTemp(own, Prefix)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := Remove(dir); err != nil {
-			t.Error(err)
-		}
-	}()
-	g, err := os.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer g.Close()
+	dir, controller, g := handed(t)
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), hostKey+"="+dir+" "+controller, roleKey+"=older")
 	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(g.Fd())}
