@@ -76,6 +76,7 @@ test: lint fresh test-go test-python test-js conformance test-examples ## all te
 .PHONY: test-go
 test-go: build
 	go vet $(GO_PKGS)
+	GOOS=darwin go build ./pdk/... # plugins are written on other systems too
 	go test -race -shuffle=on -timeout 10m $$(go list $(GO_PKGS) | grep -v -e /examples$$ -e /conformance$$)
 	cd bench/peers && go vet ./... && go test ./...
 

@@ -76,7 +76,7 @@ func takeStdout() (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keeping standard output for the handshake: %w", err)
 	}
-	if err := unix.Dup3(2, 1, 0); err != nil {
+	if err := dup(2, 1); err != nil {
 		return nil, fmt.Errorf("sending standard output to standard error: %w", err)
 	}
 	return os.NewFile(uintptr(fd), "handshake"), nil
