@@ -91,22 +91,15 @@ func benchCommand(args []string, out, errOut io.Writer) int {
 // benchCompare is outrigger bench compare.
 func benchCompare(args []string, out, errOut io.Writer) int {
 	tolerance := 0.05
-	var files []string
-	for len(args) > 0 {
-		flag, value, inline := strings.Cut(args[0], "=")
-		args = args[1:]
-		if flag != "--tolerance" {
-			files = append(files, flag)
-			continue
+	value, files, err := takeValue(args, "--tolerance")
+	if err == nil && value != "" {
+		if tolerance, err = strconv.ParseFloat(value, 64); err != nil || !(tolerance >= 0 && tolerance <= 10) {
+			err = fmt.Errorf("--tolerance is %q: expected a share such as 0.05", value)
 		}
-		if !inline && len(args) > 0 {
-			value, args = args[0], args[1:]
-		}
-		var err error
-		if tolerance, err = strconv.ParseFloat(value, 64); err != nil || tolerance < 0 || tolerance > 10 {
-			fmt.Fprintf(errOut, "outrigger bench compare: --tolerance is %q: expected a share such as 0.05\nSee: outrigger help bench\n", value)
-			return exitUsage
-		}
+	}
+	if err != nil {
+		fmt.Fprintf(errOut, "outrigger bench compare: %v\nSee: outrigger help bench\n", err)
+		return exitUsage
 	}
 	if len(files) != 2 {
 		fmt.Fprintf(errOut, "outrigger bench compare: found %d files; expected two: OLD.json NEW.json\nSee: outrigger help bench\n", len(files))

@@ -80,36 +80,6 @@ func configCommand(args []string, out, errOut io.Writer) int {
 // errDiffers ends a command with exitDiffers.
 var errDiffers = errors.New("something is different")
 
-// usageError is a mistake in the command line.
-type usageError struct{ text string }
-
-func (e *usageError) Error() string { return e.text }
-
-func wrongUsage(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
-
-// valued takes a flag with a value out of args, in both spellings.
-func valued(args []string, flag string) (value string, rest []string, err error) {
-	for i := 0; i < len(args); i++ {
-		name, text, inline := strings.Cut(args[i], "=")
-		switch {
-		case name != flag:
-			rest = append(rest, args[i])
-			continue
-		case value != "":
-			return "", nil, wrongUsage("%s is given twice", flag)
-		case inline:
-			value = text
-		case i+1 < len(args):
-			i++
-			value = args[i]
-		}
-		if value == "" {
-			return "", nil, wrongUsage("%s needs a value", flag)
-		}
-	}
-	return value, rest, nil
-}
-
 // filesOnly refuses flags that nobody took.
 func filesOnly(args []string) error {
 	for _, arg := range args {
@@ -187,11 +157,11 @@ func configFmt(args []string, out, _ io.Writer) error {
 
 // configConvert is outrigger config convert.
 func configConvert(args []string, out, errOut io.Writer) error {
-	to, args, err := valued(args, "--to")
+	to, args, err := takeValue(args, "--to")
 	if err != nil {
 		return err
 	}
-	output, args, err := valued(args, "--output")
+	output, args, err := takeValue(args, "--output")
 	if err != nil {
 		return err
 	}
@@ -231,7 +201,7 @@ func configConvert(args []string, out, errOut io.Writer) error {
 // configDiff is outrigger config diff.
 func configDiff(args []string, out, errOut io.Writer) error {
 	asJSON, args := take(args, "--json")
-	admin, args, err := valued(args, "--admin")
+	admin, args, err := takeValue(args, "--admin")
 	if err != nil {
 		return err
 	}
@@ -326,7 +296,7 @@ func diffLive(admin, file string) (*entitydiff.Diff, error) {
 // configRestore is outrigger config restore.
 func configRestore(args []string, out, errOut io.Writer) error {
 	list, args := take(args, "--list")
-	output, args, err := valued(args, "--output")
+	output, args, err := takeValue(args, "--output")
 	if err != nil {
 		return err
 	}

@@ -72,12 +72,14 @@ func (e *explanation) take(args []string) (rest []string, err error) {
 			continue
 		}
 		if !inline {
-			if len(args) == 0 {
+			if len(args) == 0 || strings.HasPrefix(args[0], "--") {
 				return nil, fmt.Errorf("--%s needs a value", name)
 			}
 			value, args = args[0], args[1:]
 		}
 		switch {
+		case value == "":
+			return nil, fmt.Errorf("--%s needs a value", name)
 		case list != nil:
 			*list = append(*list, value)
 		case given[name]:

@@ -34,7 +34,7 @@ func parseFlags(args []string, settings []host.Setting) (flags map[string]string
 		case inline:
 		case boolean && (len(args) == 0 || strings.HasPrefix(args[0], "--")):
 			value = "on"
-		case len(args) == 0:
+		case len(args) == 0 || strings.HasPrefix(args[0], "--"):
 			return nil, nil, fmt.Errorf("--%s needs a value", given)
 		default:
 			value, args = args[0], args[1:]
@@ -45,6 +45,42 @@ func parseFlags(args []string, settings []host.Setting) (flags map[string]string
 		flags[name] = value
 	}
 	return flags, rest, nil
+}
+
+// usageError is a mistake in the command line.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+func wrongUsage(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
+
+// take removes a flag without a value from args and reports whether it was there.
+func take(args []string, flag string) (given bool, rest []string) {
+	rest = slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return arg == flag })
+	return len(rest) < len(args), rest
+}
+
+// takeValue takes a flag with a value out of args, in both spellings; "" when it is not there. It may be there once, and not without a value: another
+// flag is none, unless it stands behind "=". The error is a usageError.
+func takeValue(args []string, flag string) (value string, rest []string, err error) {
+	for i := 0; i < len(args); i++ {
+		name, text, inline := strings.Cut(args[i], "=")
+		if name != flag {
+			rest = append(rest, args[i])
+			continue
+		}
+		if value != "" {
+			return "", nil, wrongUsage("%s is given twice", flag)
+		}
+		if value = text; !inline && i+1 < len(args) && !strings.HasPrefix(args[i+1], "--") {
+			i++
+			value = args[i]
+		}
+		if value == "" {
+			return "", nil, wrongUsage("%s needs a value", flag)
+		}
+	}
+	return value, rest, nil
 }
 
 // nearest suggests a flag that shares most of its beginning with the name.

@@ -63,9 +63,3 @@ func lint(args []string, out, errOut io.Writer) int {
 	}
 	return exitOK
 }
-
-// take removes a flag without a value from args and reports whether it was there.
-func take(args []string, flag string) (given bool, rest []string) {
-	rest = slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return arg == flag })
-	return len(rest) < len(args), rest
-}

@@ -59,32 +59,27 @@ func (c *replacing) take(args []string) (rest []string, err error) {
 		}
 		c.body["command"] = c.command
 	}
-	for len(args) > 0 {
-		arg := args[0]
-		args = args[1:]
-		flag, value, inline := strings.Cut(arg, "=")
-		switch flag {
-		case "--json":
-			c.json = true
-		case "--promote", "--rollback":
-			if c.action != "replace" {
-				return nil, fmt.Errorf("found %s beside --%s, expected one of them", flag, c.action)
-			}
-			c.action = strings.TrimPrefix(flag, "--")
-		case "--admin", "--canary":
-			if !inline {
-				if len(args) == 0 {
-					return nil, fmt.Errorf("%s needs a value", flag)
-				}
-				value, args = args[0], args[1:]
-			}
-			if flag == "--admin" {
-				c.admin = value
-			} else if c.body["canary"], err = canaryOf(value); err != nil {
-				return nil, err
-			}
-		default:
-			rest = append(rest, arg)
+	c.json, args = take(args, "--json")
+	promote, args := take(args, "--promote")
+	rollback, args := take(args, "--rollback")
+	switch {
+	case promote && rollback:
+		return nil, fmt.Errorf("found --promote beside --rollback, expected one of them")
+	case promote:
+		c.action = "promote"
+	case rollback:
+		c.action = "rollback"
+	}
+	if c.admin, args, err = takeValue(args, "--admin"); err != nil {
+		return nil, err
+	}
+	canary, rest, err := takeValue(args, "--canary")
+	if err != nil {
+		return nil, err
+	}
+	if canary != "" {
+		if c.body["canary"], err = canaryOf(canary); err != nil {
+			return nil, err
 		}
 	}
 	if c.action != "replace" && len(c.body) > 0 {

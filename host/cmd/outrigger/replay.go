@@ -85,7 +85,7 @@ func (p *replaying) parse(args []string) error {
 			return fmt.Errorf("unknown flag --%s", name)
 		}
 		if !inline {
-			if len(args) == 0 {
+			if len(args) == 0 || strings.HasPrefix(args[0], "--") {
 				return fmt.Errorf("--%s needs a value", name)
 			}
 			value, args = args[0], args[1:]

@@ -1,13 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -42,35 +42,29 @@ type watching struct {
 
 // take reads the flags of top out of args, and returns the others.
 func (w *watching) take(args []string) (rest []string, err error) {
+	w.once, rest = take(args, "--once")
+	interval, rest, err := takeValue(rest, "--interval")
+	if err != nil {
+		return nil, err
+	}
 	w.interval = time.Second
-	for len(args) > 0 {
-		arg := args[0]
-		args = args[1:]
-		flag, value, inline := strings.Cut(arg, "=")
-		switch flag {
-		case "--once":
-			w.once = true
-		case "--admin", "--status", "--interval":
-			if !inline {
-				if len(args) == 0 {
-					return nil, fmt.Errorf("%s needs a value", flag)
-				}
-				value, args = args[0], args[1:]
-			}
-			if flag == "--interval" {
-				if w.interval, err = time.ParseDuration(value); err != nil || w.interval < 100*time.Millisecond || w.interval > time.Hour {
-					return nil, fmt.Errorf("--interval: found %q, expected a time from 100ms to 1h such as 1s", value)
-				}
-				continue
-			}
-			if w.address != "" {
-				return nil, fmt.Errorf("found two addresses, expected --admin or --status once")
-			}
-			w.address = value
-		default:
-			rest = append(rest, arg)
+	if interval != "" {
+		if w.interval, err = time.ParseDuration(interval); err != nil || w.interval < 100*time.Millisecond || w.interval > time.Hour {
+			return nil, fmt.Errorf("--interval: found %q, expected a time from 100ms to 1h such as 1s", interval)
 		}
 	}
+	admin, rest, err := takeValue(rest, "--admin")
+	if err != nil {
+		return nil, err
+	}
+	status, rest, err := takeValue(rest, "--status")
+	switch {
+	case err != nil:
+		return nil, err
+	case admin != "" && status != "":
+		return nil, fmt.Errorf("found two addresses, expected --admin or --status")
+	}
+	w.address = cmp.Or(admin, status)
 	return rest, nil
 }
 

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os/signal"
 	"slices"
-	"strings"
 	"syscall"
 )
 
@@ -65,25 +64,6 @@ func upgradeCommand(args []string, out, errOut io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	return askUpgrade(ctx, address, asJSON, out, errOut)
-}
-
-// takeValue takes a flag with a value out of args; "" when it is not there.
-func takeValue(args []string, flag string) (value string, rest []string, err error) {
-	for i := 0; i < len(args); i++ {
-		name, inline, given := strings.Cut(args[i], "=")
-		switch {
-		case name != flag:
-			rest = append(rest, args[i])
-		case given:
-			value = inline
-		case i+1 == len(args):
-			return "", nil, fmt.Errorf("%s needs a value", flag)
-		default:
-			i++
-			value = args[i]
-		}
-	}
-	return value, rest, nil
 }
 
 // askUpgrade sends the request and prints how it went.
