@@ -3,6 +3,7 @@ package guard
 import (
 	"bytes"
 	"net/http"
+	"slices"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/httpbyte"
 )
@@ -81,6 +82,13 @@ func (h *Head) parse(data []byte, l *Limits) (int, error) {
 		if err := h.line(line, l); err != nil {
 			return 0, err
 		}
+	}
+}
+
+// keep takes the lines that came of a head that is refused for its size.
+func (h *Head) keep(data []byte, l *Limits) {
+	if end := bytes.LastIndex(data, endOfHead[:len("\r\n")]); end >= 0 {
+		_, _ = h.parse(slices.Concat(data[:end], endOfHead), l) // what else is wrong with it counts no more
 	}
 }
 

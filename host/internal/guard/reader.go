@@ -94,7 +94,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 var endOfHead = []byte("\r\n\r\n")
 
 // Next takes the head of the next request. false without an error: it is not all there yet, Fill. What can be refused already is refused, so that nobody
-// waits for the rest of what is no request. An error is a *Refusal.
+// waits for the rest of what is no request. An error is a *Refusal; the Head then has what stands before the line that is refused.
 func (r *Reader) Next(h *Head, l *Limits) (bool, error) {
 	data := r.buf[r.r:r.w]
 	if !r.blank && len(data) >= 2 && data[0] == '\r' && data[1] == '\n' { // RFC 9112 section 2.2 wants one to pass
@@ -106,7 +106,7 @@ func (r *Reader) Next(h *Head, l *Limits) (bool, error) {
 		from := max(r.seen-len(endOfHead)+1, 0)
 		end := bytes.Index(data[from:], endOfHead)
 		if end < 0 {
-			return false, r.partial(data, l)
+			return false, r.partial(h, data, l)
 		}
 		data = data[:from+end+len(endOfHead)]
 	}
@@ -120,7 +120,7 @@ func (r *Reader) Next(h *Head, l *Limits) (bool, error) {
 }
 
 // partial looks at a head of which the end has not come.
-func (r *Reader) partial(data []byte, l *Limits) error {
+func (r *Reader) partial(h *Head, data []byte, l *Limits) error {
 	if i := bareLF(data, r.seen); i >= 0 {
 		return refuse(ClassLine, "a line that ends in LF without CR")
 	}
@@ -140,6 +140,7 @@ func (r *Reader) partial(data []byte, l *Limits) error {
 		}
 	}
 	if len(data) >= l.Head {
+		h.keep(data, l)
 		return tooLong(data, l)
 	}
 	r.seen = len(data)

@@ -73,7 +73,7 @@ type clientConn struct {
 
 	in      guard.Reader
 	head    *head      // of the request that fasthttp is about to serve
-	refused error      // instead of it
+	refused error      // it is not served: the head has what stands before what is wrong with it
 	body    guard.Body // of that request
 	through bool       // what comes goes through to whoever reads
 
@@ -105,13 +105,15 @@ func (c *clientConn) Read(p []byte) (int, error) {
 	}
 	h := heads.Get().(*head)
 	if err := c.next(h); err != nil {
-		h.release()
 		var refused *guard.Refusal
 		if !errors.As(err, &refused) {
+			h.release()
 			return 0, err
 		}
-		c.refused = refused
-		return copy(p, standIns[closing]), nil
+		h.wire.Closes = true
+		h.take()
+		c.head, c.refused = h, refused
+		return copy(p, h.standIn()), nil
 	}
 	c.first = false
 	h.take()

@@ -100,14 +100,22 @@ func (r *request) errorFormat(explicit string) local.ErrorFormat {
 	}
 	r.scratch = appendList(r.scratch[:0], r, "accept")
 	accept := bytesx.View(r.scratch)
-	if accept == "" && r.ex.Answer.Transport {
-		f, known := local.ErrorFormatOf(r.header("content-type"))
-		if !known {
-			f, _ = local.ErrorFormatOf(r.proxy.opts.ErrorDefaultType)
-		}
-		return f
+	if r.ex.Answer.Transport {
+		return r.proxy.messageErrorFormat(accept, r.header("content-type"))
 	}
 	return local.AcceptedErrorFormat(accept)
+}
+
+// messageErrorFormat negotiates for errors about the HTTP messages, with the values of Accept and Content-Type of the request, "" for none.
+func (p *Proxy) messageErrorFormat(accept, contentType string) local.ErrorFormat {
+	if accept != "" {
+		return local.AcceptedErrorFormat(accept)
+	}
+	f, known := local.ErrorFormatOf(contentType)
+	if !known {
+		f, _ = local.ErrorFormatOf(p.opts.ErrorDefaultType)
+	}
+	return f
 }
 
 // ErrorTemplates are the error bodies that take the place of the gateway's own, by local.ErrorFormat; "" leaves that. The first %s in one stands for

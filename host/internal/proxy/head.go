@@ -2,9 +2,11 @@ package proxy
 
 import (
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/guard"
+	"github.com/outrigger-gateway/outrigger/host/internal/httpbyte"
 )
 
 // head is the head of a request as it came. Its slices are parts of memory that lives as long as the request. It is pooled.
@@ -33,6 +35,17 @@ func (h *head) take() {
 	for i := range w.Fields {
 		h.lines = append(h.lines, headerLine{w.Fields[i].Name, w.Fields[i].Value})
 	}
+}
+
+// list is all values of a header with commas between them; name is in lower case. It is a copy.
+func (h *head) list(name string) string {
+	var values []string
+	for _, l := range h.lines {
+		if len(l.name) == len(name) && httpbyte.Fold(l.name, name) {
+			values = append(values, string(l.value))
+		}
+	}
+	return strings.Join(values, ",")
 }
 
 // release gives the head back. Nothing may use its slices afterwards.

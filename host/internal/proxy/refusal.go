@@ -10,8 +10,8 @@ import (
 	"github.com/outrigger-gateway/outrigger/pdk/local"
 )
 
-// refuse answers a request that the guard did not let pass, and ends the connection. Nothing of the request is known for sure: no plugin sees it, and the
-// body has the format of error_default_type.
+// refuse answers a request that the guard did not let pass, and ends the connection. Nothing of the request is known for sure: no plugin sees it. The
+// form of the body alone follows what it said before it was refused.
 func (p *Proxy) refuse(ctx *fasthttp.RequestCtx, conn *clientConn) {
 	why := conn.refused
 	status := http.StatusBadRequest
@@ -21,7 +21,9 @@ func (p *Proxy) refuse(ctx *fasthttp.RequestCtx, conn *clientConn) {
 	}
 	var id [32]byte
 	newRequestID(&id)
-	format, _ := local.ErrorFormatOf(p.opts.ErrorDefaultType)
+	h := conn.takeHead()
+	format := p.messageErrorFormat(h.list("accept"), h.list("content-type"))
+	h.release()
 	contentType, body := p.errorBody(format, local.ErrorMessage(status), string(id[:]))
 	ctx.Response.Header.DisableNormalizing()
 	ctx.SetStatusCode(status)
