@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/outrigger-gateway/outrigger/proto/nearest"
 )
 
 // Scenario is one file.
@@ -251,37 +253,11 @@ func (s *Scenario) names() []string {
 	return names
 }
 
-// Nearest suggests the word that needs the fewest changes to become text, as "; did you mean ...?"; empty if none is near.
+// Nearest suggests the word that is meant by text, as "; did you mean ...?"; empty if none is near.
 func Nearest(text string, words []string) string {
-	best, least := "", max(1, len(text)/3)+1
-	for _, w := range words {
-		if d := distance(text, w); d < least {
-			best, least = w, d
-		}
-	}
+	best := nearest.Name(text, words)
 	if best == "" {
 		return ""
 	}
 	return fmt.Sprintf("; did you mean %s?", best)
-}
-
-// distance counts the letters that are inserted, removed or replaced on the way from a to b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := before
-			if a[i] != b[j] {
-				replaced++
-			}
-			before = row[j+1]
-			row[j+1] = min(replaced, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/outrigger-gateway/outrigger/proto/nearest"
 )
 
 // Problem is one fault of a configuration.
@@ -274,14 +276,11 @@ func (n *node) checkMembers(path []string, members map[string]any, problems []Pr
 
 // unknown says that a name does not exist and which may be meant.
 func (n *node) unknown(name string) string {
-	best, distance := "", 3
 	known := make([]string, len(n.fields))
 	for i, f := range n.fields {
 		known[i] = f.name
-		if d := editDistance(name, f.name); d < distance {
-			best, distance = f.name, d
-		}
 	}
+	best := nearest.Name(name, known)
 	switch {
 	case best != "":
 		return fmt.Sprintf("is unknown; did you mean %q?", best)
@@ -289,26 +288,6 @@ func (n *node) unknown(name string) string {
 		return "is unknown; this plugin has no configuration"
 	}
 	return "is unknown; known are " + strings.Join(known, ", ")
-}
-
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 func (n *node) hasType(v any) bool {

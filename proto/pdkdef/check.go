@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/outrigger-gateway/outrigger/proto/nearest"
 )
 
 // Placeholder is what stands in braces in a text of the definition: {null}, {true}, {false}, the name of a parameter of the same function, or
@@ -167,7 +169,7 @@ func (c *checker) text(pos Pos, what string, f *Function, text string) {
 		for _, f := range c.def.Functions() {
 			names = append(names, f.FullName())
 		}
-		near := nearest(word, names)
+		near := nearest.Name(word, names)
 		if near != "" {
 			near = fmt.Sprintf("; did you mean {%s}?", near)
 		}

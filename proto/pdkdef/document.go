@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/outrigger-gateway/outrigger/proto/nearest"
 )
 
 // reader walks the YAML of one file and gathers what is wrong with it.
@@ -125,7 +127,7 @@ func (r *reader) entries(n *yaml.Node, what string) *object {
 
 // hint names the nearest candidate, or all of them.
 func hint(word string, candidates []string) string {
-	if near := nearest(word, candidates); near != "" {
+	if near := nearest.Name(word, candidates); near != "" {
 		return fmt.Sprintf("; did you mean %q?", near)
 	}
 	return "; expected one of " + strings.Join(candidates, ", ")

@@ -81,38 +81,3 @@ error except export extends fallthrough false finally float for from func functi
 interface is lambda len let map new nil nonlocal not null or package pass private protected public raise range return rune select self
 static string struct super switch this throw true try type typeof var void while with yield n
 `)
-
-// nearest is the candidate with the smallest edit distance to word, or "" when none is near.
-func nearest(word string, candidates []string) string {
-	best, bound := "", max(2, len(word)/3)+1
-	for _, c := range candidates {
-		if d := distance(word, c); d < bound {
-			best, bound = c, d
-		}
-	}
-	return best
-}
-
-// distance is the number of insertions, deletions, replacements and swaps of neighbours that turn a into b.
-func distance(a, b string) int {
-	before, last := make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := range len(a) {
-		row := make([]int, len(b)+1)
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			row[j+1] = min(last[j+1]+1, row[j]+1, last[j]+cost)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
-		}
-		before, last = last, row
-	}
-	return last[len(b)]
-}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/accesslog"
+	"github.com/outrigger-gateway/outrigger/proto/nearest"
 )
 
 // AccessLog is the log with a line for every request.
@@ -51,7 +52,7 @@ func readAccessFields(r *settingReader, v *node, items []*node, at *path) {
 		switch {
 		case err != nil:
 			names := accesslog.Names()
-			r.problem(itemAt(at, i), item, &problem{expected: "one of " + strings.Join(names, ", "), nearest: nearest(item.text, names)})
+			r.problem(itemAt(at, i), item, &problem{expected: "one of " + strings.Join(names, ", "), nearest: nearest.Name(item.text, names)})
 		case slices.ContainsFunc(fields, func(g accesslog.Field) bool { return g.Name == f.Name }):
 			r.problem(itemAt(at, i), item, &problem{expected: "each field once", code: CodeConflict})
 		default:

@@ -3,6 +3,8 @@ package config
 import (
 	"slices"
 	"strings"
+
+	"github.com/outrigger-gateway/outrigger/proto/nearest"
 )
 
 // What only decK writes: _info, _workspace, _konnect and _plugin_configs.
@@ -102,7 +104,7 @@ func (d *document) checkDefaults() {
 				continue
 			}
 			d.fail(nil, p.value, Error{
-				Code: CodeUnknownKey, Found: "a default for " + quote(p.key), Expected: "the name of a field of " + what, Nearest: nearest(p.key, asked),
+				Code: CodeUnknownKey, Found: "a default for " + quote(p.key), Expected: "the name of a field of " + what, Nearest: nearest.Name(p.key, asked),
 			})
 		}
 	}
@@ -140,7 +142,7 @@ func (d *document) ownConfig(o *object) *node {
 			names = append(names, n)
 		}
 		slices.Sort(names)
-		e := Error{Code: CodeUnknownReference, Found: quote(name), Expected: "a name of _plugin_configs", Nearest: nearest(name, names)}
+		e := Error{Code: CodeUnknownReference, Found: quote(name), Expected: "a name of _plugin_configs", Nearest: nearest.Name(name, names)}
 		if len(names) == 0 {
 			e.Expected += ", which the document does not have"
 		} else if e.Nearest == "" {

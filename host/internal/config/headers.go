@@ -3,6 +3,8 @@ package config
 import (
 	"slices"
 	"strings"
+
+	"github.com/outrigger-gateway/outrigger/proto/nearest"
 )
 
 // headerToken is a word of the setting headers, and the fields that it switches on.
@@ -43,7 +45,7 @@ func readHeaders(r *settingReader, _ *node, items []*node, at *path) {
 			for _, t := range headerTokens {
 				words = append(words, t.word)
 			}
-			r.problem(itemAt(at, i), item, &problem{expected: "one of " + strings.Join(words, ", "), nearest: nearest(item.text, words)})
+			r.problem(itemAt(at, i), item, &problem{expected: "one of " + strings.Join(words, ", "), nearest: nearest.Name(item.text, words)})
 			continue
 		}
 		for _, field := range headerTokens[found].fields(&tokens) {

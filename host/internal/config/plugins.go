@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/proto/nearest"
 )
 
 // parents is the entity around a nested plugin; at most one is set.
@@ -65,7 +66,7 @@ func pluginProtocol(s string) *problem {
 	if slices.Contains(allowed, s) {
 		return nil
 	}
-	p := &problem{expected: "one of grpc, grpcs, http, https", nearest: nearest(s, allowed)}
+	p := &problem{expected: "one of grpc, grpcs, http, https", nearest: nearest.Name(s, allowed)}
 	if slices.Contains(kongProtocols, s) {
 		p.expected += ": plugins on streams are not supported yet"
 		p.code, p.nearest = CodeUnsupported, ""

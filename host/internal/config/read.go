@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/proto/nearest"
 )
 
 // reader walks a document, takes values out of it and gathers everything that is wrong.
@@ -141,7 +142,7 @@ func (o *object) done() {
 }
 
 func (o *object) unknown(p *pair) {
-	e := Error{Code: CodeUnknownKey, Found: "unknown key " + quote(p.key), Nearest: nearest(p.key, o.asked)}
+	e := Error{Code: CodeUnknownKey, Found: "unknown key " + quote(p.key), Nearest: nearest.Name(p.key, o.asked)}
 	e.Expected = "a key of " + o.what
 	if e.Nearest == "" {
 		names := slices.Sorted(slices.Values(o.asked))
@@ -300,7 +301,7 @@ func oneOf(words ...string) rule {
 		if slices.Contains(words, s) {
 			return nil
 		}
-		p := &problem{expected: "one of " + strings.Join(words, ", "), nearest: nearest(s, words)}
+		p := &problem{expected: "one of " + strings.Join(words, ", "), nearest: nearest.Name(s, words)}
 		if len(words) == 1 {
 			p.expected = words[0]
 		}

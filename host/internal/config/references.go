@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/proto/nearest"
 )
 
 // reference names an entity by id, by its natural key, or by a word that may be either.
@@ -137,7 +138,7 @@ func (x *index[T]) find(ref *reference) *T {
 	e := Error{Code: CodeUnknownReference, Found: quote(found), Expected: "the name or id of " + article(x.what) + " of this file"}
 	const mostGuesses = 100 // a guess looks at every name
 	if x.d.guesses++; x.d.guesses <= mostGuesses {
-		e.Nearest = nearest(found, x.names)
+		e.Nearest = nearest.Name(found, x.names)
 	}
 	if len(x.names) == 0 {
 		e.Expected += ", which has none with a name"

@@ -9,6 +9,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/proto/nearest"
 )
 
 // ResolvePlugins checks the plugin records of a set against the plugins that are loaded, and fills the defaults of their schemas
@@ -109,7 +110,7 @@ func (r *resolver) clone(c *entity.ClonedPlugin) {
 		for _, m := range r.all {
 			names = append(names, m.Name)
 		}
-		fail("ref", Error{Code: CodeUnknownPlugin, Found: quote(c.Ref), Expected: "a plugin that is loaded", Nearest: nearest(c.Ref, names)})
+		fail("ref", Error{Code: CodeUnknownPlugin, Found: quote(c.Ref), Expected: "a plugin that is loaded", Nearest: nearest.Name(c.Ref, names)})
 		return
 	}
 	if taken := r.plugins[c.Name]; taken != nil && taken.Ref != c.Ref {
@@ -159,7 +160,7 @@ func (r *resolver) unknown(p *entity.Plugin) {
 		byOrigin[o] = append(byOrigin[o], m.Name)
 		names = append(names, m.Name)
 	}
-	e := Error{Code: CodeUnknownPlugin, Found: quote(p.Name), Expected: "a plugin that is loaded", Nearest: nearest(p.Name, names)}
+	e := Error{Code: CodeUnknownPlugin, Found: quote(p.Name), Expected: "a plugin that is loaded", Nearest: nearest.Name(p.Name, names)}
 	parts := make([]string, len(origins))
 	for i, o := range origins {
 		slices.Sort(byOrigin[o])

@@ -7,6 +7,7 @@ import (
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/router"
+	"github.com/outrigger-gateway/outrigger/proto/nearest"
 )
 
 // route reads a route with its plugins; parent is the service around it, nil at the top level.
@@ -89,7 +90,7 @@ func routeProtocol(s string) *problem {
 	if slices.Contains(known, s) {
 		return nil
 	}
-	p := &problem{expected: "http, https, grpc or grpcs", nearest: nearest(s, known)}
+	p := &problem{expected: "http, https, grpc or grpcs", nearest: nearest.Name(s, known)}
 	if slices.Contains(kongProtocols, s) || s == "ws" || s == "wss" {
 		p.expected += ": this protocol is not supported yet"
 		p.code, p.nearest = CodeUnsupported, ""

@@ -105,26 +105,6 @@ func TestSplitCommand(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
-	names := []string{"services", "routes", "consumers", "plugins", "proxy_listen"}
-	for found, want := range map[string]string{
-		"service": "services", "ruotes": "routes", "Plugins": "plugins", "proxy_listn": "proxy_listen", "frobnicate": "", "x": "",
-		strings.Repeat("x", 1000): "",
-	} {
-		if got := nearest(found, names); got != want {
-			t.Errorf("nearest to %q is %q, want %q", found, got, want)
-		}
-	}
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"a", "", 1}, {"abc", "acb", 1}, {"abc", "abd", 1}, {"abc", "abcd", 1}, {"abcd", "wxyz", 4}} {
-		if got := distance(c.a, c.b); got != c.want {
-			t.Errorf("from %q to %q is %d, want %d", c.a, c.b, got, c.want)
-		}
-	}
-}
-
 func TestEnvironmentAndFlagErrors(t *testing.T) {
 	for _, c := range []struct {
 		name  string

@@ -13,6 +13,7 @@ import (
 	jskind "github.com/santhosh-tekuri/jsonschema/v6/kind"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/proto/nearest"
 )
 
 // schemaErrors says in our words, and with places, what a schema refused. Values that the schema calls secret are not shown.
@@ -236,7 +237,7 @@ func (t *translator) enum(at []string, want []any) {
 		v = stepInto(v, step)
 	}
 	if s, ok := v.(string); ok && !secret(t.schema, at) {
-		e.Nearest = nearest(s, texts)
+		e.Nearest = nearest.Name(s, texts)
 	}
 	t.add(at, false, e)
 }
@@ -246,7 +247,7 @@ func (t *translator) unknown(at []string, names []string) {
 	slices.Sort(valid)
 	valid = slices.DeleteFunc(slices.Compact(valid), func(s string) bool { return slices.Contains(names, s) })
 	for _, name := range names {
-		e := Error{Found: "unknown key " + quote(name), Expected: "no keys here", Nearest: nearest(name, valid)}
+		e := Error{Found: "unknown key " + quote(name), Expected: "no keys here", Nearest: nearest.Name(name, valid)}
 		switch {
 		case e.Nearest != "":
 			e.Expected = "a key of the configuration"

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/proto/nearest"
 )
 
 var kongProtocols = []string{"grpc", "grpcs", "http", "https", "tcp", "tls", "tls_passthrough", "udp"}
@@ -19,7 +20,7 @@ func protocol(s string) *problem {
 	if slices.Contains(kongProtocols, s) || s == "ws" || s == "wss" {
 		return &problem{expected: "http or https: this protocol is not supported yet", code: CodeUnsupported}
 	}
-	return &problem{expected: "http or https", nearest: nearest(s, []string{"http", "https"})}
+	return &problem{expected: "http or https", nearest: nearest.Name(s, []string{"http", "https"})}
 }
 
 const maxTimeout = 2147483646 // milliseconds

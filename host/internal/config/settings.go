@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/outrigger-gateway/outrigger/proto/nearest"
 )
 
 // Settings are the static settings of a host: what a reload does not change. LoadSettings fills every field.
@@ -246,8 +248,8 @@ func readEnvironment(s *Settings, table []setting, env []string) Errors {
 			given[name] = value
 			continue
 		}
-		near := nearest(strings.TrimPrefix(name, envPrefix), trimAll(names, envPrefix))
-		if near != "" && distance(strings.TrimPrefix(name, envPrefix), near) <= 2 {
+		near := nearest.Name(strings.TrimPrefix(name, envPrefix), trimAll(names, envPrefix))
+		if near != "" && nearest.Changes(strings.TrimPrefix(name, envPrefix), near) <= 2 {
 			errs = append(errs, &Error{
 				File: name, Code: CodeUnknownKey, Found: "an unknown variable", Expected: "the name of a setting", Nearest: envPrefix + near,
 			})
@@ -285,7 +287,7 @@ func readFlags(s *Settings, table []setting, flags map[string]string) Errors {
 	for name := range flags {
 		if !used[name] {
 			errs = append(errs, &Error{
-				File: "--" + name, Code: CodeUnknownKey, Found: "an unknown flag", Expected: "the name of a setting", Nearest: nearest(name, names),
+				File: "--" + name, Code: CodeUnknownKey, Found: "an unknown flag", Expected: "the name of a setting", Nearest: nearest.Name(name, names),
 			})
 		}
 	}

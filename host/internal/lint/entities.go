@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/outrigger-gateway/outrigger/host/internal/config"
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/proto/nearest"
 )
 
 // services looks at services, and at the upstreams that they use.
@@ -38,7 +38,7 @@ func (l *linter) services() {
 				l.at(CodeUpstreamEmpty, s, []string{"host"}, fmt.Sprintf("service %s for upstream %q in line %d, which has no target with a weight", name, s.Upstream.Name, pos.Line), "")
 			}
 		case local(s.Host):
-			if near := config.Nearest(s.Host, upstreams); near != "" {
+			if near := nearest.Name(s.Host, upstreams); near != "" {
 				l.at(CodeMissingUpstream, s, []string{"host"}, fmt.Sprintf("service %s for host %q, while there is an upstream %q", name, s.Host, near), fmt.Sprintf("write %q", near))
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/config"
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/plan"
+	"github.com/outrigger-gateway/outrigger/proto/nearest"
 )
 
 // warnings reports what the plans say. Where a plugin is known by name only nothing is said about its place and phases.
@@ -49,7 +50,7 @@ func (l *linter) records() {
 		}
 		if name, ok := p.Effective()["anonymous"].(string); ok && name != "" && !consumers[name] {
 			fix := ""
-			if near := config.Nearest(name, names); near != "" {
+			if near := nearest.Name(name, names); near != "" {
 				fix = fmt.Sprintf("write %q, or add the consumer", near)
 			}
 			path, pos := p.Path+".config.anonymous", p.Pos
