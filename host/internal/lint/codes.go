@@ -19,6 +19,7 @@ const (
 	CodeDuplicateHost       = "duplicate_host"
 	CodeDuplicatePath       = "duplicate_path"
 	CodeProtocolsNoMatch    = "route_http_only"
+	CodePathHandlingIdle    = "path_handling_idle"
 	CodeRouteWithoutService = "route_without_service"
 	CodeServiceUnused       = "service_without_routes"
 	CodeMissingUpstream     = "missing_upstream"
@@ -64,6 +65,11 @@ func Codes() []Code {
 			CodeProtocolsNoMatch, Warning, "a route for `http` alone",
 			"As in Kong, protocols are no condition of the match: the route answers requests over TLS too.",
 			"write protocols: [http, https], which is what happens, or [https] to refuse plain requests; or turn strict_protocols on",
+		},
+		{
+			CodePathHandlingIdle, Warning, "a route with `path_handling: v1` in another flavour of the router than `traditional`",
+			"As in Kong, it does nothing there: one slash stands between the path of the service and what follows it, as with v0.",
+			"remove path_handling; or set router_flavor: traditional, in which other rules say which route wins",
 		},
 		{
 			CodeRouteWithoutService, Error, "a route without a service, on which no plugin can answer",

@@ -204,7 +204,7 @@ func TestNothingInNothing(t *testing.T) {
 // TestRouterOptions lints under options of the router: what they change is not warned of, and their rule for ties is named.
 func TestRouterOptions(t *testing.T) {
 	const document = "_format_version: \"3.0\"\nservices: [{name: s, url: \"http://h.test\", routes: [" +
-		"{name: r, protocols: [http], paths: [/], methods: [GET, PUT]}, {name: q, protocols: [http], paths: [/], methods: [GET, POST]}]}]\n"
+		"{name: r, protocols: [http], paths: [/], methods: [GET, PUT], path_handling: v1}, {name: q, protocols: [http], paths: [/], methods: [GET, POST]}]}]\n"
 	codes := func(o router.Options) (all []string, tie string) {
 		for _, f := range find(t, "gateway.yaml", document, server{router: o}) {
 			all = append(all, f.Code)
@@ -215,11 +215,14 @@ func TestRouterOptions(t *testing.T) {
 		slices.Sort(all)
 		return all, tie
 	}
-	if all, _ := codes(router.Options{}); !slices.Equal(all, []string{"route_http_only", "route_http_only", "route_tie"}) {
+	if all, _ := codes(router.Options{}); !slices.Equal(all, []string{"path_handling_idle", "route_http_only", "route_http_only", "route_tie"}) {
 		t.Errorf("found %q", all)
 	}
+	if all, _ := codes(router.Options{Flavor: router.Traditional}); !slices.Equal(all, []string{"route_http_only", "route_http_only", "route_tie"}) {
+		t.Errorf("in the flavour traditional: found %q", all)
+	}
 	all, tie := codes(router.Options{StrictProtocols: true, TieBreak: router.TieKong})
-	if !slices.Equal(all, []string{"route_tie"}) || !strings.HasSuffix(tie, "as its UUID is larger") {
+	if !slices.Equal(all, []string{"path_handling_idle", "route_tie"}) || !strings.HasSuffix(tie, "as its UUID is larger") {
 		t.Errorf("with strict_protocols and the rule of Kong: found %q, %q", all, tie)
 	}
 }

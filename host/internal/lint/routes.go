@@ -89,6 +89,9 @@ func (l *linter) routes() {
 		if len(r.Protocols) == 1 && r.Protocols[0] == "http" && !l.Router.StrictProtocols() {
 			l.at(CodeProtocolsNoMatch, r, []string{"protocols"}, fmt.Sprintf("route %s for protocol http alone", l.name(r)), "")
 		}
+		if r.PathHandling == "v1" && !l.Router.HeedsPathHandling() {
+			l.at(CodePathHandlingIdle, r, []string{"path_handling"}, fmt.Sprintf("route %s with path_handling v1, which this flavour does not heed", l.name(r)), "")
+		}
 		if r.Service == nil && !answers[nil] && !answers[r] {
 			l.at(CodeRouteWithoutService, r, nil, fmt.Sprintf("route %s without a service, on which no plugin answers", l.name(r)), "")
 		}

@@ -130,6 +130,9 @@ func New(routes []*entity.Route, o Options) (*Router, error) {
 // StrictProtocols reports whether the scheme is a condition.
 func (r *Router) StrictProtocols() bool { return r.options.StrictProtocols }
 
+// HeedsPathHandling reports whether path_handling v1 of a route counts.
+func (r *Router) HeedsPathHandling() bool { return r.options.Flavor == Traditional }
+
 // Len is the number of routes that the router serves.
 func (r *Router) Len() int { return r.routes }
 
@@ -155,7 +158,7 @@ func (r *Router) Match(req *Request, m *Match) bool {
 	if m.Route.StripPath && m.MatchedPath != "/" {
 		m.Prefix = m.MatchedPath
 	}
-	m.Glued = r.options.Flavor == Traditional && m.Route.PathHandling == "v1"
+	m.Glued = r.HeedsPathHandling() && m.Route.PathHandling == "v1"
 	return true
 }
 
