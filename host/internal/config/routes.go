@@ -242,10 +242,17 @@ func (d *document) matchFields(o *object, e *entity.Route, refused bool) {
 			Code: CodeConflict, Found: "snis on a route of protocols " + strings.Join(e.Protocols, ", "), Expected: "https or grpcs among the protocols",
 		})
 	}
-	if refused || e.Expression != "" || len(e.Methods)+len(e.Hosts)+len(e.Paths)+len(e.Headers) > 0 || secure && len(e.SNIs) > 0 {
+	fields := len(e.Hosts) + len(e.Headers) + len(e.Paths)
+	if !e.ForGRPC() {
+		fields += len(e.Methods) // all of gRPC is POST
+	}
+	if refused || e.Expression != "" || fields > 0 || secure && len(e.SNIs) > 0 {
 		return
 	}
 	expected := "at least one of methods, hosts, headers, paths"
+	if e.ForGRPC() {
+		expected = "at least one of hosts, headers, paths"
+	}
 	if secure {
 		expected += ", snis"
 	}

@@ -145,8 +145,8 @@ func routeHost(s string) *problem {
 	if strings.Contains(s, "/") {
 		return &problem{expected: "a host name or an IP address, with optional port, without scheme and path"}
 	}
-	if hasPort && !validPort(port) {
-		return &problem{expected: "a port from 0 to 65535 after the host"}
+	if hasPort && (!validPort(port) || strings.Trim(port, "0") == "") {
+		return &problem{expected: "a port from 1 to 65535 after the host"}
 	}
 	if strings.Contains(host, "*") {
 		return wildcard(host, "a host with * as its whole first or last label, such as *.example.com or example.*")

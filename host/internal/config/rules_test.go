@@ -17,7 +17,7 @@ func TestRules(t *testing.T) {
 		"tag":        {tag, []string{"a", "a b", "é"}, []string{"a,b", "a/b", "a\nb"}},
 		"method":     {method, []string{"GET", "PROPFIND"}, []string{"get", "GET1", "M-SEARCH"}},
 		"host":       {serviceHost, []string{"a", "a.b.", "a_b.c", "10.0.0.1", "::1", "[::1]"}, []string{"a:80", "http://a", "a/b", "-a", "a..b", "a b", strings.Repeat("a", 64)}},
-		"route host": {routeHost, []string{"a", "a:80", "*.a.b", "a.b.*", "*.a:80", "a.*:80", "10.0.0.1:1", "[::1]", "[::1]:80", "::1", "a:0"}, []string{"*", "*.", ".*", "a.*.b", "*.*.a", "*.a.*", "a*b", "a:", "a:x", "a:65536", "a:-1", "a/b", "http://a"}},
+		"route host": {routeHost, []string{"a", "a:80", "*.a.b", "a.b.*", "*.a:80", "a.*:80", "10.0.0.1:1", "[::1]", "[::1]:80", "::1"}, []string{"*", "a:0", "a:00", "*.", ".*", "a.*.b", "*.*.a", "*.a.*", "a*b", "a:", "a:x", "a:65536", "a:-1", "a/b", "http://a"}},
 		"sni":        {sni, []string{"a", "*.a", "a.*"}, []string{"*", "a:443", "*.a.*", "10.0.0.1"}},
 		"path":       {servicePath, []string{"/", "/a/b", "/a%20b", "/a;b=c,d"}, []string{"a", "/a//b", "/%", "/%2", "/%zz", "/a b", "/é", "/a?b", "/a#b"}},
 		"route path": {routePath, []string{"/", "/a", "/a/", "/a b", "/é", "/a%2Fb", "~/a", `~/a\d+$`, "~/(?<n>x)", "~/(?P<n>x)"}, []string{"a", "~a", "/a//b", "/a/./b", "/a/..", "/%61", "/a%2fb", "/%", "~/(", "~/a(?!b)", "~/a//b", "~"}},
