@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -29,7 +30,8 @@ func (h *Host) load() (*entity.Set, error) {
 	return set, err
 }
 
-// loadText is load, with the text that was read.
+// loadText is load, with the text that was read. A file without content is refused: it is most likely being written, or was lost, and taking it would drop
+// every route.
 func (h *Host) loadText() (*entity.Set, config.Source, error) {
 	if h.settings.DeclarativeConfig == "" {
 		return config.Empty(), config.Source{}, nil
@@ -39,10 +41,14 @@ func (h *Host) loadText() (*entity.Set, config.Source, error) {
 		return nil, source, err
 	}
 	set, _, err := source.Parse()
+	if err == nil && set.Blank {
+		err = fmt.Errorf("config %s: found a file without content, expected at least _format_version: \"3.0\", which alone is an empty configuration", source.Name)
+	}
 	return set, source, err
 }
 
-// first makes the first configuration live: that of the file, or if it is refused and the settings say so, the last one that was good.
+// first makes the first configuration live: that of the file, or if it is refused and the settings say so, the last one that was good. At an upgrade it is
+// that of the file, or none: the older process goes on, with what may be better than what was good once.
 func (h *Host) first(ctx context.Context, set *entity.Set, source config.Source, err error) error {
 	if err == nil {
 		err = h.apply(ctx, set)
@@ -52,7 +58,7 @@ func (h *Host) first(ctx context.Context, set *entity.Set, source config.Source,
 		h.keepGood(set, source)
 		return nil
 	}
-	if !h.settings.StartWithLastGood || h.settings.StateDir == "" || h.settings.DeclarativeConfig == "" || ctx.Err() != nil {
+	if !h.settings.StartWithLastGood || h.upgrades() || h.settings.StateDir == "" || h.settings.DeclarativeConfig == "" || ctx.Err() != nil {
 		return err
 	}
 	kept, text, lost := lastgood.In(h.settings.StateDir).Find("")
@@ -88,7 +94,7 @@ func (h *Host) originOf(origin string) *string {
 
 // keepGood keeps the text of a configuration that became live. That it cannot be kept is no reason not to serve it.
 func (h *Host) keepGood(set *entity.Set, source config.Source) {
-	if h.settings.StateDir == "" || source.Name == "" || set.Blank {
+	if h.settings.StateDir == "" || source.Name == "" {
 		return
 	}
 	if err := lastgood.In(h.settings.StateDir).Keep(set.Hash, source.Name, source.Data, time.Now()); err != nil {
@@ -124,7 +130,24 @@ func (o operator) DiffEntities(name string, document []byte, private bool) (*ent
 		return nil, errors.New("no configuration is live")
 	}
 	builder := o.builder.With(o.servers.builds())
-	return entitydiff.Compare(o.withSecrets(builder, live), o.withSecrets(builder, set)), nil
+	return entitydiff.Compare(withSecrets(builder, live), withSecrets(builder, set)), nil
+}
+
+// DiffEntities compares two declarative documents. What is secret in the configurations of plugins is known for those that are built in, and for those of
+// the plugin servers in the settings, which are started and asked unless offline is true.
+func (h *Host) DiffEntities(ctx context.Context, before, after config.Source, offline bool) (diff *entitydiff.Diff, err error) {
+	defer func() { err = errors.Join(err, h.Shutdown(context.Background())) }()
+	old, _, err := before.Parse()
+	fresh, _, freshErr := after.Parse()
+	if err := errors.Join(err, freshErr); err != nil {
+		return nil, err
+	}
+	servers, err := h.examined(ctx, offline || len(h.settings.PluginServers) == 0)
+	if err != nil {
+		return nil, err
+	}
+	builder := h.builder.With(servers)
+	return entitydiff.Compare(withSecrets(builder, old), withSecrets(builder, fresh)), nil
 }
 
 // errEnvironmentByTCP keeps the users of this machine, and plugins in their sandboxes, from asking for the environment of the gateway: a difference shows
@@ -132,14 +155,14 @@ func (o operator) DiffEntities(name string, document []byte, private bool) (*ent
 var errEnvironmentByTCP = errors.New("found ${{ env … }} in a document on a TCP listener, which every user of this machine reaches; expected a unix socket (admin_listen: unix:///path), or two files")
 
 // withSecrets is a copy of a set whose plugin records know which of their texts are secrets, as far as their schemas are known.
-func (o operator) withSecrets(builder *generation.Builder, set *entity.Set) *entity.Set {
+func withSecrets(builder *generation.Builder, set *entity.Set) *entity.Set {
 	checked := set.WithOwnPlugins()
 	own := set.WithOwnPlugins()
 	if catalog, err := builder.Catalog(set); err == nil {
 		_ = config.ResolvePlugins(checked, catalog, nil) // what is wrong with the document is not the question here
 	}
 	for i, p := range checked.Plugins {
-		own.Plugins[i].Secrets = p.Secrets
+		own.Plugins[i].Secrets, own.Plugins[i].SchemaKnown = p.Secrets, p.SchemaKnown
 	}
 	return own
 }
@@ -162,15 +185,18 @@ func (h *Host) StateDir() string { return h.settings.StateDir }
 // DeclarativeConfig is the file of the entities; empty for none.
 func (h *Host) DeclarativeConfig() string { return h.settings.DeclarativeConfig }
 
+// Beside is what became of the text that a file held before a configuration was restored.
+type Beside = lastgood.Beside
+
 // Restore writes a configuration that was live to a file: the newest whose hash begins so, the newest of all for "". What the file held before is
-// kept beside it, under the name that is returned; "" when there was no file.
-func (h *Host) Restore(hash, file string) (kept Kept, before string, err error) {
+// kept beside it.
+func (h *Host) Restore(hash, file string) (kept Kept, before Beside, err error) {
 	kept, text, err := lastgood.In(h.settings.StateDir).Find(hash)
 	if err != nil {
-		return kept, "", err
+		return kept, before, err
 	}
 	if err := restorable(kept.Path, text, h.opts.Env); err != nil {
-		return kept, "", err
+		return kept, before, err
 	}
 	before, err = lastgood.Replace(file, kept, text)
 	return kept, before, err

@@ -153,7 +153,7 @@ func TestLastGood(t *testing.T) {
 			t.Errorf("status %+v, log %s, %v", status.Generation, text, lerr)
 		}
 	}
-	if _, before, err := h.Restore("", file); err != nil || before == "" {
+	if _, before, err := h.Restore("", file); err != nil || before.Path == "" {
 		t.Fatal(before, err)
 	}
 	if text, err := os.ReadFile(file); err != nil || string(text) != good {
@@ -212,3 +212,50 @@ func TestDiffEntitiesKeepsTheEnvironment(t *testing.T) {
 		t.Errorf("over a unix socket: %+v, %v", d, err)
 	}
 }
+
+// Two files are compared with what the schemas of the plugins call secret; where nobody says it, names do, and the difference tells.
+func TestDiffEntitiesOfFiles(t *testing.T) {
+	document := func(version string) config.Source {
+		return config.Source{Name: "gateway.yaml", Data: []byte(strings.ReplaceAll(`{_format_version: "3.0", routes: [{name: r, paths: [/a]}], plugins: [
+{name: discreet, config: {door: hunter2-VERSION, floor: VERSION}}, {name: elsewhere, route: r, config: {door: open-VERSION, door_key: hunter3-VERSION}}]}`, "VERSION", version))}
+	}
+	settings := filepath.Join(t.TempDir(), "outrigger.yaml")
+	if err := os.WriteFile(settings, []byte("plugin_servers: [{name: s, command: [/does/not/exist]}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, o := range map[string]Options{"no plugin servers": {}, "offline": {SettingsFile: settings}} {
+		o.Plugins = []pdk.Plugin{{Name: "discreet", Version: "1", New: func() any { return &discreet{} }}}
+		h, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := h.DiffEntities(t.Context(), document("1"), document("2"), name == "offline")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		if err := d.Text(&b); err != nil {
+			t.Fatal(err)
+		}
+		want := `~ plugins discreet (global)
+    config.door: a secret is another one
+    config.floor: 1 -> 2
+~ plugins elsewhere (route r)
+    config.door: "open-1" -> "open-2"
+    config.door_key: a secret is another one
+0 added, 0 removed, 2 changed
+note: which fields of elsewhere are secret is not known: those whose names sound like it are not shown
+`
+		if b.String() != want {
+			t.Errorf("%s: found\n%s\nexpected\n%s", name, b.String(), want)
+		}
+	}
+}
+
+// discreet has a secret whose name does not say so.
+type discreet struct {
+	Door  string `json:"door" schema:"secret"`
+	Floor int    `json:"floor"`
+}
+
+func (*discreet) Access(*pdk.PDK) error { return nil }

@@ -60,7 +60,7 @@ plugin servers and asks them. Exit code 1 and one line per error when something 
 			name: "config", short: "formats, converts, compares and restores declarative files", settings: true, run: configCommand, topic: configUsage,
 			words: []string{"fmt", "convert", "diff", "restore"},
 			synopsis: []string{
-				"fmt FILE... [--write | --check]", "convert FILE [--to kong|deck] [--json | --yaml] [--output FILE]", "diff OLD.yaml NEW.yaml [--json]",
+				"fmt FILE... [--write | --check]", "convert FILE [--to kong|deck] [--json | --yaml] [--output FILE]", "diff OLD.yaml NEW.yaml [--offline] [--json]",
 				"diff NEW.yaml [--admin ADDRESS]", "restore [HASH] [--list] [--output FILE]",
 			},
 			about: `config works on declarative files: it formats them, leads them from one dialect to another, compares them with each other or with a running

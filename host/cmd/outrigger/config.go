@@ -28,7 +28,7 @@ const configUsage = `outrigger config works on declarative files: Kong's format 
 Usage:
   outrigger config fmt FILE... [--write | --check]
   outrigger config convert FILE [--to kong|deck] [--json | --yaml] [--output FILE]
-  outrigger config diff OLD.yaml NEW.yaml [--json]
+  outrigger config diff OLD.yaml NEW.yaml [--settings outrigger.yaml] [--offline] [--json]
   outrigger config diff NEW.yaml [--admin ADDRESS] [--settings outrigger.yaml] [--json]
   outrigger config restore [HASH] [--list] [--output FILE] [--settings outrigger.yaml]
 
@@ -42,8 +42,9 @@ convert prints a file in format 3.0, in the dialect of --to: for Kong without _i
 everything inside what it belongs to. What the other dialect cannot say is noted on standard error. ${{ env … }} stays as it is.
 
 diff compares entity by entity: where something stands in a file, in which order and in which dialect does not count. With one file it compares with
-what is live in a running gateway, which is asked at --admin, or at admin_listen of the settings. Secrets are compared and not shown. Exit code 0:
-nothing is different; 3: something is.
+what is live in a running gateway, which is asked at --admin, or at admin_listen of the settings. Secrets are compared and not shown. With two files the
+plugin servers of the settings are started and asked which fields of their plugins are secret, unless --offline is given; where nobody says it, names
+such as password and key do, and a note tells so. Exit code 0: nothing is different; 3: something is.
 
 restore puts a configuration that was live back into the file of declarative_config, or of --output: the newest one in state_dir, or the newest whose
 hash begins with HASH. What the file held is kept beside it. The gateway takes it at its next SIGHUP. --list prints what there is.
@@ -136,11 +137,7 @@ func configFmt(args []string, out, _ io.Writer) error {
 			differs = true
 			fmt.Fprintln(out, file)
 		case write && !same:
-			st, err := os.Stat(file)
-			if err != nil {
-				return err
-			}
-			if err := lastgood.WriteFile(file, text, st.Mode().Perm()); err != nil {
+			if err := lastgood.WriteFile(file, text, 0o600); err != nil {
 				return fmt.Errorf("writing %s: %w", file, err)
 			}
 		case !check && !write:
@@ -201,6 +198,7 @@ func configConvert(args []string, out, errOut io.Writer) error {
 // configDiff is outrigger config diff.
 func configDiff(args []string, out, errOut io.Writer) error {
 	asJSON, args := take(args, "--json")
+	offline, args := take(args, "--offline")
 	admin, args, err := takeValue(args, "--admin")
 	if err != nil {
 		return err
@@ -212,7 +210,9 @@ func configDiff(args []string, out, errOut io.Writer) error {
 	var d *entitydiff.Diff
 	switch {
 	case len(files) == 2 && admin == "":
-		d, err = diffFiles(files[0], files[1])
+		d, err = diffFiles(o, files[0], files[1], offline)
+	case len(files) == 1 && offline:
+		return wrongUsage("found --offline with one file, which is compared with a running gateway, expected two files")
 	case len(files) == 1:
 		admin, err = adminAddress(admin, o)
 		switch {
@@ -241,7 +241,7 @@ func configDiff(args []string, out, errOut io.Writer) error {
 	return nil
 }
 
-func diffFiles(before, after string) (*entitydiff.Diff, error) {
+func diffFiles(o host.Options, before, after string, offline bool) (*entitydiff.Diff, error) {
 	from, err := readDocument(before)
 	if err != nil {
 		return nil, err
@@ -250,12 +250,13 @@ func diffFiles(before, after string) (*entitydiff.Diff, error) {
 	if err != nil {
 		return nil, err
 	}
-	old, _, err := from.Parse()
-	fresh, _, freshErr := to.Parse()
-	if err := errors.Join(err, freshErr); err != nil {
+	h, err := host.New(o)
+	if err != nil {
 		return nil, err
 	}
-	return entitydiff.Compare(old, fresh), nil
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	return h.DiffEntities(ctx, from, to, offline)
 }
 
 // diffLive asks a running gateway.
@@ -336,8 +337,11 @@ func configRestore(args []string, out, errOut io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(out, "%s holds the configuration %s that became live on %s\n", output, kept.Hash, kept.Time.UTC().Format(time.RFC3339))
-	if before != "" {
-		fmt.Fprintf(out, "what it held before is in %s\n", before)
+	if before.Path != "" {
+		fmt.Fprintf(out, "what it held before is in %s\n", before.Path)
+	}
+	for _, removed := range before.Removed {
+		fmt.Fprintf(out, "removed %s, which was older than the %d that are kept\n", removed, lastgood.Most)
 	}
 	return nil
 }

@@ -76,6 +76,18 @@ func TestConfigConvert(t *testing.T) {
 	if err != nil || !json.Valid(text) {
 		t.Errorf("found %q, %v", text, err)
 	}
+	if st, err := os.Stat(output); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("a new file: %v, %v", st.Mode(), err)
+	}
+	if err := os.Chmod(output, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errOut := configRun("convert", "--json", "--output="+output, file); code != exitOK {
+		t.Errorf("code %d, found %q", code, errOut)
+	}
+	if st, err := os.Stat(output); err != nil || st.Mode().Perm() != 0o644 {
+		t.Errorf("a file that was there: %v, %v", st.Mode(), err)
+	}
 	if code, out, _ := configRun("convert", output, "--yaml"); code != exitOK || !strings.HasPrefix(out, "_format_version: \"3.0\"\n") {
 		t.Errorf("code %d, found %q", code, out)
 	}
@@ -139,6 +151,9 @@ func TestConfigRestore(t *testing.T) {
 		t.Errorf("code %d", code)
 	}
 	restored(first)
+	if text, err := os.ReadFile(file + ".before-restore"); err != nil || string(text) != "spoilt" {
+		t.Errorf("after the second one: found %q, %v", text, err)
+	}
 	if code, _, errOut := configRun(append([]string{"restore", "33"}, flags...)...); code != exitFailed || !strings.Contains(errOut, "the hash 33") {
 		t.Errorf("code %d, found %s", code, errOut)
 	}

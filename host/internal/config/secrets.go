@@ -32,11 +32,22 @@ func (r *resolver) secrets(p *entity.Plugin, schema *jsonschema.Schema) (config 
 			w.found = append(w.found, text)
 		}
 	}
-	p.Secrets, p.Resolved = w.found, nil
+	p.Secrets, p.SchemaKnown, p.Resolved = w.found, declares(schema, p.Config), nil
 	if w.replaced {
 		p.Resolved = config
 	}
 	return config, len(r.errs) == before && p.Unresolved == ""
+}
+
+// declares reports whether a schema knows every field of a configuration by its name. One that lets everything in says nothing about secrets.
+func declares(schema *jsonschema.Schema, config map[string]any) bool {
+	known := properties(schema, nil)
+	for name := range config {
+		if !slices.Contains(known, name) {
+			return false
+		}
+	}
+	return true
 }
 
 // secretWalk goes through one configuration.

@@ -28,10 +28,12 @@ type Plugin struct {
 	// Hidden are the texts of the configuration that came from the environment; they are among the secrets.
 	Hidden []string
 	// Secrets are the texts of the configuration that no message may show.
-	Secrets   []string
-	Protocols []string
-	Enabled   bool
-	Tags      []string
+	Secrets []string
+	// SchemaKnown: the schema of the plugin, which knows all fields of the configuration, has said which texts these are.
+	SchemaKnown bool
+	Protocols   []string
+	Enabled     bool
+	Tags        []string
 
 	CallPolicy
 	// AllowFailOpen confirms fail_mode open on a plugin that authenticates.

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -74,7 +75,7 @@ func collect(s *entity.Set) map[string][]item {
 	for _, v := range s.Partials {
 		add("partials", v.ID, v.Name, v, nil)
 		all := c["partials"]
-		all[len(all)-1].secret = secretOfConfig(s.Hidden)
+		all[len(all)-1].secret = secretOfConfig(s.Hidden, false)
 	}
 	for _, v := range s.ClonedPlugins {
 		add("cloned_plugins", v.Name, v.Name, v, nil)
@@ -82,7 +83,11 @@ func collect(s *entity.Set) map[string][]item {
 	for _, v := range s.Plugins {
 		add("plugins", v.ID, v.LookupName()+" ("+v.Scope()+")", v, nil)
 		all := c["plugins"]
-		all[len(all)-1].secret = secretOfConfig(slices.Concat(v.Secrets, v.Hidden))
+		last := &all[len(all)-1]
+		last.secret = secretOfConfig(slices.Concat(v.Secrets, v.Hidden), v.SchemaKnown)
+		if !v.SchemaKnown {
+			last.guessed = v.Name
+		}
 	}
 	return c
 }
@@ -148,40 +153,56 @@ func among(v any, texts []string) bool {
 	return false
 }
 
-// secretWords are parts of the names of fields that most likely hold a secret. What the schema of a plugin says is not known everywhere.
-var secretWords = []string{"password", "passwd", "secret", "token", "api_key", "apikey", "private_key", "credential"}
+// secretWords are parts of the names of fields that most likely hold a secret: a schema may have forgotten to say so. guessedWords are those of fields
+// that may hold one, of plugins whose schema is not known.
+var (
+	secretWords  = []string{"password", "passwd", "secret", "token", "api_key", "apikey", "private_key", "credential"}
+	guessedWords = append([]string{
+		"key", "pass", "pwd", "auth", "cred", "private", "cert", "salt", "sign", "bearer", "cookie", "jwt", "jwk", "dsn", "webhook",
+	}, secretWords...)
+)
 
 // secretOfConfig says which values of a record with a configuration are not shown: those that hold one of the texts, which its schema calls secret or which
-// came from the environment, and those of fields whose name sounds like it.
-func secretOfConfig(texts []string) func(path string, v any) bool {
+// came from the environment, those of fields whose name sounds like it, and what is a secret by its form.
+func secretOfConfig(texts []string, schemaKnown bool) func(path string, v any) bool {
+	words := guessedWords
+	if schemaKnown {
+		words = secretWords
+	}
 	return func(path string, v any) bool {
 		rest, config := strings.CutPrefix(path, "config")
-		if !config {
+		if _, boolean := v.(bool); boolean || !config {
 			return false
 		}
-		name := strings.ToLower(rest)
-		if slices.ContainsFunc(secretWords, func(word string) bool { return strings.Contains(name, word) }) {
-			return true
-		}
-		return holds(v, texts) || named(v)
+		return sounds(rest, words) || holds(v, texts) || named(v, words)
 	}
 }
 
-// named reports whether there is a field below a value whose name sounds like a secret.
-func named(v any) bool {
+// sounds reports whether the name of a field, or the path to it, has one of the words in it.
+func sounds(name string, words []string) bool {
+	name = strings.ToLower(name)
+	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(name, word) })
+}
+
+// named reports whether a value is a secret by its form, or has a field below it whose name sounds like one.
+func named(v any, words []string) bool {
 	switch v := v.(type) {
+	case string:
+		return strings.Contains(v, "-----BEGIN ") || withPassword.MatchString(v)
 	case map[string]any:
 		for key, value := range v {
-			low := strings.ToLower(key)
-			if named(value) || slices.ContainsFunc(secretWords, func(word string) bool { return strings.Contains(low, word) }) {
+			if named(value, words) || sounds(key, words) {
 				return true
 			}
 		}
 	case []any:
-		return slices.ContainsFunc(v, named)
+		return slices.ContainsFunc(v, func(e any) bool { return named(e, words) })
 	}
 	return false
 }
+
+// withPassword is a URL with a user and a password.
+var withPassword = regexp.MustCompile(`://[^/?#@\s]*:[^/?#\s]*@`)
 
 // holds reports whether one of the texts stands in a value.
 func holds(v any, texts []string) bool {
@@ -202,7 +223,7 @@ func holds(v any, texts []string) bool {
 
 // skipped are fields that say where an entity stands in its document, or what became of it, and no more.
 var skipped = []string{
-	"ID", "Pos", "Path", "At", "KeyAt", "FieldAt", "Resolved", "Hidden", "Secrets", "References", "Missing", "Emptied", "Unresolved", "Merged", "Origins", "Targets",
+	"ID", "Pos", "Path", "At", "KeyAt", "FieldAt", "Resolved", "Hidden", "Secrets", "SchemaKnown", "References", "Missing", "Emptied", "Unresolved", "Merged", "Origins", "Targets",
 }
 
 // fieldsOf are the fields of an entity by their names in documents, in the form of decoded JSON. Empty ones are left out.

@@ -20,6 +20,8 @@ type Diff struct {
 	Removed int      `json:"removed"`
 	Changed int      `json:"changed"`
 	Changes []Change `json:"changes"`
+	// UnknownSchemas are the plugins of changed records of which nobody said which fields are secret: more fields are not shown then, by their names.
+	UnknownSchemas []string `json:"unknown_schemas,omitempty"`
 }
 
 // What becomes of an entity.
@@ -46,8 +48,8 @@ type Field struct {
 	Secret bool   `json:"secret,omitempty"`
 }
 
-// Compare lists what is different in after. An entity is the same in both when its id is, or else its name; how it is written and where does not count.
-// It takes time in proportion to the number of entities.
+// Compare lists what is different in after. An entity is the same in both when its id is, or else all that it holds, or else its name; how it is written and
+// where does not count. It takes time in proportion to the number of entities. Records of plugins should have been held against the schemas of these.
 func Compare(before, after *entity.Set) *Diff {
 	d := &Diff{Changes: []Change{}}
 	b, a := collect(before), collect(after)
@@ -63,46 +65,72 @@ type item struct {
 	id, name string
 	fields   map[string]any
 	secret   func(path string, v any) bool
+	guessed  string // the plugin, when secret is a guess
 }
 
 func (d *Diff) collection(name string, before, after []item) {
-	byID, byName := make(map[string]int, len(before)), make(map[string]int, len(before))
-	for i := range before {
-		byID[before[i].id] = i
-		if _, twice := byName[before[i].name]; !twice {
-			byName[before[i].name] = i
-		}
-	}
-	ids := make(map[string]bool, len(after))
-	for i := range after {
-		ids[after[i].id] = true
-	}
-	met := make([]bool, len(before))
+	was := pairs(before, after)
+	kept := make([]bool, len(before))
 	for i := range after {
 		n := &after[i]
-		k, known := byID[n.id]
-		if !known {
-			if k, known = byName[n.name]; known && ids[before[k].id] {
-				known = false // it is another one there
-			}
-		}
-		if !known || met[k] {
+		if was[i] < 0 {
 			d.Added++
 			d.Changes = append(d.Changes, Change{Change: Added, Collection: name, Name: n.name, ID: n.id})
 			continue
 		}
-		met[k] = true
-		if fields := changes(&before[k], n); len(fields) > 0 {
+		kept[was[i]] = true
+		if fields := changes(&before[was[i]], n); len(fields) > 0 {
 			d.Changed++
 			d.Changes = append(d.Changes, Change{Change: Changed, Collection: name, Name: n.name, ID: n.id, Fields: fields})
+			d.tellGuess(n.guessed, fields)
 		}
 	}
 	for i := range before {
-		if !met[i] {
+		if !kept[i] {
 			d.Removed++
 			d.Changes = append(d.Changes, Change{Change: Removed, Collection: name, Name: before[i].name, ID: before[i].id})
 		}
 	}
+}
+
+// tellGuess notes the plugin of a changed configuration whose schema is not known; "" is none.
+func (d *Diff) tellGuess(plugin string, fields []Field) {
+	shows := slices.ContainsFunc(fields, func(f Field) bool { return strings.HasPrefix(f.Path, "config") })
+	if plugin != "" && shows && !slices.Contains(d.UnknownSchemas, plugin) {
+		d.UnknownSchemas = append(d.UnknownSchemas, plugin)
+	}
+}
+
+// pairs says for each of after which of before it was, or -1. Each is taken once: by the same id first, then by the same content, which two without a name
+// have in common alone, then by the same name.
+func pairs(before, after []item) []int {
+	was := slices.Repeat([]int{-1}, len(after))
+	taken := make([]bool, len(before))
+	for _, keyOf := range []func(*item) string{
+		func(n *item) string { return n.id },
+		func(n *item) string { return toJSON(n.fields) },
+		func(n *item) string { return n.name },
+	} {
+		left := map[string][]int{}
+		for i := range before {
+			if key := keyOf(&before[i]); !taken[i] && key != "" {
+				left[key] = append(left[key], i)
+			}
+		}
+		if len(left) == 0 {
+			break
+		}
+		for i := range after {
+			if was[i] >= 0 {
+				continue
+			}
+			if key := keyOf(&after[i]); len(left[key]) > 0 {
+				was[i], left[key] = left[key][0], left[key][1:]
+				taken[was[i]] = true
+			}
+		}
+	}
+	return was
 }
 
 // changes compares the fields of one entity.
@@ -115,7 +143,7 @@ func changes(before, after *item) []Field {
 		}
 		mb, bok := b.(map[string]any)
 		ma, aok := a.(map[string]any)
-		if bok && aok {
+		if bok && aok && !before.secret(path, nil) && !after.secret(path, nil) { // a key may be a secret too
 			keys := maps.Clone(mb)
 			maps.Copy(keys, ma)
 			for _, key := range slices.Sorted(maps.Keys(keys)) {
@@ -161,6 +189,9 @@ func (d *Diff) Text(w io.Writer) error {
 		b.WriteString("nothing is different\n")
 	} else {
 		fmt.Fprintf(&b, "%d added, %d removed, %d changed\n", d.Added, d.Removed, d.Changed)
+	}
+	if len(d.UnknownSchemas) > 0 {
+		fmt.Fprintf(&b, "note: which fields of %s are secret is not known: those whose names sound like it are not shown\n", strings.Join(d.UnknownSchemas, ", "))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

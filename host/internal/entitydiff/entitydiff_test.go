@@ -3,6 +3,7 @@ package entitydiff
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -91,6 +92,7 @@ consumer_groups: [{name: gold}, {name: silver, priority: 7}]
     enabled: true -> false
     timeout: "250ms" -> "500ms"
 3 added, 3 removed, 12 changed
+note: which fields of p, env are secret is not known: those whose names sound like it are not shown
 `
 	got := withoutIDs(b.String())
 	if got != withoutIDs(want) {
@@ -132,6 +134,96 @@ routes: [{name: r, service: a, paths: [/a], headers: {x-key: ['${{ env "PASS" }}
 		t.Errorf("found\n%s\n%s, %v", b.String(), text, err)
 	}
 }
+
+// Where no schema says what is secret, names and forms do; a key below such a name may be a secret itself.
+func TestSecretsWithoutSchemas(t *testing.T) {
+	document := func(version string) *entity.Set {
+		return set(t, strings.ReplaceAll(`
+plugins:
+- name: p
+  config:
+    Signing-Key: hunter2-VERSION
+    basicAuth: {ann: hunter3-VERSION}
+    tokens: {hunter4-VERSION: ann}
+    store: "redis://gw:hunter5-VERSION@store.example:6379/1"
+    pem: "-----BEGIN PRIVATE KEY-----\\nhunter6-VERSION"
+    list: [{x_api_token: hunter7-VERSION}]
+    limit: 1VERSION
+    key_in_body: VERSION0
+    plain: http://h.example:80/VERSION@b
+`, "VERSION", version))
+	}
+	before, after := document("1"), document("2")
+	d := Compare(before, after)
+	var b strings.Builder
+	if err := d.Text(&b); err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(d)
+	if err != nil || strings.Contains(b.String()+string(text), "hunter") {
+		t.Errorf("a secret is shown: %v\n%s", err, b.String())
+	}
+	for _, want := range []string{
+		"    config.tokens: a secret is another one\n", "    config.limit: 11 -> 12\n", `    config.plain: "http://h.example:80/1@b" -> "http://h.example:80/2@b"`,
+		"    config.key_in_body: a secret is another one\n",
+		"note: which fields of p are secret is not known: those whose names sound like it are not shown\n",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("found\n%s\nexpected a line %q", b.String(), want)
+		}
+	}
+	before.Plugins[0].SchemaKnown, after.Plugins[0].SchemaKnown = true, true
+	b.Reset()
+	if err := Compare(before, after).Text(&b); err != nil || strings.Contains(b.String(), "note:") || !strings.Contains(b.String(), "config.key_in_body: 10 -> 20\n") {
+		t.Errorf("%v, with a schema found\n%s", err, b.String())
+	}
+}
+
+// What has no name is the same by its id or by all that it holds: two of them are not one that changed.
+func TestCompareWithoutNames(t *testing.T) {
+	const id = "5e8d95d4-40f2-4818-adcb-30e00c349618"
+	for name, c := range map[string]struct{ before, after, want string }{
+		"others": {
+			"services: [{host: a}, {host: b}]", "services: [{host: c}, {host: b}]",
+			"+ services ID\n- services ID\n1 added, 1 removed, 0 changed\n",
+		},
+		"one becomes two": {
+			"services: [{name: s, host: h, routes: [{paths: [/a]}]}]", "services: [{name: s, host: h, routes: [{paths: [/b]}, {paths: [/a], strip_path: true}]}]",
+			"+ routes ID\n1 added, 0 removed, 0 changed\n",
+		},
+		"an id is written": {
+			"routes: [{paths: [/x]}, {paths: [/a]}]", "routes: [{paths: [/a], id: " + id + "}, {paths: [/x]}]",
+			"~ routes ID\n    id: \"ID\" -> \"ID\"\n0 added, 0 removed, 1 changed\n",
+		},
+		"by id": {
+			"routes: [{paths: [/x]}, {paths: [/a], id: " + id + "}]", "routes: [{paths: [/b], id: " + id + "}, {paths: [/x]}]",
+			"~ routes ID\n    paths: [\"/a\"] -> [\"/b\"]\n0 added, 0 removed, 1 changed\n",
+		},
+		"the same twice": {
+			"services: [{host: a}, {host: a}]", "services: [{host: a}]", "- services ID\n0 added, 1 removed, 0 changed\n",
+		},
+		"a name that comes": {
+			"routes: [{paths: [/a]}]", "routes: [{paths: [/a], name: r}]", "+ routes r\n- routes ID\n1 added, 1 removed, 0 changed\n",
+		},
+		"a name that two have": {
+			"keys: [{kid: k, jwk: JWK, set: a}, {kid: k, jwk: JWK, set: b}]\nkey_sets: [{name: a}, {name: b}]",
+			"keys: [{kid: k, jwk: JWK, set: b, tags: [x]}, {kid: k, jwk: JWK, set: a}]\nkey_sets: [{name: a}, {name: b}]",
+			"~ keys k\n    tags: (none) -> [\"x\"]\n0 added, 0 removed, 1 changed\n",
+		},
+	} {
+		const jwk = `'{"kty":"oct","kid":"k","k":"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"}'`
+		var b strings.Builder
+		d := Compare(set(t, strings.ReplaceAll(c.before, "JWK", jwk)), set(t, strings.ReplaceAll(c.after, "JWK", jwk)))
+		if err := d.Text(&b); err != nil {
+			t.Fatal(err)
+		}
+		if got := anID.ReplaceAllString(b.String(), "ID"); got != c.want {
+			t.Errorf("%s: found\n%s\nexpected\n%s", name, got, c.want)
+		}
+	}
+}
+
+var anID = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 
 // withoutIDs leaves out the ids that are derived.
 func withoutIDs(text string) string {

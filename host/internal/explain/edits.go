@@ -108,7 +108,7 @@ func mergedIdentity(r *entity.Plugin) string {
 func sameRecord(a, b *entity.Plugin) bool {
 	said := func(r *entity.Plugin) entity.Plugin {
 		own := *r
-		own.ID, own.Tags, own.Secrets, own.Hidden, own.Pos, own.Path = "", nil, nil, nil, entity.Pos{}, ""
+		own.ID, own.Tags, own.Secrets, own.SchemaKnown, own.Hidden, own.Pos, own.Path = "", nil, nil, false, nil, entity.Pos{}, ""
 		own.Service, own.Route, own.Consumer, own.ConsumerGroup = nil, nil, nil, nil // they are in the identity
 		own.References, own.Missing, own.Emptied = nil, nil, nil
 		own.Merged, own.Origins, own.Partials = nil, nil, nil // they are in the configuration

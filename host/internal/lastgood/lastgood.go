@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -115,73 +114,4 @@ func (s *Store) Find(hash string) (Entry, []byte, error) {
 		return Entry{}, nil, fmt.Errorf("reading the last good configuration: %w", err)
 	}
 	return list[i], text, nil
-}
-
-// WriteFile writes a file so that its name leads to the old text or to the new one, whole, also when the machine stops in the middle. A link stays, and what
-// it leads to is written. A file that is there keeps its owner, as far as this user may give files away: what root writes, the gateway can still read.
-func WriteFile(path string, text []byte, mode fs.FileMode) (err error) {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
-	}
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".writing-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	if st, err := os.Stat(path); err == nil {
-		if owner, ok := st.Sys().(*syscall.Stat_t); ok {
-			_ = f.Chown(int(owner.Uid), int(owner.Gid)) // before Chmod, which it may undo
-		}
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, derr := os.Open(dir)
-	if derr != nil {
-		return nil // the file is there; that its name lasts cannot be made sure
-	}
-	defer d.Close()
-	_ = d.Sync() // not every file system can
-	return nil
-}
-
-// Replace writes a file of a configuration. What it held is kept beside it, under the name that is returned; "" when there was no file, or it held
-// the same. A file that was not there gets the owner of the kept one, which is the gateway's user.
-func Replace(file string, kept Entry, text []byte) (before string, err error) {
-	mode := fs.FileMode(0o600)
-	old, err := os.ReadFile(file)
-	switch {
-	case err == nil && string(old) == string(text):
-		return "", nil
-	case err == nil:
-		if st, err := os.Stat(file); err == nil {
-			mode = st.Mode().Perm()
-		}
-		before = file + ".before-restore"
-		if err := WriteFile(before, old, mode); err != nil {
-			return "", fmt.Errorf("keeping what %s holds: %w", file, err)
-		}
-	case !errors.Is(err, fs.ErrNotExist):
-		return "", fmt.Errorf("reading what %s holds: %w", file, err)
-	}
-	lost := err != nil
-	if err := WriteFile(file, text, mode); err != nil {
-		return before, fmt.Errorf("writing the configuration: %w", err)
-	}
-	if st, err := os.Stat(kept.Path); lost && err == nil {
-		if owner, ok := st.Sys().(*syscall.Stat_t); ok {
-			_ = os.Chown(file, int(owner.Uid), int(owner.Gid)) // as far as this user may
-		}
-	}
-	return before, nil
 }

@@ -1,9 +1,13 @@
 package lastgood
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -129,20 +133,20 @@ func TestWriteFileKeepsLinkAndOwner(t *testing.T) {
 
 func TestReplace(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "gateway.yaml")
-	if before, err := Replace(file, Entry{}, []byte("one")); err != nil || before != "" {
+	if before, err := Replace(file, Entry{}, []byte("one")); err != nil || before.Path != "" {
 		t.Fatalf("found %q, %v", before, err)
 	}
 	if err := os.Chmod(file, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if before, err := Replace(file, Entry{}, []byte("one")); err != nil || before != "" {
+	if before, err := Replace(file, Entry{}, []byte("one")); err != nil || before.Path != "" {
 		t.Fatalf("the same again: %q, %v", before, err)
 	}
 	before, err := Replace(file, Entry{}, []byte("two"))
-	if err != nil || before != file+".before-restore" {
+	if err != nil || before.Path != file+".before-restore" {
 		t.Fatalf("found %q, %v", before, err)
 	}
-	for path, want := range map[string]string{file: "two", before: "one"} {
+	for path, want := range map[string]string{file: "two", before.Path: "one"} {
 		text, err := os.ReadFile(path)
 		st, serr := os.Stat(path)
 		if err != nil || serr != nil || string(text) != want || st.Mode().Perm() != 0o640 {
@@ -171,5 +175,102 @@ func TestReplaceWhatIsLost(t *testing.T) {
 	st, err := os.Stat(file)
 	if err != nil || int(st.Sys().(*syscall.Stat_t).Uid) != uid || st.Mode().Perm() != 0o600 {
 		t.Errorf("found %+v, %v, expected the owner %d", st, err, uid)
+	}
+}
+
+// No restoring overwrites what was kept at another one, and the texts do not grow without end.
+func TestReplaceKeepsAll(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "gateway.yaml")
+	replace := func(text string) Beside {
+		t.Helper()
+		b, err := Replace(file, Entry{}, []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	if err := os.WriteFile(file, []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file+".before-restore.x", []byte("another's"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	replace("a")
+	if b := replace("b"); b.Path != file+".before-restore.2" {
+		t.Errorf("found %+v", b)
+	}
+	if b := replace("a"); b.Path != file+".before-restore.3" {
+		t.Errorf("found %+v", b)
+	}
+	if b := replace("c"); b.Path != file+".before-restore.2" { // holds a already
+		t.Errorf("found %+v", b)
+	}
+	if text, err := os.ReadFile(file + ".before-restore"); err != nil || string(text) != "mine" {
+		t.Errorf("found %q, %v", text, err)
+	}
+	var removed []string
+	for i := range 9 {
+		removed = append(removed, replace(strconv.Itoa(i)).Removed...)
+	}
+	if want := []string{file + ".before-restore", file + ".before-restore.2"}; !slices.Equal(removed, want) {
+		t.Errorf("removed %q, expected %q", removed, want)
+	}
+	left, err := filepath.Glob(file + ".before-restore*")
+	if err != nil || len(left) != Most+1 {
+		t.Errorf("found %q, %v", left, err)
+	}
+}
+
+// A file keeps its mode; links lead to what is written; a pipe stays one.
+func TestWriteFile(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	if err := errors.Join(os.WriteFile(at("shared"), nil, 0o600), os.Chmod(at("shared"), 0o664), os.Mkdir(at("sub"), 0o700),
+		os.Symlink("shared", at("link")), os.Symlink("sub/new", at("dangling")), os.Symlink("dangling", at("far")), os.Symlink("round", at("round")),
+		syscall.Mkfifo(at("pipe"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	pipe, err := os.OpenFile(at("pipe"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pipe.Close()
+	for _, c := range []struct {
+		path, real string
+		mode       fs.FileMode
+	}{
+		{"shared", "shared", 0o664}, {"link", "shared", 0o664}, {"far", "sub/new", 0o600}, {"new", "new", 0o600},
+	} {
+		if err := WriteFile(at(c.path), []byte(c.path), 0o600); err != nil {
+			t.Errorf("%s: %v", c.path, err)
+		}
+		text, err := os.ReadFile(at(c.real))
+		st, serr := os.Lstat(at(c.real))
+		if err != nil || serr != nil || string(text) != c.path || !st.Mode().IsRegular() || st.Mode().Perm() != c.mode {
+			t.Errorf("%s: found %q, %v, %v, expected the mode %v", c.path, text, errors.Join(err, serr), st.Mode(), c.mode)
+		}
+	}
+	for _, link := range []string{"link", "dangling", "far"} {
+		if st, err := os.Lstat(at(link)); err != nil || st.Mode()&fs.ModeSymlink == 0 {
+			t.Errorf("%s is no link any more: %v, %v", link, st.Mode(), err)
+		}
+	}
+	text := make([]byte, 5)
+	if err := WriteFile(at("pipe"), text[:4], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := os.Lstat(at("pipe")); err != nil || st.Mode()&fs.ModeNamedPipe == 0 {
+		t.Fatalf("the pipe is %v, %v", st.Mode(), err)
+	}
+	if n, err := pipe.Read(text); err != nil || n != 4 {
+		t.Errorf("found %d bytes in the pipe, %v", n, err)
+	}
+	for _, wrong := range []string{"round", "sub", "no/such"} {
+		if err := WriteFile(at(wrong), nil, 0o600); err == nil {
+			t.Errorf("%s: found no error", wrong)
+		}
+	}
+	if left, err := filepath.Glob(at(".writing-*")); err != nil || len(left) > 0 {
+		t.Errorf("found %q, %v", left, err)
 	}
 }
