@@ -55,6 +55,7 @@ type Log struct {
 	done    chan struct{} // the writer has ended
 	dropped atomic.Uint64
 	failed  atomic.Uint64
+	telling atomic.Bool // that lines were dropped, on behalf of a request
 }
 
 // Open opens the file and starts the writer. Close ends it.
@@ -90,20 +91,35 @@ func (l *Log) Append(line []byte) {
 	l.mu.Unlock()
 	switch {
 	case closed:
-		l.drop(1, "the log is closed, and the request ended later")
+		l.dropAside("the log is closed, and the request ended later")
 	case !fits:
-		l.drop(1, "proxy_access_log_buffer is full")
+		l.dropAside("proxy_access_log_buffer is full")
 	case before == 0, before < l.room/2 && now >= l.room/2: // something to write; no more time to gather
 		l.signal()
 	}
 }
 
-// drop counts lines that nobody will read. The first, second, fourth, … time is logged, so that a flood does not become a flood of lines.
-func (l *Log) drop(n int, why string) {
+// drop counts lines that nobody will read, and reports whether to tell of it: the first, second, fourth, … time, so that a flood does not become a flood
+// of lines.
+func (l *Log) drop(n int) bool {
 	l.dropped.Add(uint64(n))
-	if times := l.failed.Add(1); times&(times-1) == 0 {
-		l.logger.Warn("lines of the access log are dropped", "reason", why, "dropped", l.dropped.Load())
+	times := l.failed.Add(1)
+	return times&(times-1) == 0
+}
+
+// dropAside is drop for the line of a request, which does not wait for the logger: both logs may lead to the same reader, who takes nothing.
+func (l *Log) dropAside(why string) {
+	if !l.drop(1) || !l.telling.CompareAndSwap(false, true) {
+		return
 	}
+	go func() {
+		defer l.telling.Store(false)
+		l.tell(why)
+	}()
+}
+
+func (l *Log) tell(why string) {
+	l.logger.Warn("lines of the access log are dropped", "reason", why, "dropped", l.dropped.Load())
 }
 
 func (l *Log) signal() {
@@ -169,8 +185,8 @@ func (l *Log) write(spare []byte) []byte {
 	if err := l.file.follow(l.reopen.Swap(false)); err != nil {
 		l.logger.Error("the access log is not opened anew, the old file takes its lines", "path", l.file.path, "error", err.Error())
 	}
-	if rest, err := l.file.write(lines); err != nil {
-		l.drop(bytes.Count(rest, []byte{'\n'}), err.Error())
+	if rest, err := l.file.write(lines); err != nil && l.drop(bytes.Count(rest, []byte{'\n'})) {
+		l.tell(err.Error())
 	}
 	if cap(lines) > mostKept {
 		return nil
