@@ -34,7 +34,8 @@ type Entry struct {
 	Path string
 }
 
-// Keep adds a configuration, unless it is the newest already, and removes what is too old. The name says by its ending whether the text is JSON.
+// Keep adds a configuration, unless it is the newest already, and removes what is too old. The name says by its ending whether the text is JSON. What is
+// kept last is the newest, whatever the clock says: it may have been set back.
 func (s *Store) Keep(hash, name string, text []byte, now time.Time) error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return fmt.Errorf("making the directory for the last good configurations: %w", err)
@@ -48,6 +49,9 @@ func (s *Store) Keep(hash, name string, text []byte, now time.Time) error {
 			return nil
 		}
 	}
+	if len(kept) > 0 && !now.After(kept[0].Time) {
+		now = kept[0].Time.Add(time.Nanosecond)
+	}
 	ending := ".yaml"
 	if filepath.Ext(name) == ".json" {
 		ending = ".json"
@@ -56,17 +60,46 @@ func (s *Store) Keep(hash, name string, text []byte, now time.Time) error {
 	if err := WriteFile(path, text, 0o600); err != nil {
 		return fmt.Errorf("keeping the configuration: %w", err)
 	}
-	var errs []error
-	if len(kept) >= Most {
-		for _, old := range kept[Most-1:] {
-			errs = append(errs, os.Remove(old.Path))
+	if err := s.clean(now); err != nil {
+		return fmt.Errorf("the configuration is kept; removing what is too old: %w", err)
+	}
+	return nil
+}
+
+// lifeOfWrites is how old a file gets that is being written.
+const lifeOfWrites = time.Hour
+
+// clean removes what is too old: configurations, and files of writes that were interrupted. Another process may be doing the same, as at an upgrade.
+func (s *Store) clean(now time.Time) error {
+	kept, err := s.List()
+	if err != nil {
+		return err
+	}
+	var old []string
+	for _, e := range kept[min(Most, len(kept)):] {
+		old = append(old, e.Path)
+	}
+	writes, err := filepath.Glob(filepath.Join(s.dir, ".writing-*"))
+	for _, path := range writes {
+		if st, err := os.Stat(path); err == nil && now.Sub(st.ModTime()) > lifeOfWrites {
+			old = append(old, path)
+		}
+	}
+	errs := []error{err}
+	for _, path := range old {
+		if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// List gives the kept configurations, the newest first; none when the directory is not there.
+// List gives the kept configurations, the newest first; none when the directory is not there. One in which others can write is an error: they would choose
+// what the gateway starts with.
 func (s *Store) List() ([]Entry, error) {
+	if st, err := os.Stat(s.dir); err == nil && st.Mode().Perm()&0o022 != 0 {
+		return nil, fmt.Errorf("found the directory %s with mode %#o, in which others can write; expected 0700", s.dir, st.Mode().Perm())
+	}
 	files, err := os.ReadDir(s.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
