@@ -149,10 +149,7 @@ func (h *Host) Start(ctx context.Context) (err error) {
 		runtime.GOMAXPROCS(n)
 	}
 	set, source, refused := h.loadText()
-	if refused == nil {
-		refused = h.needContent(set)
-	}
-	if refused != nil && !h.settings.StartWithLastGood {
+	if refused != nil && (!h.settings.StartWithLastGood || h.upgrades()) {
 		return refused
 	}
 	if err := h.startServers(ctx); err != nil {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/admin"
-	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 )
 
 // Process is what the program that a host runs in does with its process: where sockets come from, and how another process takes over.
@@ -31,14 +30,8 @@ func (h *Host) socket(setting, address string, open func() (net.Listener, error)
 	return h.opts.Process.Listen(setting, address, open)
 }
 
-// needContent is an error when this process is to replace one that serves, and the declarative file holds nothing. A start takes that as the configuration
-// without entities; here it is as doubtful as at a reload.
-func (h *Host) needContent(set *entity.Set) error {
-	if h.opts.Process == nil || !h.opts.Process.Upgrades() {
-		return nil
-	}
-	return h.refuseBlank(set)
-}
+// upgrades reports whether this process is to replace one that serves.
+func (h *Host) upgrades() bool { return h.opts.Process != nil && h.opts.Process.Upgrades() }
 
 // needServers is an error when a plugin server is not ready and has to be. A start goes on without it; an upgrade would be for the worse.
 func (h *Host) needServers() error {

@@ -24,31 +24,56 @@ func (t taking) Upgrades() bool                      { return t.upgrades }
 func (taking) Needs(string) bool                     { return false }
 func (taking) Upgrade([]string) (int, string, error) { return 0, "", nil }
 
-// A declarative file without content, which is most likely being written, does not take the routes of a gateway that is upgraded.
-func TestUpgradeRefusesAnEmptyFile(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "gateway.yaml")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
+// A declarative file without content, which is most likely being written or was lost, does not become a gateway without routes.
+func TestEmptyFilesAreRefused(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "gateway.yaml")
+	for text, refused := range map[string]bool{"": true, " \n# nothing yet\n---\n": true, "_format_version: '3.0'\n": false} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := hostWith(t, file, "", nil)
+		if refused && (err == nil || !strings.Contains(err.Error(), "a file without content")) || !refused && err != nil {
+			t.Errorf("%q: found %v", text, err)
+		}
 	}
+}
+
+// A process that is to replace one that serves takes the file or none: what was good once is no reason to end a gateway with something better.
+func TestUpgradesDoNotStartWithTheLastGood(t *testing.T) {
+	dir := t.TempDir()
+	file, state := filepath.Join(dir, "gateway.yaml"), filepath.Join(dir, "state")
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	for _, upgrades := range []bool{true, false} {
+	start := func(text string, upgrades bool) error {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 		h, err := New(Options{
-			Flags: map[string]string{"proxy_listen": "127.0.0.1:0", "declarative_config": file, "drain_timeout": "1s"}, Log: log, Process: taking{upgrades: upgrades},
+			Flags: map[string]string{"proxy_listen": "127.0.0.1:0", "declarative_config": file, "state_dir": state, "start_with_last_good": "on", "drain_timeout": "1s"},
+			Log:   log, Process: taking{upgrades: upgrades},
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		err = h.Start(t.Context())
-		if upgrades && (err == nil || !strings.Contains(err.Error(), "a file without content")) || !upgrades && err != nil {
-			t.Errorf("upgrades %v: found %v", upgrades, err)
+		if serr := h.Shutdown(t.Context()); serr != nil {
+			t.Error(serr)
 		}
-		if err := h.Shutdown(t.Context()); err != nil {
-			t.Error(err)
+		return err
+	}
+	if err := start("_format_version: '3.0'\n", true); err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"", "spoilt", "_format_version: '3.0'\nplugins: [{name: nonsense}]\n"} {
+		if err := start(bad, true); err == nil {
+			t.Errorf("%q: an upgrade to it goes well", bad)
+		}
+		if err := start(bad, false); err != nil {
+			t.Errorf("%q: a start with the last good configuration: %v", bad, err)
 		}
 	}
 }

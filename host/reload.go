@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/config"
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
@@ -21,23 +20,12 @@ func (h *Host) Reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := h.refuseBlank(set); err != nil {
-		return err
-	}
 	if err := h.renew(ctx, set); err != nil {
 		return err
 	}
 	h.origin.Store(h.originOf(fromFile))
 	h.keepGood(set, source)
 	return nil
-}
-
-// refuseBlank is an error for a file without content, which is most likely being written: taking it would drop every route.
-func (h *Host) refuseBlank(set *entity.Set) error {
-	if !set.Blank || h.settings.DeclarativeConfig == "" {
-		return nil
-	}
-	return fmt.Errorf("config %s: found a file without content, expected at least _format_version: \"3.0\", which alone is an empty configuration", h.settings.DeclarativeConfig)
 }
 
 // completed builds the generation of the live entities again, with a plugin server that came up meanwhile. Their file may hold something else by now

@@ -218,7 +218,7 @@ func (h *Host) compileFor(ctx context.Context, p *planned) (*entity.Set, *genera
 		return set, gen, nil
 	}
 	fresh, source, loadErr := h.loadText()
-	if loadErr != nil || fresh.Blank || fresh.Hash == set.Hash {
+	if loadErr != nil || fresh.Hash == set.Hash {
 		return nil, nil, err
 	}
 	if gen, loadErr = h.compile(ctx, fresh, h.servers.builds(p)); loadErr != nil {
