@@ -42,15 +42,15 @@ func (h *Head) host(value []byte) *Refusal {
 	if h.hosts++; h.hosts > 1 {
 		return refuse(ClassHost, "more than one Host")
 	}
-	if !validHost(value) {
+	if !IsHost(value) {
 		return refuse(ClassHost, "Host %s, expected a name or an address, and a port if need be", shown(value))
 	}
 	h.Host = value
 	return nil
 }
 
-// validHost reports whether b is a name, an IPv4 address or an IPv6 address in brackets, with or without a port.
-func validHost(b []byte) bool {
+// IsHost reports whether b is a name, an IPv4 address or an IPv6 address in brackets, with or without a port.
+func IsHost(b []byte) bool {
 	name, port := b, []byte(nil)
 	if len(b) > 0 && b[0] == '[' {
 		end := bytes.IndexByte(b, ']')

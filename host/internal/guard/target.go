@@ -36,7 +36,7 @@ func (h *Head) absolute(t []byte) *Refusal {
 	if end < 0 {
 		end = len(rest)
 	}
-	if h.Authority = rest[:end]; !validHost(h.Authority) {
+	if h.Authority = rest[:end]; !IsHost(h.Authority) {
 		return refuse(ClassTarget, "host %s, expected a name or an address, and a port if need be", shown(h.Authority))
 	}
 	return checkOrigin(rest[end:])

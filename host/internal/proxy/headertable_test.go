@@ -157,7 +157,7 @@ func (b *headerBench) gateway(c *headerCase) *gateway {
 		o.HeadersUpstream, o.ErrorDefaultType = s.UpstreamRequestID, s.ErrorDefaultType
 		e := s.ErrorTemplates
 		o.ErrorTemplates = ErrorTemplates{local.ErrorHTML: e.HTML.Text, local.ErrorJSON: e.JSON.Text, local.ErrorPlain: e.Plain.Text, local.ErrorXML: e.XML.Text}
-		o.MaxRequestBody = s.ClientMaxBodySize
+		o.MaxRequestBody, o.DebugHeader = s.ClientMaxBodySize, s.AllowDebugHeader
 	})
 	b.gateways[key] = g
 	return g

@@ -9,6 +9,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/bytesx"
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
+	"github.com/outrigger-gateway/outrigger/host/internal/guard"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
@@ -57,12 +58,13 @@ func (r *request) upgradeRequired(message, protocol string) {
 	r.upgrade = true
 }
 
-// httpsRequired answers a plain request for an https route: 426, or a redirection to the same place. A client that names no host cannot be redirected.
+// httpsRequired answers a plain request for an https route: 426, or a redirection to the same place: the host is that of a trusted
+// X-Forwarded-Host if it is one, else that of the request. A client that names no host cannot be redirected.
 func (r *request) httpsRequired(route *entity.Route) {
 	host := r.host
 	if r.peer.trusted {
-		if w := r.forwarded(); w.host != "" {
-			host = w.host
+		if said := r.forwarded().host; guard.IsHost([]byte(said)) {
+			host = said
 		}
 	}
 	status := route.HTTPSRedirectStatusCode
