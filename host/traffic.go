@@ -43,6 +43,7 @@ func (h *Host) startProxy() {
 	h.http = proxy.NewServer(h.proxy, proxy.ServerOptions{
 		Limits:        guard.Limits{Head: s.MaxHeaderSize, URI: s.MaxURISize, Line: s.MaxHeaderLine, Fields: s.MaxHeaders, Trailer: s.MaxHeaderLine},
 		HeaderTimeout: s.ClientHeaderTimeout, BodyTimeout: s.ClientBodyTimeout, IdleTimeout: s.KeepaliveTimeout, WriteTimeout: s.SendTimeout,
+		BodyRate: s.ClientMinRate, SendRate: s.SendMinRate,
 		IgnoreAbort: s.IgnoreClientAbort,
 	})
 }

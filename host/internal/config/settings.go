@@ -55,6 +55,8 @@ type Settings struct {
 	ClientHeaderTimeout time.Duration
 	ClientBodyTimeout   time.Duration
 	SendTimeout         time.Duration
+	ClientMinRate       int // bytes per second of a request body; 0: any
+	SendMinRate         int // likewise, of what a client takes of a response
 	KeepaliveTimeout    time.Duration
 	IgnoreClientAbort   bool  // serve requests of clients that have gone
 	MaxHeaderSize       int   // bytes of the head of a request

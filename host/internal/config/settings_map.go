@@ -64,6 +64,8 @@ func (s *Settings) Map() map[string]any {
 		"client_header_timeout": s.ClientHeaderTimeout.String(),
 		"client_body_timeout":   s.ClientBodyTimeout.String(),
 		"send_timeout":          s.SendTimeout.String(),
+		"client_min_rate":       int64(s.ClientMinRate),
+		"send_min_rate":         int64(s.SendMinRate),
 		"keepalive_timeout":     s.KeepaliveTimeout.String(),
 		"ignore_client_abort":   s.IgnoreClientAbort,
 		"max_header_size":       int64(s.MaxHeaderSize),

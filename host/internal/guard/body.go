@@ -80,6 +80,16 @@ func (b *Body) Read(p []byte) (n int, err error) {
 	return n, b.err
 }
 
+// Fetch reads once from the source, although something may be there already; Read finds what came. It is for a body of announced length that is not all
+// here. Its errors are sticky, too.
+func (b *Body) Fetch() (int, error) {
+	n, err := b.in.Fill()
+	if err != nil {
+		b.err = whole(err)
+	}
+	return n, b.err
+}
+
 // whole makes an early end an error.
 func whole(err error) error {
 	if err == io.EOF {

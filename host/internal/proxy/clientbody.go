@@ -3,6 +3,8 @@ package proxy
 import (
 	"errors"
 	"io"
+	"net"
+	"net/http"
 	"time"
 )
 
@@ -17,6 +19,36 @@ type clientBody struct {
 	left   int64  // bytes that may still come; negative: no limit
 	eof    bool
 	over   bool // more came than may
+}
+
+// shortBody is the size up to which a body is waited for before the service is asked, in bytes. A longer one goes through as it comes.
+const shortBody = 8 << 10
+
+// awaitBody waits for a short body that the service is to get: who sends it slowly takes no place and no connection there. false: it did not come, and the
+// client has its answer.
+func (r *request) awaitBody() bool {
+	b := &r.clientBody
+	if b.r == nil || r.ex.Upstream.HasBody || b.size < 0 || b.size > shortBody {
+		return true
+	}
+	err := r.conn.awaitBody()
+	if err != nil {
+		r.proxy.opts.Logger.Info("request body did not come", "client_ip", r.peer.text, "request_id", string(r.id[:]), "error", err.Error())
+		r.failHere(r.bodyStatus(err))
+	}
+	return err == nil
+}
+
+// bodyStatus is the answer to a request whose body cannot be read.
+func (r *request) bodyStatus(err error) int {
+	var timeout net.Error
+	switch {
+	case r.clientBody.over:
+		return http.StatusRequestEntityTooLarge
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return http.StatusRequestTimeout
+	}
+	return http.StatusBadRequest
 }
 
 var errBodyTooLarge = errors.New("the request body is over client_max_body_size")
@@ -51,36 +83,79 @@ type bodySide clientConn
 
 func (b *bodySide) Read(p []byte) (int, error) {
 	c := (*clientConn)(b)
-	if err := c.wantBody(); err != nil {
+	began, err := c.wantBody()
+	if err != nil {
 		return 0, err
 	}
-	return c.body.Read(p)
+	n, err := c.body.Read(p)
+	return n, c.bodyCame(n, began, err)
+}
+
+// awaitBody waits until a body of announced length has come. Its bytes stay where Read finds them.
+func (c *clientConn) awaitBody() error {
+	for !c.body.AllHere() {
+		began, err := c.wantBody()
+		if err != nil {
+			return err
+		}
+		n, err := c.body.Fetch()
+		if err = c.bodyCame(n, began, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bodyCame notes that n bytes of the body came, or an error, since began; the zero time: nothing was waited for.
+func (c *clientConn) bodyCame(n int, began time.Time, err error) error {
+	if began.IsZero() {
+		return err
+	}
+	o := &c.server.opts
+	if c.got.moved(n, time.Since(began), o.BodyRate); err == nil || !isTimeout(err) {
+		return err
+	}
+	c.wanting.Lock()
+	defer c.wanting.Unlock()
+	if c.hurried {
+		return &tooSlow{o.BodyTimeout, o.BodyRate}
+	}
+	return err
 }
 
 var errBodyStopped = errors.New("the request body is not wanted any more")
 
 // wantBody gets the connection ready for a read of the body: who waits for 100 Continue gets it when the body is wanted for the first time, and what does
-// not come within client_body_timeout comes too late.
-func (c *clientConn) wantBody() error {
+// not come within client_body_timeout comes too late, or earlier when the body is slower than client_min_rate. It returns the time; the zero time when the
+// body is here.
+func (c *clientConn) wantBody() (now time.Time, err error) {
 	c.wanting.Lock()
 	defer c.wanting.Unlock()
 	if c.stopped {
-		return errBodyStopped
+		return now, errBodyStopped
 	}
 	if c.expects {
 		c.expects = false
 		if !c.body.Here() { // else the client did not wait
-			if _, err := io.WriteString(&c.Conn, "HTTP/1.1 100 Continue\r\n\r\n"); err != nil {
-				return err
+			if _, err := io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n"); err != nil {
+				return now, err
 			}
 		}
 	}
-	timeout := c.server.opts.BodyTimeout
-	if now := time.Now(); now.Sub(c.armed) > timeout/8 {
-		c.armed = now
-		return c.SetReadDeadline(now.Add(timeout))
+	if c.body.AllHere() {
+		return now, nil
 	}
-	return nil
+	now = time.Now()
+	timeout := c.server.opts.BodyTimeout
+	left := c.got.left(timeout)
+	if c.answered {
+		left = timeout
+	}
+	if c.hurried = left < timeout; c.hurried || now.Sub(c.armed) > timeout/8 {
+		c.armed = now
+		err = c.SetReadDeadline(now.Add(left))
+	}
+	return now, err
 }
 
 // stopBody ends a read of the body that waits, and fails later ones. The connection ends after the response.
@@ -91,13 +166,17 @@ func (c *clientConn) stopBody() {
 	_ = c.SetReadDeadline(time.Unix(1, 0)) // fails only when closed
 }
 
-// keepsBody says that the response begins: nobody is told to go on with the body from here on. It reports whether a client still waits for that, which may
-// send the body or not.
+// keepsBody says that the response begins: nobody is told to go on with the body from here on, and it may come as slowly as both sides like. It reports
+// whether a client still waits for a 100 Continue, which may send the body or not.
 func (c *clientConn) keepsBody() bool {
 	c.wanting.Lock()
 	defer c.wanting.Unlock()
 	waits := c.expects
-	c.expects = false
+	c.expects, c.answered = false, true
+	if c.hurried && !c.stopped {
+		c.hurried = false
+		_ = c.SetReadDeadline(c.armed.Add(c.server.opts.BodyTimeout)) // fails only when closed
+	}
 	return waits
 }
 

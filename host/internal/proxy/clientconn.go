@@ -43,7 +43,7 @@ const parkAfter = time.Second
 // newConn makes a connection of one that was accepted. One that can be parked waits at most parkAfter for its next request.
 func (s *Server) newConn(nc net.Conn, from peer, port int) *clientConn {
 	c := &clientConn{
-		Conn:   timedconn.Conn{Conn: nc, ReadTimeout: s.opts.HeaderTimeout, WriteTimeout: s.opts.WriteTimeout},
+		Conn:   timedconn.Conn{Conn: nc, ReadTimeout: s.opts.HeaderTimeout, WriteTimeout: stallTime(s.opts.WriteTimeout)},
 		server: s, idle: s.opts.IdleTimeout, peer: from, port: port, first: true,
 	}
 	if _, parks := nc.(parking.Conn); parks && s.lot != nil && c.idle > parkAfter {
@@ -80,10 +80,15 @@ type clientConn struct {
 	began atomic.Int64 // when the request that is served came, in nanoseconds; 0: none is
 	quit  wire.Quit    // ends what is done for a client that has gone
 
-	wanting sync.Mutex // guards the rest: bodies may be read by another goroutine than the one that answers
-	expects bool       // the client waits for 100 Continue
-	stopped bool       // the body is not read any more
-	armed   time.Time  // when the deadline of the body was set
+	got  pace // of the body
+	sent pace // of responses; see Write
+
+	wanting  sync.Mutex // guards the rest: bodies may be read by another goroutine than the one that answers
+	expects  bool       // the client waits for 100 Continue
+	stopped  bool       // the body is not read any more
+	answered bool       // the response has begun
+	hurried  bool       // the deadline is earlier than client_body_timeout says
+	armed    time.Time  // when the deadline of the body was set
 }
 
 // wireSide is the connection as the guard reads it.
@@ -120,7 +125,8 @@ func (c *clientConn) Read(p []byte) (int, error) {
 	c.body.Reset(&c.in, h.wire.Length, &c.server.opts.Limits)
 	if h.wire.Length != 0 {
 		c.RetimeRead(0) // readBody sets the deadlines
-		c.expects, c.stopped, c.armed = h.wire.Expects, false, time.Time{}
+		c.expects, c.stopped, c.answered, c.hurried, c.armed = h.wire.Expects, false, false, false, time.Time{}
+		c.got = pace{}
 	}
 	c.head = h
 	return copy(p, h.standIn()), nil
@@ -225,7 +231,10 @@ const skipMost = 16 << 10
 
 // skipBody reads what is left of the body of the last request; false when that is too much, or fails.
 func (c *clientConn) skipBody() bool {
-	c.RetimeRead(c.server.opts.BodyTimeout)
+	c.RetimeRead(0)
+	if c.SetReadDeadline(time.Now().Add(c.server.opts.BodyTimeout)) != nil { // for all of it: it holds the connection
+		return false
+	}
 	_, err := io.CopyN(io.Discard, &c.body, skipMost)
 	if err == io.EOF || c.body.Ended() {
 		return true

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"net"
 	"net/http"
 	"strings"
 
@@ -37,15 +36,7 @@ func (r *request) upstreamFailed(err error) {
 	case upstream.KindResolve:
 		r.ex.Fail(http.StatusServiceUnavailable, "name resolution failed")
 	case upstream.KindBody:
-		status := http.StatusBadRequest
-		var timeout net.Error
-		switch {
-		case r.clientBody.over:
-			status = http.StatusRequestEntityTooLarge
-		case errors.As(e.Err, &timeout) && timeout.Timeout():
-			status = http.StatusRequestTimeout
-		}
-		r.failHere(status)
+		r.failHere(r.bodyStatus(e.Err))
 	default:
 		r.failHere(http.StatusBadGateway)
 	}

@@ -136,6 +136,9 @@ func (r *request) forward() {
 		r.ex.Fail(http.StatusServiceUnavailable, "no Service found with those values")
 		return
 	}
+	if !r.awaitBody() {
+		return
+	}
 	if err := r.destine(); err != nil {
 		r.upstreamFailed(err)
 		return

@@ -22,7 +22,9 @@ type ServerOptions struct {
 	HeaderTimeout time.Duration // for a whole request head, from its first byte on, and for that on a new connection
 	BodyTimeout   time.Duration // gap between two pieces of a request body
 	IdleTimeout   time.Duration // gap between two requests
-	WriteTimeout  time.Duration // gap between two writes
+	WriteTimeout  time.Duration // gap between two pieces of a response that the client takes
+	BodyRate      int           // a request body may be slower for BodyTimeout in all, in bytes per second; 0: as slow as it likes. See pace.go
+	SendRate      int           // a client may take a response slower for WriteTimeout in all, likewise
 	IgnoreAbort   bool          // requests are served to their end although the client has gone
 }
 

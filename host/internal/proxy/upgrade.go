@@ -63,7 +63,7 @@ func (r *request) passTunnel() bool {
 		h.Set("Connection", "Upgrade")
 		h.Set("Upgrade", r.out.Upgrade)
 		conn.RetimeRead(0) // the tunnel sets its deadlines itself
-		if _, err := conn.Conn.Write(h.Header()); err == nil {
+		if _, err := conn.Write(h.Header()); err == nil {
 			t.Join(conn, conn.Conn.Conn)
 		} else {
 			t.Close()
