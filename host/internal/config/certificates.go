@@ -121,13 +121,13 @@ func (d *document) sni(n *node, at *path, parent *record[entity.Certificate]) {
 		}
 		return sni(s)
 	})
-	if o.n.get("name") == nil {
+	if o.lacks("name") {
 		o.missing("name", "a TLS server name")
 	}
 	r.certificate = d.reference(o, "certificate", "id", known(parent))
 	if parent != nil {
 		s.Certificate = parent.e
-	} else if o.n.get("certificate") == nil {
+	} else if o.lacks("certificate") {
 		o.missing("certificate", "the id of the certificate that the name belongs to")
 	}
 	o.done()

@@ -52,7 +52,7 @@ func (d *document) hmacAuth(n *node, at *path, parent *record[entity.Consumer]) 
 	c.ID, c.Tags, c.CreatedAt, _ = o.common()
 	c.Consumer, r.consumer = d.owner(o, parent, "credential")
 	c.Username = o.text("username", printable)
-	if o.n.get("username") == nil {
+	if o.lacks("username") {
 		o.missing("username", "the user name")
 	}
 	c.Secret = o.secret("secret", "the secret that requests are signed with", true)
@@ -81,7 +81,7 @@ func (d *document) jwtSecret(n *node, at *path, parent *record[entity.Consumer])
 	c.Secret = o.secret("secret", "the secret that tokens are signed with", symmetric)
 	block, _ := pem.Decode([]byte(c.RSAPublicKey))
 	switch {
-	case !symmetric && c.RSAPublicKey == "" && o.n.get("rsa_public_key") == nil:
+	case !symmetric && c.RSAPublicKey == "" && o.lacks("rsa_public_key"):
 		o.missing("rsa_public_key", "the public key for "+c.Algorithm+" in PEM form")
 	case c.RSAPublicKey != "" && block == nil && !isReference(c.RSAPublicKey):
 		d.fail(at.key("rsa_public_key"), n.get("rsa_public_key"), Error{Code: CodeWrongValue, Found: "a text that is not PEM", Expected: "a public key in PEM form"})
@@ -100,7 +100,7 @@ func (d *document) oauth2(n *node, at *path, parent *record[entity.Consumer]) {
 	c.ID, c.Tags, c.CreatedAt, _ = o.common()
 	c.Consumer, r.consumer = d.owner(o, parent, "application")
 	c.Name = o.text("name", printable)
-	if o.n.get("name") == nil {
+	if o.lacks("name") {
 		o.missing("name", "the name of the application")
 	}
 	c.ClientID = o.secret("client_id", "the id of the application", true)

@@ -57,7 +57,7 @@ func (d *document) consumerGroup(n *node, at *path) {
 	d.groups = append(d.groups, r)
 	g.ID, g.Tags, _, _ = o.common()
 	g.Name = o.text("name", entityName)
-	if o.n.get("name") == nil {
+	if o.lacks("name") {
 		o.missing("name", "the name of the group")
 	}
 	g.Priority = o.integer("priority", 0, -1<<31, 1<<31-1)
@@ -81,9 +81,9 @@ func (d *document) membership(n *node, at *path) {
 	m.consumerRef = d.reference(o, "consumer", "username", false)
 	m.groupRef = d.reference(o, "consumer_group", "name", false)
 	switch {
-	case o.n.get("consumer") == nil:
+	case o.lacks("consumer"):
 		o.missing("consumer", "the consumer of the membership")
-	case o.n.get("consumer_group") == nil:
+	case o.lacks("consumer_group"):
 		o.missing("consumer_group", "the group of the membership")
 	case m.consumerRef != nil && m.groupRef != nil:
 		d.memberships = append(d.memberships, m)
@@ -104,7 +104,7 @@ func (d *document) keyAuth(n *node, at *path, parent *record[entity.Consumer]) {
 	r.consumer = d.reference(o, "consumer", "username", known(parent))
 	if parent != nil {
 		k.Consumer = parent.e
-	} else if o.n.get("consumer") == nil {
+	} else if o.lacks("consumer") {
 		o.missing("consumer", "the consumer that the key belongs to")
 	}
 	switch v := o.has("key"); {

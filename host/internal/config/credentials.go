@@ -26,7 +26,7 @@ func (d *document) owner(o *object, parent *record[entity.Consumer], what string
 	if parent != nil {
 		return parent.e, nil
 	}
-	if o.n.get("consumer") == nil {
+	if o.lacks("consumer") {
 		o.missing("consumer", "the consumer that the "+what+" belongs to")
 	}
 	return nil, ref
@@ -44,7 +44,7 @@ func (d *document) basicAuth(n *node, at *path, parent *record[entity.Consumer])
 	c.ID, c.Tags, c.CreatedAt, _ = o.common()
 	c.Consumer, r.consumer = d.owner(o, parent, "credential")
 	c.Username = o.text("username", userName)
-	if o.has("username") == nil {
+	if o.lacks("username") {
 		o.missing("username", "the user name")
 	}
 	fail := func(v *node, e Error) { d.fail(at.key("password"), v, e) }
@@ -97,7 +97,7 @@ func (d *document) acl(n *node, at *path, parent *record[entity.Consumer]) {
 	a.ID, a.Tags, a.CreatedAt, _ = o.common()
 	a.Consumer, r.consumer = d.owner(o, parent, "group")
 	a.Group = o.text("group", printable)
-	if o.has("group") == nil {
+	if o.lacks("group") {
 		o.missing("group", "the name of the group")
 	}
 	o.done()

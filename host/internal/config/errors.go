@@ -99,8 +99,18 @@ func (es Errors) result() error {
 	if len(es) == 0 {
 		return nil
 	}
+	more := len(es)
+	if i := slices.Index(es, tooMany); i >= 0 {
+		es = slices.DeleteFunc(es, func(e *Error) bool { return e == tooMany })
+	}
+	more -= len(es)
 	slices.SortStableFunc(es, func(a, b *Error) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
 	})
+	if more > 0 {
+		es = append(es, &Error{
+			File: es[0].File, Code: CodeSyntax, Found: fmt.Sprintf("%d more mistakes", more), Expected: fmt.Sprintf("none: the first %d are above", mostMistakes),
+		})
+	}
 	return es
 }

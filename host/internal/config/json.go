@@ -28,7 +28,17 @@ func parseJSON(data []byte) (*node, *Error) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()
 	r := &jsonReader{data: data, decoder: decoder, line: 1, col: 1}
-	return r.value(1)
+	n, e := r.value(1)
+	if e != nil {
+		e.Path = strings.TrimPrefix(e.Path, ".")
+	}
+	return n, e
+}
+
+// inside puts the place of a value in front of that of what is wrong below it.
+func (e *Error) inside(step string) *Error {
+	e.Path = step + e.Path
+	return e
 }
 
 // next reads a token and finds where it starts.
@@ -89,7 +99,7 @@ func (r *jsonReader) list(n *node, depth int) *Error {
 	for r.decoder.More() {
 		item, e := r.value(depth + 1)
 		if e != nil {
-			return e
+			return e.inside("[" + strconv.Itoa(len(n.items)) + "]")
 		}
 		n.items = append(n.items, item)
 		n.size += item.size
@@ -111,13 +121,13 @@ func (r *jsonReader) object(n *node, depth int) *Error {
 		if first, twice := seen[at.text]; twice {
 			return &Error{
 				Line: int(at.line), Col: int(at.col), Code: CodeDuplicateKey, Found: "the key " + quote(at.text) + " again",
-				Expected: "each key once", Fix: "remove it, or the one in line " + strconv.Itoa(int(first.line)),
+				Expected: "each key once", Fix: "remove it, or the one in line " + strconv.Itoa(int(first.line)), Path: "." + plainKey(at.text),
 			}
 		}
 		seen[at.text] = at
 		v, e := r.value(depth + 1)
 		if e != nil {
-			return e
+			return e.inside("." + plainKey(at.text))
 		}
 		n.pairs = append(n.pairs, pair{key: at.text, at: at, value: v})
 		n.size += v.size + 1

@@ -39,7 +39,7 @@ func (d *document) cryptoKey(n *node, at *path, parent *record[entity.KeySet]) {
 	k.ID, k.Tags, k.CreatedAt, k.UpdatedAt = o.common()
 	k.Name = o.text("name", entityName)
 	k.KID = o.text("kid", printable)
-	if o.n.get("kid") == nil {
+	if o.lacks("kid") {
 		o.missing("kid", "the id of the key, by which tokens name it")
 	}
 	r.set = d.reference(o, "set", "name", known(parent))
@@ -73,7 +73,7 @@ func (d *document) pemKey(v *node, at *path, k *entity.Key) {
 			d.fail(at.key(key), v.get(key), Error{Code: CodeWrongValue, Found: "a text that is not PEM", Expected: "a key in PEM form"})
 		}
 	}
-	if k.PublicPEM == "" && k.PrivatePEM == "" && o.n.get("public_key") == nil && o.n.get("private_key") == nil {
+	if k.PublicPEM == "" && k.PrivatePEM == "" && o.lacks("public_key") && o.lacks("private_key") {
 		o.missing("public_key", "public_key, private_key or both")
 	}
 	o.done()

@@ -60,6 +60,9 @@ func parseDocument(name string, data []byte) (*node, *Error) {
 
 // checkText finds the first byte that no YAML or JSON document may hold.
 func checkText(data []byte) *Error {
+	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		return &Error{Line: 1, Col: 1, Code: CodeSyntax, Found: "UTF-16, by its byte order mark", Expected: "UTF-8 text", Fix: "save the file as UTF-8"}
+	}
 	line, start := 1, 0
 	for i := 0; i < len(data); {
 		c := data[i]
@@ -67,21 +70,23 @@ func checkText(data []byte) *Error {
 			i++
 			continue
 		}
-		fail := func(found, fix string) *Error {
-			return &Error{
-				Line: line, Col: utf8.RuneCount(data[start:i]) + 1, Code: CodeSyntax, Found: found, Expected: "UTF-8 text", Fix: fix,
-			}
+		fail := func(found, expected, fix string) *Error {
+			return &Error{Line: line, Col: utf8.RuneCount(data[start:i]) + 1, Code: CodeSyntax, Found: found, Expected: expected, Fix: fix}
 		}
 		switch {
 		case c == '\n':
 			line, start = line+1, i+1
 		case c == '\t' || c == '\r':
 		case c < utf8.RuneSelf:
-			return fail(fmt.Sprintf("the control character 0x%02x", c), "")
+			fix := "remove it, or write it as an escape between double quotes"
+			if c == 0 {
+				fix = "save the file as UTF-8, if it is UTF-16"
+			}
+			return fail(fmt.Sprintf("the control character 0x%02x", c), "text without control characters", fix)
 		default:
 			r, size := utf8.DecodeRune(data[i:])
 			if r == utf8.RuneError && size == 1 {
-				return fail(fmt.Sprintf("the byte 0x%02x", c), "save the file as UTF-8")
+				return fail(fmt.Sprintf("the byte 0x%02x", c), "UTF-8 text", "save the file as UTF-8")
 			}
 			i += size
 			continue
@@ -113,7 +118,32 @@ func parseYAML(data []byte) (*node, *Error) {
 	b := builder{done: map[*yaml.Node]*node{}}
 	root := document.Content[0]
 	n := b.build(root, 1)
+	if b.err != nil && b.wrong != nil {
+		b.err.Path = pathTo(root, b.wrong, nil).String()
+	}
 	return n, b.err
+}
+
+// pathTo finds a node, or a key, below another one; nil when it is not there, or is the other one itself.
+func pathTo(y, wanted *yaml.Node, at *path) *path {
+	for i, child := range y.Content {
+		here := at.item(i)
+		if y.Kind == yaml.MappingNode {
+			key := y.Content[i&^1]
+			if key.Kind != yaml.ScalarNode { // it has no name: its mapping is all that can be told
+				here = at
+			} else {
+				here = at.key(key.Value)
+			}
+		}
+		if child == wanted {
+			return here
+		}
+		if found := pathTo(child, wanted, here); found != nil {
+			return found
+		}
+	}
+	return nil
 }
 
 // yamlError gives a place and a remedy to what the YAML parser says.
@@ -123,7 +153,11 @@ func yamlError(data []byte, err error) *Error {
 	if !errors.As(err, &le) {
 		return e
 	}
-	e.Found = "a mistake in the YAML syntax: " + le.Message
+	language := "YAML"
+	if first := bytes.TrimLeft(data, " \t\r\n"); len(first) > 0 && (first[0] == '{' || first[0] == '[') {
+		language = "JSON or YAML"
+	}
+	e.Found = "a mistake in the " + language + " syntax: " + le.Message
 	e.Line, e.Col = max(1, le.Mark.Line), max(1, le.Mark.Column)
 	if last := bytes.Count(bytes.TrimRight(data, " \t\r\n"), []byte("\n")) + 1; e.Line > last {
 		// It was noticed at the end of the file: tell where the unfinished thing begins.
@@ -172,11 +206,12 @@ type builder struct {
 	done     map[*yaml.Node]*node // anchors; nil while the anchor's own value is being built
 	expanded int
 	err      *Error
+	wrong    *yaml.Node // that err is about
 }
 
 func (b *builder) fail(y *yaml.Node, code, found, expected, fix string) {
 	if b.err == nil {
-		b.err = &Error{Line: y.Line, Col: y.Column, Code: code, Found: found, Expected: expected, Fix: fix}
+		b.wrong, b.err = y, &Error{Line: y.Line, Col: y.Column, Code: code, Found: found, Expected: expected, Fix: fix}
 	}
 }
 
@@ -253,7 +288,9 @@ func (b *builder) scalar(y *yaml.Node, n *node) {
 		}
 	case "!!float":
 		n.kind = kindFloat
-		if !finite(y.Value) {
+		if isDigits(strings.TrimLeft(y.Value, "+-")) && ambiguousOctal(y.Value) { // such as 080, which is no octal number
+			n.kind = kindText
+		} else if !finite(y.Value) {
 			b.fail(y, CodeWrongValue, y.Value, "a finite number", "")
 		}
 	default:

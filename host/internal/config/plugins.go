@@ -28,7 +28,7 @@ func (d *document) plugin(n *node, at *path, in parents) {
 	d.plugins = append(d.plugins, r)
 	p.ID, p.Tags, _, _ = o.common()
 	p.Name = o.text("name", printable)
-	if o.n.get("name") == nil {
+	if o.lacks("name") {
 		o.missing("name", "the name of a plugin")
 	}
 	p.InstanceName = o.text("instance_name", entityName)

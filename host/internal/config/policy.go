@@ -29,7 +29,7 @@ func (o *object) callPolicy() entity.CallPolicy {
 	if v := o.has("error_budget"); v != nil {
 		p.ErrorBudget = o.errorBudget(v, o.at.key("error_budget"))
 	}
-	if p.Queue > 0 && o.n.get("max_in_flight") == nil {
+	if p.Queue > 0 && o.lacks("max_in_flight") {
 		o.fail(o.at.key("queue"), o.n.get("queue"), Error{
 			Code: CodeConflict, Found: "queue without max_in_flight", Expected: "both: calls wait when max_in_flight is reached",
 			Fix: "add max_in_flight, or remove queue",

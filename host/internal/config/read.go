@@ -44,9 +44,19 @@ func (r *reader) share(n *node, at *path) {
 	}
 }
 
+// mostMistakes of one document are reported: nobody reads more, and a document of 64 MiB may have millions.
+const mostMistakes = 1000
+
+// tooMany stands for each of the others.
+var tooMany = &Error{}
+
 // fail records an error at a node; the node may be nil when there is no place.
 func (r *reader) fail(at *path, n *node, e Error) {
 	if n != nil && n.broken {
+		return
+	}
+	if len(r.errs) >= mostMistakes {
+		r.errs = append(r.errs, tooMany) // it still counts: what was wrong is not wrong in other ways too
 		return
 	}
 	e.File = r.file
@@ -166,8 +176,15 @@ func (o *object) unsupported(keys ...string) {
 	}
 }
 
+// lacks reports whether a field is absent, or null, which means the same.
+func (o *object) lacks(key string) bool { return o.has(key) == nil }
+
 // missing reports a required field.
 func (o *object) missing(key, expected string) {
+	if v := o.n.get(key); v != nil && v.kind == kindNull {
+		o.fail(o.at.key(key), v, Error{Code: CodeMissing, Found: "null", Expected: expected})
+		return
+	}
 	o.fail(o.at, o.n, Error{Code: CodeMissing, Found: "no " + quote(key), Expected: expected})
 }
 
@@ -243,7 +260,9 @@ func (o *object) integer(key string, absent, low, high int) int {
 		e := Error{Code: CodeWrongType, Found: v.describe(), Expected: expected}
 		if v.kind == kindText {
 			if plain := (&node{kind: kindInt, text: strings.TrimLeft(v.text, "0")}); isDigits(v.text) && plain.text != "" {
-				e.Fix = "write " + plain.text + " without quotes"
+				if e.Fix = "write " + plain.text; v.quoted {
+					e.Fix += " without quotes"
+				}
 			}
 		}
 		o.fail(o.at.key(key), v, e)

@@ -46,7 +46,7 @@ func (d *document) referenceOf(v *node, at *path, natural string) *reference {
 		before := len(d.errs)
 		o.done()
 		if ref.id == "" && ref.name == "" {
-			if len(d.errs) == before && o.n.get("id") == nil && o.n.get(natural) == nil {
+			if len(d.errs) == before && o.lacks("id") && o.lacks(natural) {
 				d.fail(at, v, Error{Code: CodeMissing, Found: "a reference without id and " + natural, Expected: "id or " + natural})
 			}
 			return nil

@@ -114,7 +114,7 @@ func (d *document) stripPath(o *object, e *entity.Route) {
 func (d *document) routeExpression(o *object, e *entity.Route) {
 	e.Expression = o.text("expression", routeCondition)
 	e.Priority = o.integer("priority", 0, 0, 1<<46-1)
-	if o.n.get("expression") == nil {
+	if o.lacks("expression") {
 		if e.Priority != 0 {
 			d.fail(o.at.key("priority"), o.n.get("priority"), Error{
 				Code: CodeConflict, Found: "a priority without an expression", Expected: "an expression beside it", Fix: "use regex_priority to order regular expressions in paths",

@@ -116,7 +116,7 @@ func TestEnvironmentAndFlagErrors(t *testing.T) {
 		{"list", []string{"OUTRIGGER_PROXY_LISTEN=127.0.0.1:1,8000"}, nil, `config OUTRIGGER_PROXY_LISTEN: found "8000", expected an address such as 127.0.0.1:8000 (fix: write 127.0.0.1:8000)`},
 		{"misspelt", []string{"OUTRIGGER_LOG_LEVLE=info"}, nil, `config OUTRIGGER_LOG_LEVLE: found an unknown variable, expected the name of a setting (nearest: OUTRIGGER_LOG_LEVEL)`},
 		{"servers", []string{"OUTRIGGER_PLUGIN_SERVERS=[{name: a,\n  comand: x}]"}, nil, `config OUTRIGGER_PLUGIN_SERVERS:2:3: plugin_servers[0].comand: found unknown key "comand", expected a key of a plugin server (nearest: command)`},
-		{"servers syntax", []string{"OUTRIGGER_PLUGIN_SERVERS=[{"}, nil, `config OUTRIGGER_PLUGIN_SERVERS:1:3: found a mistake in the YAML syntax`},
+		{"servers syntax", []string{"OUTRIGGER_PLUGIN_SERVERS=[{"}, nil, `config OUTRIGGER_PLUGIN_SERVERS:1:3: found a mistake in the JSON or YAML syntax`},
 		{"control", []string{"OUTRIGGER_NODE_ID=a\x01"}, nil, `config OUTRIGGER_NODE_ID: found the control character 0x01`},
 		{"flag", nil, map[string]string{"listen": "x"}, `config --listen: found "x", expected an address such as 127.0.0.1:8000`},
 		{"flag by setting", nil, map[string]string{"log_level": "x"}, `config --log-level: found "x", expected one of debug`},

@@ -33,12 +33,12 @@ func (d *document) placement(o *object, r *pluginRecord) {
 	p.OnFalse = o.choice("on_false", entity.OnFalseSkip, entity.OnFalseSkip, entity.OnFalseNext)
 	o.list("partials", func(n *node, at *path) { d.partialUse(n, at, r) })
 
-	if p.Stack && o.n.get("instance_name") == nil {
+	if p.Stack && o.lacks("instance_name") {
 		d.fail(o.at, o.n, Error{
 			Code: CodeMissing, Found: `no "instance_name" on a record with stack: true`, Expected: "the name of the instance, which tells it from the others",
 		})
 	}
-	if on := o.n.get("on_false"); p.Condition == "" && on != nil && on.kind != kindNull && o.n.get("condition") == nil {
+	if on := o.n.get("on_false"); p.Condition == "" && on != nil && on.kind != kindNull && o.lacks("condition") {
 		d.fail(o.at.key("on_false"), on, Error{Code: CodeConflict, Found: `"on_false" without a condition`, Expected: "a condition, or no on_false"})
 	}
 	if p.Disables() {
@@ -136,7 +136,7 @@ func (d *document) partialUse(n *node, at *path, r *pluginRecord) {
 	place := o.text("path")
 	o.done()
 	if use.ref.id == "" && use.ref.name == "" {
-		if o.n.get("id") == nil && o.n.get("name") == nil {
+		if o.lacks("id") && o.lacks("name") {
 			o.missing("name", "the name or id of a partial")
 		}
 		return
@@ -184,7 +184,7 @@ func (d *document) clonedPlugin(n *node, at *path) {
 	o.common()
 	c.Name, c.Ref = o.text("name", entityName), o.text("ref", printable)
 	for _, key := range []string{"name", "ref"} {
-		if o.n.get(key) == nil {
+		if o.lacks(key) {
 			o.missing(key, map[string]string{"name": "the name of the clone", "ref": "the plugin whose code it is"}[key])
 		}
 	}

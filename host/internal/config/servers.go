@@ -188,7 +188,7 @@ func (r *settingReader) pluginServer(n *node, at *path) (PluginServer, bool) {
 	}
 	command, addr := n.get("command"), n.get("address")
 	switch {
-	case n.get("name") == nil:
+	case o.lacks("name"):
 		o.missing("name", "the name of the plugin server")
 	case command == nil && addr == nil:
 		o.missing("command", "either command, to start the server, or address, where it runs already")

@@ -68,7 +68,7 @@ func (d *document) service(n *node, at *path) {
 func (d *document) serviceURL(o *object, s *entity.Service) {
 	v := o.has("url")
 	if v == nil {
-		if s.Host == "" && o.n.get("host") == nil {
+		if s.Host == "" && o.lacks("host") {
 			o.missing("host", "the host of the service, or its url")
 		}
 		return

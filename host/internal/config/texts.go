@@ -23,7 +23,7 @@ func Mark(data []byte) (text []byte, put, value func(text string) string) {
 func Syntax(name string, data []byte) error {
 	text, found := mark(data)
 	if _, e := parseDocument(name, text); e != nil {
-		e.Found, e.Fix = restore(e.Found, found), restore(e.Fix, found)
+		e.Path, e.Found, e.Fix = restore(e.Path, found), restore(e.Found, found), restore(e.Fix, found)
 		return Errors{e}
 	}
 	return nil

@@ -18,7 +18,7 @@ func (d *document) upstream(n *node, at *path) {
 	d.upstreams = append(d.upstreams, r)
 	u.ID, u.Tags, u.CreatedAt, u.UpdatedAt = o.common()
 	u.Name = o.text("name", upstreamName)
-	if o.n.get("name") == nil {
+	if o.lacks("name") {
 		o.missing("name", "the name of the upstream, which services have as host")
 	}
 	d.algorithm(o, u)
@@ -46,12 +46,12 @@ func (d *document) target(n *node, at *path, parent *record[entity.Upstream]) {
 	d.targets = append(d.targets, r)
 	t.ID, t.Tags, t.CreatedAt, t.UpdatedAt = o.common()
 	r.upstream = d.reference(o, "upstream", "name", known(parent))
-	if parent == nil && o.n.get("upstream") == nil {
+	if parent == nil && o.lacks("upstream") {
 		o.missing("upstream", "the upstream that the target belongs to")
 	}
 	if text := o.text("target", targetAddress); text != "" {
 		t.Target = withPort(text)
-	} else if o.n.get("target") == nil {
+	} else if o.lacks("target") {
 		o.missing("target", "the address of the target, host:port")
 	}
 	t.Weight = o.integer("weight", 100, 0, 65535)

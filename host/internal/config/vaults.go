@@ -30,11 +30,11 @@ func (d *document) vault(n *node, at *path) {
 	d.vaults = append(d.vaults, &record[entity.Vault]{e: v, at: at, n: n})
 	v.ID, v.Tags, v.CreatedAt, v.UpdatedAt = o.common()
 	v.Prefix = o.text("prefix", vaultPrefix)
-	if o.n.get("prefix") == nil {
+	if o.lacks("prefix") {
 		o.missing("prefix", "the name of the vault in references")
 	}
 	v.Type = o.text("name", vaultType)
-	if o.n.get("name") == nil {
+	if o.lacks("name") {
 		o.missing("name", "the type of the vault, "+strings.Join(vaultTypeNames(), " or "))
 	}
 	v.Description = o.text("description")
