@@ -73,7 +73,7 @@ func benchCommand(args []string, out, errOut io.Writer) int {
 	}
 	o.Command = commandLine(append([]string{"outrigger", "bench"}, args...))
 	if err := placeRunner(&o.Runner); err != nil {
-		return fail(errOut, err)
+		return failAs(o.JSON, out, errOut, err)
 	}
 	o.Runner.Progress, o.Runner.IdleFor = errOut, 6*time.Second
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
@@ -83,7 +83,7 @@ func benchCommand(args []string, out, errOut io.Writer) int {
 		run = bench.RunPlans
 	}
 	if err := run(ctx, o, out); err != nil {
-		return fail(errOut, fmt.Errorf("outrigger bench: %w", err))
+		return failAs(o.JSON, out, errOut, fmt.Errorf("outrigger bench: %w", err))
 	}
 	return exitOK
 }

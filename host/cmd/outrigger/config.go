@@ -75,7 +75,7 @@ func configCommand(args []string, out, errOut io.Writer) int {
 		fmt.Fprintf(errOut, "outrigger config %s: %v\nSee: outrigger help config\n", args[0], err)
 		return exitUsage
 	}
-	return fail(errOut, err)
+	return failAs(args[0] == "diff" && slices.Contains(args, "--json"), out, errOut, err)
 }
 
 // errDiffers ends a command with exitDiffers.

@@ -43,13 +43,13 @@ func lint(args []string, out, errOut io.Writer) int {
 	}
 	h, err := host.New(o)
 	if err != nil {
-		return fail(errOut, err)
+		return failAs(asJSON, out, errOut, err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	report, err := h.Lint(ctx, offline)
 	if err != nil {
-		return fail(errOut, err)
+		return failAs(asJSON, out, errOut, err)
 	}
 	write := report.Text
 	if asJSON {

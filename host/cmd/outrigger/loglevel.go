@@ -66,7 +66,7 @@ func logLevelCommand(args []string, out, errOut io.Writer) int {
 	case errors.Is(err, errNoAdmin):
 		return wrong(err)
 	case err != nil:
-		return fail(errOut, err)
+		return failAs(asJSON, out, errOut, err)
 	}
 	method, path := http.MethodGet, "/debug/node/log-level"
 	if len(rest) == 1 {
@@ -99,31 +99,33 @@ func secondsOf(text string) (string, error) {
 func askLogLevel(ctx context.Context, address, method, path string, asJSON bool, out, errOut io.Writer) int {
 	req, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, nil)
 	if err != nil {
-		return fail(errOut, err)
+		return failAs(asJSON, out, errOut, err)
 	}
 	resp, err := adminClient(address).Do(req)
 	if err != nil {
-		return fail(errOut, fmt.Errorf("asking the Admin listener at %s: %w", address, err))
+		return failAs(asJSON, out, errOut, fmt.Errorf("asking the Admin listener at %s: %w", address, err))
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return fail(errOut, fmt.Errorf("reading the answer of the Admin listener at %s: %w", address, err))
+		return failAs(asJSON, out, errOut, fmt.Errorf("reading the answer of the Admin listener at %s: %w", address, err))
 	}
 	var answer struct {
 		Message, Level, Setting string
 		Until                   *time.Time
 	}
 	if err := json.Unmarshal(text, &answer); err != nil {
-		return fail(errOut, fmt.Errorf("found status %d and %.200q at %s, expected the JSON of an Admin listener", resp.StatusCode, text, address))
-	}
-	if resp.StatusCode != http.StatusOK {
-		return fail(errOut, fmt.Errorf("%s", answer.Message))
+		return failAs(asJSON, out, errOut, fmt.Errorf("found status %d and %.200q at %s, expected the JSON of an Admin listener", resp.StatusCode, text, address))
 	}
 	if asJSON {
 		if _, err := out.Write(text); err != nil {
 			return fail(errOut, err)
 		}
+	}
+	switch {
+	case resp.StatusCode != http.StatusOK:
+		return fail(errOut, errors.New(answer.Message))
+	case asJSON:
 		return exitOK
 	}
 	line := answer.Message

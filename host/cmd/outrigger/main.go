@@ -107,3 +107,12 @@ func fail(errOut io.Writer, err error) int {
 	fmt.Fprintln(errOut, err)
 	return exitFailed
 }
+
+// failAs is fail for a command that may have --json: a program then finds the error where it looks for the answer, in the form in which the Admin listener
+// refuses.
+func failAs(asJSON bool, out, errOut io.Writer, err error) int {
+	if asJSON {
+		_ = writeJSON(out, map[string]string{"message": err.Error()}) // the text below says the same
+	}
+	return fail(errOut, err)
+}

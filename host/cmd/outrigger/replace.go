@@ -135,7 +135,7 @@ func replaceCommand(args []string, out, errOut io.Writer) int {
 	case errors.Is(err, errNoAdmin):
 		return wrong(err)
 	case err != nil:
-		return fail(errOut, err)
+		return failAs(c.json, out, errOut, err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -156,17 +156,12 @@ func (c *replacing) ask(ctx context.Context, out, errOut io.Writer) int {
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := adminClient(c.admin).Do(req)
 	if err != nil {
-		return fail(errOut, fmt.Errorf("asking the Admin listener at %s: %w", c.admin, err))
+		return failAs(c.json, out, errOut, fmt.Errorf("asking the Admin listener at %s: %w", c.admin, err))
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return fail(errOut, fmt.Errorf("reading the answer of the Admin listener at %s: %w", c.admin, err))
-	}
-	if c.json {
-		if _, err := out.Write(text); err != nil {
-			return fail(errOut, err)
-		}
+		return failAs(c.json, out, errOut, fmt.Errorf("reading the answer of the Admin listener at %s: %w", c.admin, err))
 	}
 	return c.tell(resp.StatusCode, text, out, errOut)
 }
@@ -179,7 +174,12 @@ func (c *replacing) tell(status int, text []byte, out, errOut io.Writer) int {
 		Took            float64 `json:"took_ms"`
 	}
 	if err := json.Unmarshal(text, &answer); err != nil {
-		return fail(errOut, fmt.Errorf("found status %d and %.200q at %s, expected the JSON of an Admin listener", status, text, c.admin))
+		return failAs(c.json, out, errOut, fmt.Errorf("found status %d and %.200q at %s, expected the JSON of an Admin listener", status, text, c.admin))
+	}
+	if c.json {
+		if _, err := out.Write(text); err != nil {
+			return fail(errOut, err)
+		}
 	}
 	if status != http.StatusOK {
 		fmt.Fprintf(errOut, "plugin server %s: %s\n", c.server, answer.Message)

@@ -175,14 +175,14 @@ func replayCommand(args []string, out, errOut io.Writer) int {
 		return exitUsage
 	}
 	if err := p.read(); err != nil {
-		return notSent(errOut, err)
+		return p.notSent(out, errOut, err)
 	}
 	p.Env, p.Log = os.Environ(), os.Stderr
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	report, err := host.Replay(ctx, p.ReplayOptions)
 	if err != nil {
-		return notSent(errOut, err)
+		return p.notSent(out, errOut, err)
 	}
 	write := report.Text
 	if p.json {
@@ -197,7 +197,7 @@ func replayCommand(args []string, out, errOut io.Writer) int {
 	return exitOK
 }
 
-func notSent(errOut io.Writer, err error) int {
-	fmt.Fprintln(errOut, err)
+func (p *replaying) notSent(out, errOut io.Writer, err error) int {
+	_ = failAs(p.json, out, errOut, err)
 	return exitNotSent
 }

@@ -59,7 +59,7 @@ func upgradeCommand(args []string, out, errOut io.Writer) int {
 	case errors.Is(err, errNoAdmin):
 		return wrong(fmt.Errorf("%w; SIGUSR2 asks for the same", err))
 	case err != nil:
-		return fail(errOut, err)
+		return failAs(asJSON, out, errOut, err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -70,17 +70,17 @@ func upgradeCommand(args []string, out, errOut io.Writer) int {
 func askUpgrade(ctx context.Context, address string, asJSON bool, out, errOut io.Writer) int {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://localhost/upgrade", bytes.NewReader(nil))
 	if err != nil {
-		return fail(errOut, err)
+		return failAs(asJSON, out, errOut, err)
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := adminClient(address).Do(req)
 	if err != nil {
-		return fail(errOut, fmt.Errorf("asking the Admin listener at %s: %w", address, err))
+		return failAs(asJSON, out, errOut, fmt.Errorf("asking the Admin listener at %s: %w", address, err))
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
-		return fail(errOut, fmt.Errorf("reading the answer of the Admin listener at %s: %w", address, err))
+		return failAs(asJSON, out, errOut, fmt.Errorf("reading the answer of the Admin listener at %s: %w", address, err))
 	}
 	var answer struct {
 		Message, Version string
@@ -88,7 +88,7 @@ func askUpgrade(ctx context.Context, address string, asJSON bool, out, errOut io
 		Took             float64 `json:"took_ms"`
 	}
 	if err := json.Unmarshal(text, &answer); err != nil {
-		return fail(errOut, fmt.Errorf("found status %d and %.200q at %s, expected the JSON of an Admin listener", resp.StatusCode, text, address))
+		return failAs(asJSON, out, errOut, fmt.Errorf("found status %d and %.200q at %s, expected the JSON of an Admin listener", resp.StatusCode, text, address))
 	}
 	if asJSON {
 		if _, err := out.Write(text); err != nil {
