@@ -18,15 +18,15 @@ func (h *Host) startBalancing() {
 	h.builder.Balancers = balancer.NewRegistry(balancer.Options{Resolver: h.resolver, Logger: h.logger, Probe: true})
 }
 
-// lookup finds the addresses of a name that a plugin sends a request to.
-func (h *Host) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
+// lookup finds the addresses of a name that a plugin sends a request to, with the ports that SRV records say.
+func (h *Host) lookup(ctx context.Context, host string) ([]netip.AddrPort, error) {
 	answer, err := h.resolver.Lookup(ctx, host)
 	if err != nil {
 		return nil, err
 	}
-	var addrs []netip.Addr
+	var addrs []netip.AddrPort
 	for _, r := range answer.Shuffled() {
-		addrs = append(addrs, r.Addr)
+		addrs = append(addrs, netip.AddrPortFrom(r.Addr, uint16(r.Port)))
 	}
 	return addrs, nil
 }

@@ -107,7 +107,7 @@ func await(t *testing.T, what string, ok func() bool) {
 func TestLookup(t *testing.T) {
 	h, _, _ := started(t)
 	addrs, err := h.lookup(context.Background(), "localhost")
-	if err != nil || len(addrs) == 0 || !addrs[0].IsLoopback() {
+	if err != nil || len(addrs) == 0 || !addrs[0].Addr().IsLoopback() {
 		t.Errorf("%v, %v", addrs, err)
 	}
 	var missing *net.DNSError

@@ -21,26 +21,18 @@ type client struct {
 	udp, tcp dns.Client
 }
 
-// newClient makes one for the given servers, or for those of the system.
-func newClient(servers []string) *client {
-	c := &client{attempts: 2, udp: dns.Client{Net: "udp", UDPSize: 1232, Timeout: 5 * time.Second}, tcp: dns.Client{Net: "tcp", Timeout: 5 * time.Second}}
-	if len(servers) > 0 {
-		c.servers, c.search = servers, &dns.ClientConfig{Ndots: 1}
-		return c
+// newClient makes one for servers that answer within a time, or are asked again.
+func newClient(servers []string, search *dns.ClientConfig) *client {
+	timeout := time.Duration(max(search.Timeout, 1)) * time.Second
+	return &client{
+		servers: servers, search: search, attempts: max(search.Attempts, 1),
+		udp: dns.Client{Net: "udp", UDPSize: 1232, Timeout: timeout}, tcp: dns.Client{Net: "tcp", Timeout: timeout},
 	}
-	settings, err := dns.ClientConfigFromFile("/etc/resolv.conf")
-	if err != nil {
-		settings = &dns.ClientConfig{Ndots: 1, Timeout: 5, Attempts: 2, Port: "53"}
-	}
-	for _, s := range settings.Servers {
-		c.servers = append(c.servers, net.JoinHostPort(s, settings.Port))
-	}
-	if len(c.servers) == 0 {
-		c.servers = []string{"127.0.0.1:53"} // as every resolver does without the file
-	}
-	timeout := time.Duration(max(settings.Timeout, 1)) * time.Second
-	c.udp.Timeout, c.tcp.Timeout, c.attempts, c.search = timeout, timeout, max(settings.Attempts, 1), settings
-	return c
+}
+
+// unsaid is what counts where no file says otherwise.
+func unsaid() *dns.ClientConfig {
+	return &dns.ClientConfig{Ndots: 1, Timeout: 5, Attempts: 2, Port: "53"}
 }
 
 // order is Options.Order as types; last is the one that had records before, 0: none.

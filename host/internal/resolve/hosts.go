@@ -15,28 +15,19 @@ const hostsTTL = 5 * time.Second
 
 // hosts is a hosts file. It is read again when it has changed.
 type hosts struct {
-	path string
-
 	mu    sync.Mutex
-	stamp time.Time // of the file that was read
-	size  int64
+	file  watched
 	names map[string][]netip.Addr
 }
 
-// lookup finds the addresses of a name; none when the file does not know it, or cannot be read.
+// lookup finds the addresses of a name; none when the file does not know it, or was never there.
 func (h *hosts) lookup(host string) []netip.Addr {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	st, err := os.Stat(h.path)
-	if err != nil {
-		return nil
-	}
-	if h.names == nil || !st.ModTime().Equal(h.stamp) || st.Size() != h.size {
-		text, err := os.ReadFile(h.path)
-		if err != nil {
-			return nil
+	if h.file.changed(time.Now()) {
+		if text, err := os.ReadFile(h.file.path); err == nil {
+			h.names = parseHosts(string(text))
 		}
-		h.names, h.stamp, h.size = parseHosts(string(text)), st.ModTime(), st.Size()
 	}
 	return h.names[strings.TrimSuffix(host, ".")]
 }

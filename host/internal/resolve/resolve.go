@@ -3,15 +3,18 @@
 //
 //	resolve.go  names, answers and what is kept of them
 //	dns.go      the questions to name servers
+//	system.go   the name servers of the system
 //	hosts.go    the hosts file
 package resolve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,6 +32,8 @@ type Record struct {
 type Answer struct {
 	Records []Record
 	Expires time.Time // when to ask again
+	Serves  time.Time // until when it is of use while the name servers do not answer
+	Failed  error     // of the question after it: it serves although its time is over; nil: it is of its time
 }
 
 // Options of a resolver. The zero value is that of the system.
@@ -52,8 +57,9 @@ var defaultOrder = []string{"LAST", "SRV", "A", "AAAA"}
 // Resolver keeps answers. Many goroutines may use it.
 type Resolver struct {
 	opts   Options
-	client *client
-	hosts  *hosts
+	client *client // for the given servers; nil: those of the system are asked
+	system system
+	hosts  hosts
 
 	mu    sync.Mutex
 	names map[string]*name
@@ -83,7 +89,11 @@ func New(o Options) *Resolver {
 	if o.NotFoundTTL == 0 {
 		o.NotFoundTTL = o.ErrorTTL
 	}
-	return &Resolver{opts: o, client: newClient(o.Servers), hosts: &hosts{path: o.HostsFile}, names: map[string]*name{}}
+	r := &Resolver{opts: o, hosts: hosts{file: watched{path: o.HostsFile}}, system: system{file: watched{path: "/etc/resolv.conf"}}, names: map[string]*name{}}
+	if len(o.Servers) > 0 {
+		r.client = newClient(o.Servers, unsaid())
+	}
+	return r
 }
 
 // mostNames bounds what is kept: plugins may send requests to any name.
@@ -93,7 +103,8 @@ const mostNames = 10_000
 // back when they do not answer. The error is a *net.DNSError. An IP address stands for itself.
 func (r *Resolver) Lookup(ctx context.Context, host string) (*Answer, error) {
 	if addr, err := netip.ParseAddr(host); err == nil {
-		return &Answer{Records: []Record{{Addr: addr}}, Expires: time.Now().Add(time.Hour)}, nil
+		end := time.Now().Add(time.Hour)
+		return &Answer{Records: []Record{{Addr: addr}}, Expires: end, Serves: end}, nil
 	}
 	host = strings.ToLower(host)
 	for {
@@ -157,7 +168,7 @@ func (r *Resolver) ask(host string, n *name) {
 		}
 		n.again = now.Add(max(ttl, shortest))
 		n.stale = n.again.Add(r.opts.StaleTTL)
-		n.answer, n.last = &Answer{Records: found.records, Expires: n.again}, found.kind
+		n.answer, n.last = &Answer{Records: found.records, Expires: n.again, Serves: n.stale}, found.kind
 		return
 	}
 	var dns *net.DNSError
@@ -171,7 +182,7 @@ func (r *Resolver) ask(host string, n *name) {
 	case missing || now.After(n.stale):
 		n.answer = nil
 	default:
-		n.answer = &Answer{Records: n.answer.Records, Expires: n.again}
+		n.answer = &Answer{Records: n.answer.Records, Expires: n.again, Serves: n.stale, Failed: err}
 	}
 }
 
@@ -200,7 +211,11 @@ func (r *Resolver) find(host string, last uint16) (found, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), longest)
 	defer cancel()
-	return r.client.find(ctx, host, order, last)
+	client := r.client
+	if client == nil {
+		client = r.system.now()
+	}
+	return client.find(ctx, host, order, last)
 }
 
 // longest is how long all questions about one name may take.
@@ -210,9 +225,20 @@ func notFound(host string) error {
 	return &net.DNSError{Err: "no such name, or none with an address", Name: host, IsNotFound: true}
 }
 
-// Shuffled are the addresses of the records in random order, for somebody who connects to one after another.
+// Shuffled are the records in random order, for somebody who connects to one after another. The chance to be the first goes by weight.
 func (a *Answer) Shuffled() []Record {
-	list := append([]Record(nil), a.Records...)
-	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	type ticket struct {
+		at float64 // the time of an event that comes as often as the weight says
+		r  Record
+	}
+	tickets := make([]ticket, len(a.Records))
+	for i, r := range a.Records {
+		tickets[i] = ticket{rand.ExpFloat64() / float64(max(r.Weight, 1)), r}
+	}
+	slices.SortFunc(tickets, func(x, y ticket) int { return cmp.Compare(x.at, y.at) })
+	list := make([]Record, len(tickets))
+	for i, t := range tickets {
+		list[i] = t.r
+	}
 	return list
 }

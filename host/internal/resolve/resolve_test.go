@@ -217,8 +217,7 @@ func TestServerThatDropsServiceRecords(t *testing.T) {
 	s.mu.Lock()
 	s.deaf = true
 	s.mu.Unlock()
-	c := newClient([]string{s.address})
-	c.search = &dns.ClientConfig{Ndots: 1, Search: []string{"near.test", "far.test"}}
+	c := newClient([]string{s.address}, &dns.ClientConfig{Ndots: 1, Search: []string{"near.test", "far.test"}, Timeout: 5, Attempts: 2})
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Second)
 	defer cancel()
 	f, err := c.find(ctx, "a", []uint16{dns.TypeSRV, dns.TypeA}, 0)
@@ -395,10 +394,17 @@ func TestHostsFile(t *testing.T) {
 	wantList(t, lookup(t, s.resolver(t, Options{HostsFile: file, Order: []string{"AAAA", "A"}}), "web"), "::7:0/0")
 	write("10.0.0.9 web.test\n", 0)
 	expire(r, "web.test")
+	r.hosts.file.looked = time.Time{} // long ago
 	wantList(t, lookup(t, r, "web.test"), "10.0.0.9:0/0")
 	if s.count("web.test. A") != 0 {
 		t.Error("a name server was asked for a name in the hosts file")
 	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	expire(r, "web.test")
+	r.hosts.file.looked = time.Time{}
+	wantList(t, lookup(t, r, "web.test"), "10.0.0.9:0/0") // while another file takes its place
 }
 
 // What is kept is bounded: plugins may ask for any name.

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/valyala/fasthttp"
 )
@@ -23,12 +26,12 @@ func TestLookup(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked := 0
-	tr := transport(t, Options{IdlePerTarget: 1, Lookup: func(_ context.Context, host string) ([]netip.Addr, error) {
+	tr := transport(t, Options{IdlePerTarget: 1, Lookup: func(_ context.Context, host string) ([]netip.AddrPort, error) {
 		asked++
 		if host != "orders.test" {
 			return nil, &net.DNSError{Err: "no such name", Name: host, IsNotFound: true}
 		}
-		return []netip.Addr{netip.MustParseAddr("127.0.0.3"), netip.MustParseAddr("127.0.0.1")}, nil
+		return []netip.AddrPort{netip.MustParseAddrPort("127.0.0.3:0"), netip.MustParseAddrPort("127.0.0.1:0")}, nil
 	}})
 	round := func(host string) error {
 		target := good.target()
@@ -52,5 +55,38 @@ func TestLookup(t *testing.T) {
 	asked = 0
 	if err := round("127.0.0.3"); !errors.As(err, &e) || e.Kind != KindConnect || asked != 0 {
 		t.Errorf("an address: %v, asked %d times", err, asked)
+	}
+}
+
+// Each address of a name has its share of the time, and the port that its record says.
+func TestLookupOfAnAddressThatIsSilent(t *testing.T) {
+	good := newPeer(t, answers(ok))
+	_, text, _ := net.SplitHostPort(good.ln.Addr().String())
+	asked := []string{}
+	tr := transport(t, Options{Lookup: func(context.Context, string) ([]netip.AddrPort, error) {
+		return []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:7"), netip.MustParseAddrPort("127.0.0.1:" + text)}, nil
+	}})
+	var shares []time.Duration
+	tr.dialer.ControlContext = func(ctx context.Context, _, address string, _ syscall.RawConn) error {
+		asked = append(asked, address)
+		end, _ := ctx.Deadline()
+		shares = append(shares, time.Until(end))
+		if len(asked) == 1 {
+			return syscall.EHOSTUNREACH
+		}
+		return nil
+	}
+	target := good.target()
+	target.Host, target.Port, target.ConnectTimeout = "orders.test", 80, time.Hour
+	resp := fasthttp.AcquireResponse()
+	defer fasthttp.ReleaseResponse(resp)
+	if err := tr.RoundTrip(target, request("GET"), resp, 0); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(asked, []string{"192.0.2.1:7", "127.0.0.1:" + text}) {
+		t.Errorf("asked %q", asked)
+	}
+	if shares[0] > 31*time.Minute || shares[1] < 50*time.Minute {
+		t.Errorf("the addresses have %v of an hour", shares)
 	}
 }

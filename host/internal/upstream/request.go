@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -37,6 +38,9 @@ type Request struct {
 
 	announced [][]byte // names in Trailer
 	sending   *sending // of a long body
+	kept      []byte   // what was read of a short Stream
+	whole     bool     // that is all of it: the request can be sent again
+	begun     bool     // a part of Stream may have been read, and is not kept
 }
 
 // Add appends a header line. What would end the line in a name or a value becomes a space.
@@ -61,7 +65,7 @@ func oneLine(b []byte) {
 
 // Reset makes it the zero value. The room of its slices stays, without what they held.
 func (r *Request) Reset() {
-	*r = Request{Target: r.Target[:0], Host: r.Host[:0], Fields: r.Fields[:0]}
+	*r = Request{Target: r.Target[:0], Host: r.Host[:0], Fields: r.Fields[:0], kept: r.kept[:0]}
 }
 
 // length is how long the body is; -1: unknown.
@@ -121,15 +125,39 @@ func (r *Request) writeHead(w *bufio.Writer) {
 }
 
 // writeBody writes the body into w. Pieces of a stream are sent as they come when taken is given: it is called once, when all of the body is known
-// and the last piece of it is not sent yet; its error ends the sending.
+// and the last piece of it is not sent yet; its error ends the sending. Without it a stream is short, and kept.
 func (r *Request) writeBody(w *bufio.Writer, taken func() error) error {
 	switch {
 	case r.Stream == nil:
 		return writeMemory(w, r.Body, taken)
+	case taken == nil:
+		if err := r.keep(); err != nil {
+			return err
+		}
+		return writeMemory(w, r.kept, nil)
 	case r.Size < 0:
 		return writeChunks(w, r.Stream, taken)
 	}
 	return writeSized(w, r.Stream, int64(r.Size), taken)
+}
+
+// keep reads a short stream into memory. Its errors are those of the stream.
+func (r *Request) keep() error {
+	if r.whole {
+		return nil
+	}
+	r.kept = slices.Grow(r.kept[:0], r.Size)[:r.Size]
+	n, err := 0, error(nil)
+	for n < r.Size && err == nil {
+		var k int
+		k, err = r.Stream.Read(r.kept[n:])
+		n += k
+	}
+	if err == nil || err == io.EOF {
+		err = ended(r.Stream, int64(n), int64(r.Size))
+	}
+	r.whole = err == nil
+	return err
 }
 
 func writeMemory(w *bufio.Writer, body []byte, taken func() error) error {
@@ -169,7 +197,7 @@ func writeSized(w *bufio.Writer, stream io.Reader, size int64, taken func() erro
 			} else {
 				err = nil
 			}
-			if err == nil && taken != nil {
+			if err == nil {
 				err = taken()
 			}
 			if err == nil {
@@ -180,7 +208,7 @@ func writeSized(w *bufio.Writer, stream io.Reader, size int64, taken func() erro
 			return err
 		}
 		_, err = w.Write(buf[:n])
-		if err == nil && taken != nil {
+		if err == nil {
 			err = w.Flush()
 		}
 		if err != nil {
@@ -216,7 +244,7 @@ func writeChunks(w *bufio.Writer, stream io.Reader, taken func() error) error {
 		if err != nil && err != io.EOF {
 			return err
 		}
-		if err == io.EOF && taken != nil {
+		if err == io.EOF {
 			if terr := taken(); terr != nil {
 				return terr
 			}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -13,7 +14,13 @@ func written(t *testing.T, r *Request) (string, error) {
 	t.Helper()
 	var b bytes.Buffer
 	w := bufio.NewWriterSize(&b, writeBuffer)
-	err := r.write(w)
+	err := error(nil)
+	if r.beside() {
+		r.writeHead(w)
+		err = r.writeBody(w, func() error { return nil })
+	} else {
+		err = r.write(w)
+	}
 	if ferr := w.Flush(); err == nil {
 		err = ferr
 	}
@@ -22,6 +29,7 @@ func written(t *testing.T, r *Request) (string, error) {
 
 func TestRequestOnTheWire(t *testing.T) {
 	const fields = "A: b\r\n"
+	long := strings.Repeat("long body", 1000)
 	for name, c := range map[string]struct {
 		r    Request
 		want string
@@ -31,6 +39,7 @@ func TestRequestOnTheWire(t *testing.T) {
 		"post, nothing":  {Request{Method: "POST"}, "POST /x HTTP/1.1\r\nHost: h\r\nA: b\r\nContent-Length: 0\r\n\r\n"},
 		"get with body":  {Request{Method: "GET", Body: []byte("abc")}, "GET /x HTTP/1.1\r\nHost: h\r\nA: b\r\nContent-Length: 3\r\n\r\nabc"},
 		"fixed stream":   {Request{Method: "PUT", Stream: strings.NewReader("abc"), Size: 3}, "PUT /x HTTP/1.1\r\nHost: h\r\nA: b\r\nContent-Length: 3\r\n\r\nabc"},
+		"long stream":    {Request{Method: "PUT", Stream: strings.NewReader(long), Size: len(long)}, "PUT /x HTTP/1.1\r\nHost: h\r\nA: b\r\nContent-Length: 9000\r\n\r\n" + long},
 		"empty stream":   {Request{Method: "GET", Stream: strings.NewReader(""), Size: 0}, "GET /x HTTP/1.1\r\nHost: h\r\nA: b\r\nContent-Length: 0\r\n\r\n"},
 		"chunked stream": {Request{Method: "PUT", Stream: strings.NewReader("0123456789abcdefg"), Size: -1}, "PUT /x HTTP/1.1\r\nHost: h\r\nA: b\r\nTransfer-Encoding: chunked\r\n\r\n11\r\n0123456789abcdefg\r\n0\r\n\r\n"},
 	} {
@@ -53,15 +62,18 @@ func TestRequestKeepsItsLines(t *testing.T) {
 
 // A stream that is not as long as announced is an error, and no byte too many is sent.
 func TestStreamsOfAnotherLength(t *testing.T) {
-	for text, want := range map[string]string{"ab": "2 bytes, 3 were announced", "abcd": "longer than the 3 bytes"} {
-		r := Request{Method: "PUT", Target: []byte("/"), Host: []byte("h"), Stream: strings.NewReader(text), Size: 3}
-		got, err := written(t, &r)
-		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(got, "abcd") {
-			t.Errorf("%q: %q %v", text, got, err)
+	for _, size := range []int{3, 2 * inline} {
+		for n, want := range map[int]string{size - 1: fmt.Sprintf("%d bytes, %d were announced", size-1, size), size + 1: fmt.Sprintf("longer than the %d bytes", size)} {
+			text := strings.Repeat("b", n)
+			r := Request{Method: "PUT", Target: []byte("/"), Host: []byte("h"), Stream: strings.NewReader(text), Size: size}
+			got, err := written(t, &r)
+			if err == nil || !strings.Contains(err.Error(), want) || n > size && strings.Contains(got, text) {
+				t.Errorf("%d of %d bytes: %q %v", n, size, got, err)
+			}
 		}
 	}
 	broken := errors.New("gone")
-	for _, size := range []int{3, -1} {
+	for _, size := range []int{3, 2 * inline, -1} {
 		r := Request{Method: "PUT", Target: []byte("/"), Host: []byte("h"), Stream: io.MultiReader(strings.NewReader("ab"), errReader{broken}), Size: size}
 		if _, err := written(t, &r); !errors.Is(err, broken) {
 			t.Errorf("size %d: %v", size, err)

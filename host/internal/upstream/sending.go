@@ -69,7 +69,7 @@ func (c *conn) send(req *Request) error {
 	if err := c.net.Rearm(); err != nil {
 		return err
 	}
-	c.sending, req.sending = s, s
+	c.sending, req.sending, req.begun = s, s, req.Stream != nil
 	go s.run()
 	return nil
 }

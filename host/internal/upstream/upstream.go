@@ -77,8 +77,9 @@ type Options struct {
 	IdlePerTarget   int           // 0: connections are not kept
 	RequestsPerConn int           // 0: no limit
 	IdleTimeout     time.Duration // 0: 60 s
-	// Lookup finds the addresses of a host that is a name, in the order in which they are tried; nil: the system's resolver does.
-	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+	// Lookup finds the addresses of a host that is a name, in the order in which they are tried; port 0 is that of the target. nil: the system's
+	// resolver does.
+	Lookup func(ctx context.Context, host string) ([]netip.AddrPort, error)
 	// BufferBelow: bodies of known length up to this many bytes are read at once, others stream. 0: 64 KiB.
 	BufferBelow int
 }
@@ -139,10 +140,9 @@ func (e *Error) Error() string { return e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
 // RoundTrip sends req and reads the response head into resp; the body follows in resp, in memory when it is small, else as a stream that holds the
-// connection until it is closed. retries is how often a failed try may be repeated: only while no byte of a request body was consumed, and,
-// once something was sent, only for idempotent methods (spec/gateway.md 7.3).
+// connection until it is closed. retries is how often a failed try may be repeated: only while no byte of a long request body was consumed, and,
+// once something was sent, only for idempotent methods (spec/gateway.md 7.3). A kept connection that the peer had closed is no try, by the same rules.
 func (t *Transport) RoundTrip(to Targets, req *Request, resp *fasthttp.Response, retries int) error {
-	once := req.Stream != nil || !req.idempotent()
 	var last error
 	for try := 0; ; try++ {
 		target := to.Try(try)
@@ -158,7 +158,7 @@ func (t *Transport) RoundTrip(to Targets, req *Request, resp *fasthttp.Response,
 		if began.IsZero() {
 			began = time.Now()
 		}
-		again, err := t.try(target, req, resp, once, &done)
+		again, err := t.try(target, req, resp, &done)
 		if err != nil {
 			done.Err, done.Lost = err, time.Since(began)
 		}
@@ -172,7 +172,7 @@ func (t *Transport) RoundTrip(to Targets, req *Request, resp *fasthttp.Response,
 }
 
 // try sends a request to one target, and says in done how long that took. again says that another try may do better, and do no harm.
-func (t *Transport) try(target *Target, req *Request, resp *fasthttp.Response, once bool, done *Outcome) (again bool, err error) {
+func (t *Transport) try(target *Target, req *Request, resp *fasthttp.Response, done *Outcome) (again bool, err error) {
 	p, err := t.pool(target)
 	if err != nil {
 		return false, err
@@ -198,10 +198,10 @@ func (t *Transport) try(target *Target, req *Request, resp *fasthttp.Response, o
 			return false, nil
 		}
 		c.close()
-		if req.Stream != nil || answered(err) || sent && once {
+		if answered(err) || req.begun || sent && !req.idempotent() {
 			return false, err
 		}
-		if !reused || once || !staleError(err) {
+		if !reused || !staleError(err) {
 			return true, err
 		}
 		resp.ResetBody() // the peer had closed an idle connection: that was no try
@@ -312,19 +312,36 @@ func (t *Transport) dial(target *Target) (net.Conn, error) {
 	return nil, &Error{Kind: KindConnect, Err: err}
 }
 
-// connect makes a connection to a target, to the addresses of a name one after another.
+// connect makes a connection to a target, to the addresses of a name one after another. Each has its share of the time that is left.
 func (t *Transport) connect(ctx context.Context, target *Target) (c net.Conn, err error) {
 	host := target.name()
 	if _, perr := netip.ParseAddr(host); perr == nil || t.opts.Lookup == nil {
 		return t.dialer.DialContext(ctx, "tcp", target.Address())
 	}
 	addrs, err := t.opts.Lookup(ctx, host)
-	for _, a := range addrs {
-		if c, err = t.dialer.DialContext(ctx, "tcp", netip.AddrPortFrom(a, uint16(target.Port)).String()); err == nil {
+	for i, a := range addrs {
+		if a.Port() == 0 {
+			a = netip.AddrPortFrom(a.Addr(), uint16(target.Port))
+		}
+		share, cancel := shareOf(ctx, len(addrs)-i)
+		c, err = t.dialer.DialContext(share, "tcp", a.String())
+		if cancel(); err == nil {
 			return c, nil
 		}
 	}
 	return nil, err
+}
+
+// shortestShare is how much of the time an address has at least, as far as there is so much.
+const shortestShare = 2 * time.Second
+
+// shareOf is the context of one of n addresses that are left.
+func shareOf(ctx context.Context, n int) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, max(time.Until(end)/time.Duration(n), shortestShare))
 }
 
 func (t *Target) tlsConfig() *tls.Config {
