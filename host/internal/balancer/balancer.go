@@ -9,7 +9,9 @@
 //	health.go    the state machine of health
 //	probe.go     active checks
 //	outlier.go   ejection of places that keep failing
-//	limits.go    retry budget, and requests that wait for a connection
+//	limits.go    retry budget
+//	line.go      requests that wait for a connection
+//	kin.go       what balancers of one upstream share, and what is known of addresses that left
 //	registry.go  balancers shared by generations
 //	status.go    what operators see
 //
@@ -20,6 +22,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -66,8 +69,7 @@ type Balancer struct {
 	logger    *slog.Logger
 
 	view atomic.Pointer[view]
-	// changes counts changes of health. Balancers of the same upstream share it as they share the states.
-	changes *atomic.Uint64
+	kin  *kin
 	// asking holds the channel of the names that are asked for now; nil: none are.
 	asking struct {
 		sync.Mutex
@@ -79,6 +81,7 @@ type Balancer struct {
 
 	mu      sync.Mutex // held to change the view
 	states  map[identity]*state
+	left    map[identity]departed
 	settled bool // every name was asked for: places that come from now on are new ones
 
 	limits
@@ -87,13 +90,16 @@ type Balancer struct {
 // target is one target of the configuration.
 type target struct {
 	text   string // host:port
+	index  int    // among all
 	host   string
 	port   int
 	weight int
 	addr   netip.Addr // of a host that is an address
-	// answer and err are what is known of a name; guarded by Balancer.mu.
+	// answer and err are what is known of a name: both, when the answer is an old one because the name servers fail. again is when to ask. They are guarded by
+	// Balancer.mu.
 	answer *resolve.Answer
 	err    error
+	again  time.Time
 }
 
 // Why no place was chosen.
@@ -109,15 +115,43 @@ type Choice struct {
 	Hash     uint32 // of consistent-hashing, by Hash
 	Sticky   string // of sticky-sessions: the value of the cookie
 	Tried    []*Place
-	Patience time.Duration   // for names that nobody has asked for, and for a connection that becomes free
-	Gone     <-chan struct{} // closed when nobody waits for the request any more; nil: never
+	Patience time.Duration // for names that nobody has asked for, and for a connection that becomes free
+	Quit     Quit          // of the client; nil: the request waits whatever happens
+
+	gone <-chan struct{} // closed when nobody waits for the request any more
+}
+
+// Quit tells a request that waits when its client has gone. It is a *wire.Quit.
+type Quit interface {
+	Enter(who interface{ GiveUp(id uint32) }, id uint32)
+	Leave()
+}
+
+// parting is closed when the client of a request that waits has gone.
+type parting chan struct{}
+
+// GiveUp is called by the Quit of the client.
+func (p parting) GiveUp(uint32) { close(p) }
+
+// watch begins to watch for the client, until over is called.
+func (c *Choice) watch() (gone <-chan struct{}, over func()) {
+	if c.gone != nil || c.Quit == nil {
+		return c.gone, func() {}
+	}
+	leaves := make(parting)
+	c.Quit.Enter(leaves, 0)
+	c.gone = leaves
+	return leaves, func() {
+		c.Quit.Leave()
+		c.gone = nil
+	}
 }
 
 // newBalancer makes the balancer of an upstream. What old knows of places that both have stays; nil: there was none.
 func newBalancer(u *entity.Upstream, o Options, old *Balancer) *Balancer {
 	b := &Balancer{
 		Upstream: u, algorithm: algorithms[u.Algorithm], resolver: o.Resolver, logger: o.Logger,
-		known: make(chan struct{}), states: map[identity]*state{}, changes: new(atomic.Uint64),
+		known: make(chan struct{}), states: map[identity]*state{}, left: map[identity]departed{},
 	}
 	b.passive = checksPassively(&u.Health.Passive)
 	b.outliers = u.Outliers.Consecutive5xx > 0 || u.Outliers.ConsecutiveGatewayFailure > 0
@@ -127,7 +161,7 @@ func newBalancer(u *entity.Upstream, o Options, old *Balancer) *Balancer {
 		if err != nil {
 			continue // not after package config has checked it
 		}
-		own := &target{text: t.Target, host: host, weight: t.Weight}
+		own := &target{text: t.Target, index: len(b.targets), host: host, weight: t.Weight}
 		own.port, _ = strconv.Atoi(port)
 		if addr, err := netip.ParseAddr(host); err == nil {
 			own.addr = addr.Unmap()
@@ -138,7 +172,10 @@ func newBalancer(u *entity.Upstream, o Options, old *Balancer) *Balancer {
 	}
 	if old != nil {
 		b.inherit(old)
+	} else {
+		b.kin = new(kin)
 	}
+	b.kin.join(b)
 	b.mu.Lock()
 	b.settled = old != nil
 	b.build(true)
@@ -154,25 +191,32 @@ func newBalancer(u *entity.Upstream, o Options, old *Balancer) *Balancer {
 func (b *Balancer) inherit(old *Balancer) {
 	old.mu.Lock()
 	defer old.mu.Unlock()
-	b.changes = old.changes
-	for k, s := range old.states {
-		b.states[k] = s
+	b.kin = old.kin
+	maps.Copy(b.states, old.states)
+	maps.Copy(b.left, old.left)
+	known := make(map[string]*target, old.names)
+	for _, t := range old.targets {
+		if t.answer != nil {
+			known[t.host] = t
+		}
 	}
 	for _, t := range b.targets {
-		for _, before := range old.targets {
-			if t.host == before.host && before.answer != nil {
-				t.answer = before.answer
-				b.know()
-			}
+		if before := known[t.host]; before != nil {
+			t.answer, t.err, t.again = before.answer, before.err, before.again
+			b.know()
 		}
 	}
 }
 
-// Choose chooses a place for a try: one that was not tried before, as long as there is one. The place counts the request until Release.
-func (b *Balancer) Choose(c *Choice) (*Place, error) {
-	v := b.current(c)
-	p, err := b.choose(v, c)
-	if err == ErrFull && b.Upstream.Breaker.MaxPendingRequests > 0 {
+// Choose chooses a place for a try: one that was not tried before, as long as there is one. The place counts the request until Release. Now is another time
+// afterwards when the request had to wait.
+func (b *Balancer) Choose(c *Choice) (p *Place, err error) {
+	if b.pending.Load() == 0 { // else those that wait come first
+		if p, err = b.chooseNow(c); err != ErrFull {
+			return p, err
+		}
+	}
+	if err = ErrFull; b.Upstream.Breaker.MaxPendingRequests > 0 {
 		p, err = b.await(c)
 	}
 	if err == ErrFull {
@@ -181,7 +225,11 @@ func (b *Balancer) Choose(c *Choice) (*Place, error) {
 	return p, err
 }
 
-func (b *Balancer) choose(v *view, c *Choice) (*Place, error) {
+func (b *Balancer) chooseNow(c *Choice) (*Place, error) {
+	v, err := b.current(c)
+	if err != nil {
+		return nil, err
+	}
 	if len(v.places) == 0 && v.err != nil {
 		return nil, v.err
 	}
@@ -236,7 +284,7 @@ func (b *Balancer) take(p *Place, full *bool) bool {
 // Release says that a request which Choose gave the place is over: its answer was passed on, or the try failed.
 func (b *Balancer) Release(p *Place) {
 	p.open.Add(-1)
-	b.freed()
+	b.kin.freed()
 }
 
 func contains(list []*Place, p *Place) bool {

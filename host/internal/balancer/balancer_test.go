@@ -25,17 +25,29 @@ type names struct {
 	answers map[string][]resolve.Record
 	ttl     time.Duration
 	asked   int
+	fails   error         // of every question
+	hold    chan struct{} // no question is answered before it is closed; nil: all are
 }
 
-func (n *names) Lookup(_ context.Context, host string) (*resolve.Answer, error) {
+func (n *names) Lookup(ctx context.Context, host string) (*resolve.Answer, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.asked++
+	if n.hold != nil {
+		select {
+		case <-n.hold:
+		case <-ctx.Done():
+		}
+	}
+	if n.fails != nil {
+		return nil, n.fails
+	}
 	records, ok := n.answers[host]
 	if !ok {
 		return nil, &net.DNSError{Err: "no such name", Name: host, IsNotFound: true}
 	}
-	return &resolve.Answer{Records: records, Expires: time.Now().Add(n.ttl)}, nil
+	end := time.Now().Add(n.ttl)
+	return &resolve.Answer{Records: records, Expires: end, Serves: end.Add(time.Hour)}, nil
 }
 
 func (n *names) set(host string, addrs ...string) {
@@ -45,6 +57,13 @@ func (n *names) set(host string, addrs ...string) {
 	for _, a := range addrs {
 		n.answers[host] = append(n.answers[host], resolve.Record{Addr: netip.MustParseAddr(a)})
 	}
+}
+
+// fail makes every question fail; nil: no more.
+func (n *names) fail(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.fails = err
 }
 
 func upstream(algorithm string, targets ...any) *entity.Upstream {
@@ -152,6 +171,23 @@ func TestWheelIsBounded(t *testing.T) {
 	got := spread(t, b, 2*longestWheel)
 	if share := float64(got["10.0.0.1:1"]) / float64(2*longestWheel); math.Abs(share-0.5) > 0.01 || got["10.0.0.3:1"] == 0 {
 		t.Errorf("choices %v", got)
+	}
+}
+
+// However many places there are, each has its turn.
+func TestLargeWheel(t *testing.T) {
+	places := make([]*Place, 70_000)
+	for i := range places {
+		places[i] = &Place{weight: 1 + i%2, state: newState()}
+	}
+	seen := make([]bool, len(places))
+	for _, at := range wheel(places) {
+		seen[at] = true
+	}
+	for i := range seen {
+		if !seen[i] {
+			t.Fatalf("place %d has no turn", i)
+		}
 	}
 }
 

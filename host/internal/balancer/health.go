@@ -131,8 +131,9 @@ func (b *Balancer) changeHealth(p *Place, why string, change func(*health)) {
 	if after == before {
 		return
 	}
-	b.changes.Add(1)
+	b.kin.changes.Add(1)
 	b.rebuild()
+	b.kin.freed()
 	if b.logger != nil {
 		said := "a target is healthy again"
 		if after {

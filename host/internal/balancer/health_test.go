@@ -110,6 +110,16 @@ func TestPassiveChecks(t *testing.T) {
 	}
 }
 
+// A drained target is not checked, whatever becomes of the others.
+func TestStatusOfADrainedTarget(t *testing.T) {
+	u := upstream("", "10.0.0.1:1", 100, "10.0.0.2:1", 0)
+	u.Health.Passive.Unhealthy.TCP = 1
+	s := start(t, u, Options{}).Status()
+	if s.Health != reportHealthy || s.Targets[0].Health != reportHealthy || s.Targets[1].Health != reportOff || len(s.Targets[1].Addresses) != 0 {
+		t.Errorf("status %+v", s)
+	}
+}
+
 // The upstream is usable only while more of the weight than the threshold is available.
 func TestThreshold(t *testing.T) {
 	u := upstream("", "10.0.0.1:1", 50, "10.0.0.2:1", 30, "10.0.0.3:1", 20)

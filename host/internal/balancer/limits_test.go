@@ -1,9 +1,7 @@
 package balancer
 
 import (
-	"slices"
 	"testing"
-	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 )
@@ -30,112 +28,6 @@ func TestMaxConnections(t *testing.T) {
 		}
 		if n := b.Status().Overflows; n != 1 {
 			t.Errorf("%s: %d overflows", name, n)
-		}
-	}
-}
-
-func TestPendingRequests(t *testing.T) {
-	u := upstream("", "10.0.0.1:1", 100)
-	u.Breaker = entity.CircuitBreakers{MaxConnections: 1, MaxPendingRequests: 2}
-	b := start(t, u, Options{})
-	first := choose(t, b, choice())
-	type result struct {
-		p   *Place
-		err error
-	}
-	results := make(chan result, 2)
-	gone := make(chan struct{})
-	for range 2 {
-		go func() {
-			c := choice()
-			c.Gone = gone
-			p, err := b.Choose(c)
-			results <- result{p, err}
-		}()
-	}
-	eventually(t, "two requests wait", func() bool { return b.Status().Pending == 2 })
-	if p, err := b.Choose(choice()); err != ErrFull {
-		t.Errorf("a third one: %v, %v", p, err)
-	}
-	b.Release(first)
-	r := <-results
-	if r.err != nil || r.p.state != first.state {
-		t.Errorf("the first that waited: %v", r.err)
-	}
-	eventually(t, "one waits", func() bool { return b.Status().Pending == 1 })
-	close(gone)
-	if r := <-results; r.err != ErrGone {
-		t.Errorf("one that nobody waits for any more: %v", r.err)
-	}
-	c := choice()
-	c.Patience = time.Millisecond
-	if p, err := b.Choose(c); err != ErrFull {
-		t.Errorf("out of patience: %v, %v", p, err)
-	}
-	b.Release(r.p)
-	if n := b.Status(); n.Pending != 0 || n.Targets[0].Addresses[0].InFlight != 0 {
-		t.Errorf("%+v is left", n)
-	}
-}
-
-// Who was called and found no connection, because somebody else was faster, stays before those that came later.
-func TestPendingRequestsKeepTheirTurn(t *testing.T) {
-	u := upstream("", "10.0.0.1:1", 100)
-	u.Breaker = entity.CircuitBreakers{MaxConnections: 1, MaxPendingRequests: 2}
-	b := start(t, u, Options{})
-	held := choose(t, b, choice())
-	served := make(chan int, 2)
-	queue := func() []chan struct{} {
-		b.queue.Lock()
-		defer b.queue.Unlock()
-		return slices.Clone(b.queue.waiting)
-	}
-	for i := range 2 {
-		go func() {
-			p, err := b.Choose(choice())
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			served <- i
-			b.Release(p)
-		}()
-		eventually(t, "it waits", func() bool { return len(queue()) == i+1 })
-	}
-	before := queue()
-	b.freed() // though nothing is free
-	eventually(t, "the first one waits again", func() bool {
-		now := queue()
-		return len(now) == 2 && !slices.Equal(now, before)
-	})
-	b.Release(held)
-	if first, second := <-served, <-served; first != 0 || second != 1 {
-		t.Errorf("served in the order %d, %d", first, second)
-	}
-}
-
-// No wake-up is lost, however many come and go at the same time.
-func TestManyPendingRequests(t *testing.T) {
-	u := upstream("", "10.0.0.1:1", 100, "10.0.0.2:1", 100)
-	u.Breaker = entity.CircuitBreakers{MaxConnections: 2, MaxPendingRequests: 100}
-	b := start(t, u, Options{})
-	errs := make(chan error, 50)
-	for range 50 {
-		go func() {
-			for range 50 {
-				p, err := b.Choose(choice())
-				if err != nil {
-					errs <- err
-					return
-				}
-				b.Release(p)
-			}
-			errs <- nil
-		}()
-	}
-	for range 50 {
-		if err := <-errs; err != nil {
-			t.Fatal(err)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/resolve"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
 // A name expands to its records, each with the weight of the target; when its answer has run out, the next one counts.
@@ -77,12 +78,145 @@ func TestNamesThatWereNotUsed(t *testing.T) {
 	})
 	dns.set("a.test", "10.0.0.2")
 	b.mu.Lock()
-	b.targets[0].answer.Expires = time.Now().Add(-2 * idleNames)
+	b.targets[0].again = time.Now().Add(-2 * idleNames)
 	b.build(true)
 	b.mu.Unlock()
 	if p := choose(t, b, choice()); p.Host != "10.0.0.2" {
 		t.Errorf("chose %s", p.Host)
 	}
+}
+
+// flapping is an upstream of a name with two addresses, of which the first is unhealthy and ejected, and has a request.
+func flapping(t *testing.T) (*Balancer, *names, *Place) {
+	t.Helper()
+	dns := &names{answers: map[string][]resolve.Record{}, ttl: time.Millisecond}
+	dns.set("a.test", "10.0.0.1", "10.0.0.2")
+	u := upstream("", "a.test:80", 100)
+	u.Health.Passive.Unhealthy = entity.Failures{TCP: 1}
+	u.Outliers = entity.OutlierDetection{Consecutive5xx: 1, BaseEjection: time.Hour, MaxEjection: time.Hour, MaxEjectionPercent: 50}
+	u.SlowStart = entity.SlowStart{Window: time.Hour, Aggression: 1, MinPercent: 10}
+	b := start(t, u, Options{Resolver: dns})
+	choose(t, b, choice())
+	sick := place(t, b, "10.0.0.1:80")
+	sick.open.Store(7)
+	b.Report(sick, Outcome{Failed: true})
+	if sick.healthy.Load() || !sick.away(time.Now()) {
+		t.Fatal("it is not taken away")
+	}
+	return b, dns, sick
+}
+
+// Name servers that fail take no address away, even if the resolver has forgotten the last answer; not for longer than that may serve.
+func TestNameServersThatFail(t *testing.T) {
+	b, dns, sick := flapping(t)
+	dns.fail(&net.DNSError{Err: "the server says SERVFAIL", Name: "a.test", IsTemporary: true})
+	eventually(t, "the failure is seen", func() bool {
+		if p, err := b.Choose(choice()); err != nil || p.Address() != "10.0.0.2:80" {
+			t.Fatalf("chose %v, %v", p, err)
+		}
+		return b.Status().Targets[0].Error != ""
+	})
+	if p := place(t, b, "10.0.0.1:80"); p.state != sick.state {
+		t.Error("what was known of an address is lost")
+	}
+	if s := b.Status(); s.Targets[0].Health != reportHealthy || len(s.Targets[0].Addresses) != 2 || s.Available != 50 {
+		t.Errorf("status %+v", s)
+	}
+	b.mu.Lock()
+	b.targets[0].answer.Serves, b.targets[0].again = time.Now(), time.Now()
+	b.build(false)
+	b.mu.Unlock()
+	var dnsError *net.DNSError
+	eventually(t, "the last answer is too old", func() bool {
+		_, err := b.Choose(choice())
+		return errors.As(err, &dnsError)
+	})
+}
+
+// An address that left and comes back is the one that it was, also when its name was gone for a while, and over a reload.
+func TestAddressesThatComeBack(t *testing.T) {
+	b, dns, sick := flapping(t)
+	is := func(b *Balancer, address string) bool {
+		_, _ = b.Choose(choice())
+		for _, p := range b.view.Load().places {
+			if p.Address() == address {
+				return true
+			}
+		}
+		return false
+	}
+	again := func(b *Balancer) {
+		t.Helper()
+		eventually(t, "the address is back", func() bool {
+			b.mu.Lock()
+			b.targets[0].again = time.Now()
+			b.build(false)
+			b.mu.Unlock()
+			return is(b, "10.0.0.1:80")
+		})
+		if p := place(t, b, "10.0.0.1:80"); p.state != sick.state || p.healthy.Load() || !p.away(time.Now()) || p.open.Load() != 7 {
+			t.Error("it is a new one")
+		}
+		if p := place(t, b, "10.0.0.2:80"); p.since.Load() != 0 {
+			t.Error("a healthy one starts slowly again")
+		}
+	}
+	dns.set("a.test", "10.0.0.2", "10.0.0.3")
+	eventually(t, "the address is gone", func() bool { return is(b, "10.0.0.3:80") && !is(b, "10.0.0.1:80") })
+	dns.set("a.test", "10.0.0.1", "10.0.0.2")
+	again(b)
+	dns.set("a.test")
+	eventually(t, "the name is gone", func() bool { return len(b.view.Load().places) == 0 || !is(b, "10.0.0.1:80") })
+	next := newBalancer(b.Upstream, Options{Resolver: dns}, b) // as a reload makes one
+	dns.set("a.test", "10.0.0.1", "10.0.0.2")
+	again(b)
+	again(next)
+}
+
+// What is kept of addresses that left is bounded in time and number, but for those that still have requests.
+func TestAddressesThatAreForgotten(t *testing.T) {
+	b := start(t, upstream(""), Options{})
+	now := time.Now()
+	id := func(n int) identity { return identity{addr: netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)})} }
+	for n := range 5 {
+		b.left[id(n)] = departed{newState(), now.Add(-2 * keptDeparted)}
+	}
+	b.left[id(1)].open.Store(1)
+	b.depart(nil, now)
+	if len(b.left) != 1 || b.left[id(1)].state == nil {
+		t.Errorf("%d are kept after their time, want the one that has a request", len(b.left))
+	}
+	for n := range mostDeparted + 10 {
+		b.left[id(n)] = departed{newState(), now.Add(time.Duration(n))}
+	}
+	b.depart(map[identity]*state{id(mostDeparted + 9): newState()}, now)
+	if n := len(b.left); n != mostDeparted || b.left[id(8)].state != nil || b.left[id(9)].state == nil {
+		t.Errorf("%d are kept, want the %d that left last", n, mostDeparted)
+	}
+}
+
+// A request that waits for a name ends when its client has gone.
+func TestClientLeavesWhileANameIsAsked(t *testing.T) {
+	dns := &names{hold: make(chan struct{})}
+	b := start(t, upstream("", "a.test:80", 100), Options{Resolver: dns})
+	var quit wire.Quit
+	ended := make(chan error, 1)
+	go func() {
+		c := choice()
+		c.Quit = &quit
+		_, err := b.Choose(c)
+		ended <- err
+	}()
+	quit.Go()
+	select {
+	case err := <-ended:
+		if err != ErrGone {
+			t.Errorf("error %v", err)
+		}
+	case <-time.After(patience / 2):
+		t.Error("it waits on")
+	}
+	close(dns.hold)
 }
 
 func TestNameThatDoesNotResolve(t *testing.T) {
@@ -92,6 +226,11 @@ func TestNameThatDoesNotResolve(t *testing.T) {
 		t.Errorf("choices %v", got)
 	}
 	eventually(t, "its weight counts as gone", func() bool { return b.Status().Available < 1 })
+	again := b.view.Load().expires
+	b.SetHealth("10.0.0.1:1", true)
+	if b.rebuild(); !b.view.Load().expires.Equal(again) {
+		t.Error("a change of health puts off the next question")
+	}
 	alone := start(t, upstream("consistent-hashing", "gone.test:80", 1), Options{Resolver: dns})
 	var dnsError *net.DNSError
 	if _, err := alone.Choose(choice()); !errors.As(err, &dnsError) || dnsError.Name != "gone.test" {

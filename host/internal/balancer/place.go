@@ -22,6 +22,7 @@ type Place struct {
 
 	target *target
 	weight int
+	order  string // of places, the same on every node
 	*state
 }
 

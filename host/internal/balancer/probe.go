@@ -49,8 +49,8 @@ func (b *Balancer) probe() *prober {
 func (p *prober) stop() { p.cancel() }
 func (p *prober) wait() { p.ended.Wait() }
 
-// longestCheck bounds a check without a timeout.
-const longestCheck = time.Minute
+// noTimeout bounds a check whose timeout is 0.
+const noTimeout = time.Minute
 
 // shortestInterval bounds how often places are asked.
 const shortestInterval = 10 * time.Millisecond
@@ -61,7 +61,11 @@ func (p *prober) every(ctx context.Context, interval time.Duration, healthy bool
 	defer tick.Stop()
 	for {
 		var round sync.WaitGroup
-		for _, place := range p.b.current(&Choice{Now: time.Now(), Patience: p.checks.Timeout, Gone: ctx.Done()}).places {
+		v, err := p.b.current(&Choice{Now: time.Now(), Patience: p.checks.Timeout, gone: ctx.Done()})
+		if err != nil {
+			return // at the end
+		}
+		for _, place := range v.places {
 			if place.healthy.Load() != healthy {
 				continue
 			}
@@ -87,7 +91,7 @@ func (p *prober) every(ctx context.Context, interval time.Duration, healthy bool
 
 // check asks one place and counts what it says.
 func (p *prober) check(ctx context.Context, place *Place) {
-	timed, cancel := context.WithTimeout(ctx, cmp.Or(p.checks.Timeout, longestCheck))
+	timed, cancel := context.WithTimeout(ctx, cmp.Or(p.checks.Timeout, noTimeout))
 	defer cancel()
 	status, err := p.ask(timed, place)
 	if ctx.Err() != nil {

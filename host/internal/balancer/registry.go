@@ -110,6 +110,7 @@ func (r *Registry) Return(list ...*Balancer) {
 			}
 			delete(r.byContent, s.content)
 			r.unprobe(s)
+			s.kin.leave(s.Balancer)
 			if same = append(same[:i], same[i+1:]...); len(same) == 0 {
 				delete(r.byID, b.Upstream.ID)
 				break

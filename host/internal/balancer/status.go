@@ -26,8 +26,8 @@ type Status struct {
 type TargetStatus struct {
 	Target    string        `json:"target"`
 	Weight    int           `json:"weight"`
-	Health    string        `json:"health"` // HEALTHY, UNHEALTHY, DNS_ERROR, HEALTHCHECKS_OFF
-	Error     string        `json:"error,omitempty"`
+	Health    string        `json:"health"`          // HEALTHY, UNHEALTHY, DNS_ERROR, HEALTHCHECKS_OFF
+	Error     string        `json:"error,omitempty"` // why its name does not resolve; it may have addresses of before
 	Addresses []PlaceStatus `json:"addresses"`
 }
 
@@ -74,25 +74,28 @@ func (b *Balancer) Status() Status {
 	b.mu.Lock()
 	for _, t := range b.targets {
 		ts := TargetStatus{Target: t.text, Weight: t.weight, Addresses: []PlaceStatus{}}
-		if t.err != nil {
+		switch {
+		case t.err != nil && t.answer == nil:
 			ts.Health, ts.Error = reportDNS, t.err.Error()
+		case t.err != nil:
+			ts.Error = t.err.Error()
 		}
 		s.Targets = append(s.Targets, ts)
 	}
 	b.mu.Unlock()
-	for i, t := range b.targets {
-		ts := &s.Targets[i]
-		healthy := false
-		for _, p := range v.places {
-			if p.target != t {
-				continue
-			}
-			ps := p.status(now, report)
-			healthy = healthy || ps.State == "healthy" || ps.State == "mostly_healthy"
-			ts.Addresses = append(ts.Addresses, ps)
-		}
-		if ts.Health == "" {
-			ts.Health = report(healthy || len(ts.Addresses) == 0)
+	healthy := make([]bool, len(b.targets))
+	for _, p := range v.places {
+		ts := &s.Targets[p.target.index]
+		ts.Addresses = append(ts.Addresses, p.status(now, report))
+		healthy[p.target.index] = healthy[p.target.index] || p.healthy.Load()
+	}
+	for i := range s.Targets {
+		switch ts := &s.Targets[i]; {
+		case ts.Health != "":
+		case ts.Weight == 0:
+			ts.Health = reportOff // nobody asks it, and it gets no requests
+		default:
+			ts.Health = report(healthy[i] || len(ts.Addresses) == 0)
 		}
 	}
 	return s

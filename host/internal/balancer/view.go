@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -18,7 +19,7 @@ type view struct {
 	places  []*Place // all with a weight above 0, in an order that is the same on every node
 	byToken map[string]*Place
 	ring    *ring
-	wheel   []uint16 // of round-robin: indices of healthy places, as often as their weights say
+	wheel   []uint32 // of round-robin: indices of healthy places, as often as their weights say
 	next    atomic.Uint32
 	usable  bool      // more of the weight is available than the threshold
 	share   float64   // of the weight that is available, percent
@@ -29,30 +30,37 @@ type view struct {
 
 // current is the view of now. It waits only for names of which nothing is known yet, or nothing of late: an address that nobody has asked for in a while
 // may be somebody else's by now.
-func (b *Balancer) current(c *Choice) *view {
+func (b *Balancer) current(c *Choice) (*view, error) {
 	v := b.latest()
 	if b.names == 0 || c.Now.Before(v.expires) {
-		return v
+		return v, nil
 	}
-	asked := b.refresh()
+	asked, wait := b.refresh(), max(c.Patience, time.Second)
 	if len(v.places) == 0 {
 		asked = b.known
-	} else if c.Now.Sub(v.expires) < idleNames {
-		return v
+	} else if wait = min(wait, longestLook); c.Now.Sub(v.expires) < idleNames {
+		return v, nil
 	}
-	timer := time.NewTimer(max(c.Patience, time.Second))
+	gone, over := c.watch()
+	defer over()
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-asked:
 	case <-timer.C:
-	case <-c.Gone:
+	case <-gone:
+		return nil, ErrGone
 	}
-	return b.view.Load()
+	c.Now = time.Now()
+	return b.view.Load(), nil
 }
+
+// longestLook is how long a request waits for names of which an old answer is known: while the name servers fail, that has to do.
+const longestLook = 2 * time.Second
 
 // latest is the view that knows every change of health, also one that another balancer of the upstream made.
 func (b *Balancer) latest() *view {
-	if v := b.view.Load(); v.changes == b.changes.Load() {
+	if v := b.view.Load(); v.changes == b.kin.changes.Load() {
 		return v
 	}
 	b.rebuild()
@@ -118,21 +126,33 @@ func (b *Balancer) ask() {
 func (b *Balancer) due(t *target) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return t.answer == nil || !time.Now().Before(t.answer.Expires)
+	return !time.Now().Before(t.again)
 }
 
-// learn keeps what a name stands for. A name that does not resolve has no places any more.
+// learn keeps what a name stands for. One that does not exist has no places any more; one that nobody can tell has those that it had, as long as its last
+// answer may serve.
 func (b *Balancer) learn(t *target, answer *resolve.Answer, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	before := t.err
-	if err != nil {
-		answer = nil
+	before, now := t.err, time.Now()
+	switch {
+	case err == nil:
+		t.again, err = answer.Expires, answer.Failed
+	default:
+		answer, t.again = nil, now.Add(retryNames)
+		var dns *net.DNSError
+		if missing := errors.As(err, &dns) && dns.IsNotFound; !missing && t.answer != nil && now.Before(t.answer.Serves) {
+			answer = t.answer
+		}
 	}
 	same := t.answer != nil && answer != nil && slices.Equal(t.answer.Records, answer.Records)
 	t.answer, t.err = answer, err
 	if err != nil && before == nil && b.logger != nil {
-		b.logger.Warn("a target does not resolve", "upstream", b.Upstream.Name, "target", t.text, "error", err.Error())
+		said := "a target does not resolve"
+		if answer != nil {
+			said = "a target does not resolve: its last addresses serve on"
+		}
+		b.logger.Warn(said, "upstream", b.Upstream.Name, "target", t.text, "error", err.Error())
 	}
 	b.build(!same)
 	if answer != nil {
@@ -146,7 +166,7 @@ func (b *Balancer) know() { b.knownOnce.Do(func() { close(b.known) }) }
 // build makes a new view; mu is held. anew: the places may be others. Otherwise only their health has changed.
 func (b *Balancer) build(anew bool) {
 	old := b.view.Load()
-	v := &view{changes: b.changes.Load()}
+	v := &view{changes: b.kin.changes.Load()}
 	if anew || old == nil {
 		b.place(v)
 	} else {
@@ -159,7 +179,7 @@ func (b *Balancer) build(anew bool) {
 	}
 	v.next.Store(rand.Uint32())
 	b.view.Store(v)
-	b.freedAll()
+	b.freed()
 }
 
 // place finds the places of all targets. Those that are there from the beginning start with their whole weight.
@@ -173,7 +193,7 @@ func (b *Balancer) place(v *view) {
 		}
 		for _, r := range t.records() {
 			id := identity{t.host, r.Addr, r.Port}
-			s := b.states[id]
+			s := b.knownState(id)
 			if s == nil {
 				if s = newState(); b.settled {
 					s.since.Store(now.UnixNano())
@@ -183,6 +203,7 @@ func (b *Balancer) place(v *view) {
 				continue
 			}
 			p := &Place{Host: r.Addr.String(), Port: r.Port, target: t, weight: r.Weight, state: s}
+			p.order = t.host + " " + p.Address()
 			if !t.addr.IsValid() {
 				p.Name = t.host
 			}
@@ -195,11 +216,10 @@ func (b *Balancer) place(v *view) {
 			v.places = append(v.places, p)
 		}
 	}
+	b.depart(used, now)
 	b.states = used
 	v.err = errors.Join(errs...)
-	slices.SortStableFunc(v.places, func(x, y *Place) int {
-		return strings.Compare(x.target.host+" "+x.Address(), y.target.host+" "+y.Address())
-	})
+	slices.SortStableFunc(v.places, func(x, y *Place) int { return strings.Compare(x.order, y.order) })
 	switch b.algorithm {
 	case consistentHashing:
 		v.ring = newRing(v.places, len(b.targets), b.Upstream.Slots)
@@ -237,12 +257,9 @@ func (b *Balancer) expiry(v *view) {
 		if t.addr.IsValid() {
 			continue
 		}
-		at := time.Unix(1, 0) // at once: nothing is known
-		switch {
-		case t.answer != nil:
-			at = t.answer.Expires
-		case t.err != nil:
-			at = time.Now().Add(retryNames)
+		at := t.again
+		if at.IsZero() {
+			at = time.Unix(1, 0) // at once: nothing is known
 		}
 		if v.expires.IsZero() || at.Before(v.expires) {
 			v.expires = at

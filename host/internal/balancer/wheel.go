@@ -10,7 +10,7 @@ const longestWheel = 1 << 14
 
 // wheel is the order of round-robin: every healthy place as often as its weight, reduced by the greatest common divisor of all, and as far apart as
 // that allows.
-func wheel(places []*Place) []uint16 {
+func wheel(places []*Place) []uint32 {
 	divisor, sum := 0, 0
 	for _, p := range places {
 		if p.healthy.Load() {
@@ -22,7 +22,7 @@ func wheel(places []*Place) []uint16 {
 	}
 	type turn struct {
 		at    float64
-		place uint16
+		place uint32
 	}
 	scale := 1 / float64(divisor)
 	if sum/divisor > longestWheel {
@@ -35,11 +35,11 @@ func wheel(places []*Place) []uint16 {
 		}
 		n := max(1, int(float64(p.weight)*scale+0.5))
 		for k := range n {
-			turns = append(turns, turn{(float64(k) + 0.5) / float64(n), uint16(i)})
+			turns = append(turns, turn{(float64(k) + 0.5) / float64(n), uint32(i)})
 		}
 	}
 	slices.SortStableFunc(turns, func(a, b turn) int { return cmp.Compare(a.at, b.at) })
-	order := make([]uint16, len(turns))
+	order := make([]uint32, len(turns))
 	for i, t := range turns {
 		order[i] = t.place
 	}

@@ -30,8 +30,8 @@ func (d *document) outlierDetection(o *object) entity.OutlierDetection {
 	return entity.OutlierDetection{
 		Consecutive5xx:            s.integer("consecutive_5xx", 0, 0, 1<<16),
 		ConsecutiveGatewayFailure: s.integer("consecutive_gateway_failure", 0, 0, 1<<16),
-		BaseEjection:              s.span("base_ejection_time", 30*time.Second, time.Millisecond, longestCheck),
-		MaxEjection:               s.span("max_ejection_time", 300*time.Second, time.Millisecond, longestCheck),
+		BaseEjection:              s.span("base_ejection_time", 30*time.Second, time.Millisecond, longestTime),
+		MaxEjection:               s.span("max_ejection_time", 300*time.Second, time.Millisecond, longestTime),
 		MaxEjectionPercent:        s.integer("max_ejection_percent", 50, 0, 100),
 	}
 }
@@ -50,7 +50,7 @@ func (d *document) slowStart(o *object) entity.SlowStart {
 	s := d.section(o, "slow_start")
 	defer s.done()
 	return entity.SlowStart{
-		Window: s.span("slow_start_window", 0, 0, longestCheck), Aggression: s.number("aggression", 1, 0.01, 100),
+		Window: s.span("slow_start_window", 0, 0, longestTime), Aggression: s.number("aggression", 1, 0.01, 100),
 		MinPercent: s.integer("min_weight_percent", 10, 1, 100),
 	}
 }

@@ -11,7 +11,8 @@ import (
 
 var checkTypes = []string{"tcp", "http", "https", "grpc", "grpcs"}
 
-const longestCheck = 65535 * time.Second
+// longestTime bounds the times of an upstream, as in Kong.
+const longestTime = 65535 * time.Second
 
 // healthChecks reads healthchecks of an upstream (spec/gateway.md 7.4).
 func (d *document) healthChecks(o *object) entity.HealthChecks {
@@ -37,15 +38,15 @@ func (d *document) section(o *object, key string) *object {
 
 func (d *document) activeChecks(o *object) entity.ActiveChecks {
 	c := entity.ActiveChecks{
-		Type: o.choice("type", "http", checkTypes...), Timeout: o.span("timeout", time.Second, 0, longestCheck),
+		Type: o.choice("type", "http", checkTypes...), Timeout: o.span("timeout", time.Second, 0, longestTime),
 		Concurrency: o.integer("concurrency", 10, 1, 1<<16), Path: orDefault(o.text("http_path", checkPath), "/"),
 		SNI: o.text("https_sni", sni), Verify: o.boolean("https_verify_certificate", true), Headers: d.checkHeaders(o),
 	}
 	healthy, unhealthy := d.section(o, "healthy"), d.section(o, "unhealthy")
 	c.Healthy = healthy.successes([]int{200, 302})
-	c.Healthy.Interval = healthy.span("interval", 0, 0, longestCheck)
+	c.Healthy.Interval = healthy.span("interval", 0, 0, longestTime)
 	c.Unhealthy = unhealthy.failures([]int{404, 429, 500, 501, 502, 503, 504, 505})
-	c.Unhealthy.Interval = unhealthy.span("interval", 0, 0, longestCheck)
+	c.Unhealthy.Interval = unhealthy.span("interval", 0, 0, longestTime)
 	healthy.done()
 	unhealthy.done()
 	return c

@@ -12,12 +12,11 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
 )
 
-// balance prepares what the balancer is asked.
-func (r *request) balance() {
+// balance prepares what the balancer is asked at a time.
+func (r *request) balance(now time.Time) {
 	d := &r.dest
 	d.balancer.Begin()
-	d.quit = &r.conn.quit
-	d.choice = balancer.Choice{Now: r.start, Patience: d.to.ConnectTimeout}
+	d.choice = balancer.Choice{Now: now, Patience: d.to.ConnectTimeout, Quit: &r.conn.quit}
 	switch u := d.balancer.Upstream; u.Algorithm {
 	case "consistent-hashing":
 		d.choice.Hash = r.hash(u)
@@ -37,12 +36,6 @@ func (d *destination) fromBalancer(try int) error {
 		c.Now = time.Now()
 	}
 	c.Tried = d.tried
-	if d.balancer.Upstream.Breaker.MaxPendingRequests > 0 {
-		gone := make(parting)
-		d.quit.Enter(gone, 0)
-		defer d.quit.Leave()
-		c.Gone = gone
-	}
 	p, err := d.balancer.Choose(c)
 	if err != nil {
 		return noPlace(err)
@@ -51,12 +44,6 @@ func (d *destination) fromBalancer(try int) error {
 	d.to.Host, d.to.Port, d.name, d.hostHeader = p.Host, p.Port, p.Name, d.balancer.Upstream.HostHeader
 	return nil
 }
-
-// parting is closed when the client of a request that waits has gone.
-type parting chan struct{}
-
-// GiveUp is called by the wire.Quit of the client.
-func (p parting) GiveUp(uint32) { close(p) }
 
 var errNoBudget = errors.New("the retry budget of the upstream is used up")
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -31,7 +32,7 @@ func pooled(fields string, targets ...string) string {
 	}
 	return `
 _format_version: "3.0"
-consumers: [{username: ann}, {username: bob}]
+consumers: [{username: ann, id: 6f1f5c2e-2a3f-4c57-9b60-2f2a1f1b7a10}, {username: bob}]
 services:
 - name: pooled
   host: pool
@@ -51,10 +52,14 @@ func several(t *testing.T, n int) []string {
 	return list
 }
 
-// Every input of a hash: equal ones go to the same target, others are spread; a request that has none goes by the fallback.
+// Every input of a hash (spec/gateway.md 7.2): equal ones go to the target whose share of the ring it is, others are spread; a request that has none goes by the
+// fallback.
 func TestHashInputs(t *testing.T) {
 	targets := several(t, 5)
 	consumer := &access{func(k *pdk.PDK) error {
+		if id, ok := k.Request.GetHeader("X-Credential"); ok {
+			return k.Client.Authenticate(nil, &pdk.Credential{ID: id})
+		}
 		name, ok := k.Request.GetHeader("X-User")
 		if !ok {
 			return nil
@@ -63,61 +68,90 @@ func TestHashInputs(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		return k.Client.Authenticate(c, nil)
+		return k.Client.Authenticate(c, &pdk.Credential{ID: "its credential"})
 	}}
 	for name, c := range map[string]struct {
 		fields string
+		input  string // what is hashed of those below
 		// same are requests with the same input, as method-less paths with header pairs; other makes the n-th of many that differ.
 		same  [][]string
 		other func(n int) []string
 	}{
 		"header": {
 			"hash_on: header, hash_on_header: X-Key",
+			"k",
 			[][]string{{"/a", "X-Key", "k"}, {"/b?x=1", "x-key", "k"}, {"/c", "X-Key", "k", "X-Other", "1"}},
 			func(n int) []string { return []string{"/a", "X-Key", fmt.Sprint(n)} },
 		},
 		"ip": {
 			"hash_on: ip",
+			"9.9.9.9",
 			[][]string{{"/a", "X-Real-IP", "9.9.9.9"}, {"/b", "X-Real-IP", "9.9.9.9"}},
 			func(n int) []string { return []string{"/a", "X-Real-IP", fmt.Sprint("9.9.9.", n)} },
 		},
 		"path": {
 			"hash_on: path",
+			"/p/q",
 			[][]string{{"/p/q"}, {"/p/./q?z=1"}, {"/p/x/../q"}},
 			func(n int) []string { return []string{fmt.Sprint("/p/", n)} },
 		},
 		"argument": {
 			"hash_on: query_arg, hash_on_query_arg: id",
-			[][]string{{"/a?id=1&id=2"}, {"/b?x=y&id=2&id=1"}, {"/b?i%64=%32&id=1"}},
+			"1,2",
+			[][]string{{"/a?id=2&id=1"}, {"/b?x=y&id=1&id=2"}, {"/b?i%64=%32&id=1"}},
 			func(n int) []string { return []string{fmt.Sprint("/a?id=", n)} },
 		},
 		"named capture": {
 			"hash_on: uri_capture, hash_on_uri_capture: user",
+			"ann",
 			[][]string{{"/users/ann/1"}, {"/users/ann/2"}},
 			func(n int) []string { return []string{fmt.Sprintf("/users/%c%c/1", 'a'+n%26, 'a'+n/26)} },
 		},
 		"numbered capture": {
 			`hash_on: uri_capture, hash_on_uri_capture: "2"`,
+			"7",
 			[][]string{{"/users/ann/7"}, {"/users/bob/7"}},
 			func(n int) []string { return []string{fmt.Sprint("/users/ann/", n)} },
 		},
 		"cookie": {
 			"hash_on: cookie, hash_on_cookie: who",
+			"me",
 			[][]string{{"/a", "Cookie", "who=me"}, {"/b", "Cookie", "x=1; who=me; y=2"}},
 			func(n int) []string { return []string{"/a", "Cookie", fmt.Sprint("who=", n)} },
 		},
 		"fallback": {
 			"hash_on: header, hash_on_header: X-Key, hash_fallback: query_arg, hash_fallback_query_arg: id",
+			"7",
 			[][]string{{"/a?id=7"}, {"/b?id=7"}, {"/b?id=7", "X-Key", ""}},
 			func(n int) []string { return []string{fmt.Sprint("/a?id=", n)} },
 		},
 		"consumer": {
 			"hash_on: consumer, hash_fallback: path",
+			"6f1f5c2e-2a3f-4c57-9b60-2f2a1f1b7a10",
 			[][]string{{"/a", "X-User", "ann"}, {"/b", "X-User", "ann"}, {"/c", "X-User", "ann"}},
 			func(n int) []string { return []string{fmt.Sprint("/", n)} },
 		},
+		"credential": {
+			"hash_on: consumer, hash_fallback: path",
+			"42",
+			[][]string{{"/a", "X-Credential", "42"}, {"/b", "X-Credential", "42"}},
+			func(n int) []string { return []string{"/a", "X-Credential", fmt.Sprint(n)} },
+		},
+		"several headers": {
+			"hash_on: header, hash_on_header: X-Key",
+			"k, l",
+			[][]string{{"/a", "X-Key", "k", "X-Key", "l"}, {"/b", "X-Key", "k, l"}},
+			func(n int) []string { return []string{"/a", "X-Key", "k", "X-Key", fmt.Sprint(n)} },
+		},
+		"ip as the fallback": {
+			"hash_on: uri_capture, hash_on_uri_capture: user, hash_fallback: ip",
+			"9.9.9.9",
+			[][]string{{"/a", "X-Real-IP", "9.9.9.9"}, {"/b", "X-Real-IP", "9.9.9.9"}},
+			func(n int) []string { return []string{"/a", "X-Real-IP", fmt.Sprint("9.9.9.", n)} },
+		},
 		"nothing": {
 			"hash_on: header, hash_on_header: X-Key",
+			"",
 			[][]string{{"/a"}, {"/b"}, {"/c?d=1"}}, // all share a point
 			func(n int) []string { return []string{"/a", "X-Key", fmt.Sprint(n)} },
 		},
@@ -130,6 +164,9 @@ func TestHashInputs(t *testing.T) {
 				return answer.body
 			}
 			first := get(c.same[0])
+			if want := owner(t, c.input, targets); !strings.HasSuffix(first, " as "+want) {
+				t.Errorf("%v went to %q, that of %q is %s", c.same[0], first, c.input, want)
+			}
 			for range 2 {
 				for _, r := range c.same {
 					if got := get(r); got != first {
@@ -146,6 +183,25 @@ func TestHashInputs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// owner is the target that an input hashes to.
+func owner(t *testing.T, input string, targets []string) string {
+	t.Helper()
+	u := &entity.Upstream{ID: "id", Name: "pool", Algorithm: "consistent-hashing", Slots: 10000}
+	for _, target := range targets {
+		u.Targets = append(u.Targets, &entity.Target{Target: target, Weight: 100})
+	}
+	r := balancer.NewRegistry(balancer.Options{})
+	b, err := r.Take(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := b.Choose(&balancer.Choice{Now: time.Now(), Hash: balancer.Hash([]byte(input))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.Address()
 }
 
 // A client without the cookie gets one, and goes on to the target that it hashed to.
@@ -271,6 +327,77 @@ func TestPassiveHealthOfAnswers(t *testing.T) {
 		}
 	}
 	g.get("/").want(t, 503, "failure to get a peer")
+}
+
+// The time of a try counts, not that of the request: plugins may have taken their time, and the target is back meanwhile.
+func TestTimeOfTheFirstTry(t *testing.T) {
+	var sick atomic.Bool
+	sick.Store(true)
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if sick.Load() {
+			w.WriteHeader(500)
+		}
+	}))
+	t.Cleanup(up.Close)
+	var g *gateway
+	ejected := func() bool { return g.holder.Current().Balancing()[0].Targets[0].Addresses[0].EjectedFor > 0 }
+	slow := &access{func(k *pdk.PDK) error {
+		for does(k, "wait") && ejected() {
+			time.Sleep(time.Millisecond)
+		}
+		return nil
+	}}
+	g = start(t, echo, pooled("outlier_detection: {consecutive_5xx: 1, base_ejection_time: 0.3, max_ejection_percent: 100}", up.Listener.Addr().String())+
+		"plugins: [{name: slow}]\n", []pdk.Plugin{plugin("slow", 1, slow)})
+	g.get("/").want(t, 500, "")
+	sick.Store(false)
+	g.get("/", "X-Do", "wait").want(t, 200, "")
+}
+
+// A client that leaves while a name is asked for is not served any further.
+func TestClientLeavesWhileANameIsAsked(t *testing.T) {
+	asked, answer := make(chan struct{}), make(chan struct{})
+	t.Cleanup(func() { close(answer) })
+	ended := make(chan int, 1)
+	logs := &logger{func(k *pdk.PDK) error {
+		ended <- k.Response.GetStatus()
+		return nil
+	}}
+	g := start(t, echo, `{_format_version: "3.0"}`, []pdk.Plugin{plugin("logs", 1, logs)})
+	g.builder.Balancers = balancer.NewRegistry(balancer.Options{Resolver: lookupFunc(func() {
+		close(asked)
+		<-answer
+	})})
+	g.load(`
+_format_version: "3.0"
+services: [{name: s, host: slow.test, routes: [{name: r, paths: [/]}]}]
+plugins: [{name: logs}]
+`)
+	client, err := net.Dial("tcp", g.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	<-asked
+	client.Close()
+	select {
+	case status := <-ended:
+		if status != statusClientGone {
+			t.Errorf("status %d", status)
+		}
+	case <-time.After(patience):
+		t.Error("it is served on")
+	}
+}
+
+// lookupFunc is a resolver that knows no name.
+type lookupFunc func()
+
+func (f lookupFunc) Lookup(_ context.Context, host string) (*resolve.Answer, error) {
+	f()
+	return nil, &net.DNSError{Err: "no such name", Name: host, IsNotFound: true}
 }
 
 // held is an upstream that answers when it is told to.

@@ -11,7 +11,6 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/upstream"
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/pdk/local"
-	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
 // destination is where the tries of a request go. The service says so, and plugins may say otherwise.
@@ -22,7 +21,6 @@ type destination struct {
 	place      *balancer.Place      // chosen by the balancer, which counts it; nil: none
 	tried      []*balancer.Place    // by this request
 	choice     balancer.Choice      // what the balancer is asked
-	quit       *wire.Quit           // of the client
 	cookie     string               // value of a cookie that the client gets; "": none
 	retried    bool                 // with the leave of the balancer
 	hostHeader string               // what the upstream wants as Host; "": the name of the target
@@ -31,8 +29,9 @@ type destination struct {
 	log        bool // tries are wanted for the log entry
 }
 
-// destine finds the target of the first try.
-func (r *request) destine() error {
+// destine finds the target of the first try, and says when that was: a request may wait for it.
+func (r *request) destine() (time.Time, error) {
+	now := time.Now()
 	s := r.ex.Service
 	scheme := s.Protocol
 	if r.ex.Upstream.Scheme != "" {
@@ -66,13 +65,16 @@ func (r *request) destine() error {
 		d.balancer = r.gen.Named(s)
 	}
 	if d.balancer != nil {
-		r.balance()
+		r.balance(now)
 	}
 	if err := d.choose(0); err != nil {
-		return err
+		return now, err
+	}
+	if d.balancer != nil {
+		now = d.choice.Now
 	}
 	d.nameServer(r.ex.Upstream.Host)
-	return nil
+	return now, nil
 }
 
 // nameServer says whose certificate an https upstream is to show: as in Kong, that of the Host which a plugin or the upstream entity set.

@@ -139,16 +139,16 @@ func (r *request) forward() {
 	if !r.awaitBody() {
 		return
 	}
-	if err := r.destine(); err != nil {
+	now, err := r.destine()
+	if err != nil {
 		r.upstreamFailed(err)
 		return
 	}
 	r.timedBefore = len(r.ex.Timings)
 	r.traceUpstream()
 	r.writeUpstream()
-	r.upstreamStart = time.Now()
-	r.out.Started = r.upstreamStart
-	err := r.proxy.opts.Upstream.RoundTrip(r, &r.out, &r.ctx.Response, r.dest.retries)
+	r.upstreamStart, r.out.Started = now, now
+	err = r.proxy.opts.Upstream.RoundTrip(r, &r.out, &r.ctx.Response, r.dest.retries)
 	if r.upstreamEnd = r.out.Answered; err != nil {
 		r.upstreamEnd = time.Now()
 	}
