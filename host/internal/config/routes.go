@@ -110,16 +110,11 @@ func (d *document) stripPath(o *object, e *entity.Route) {
 	}
 }
 
-// routeExpression reads expression and priority, which stand in the place of the fields to match.
+// routeExpression reads priority, and expression, which stands in the place of the fields to match.
 func (d *document) routeExpression(o *object, e *entity.Route) {
 	e.Expression = o.text("expression", routeCondition)
 	e.Priority = o.integer("priority", 0, 0, 1<<46-1)
 	if o.lacks("expression") {
-		if e.Priority != 0 {
-			d.fail(o.at.key("priority"), o.n.get("priority"), Error{
-				Code: CodeConflict, Found: "a priority without an expression", Expected: "an expression beside it", Fix: "use regex_priority to order regular expressions in paths",
-			})
-		}
 		return
 	}
 	for _, f := range []struct {

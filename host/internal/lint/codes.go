@@ -49,7 +49,7 @@ func Codes() []Code {
 		{
 			CodeRouteTie, Warning, "two routes of equal priority that match the same request",
 			"Nothing in the routes says which of them is meant: age decides, and then the id, which was made from names if the file has none.",
-			"make one of them more specific: a longer path, a host, a method, a header, or another regex_priority",
+			"give one of them a larger priority, or make it more specific: a longer path, a host, a method, a header",
 		},
 		{
 			CodeDuplicateHost, Warning, "a host that a route has twice; letters count the same in upper and lower case",

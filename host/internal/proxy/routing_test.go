@@ -129,6 +129,17 @@ services: [{name: s, url: "http://UPSTREAM", routes: [{name: tls, paths: [/x], p
 	g.get("/x/1", "X-Forwarded-Proto", "https").want(t, 200, "GET /x/1\n")
 }
 
+// A priority of a route comes before what its fields count for.
+func TestPriority(t *testing.T) {
+	g := start(t, echo, `_format_version: "3.0"
+services:
+- {name: a, url: "http://UPSTREAM/a", routes: [{name: a, paths: [/x], priority: 1}]}
+- {name: b, url: "http://UPSTREAM/b", routes: [{name: b, paths: [/x/y, /z], methods: [GET]}]}
+`, nil)
+	g.get("/x/y").want(t, 200, "GET /a/y\n")
+	g.get("/z").want(t, 200, "GET /b\n")
+}
+
 // The flavours see what is on the wire: path_handling v1, addresses, queries, and what a plugin changed before the router ran.
 func TestFlavorsOnTheWire(t *testing.T) {
 	text := `_format_version: "3.0"

@@ -11,14 +11,14 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 )
 
-// candidate is a route, or a part of it: some of its paths, with one priority.
+// candidate is a route, or a part of it: some of its paths, with one rank.
 type candidate struct {
-	route    *entity.Route
-	at       []int  // places in Route.Paths that it stands for; -1 alone: it has no paths; none: it is an expression
-	mask     uint64 // of methods, see methodBits; 0: any method
-	priority uint64 // larger wins
-	uuid     string // decides ties by Options.uuids
-	schemes  schemes
+	route   *entity.Route
+	at      []int  // places in Route.Paths that it stands for; -1 alone: it has no paths; none: it is an expression
+	mask    uint64 // of methods, see methodBits; 0: any method
+	number  uint64 // larger wins, of routes of one priority
+	uuid    string // decides ties by Options.uuids
+	schemes schemes
 	// conditions says that headers, snis or the expression are to be checked.
 	conditions bool
 	// expression is the whole condition, and hosts are only where to look; nil: the attributes are the condition.

@@ -41,7 +41,7 @@ type Rule string
 // The rules of priority, in the order in which they decide; which of them apply is the flavour's.
 const (
 	RuleExpression    Rule = "expression"     // an expression comes before other routes
-	RulePriority      Rule = "priority"       // larger, of two expressions
+	RulePriority      Rule = "priority"       // larger, as the routes have it
 	RuleAttributes    Rule = "attributes"     // more of methods, hosts, headers, snis and paths are set
 	RuleWeight        Rule = "weight"         // traditional: larger sum of host 64, headers 32, path 16, method 8, SNI 4
 	RuleKind          Rule = "kind"           // traditional: larger sum of wildcard host with port 4, plain hosts 2, regex path 1
@@ -222,7 +222,7 @@ type numberField struct {
 func (o *Options) numberFields(c *candidate) []numberField {
 	switch {
 	case c.expression != nil:
-		return []numberField{{RulePriority, 0, 64}}
+		return nil
 	case o.Flavor == Traditional:
 		last := numberField{RulePathLength, 0, traditionalLength}
 		if len(c.regex) > 0 {
@@ -241,9 +241,12 @@ func (o *Options) decide(winner, loser *candidate) (rule Rule, won, lost string)
 	if loser.expression == nil && winner.expression != nil {
 		return RuleExpression, "yes", "no"
 	}
+	if a, b := winner.route.Priority, loser.route.Priority; a != b {
+		return RulePriority, fmt.Sprint(a), fmt.Sprint(b)
+	}
 	for _, f := range o.numberFields(winner) {
 		mask := uint64(1)<<f.bits - 1
-		a, b := winner.priority>>f.shift&mask, loser.priority>>f.shift&mask
+		a, b := winner.number>>f.shift&mask, loser.number>>f.shift&mask
 		switch {
 		case a == b:
 		case f.bits == 1:

@@ -33,6 +33,7 @@ func TestExplain(t *testing.T) {
 			req: get(func(r *Request) { r.Headers = headerMap{"x-a": {"1"}, "x-b": {"2"}} }), rule: RuleHeaders, ours: "1", winners: "2",
 		},
 		{name: "regex", loser: &entity.Route{Paths: []string{"/v1/orders"}}, winner: &entity.Route{Paths: []string{"~/v"}}, rule: RuleRegex, ours: "no", winners: "yes"},
+		{name: "priority", loser: &entity.Route{Hosts: []string{"a.b"}, Paths: []string{"/v1"}, Priority: 1}, winner: &entity.Route{Paths: []string{"/v"}, Priority: 3}, rule: RulePriority, ours: "1", winners: "3"},
 		{name: "regex_priority", loser: &entity.Route{Paths: []string{"~/v1"}}, winner: &entity.Route{Paths: []string{"~/v"}, RegexPriority: 3}, rule: RuleRegexPriority, ours: "0", winners: "3"},
 		{name: "regex_priority below zero", loser: &entity.Route{Paths: []string{"~/v1"}, RegexPriority: -1}, winner: &entity.Route{Paths: []string{"~/v"}}, rule: RuleRegexPriority, ours: "-1", winners: "0"},
 		{name: "path length", loser: &entity.Route{Paths: []string{"/v1"}}, winner: &entity.Route{Paths: []string{"/v1/"}}, rule: RulePathLength, ours: "3", winners: "4"},

@@ -20,7 +20,7 @@ const (
 	TraditionalCompatible Flavor = "traditional_compatible"
 	// Traditional is Kong's older order, see weightOf; path_handling v1 counts, patterns of headers stand alone, and snis have no wildcards.
 	Traditional Flavor = "traditional"
-	// Expressions also takes routes with an expression and a priority. They come before all others, which are ordered as in
+	// Expressions also takes routes with an expression. They come before all others, which are ordered as in
 	// TraditionalCompatible.
 	Expressions Flavor = "expressions"
 )
@@ -66,15 +66,14 @@ func (o *Options) suits(r *entity.Route) error {
 	return nil
 }
 
-// rank gives a candidate its number, by which it is ordered.
+// rank gives a candidate its number, by which it is ordered among those of equal priority. An expression has none.
 func (o *Options) rank(c *candidate) {
 	switch {
 	case c.expression != nil:
-		c.priority = uint64(c.route.Priority)
 	case o.Flavor == Traditional:
-		c.priority = weightOf(c)
+		c.number = weightOf(c)
 	default:
-		c.priority = numberOf(c)
+		c.number = numberOf(c)
 	}
 }
 
@@ -102,8 +101,10 @@ func compareRank(a, b *candidate) int {
 			return -1
 		}
 		return 1
-	case a.priority != b.priority:
-		return cmp.Compare(b.priority, a.priority)
+	case a.route.Priority != b.route.Priority:
+		return cmp.Compare(b.route.Priority, a.route.Priority)
+	case a.number != b.number:
+		return cmp.Compare(b.number, a.number)
 	case len(a.regex) > 0 && len(b.regex) > 0:
 		return cmp.Compare(b.route.RegexPriority, a.route.RegexPriority) // beyond 32 bits
 	}

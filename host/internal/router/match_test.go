@@ -221,7 +221,7 @@ func TestPriorityNumber(t *testing.T) {
 		}
 		var got []uint64
 		for _, x := range cs {
-			got = append(got, x.priority)
+			got = append(got, x.number)
 		}
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s: priorities %x, want %x", c.name, got, c.want)

@@ -145,11 +145,11 @@ func (s *slowRouter) rank(w *way, path string, isRegex bool) {
 		regex, regexPriority, length = 1, r.RegexPriority, 0
 	}
 	if s.Flavor == Traditional {
-		w.numbers = []int{attributes, weight, 4*wildPort + 2*plain + regex, len(r.Headers), regexPriority, length}
+		w.numbers = []int{r.Priority, attributes, weight, 4*wildPort + 2*plain + regex, len(r.Headers), regexPriority, length}
 		return
 	}
 	const noExpression = 0
-	w.numbers = []int{noExpression, attributes, plain, len(r.Headers), regex, regexPriority, length}
+	w.numbers = []int{noExpression, r.Priority, attributes, plain, len(r.Headers), regex, regexPriority, length}
 }
 
 // breakTies fills what decides when the numbers are equal: the name of the part in Kong, or age and id.
@@ -318,6 +318,7 @@ func anySlowRouter(t *rapid.T, o Options) *slowRouter {
 			continue
 		}
 		anyFields(t, r, o.Flavor == Traditional)
+		r.Priority = rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, "priority")
 	}
 	return s
 }
