@@ -3,6 +3,7 @@ package balancer
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -167,15 +168,80 @@ func TestActiveChecksOverTLS(t *testing.T) {
 		if name.Load() != "checks.example" {
 			t.Errorf("%s: asked for the certificate of %v", kind, name.Load())
 		}
-		if kind == "grpcs" {
-			continue // httptest does not speak HTTP/2 here
-		}
 		open := *u
 		open.ID, open.Health.Active.Verify = "open", false
 		b = start(t, &open, Options{Probe: true})
+		if kind == "grpcs" { // this server has no HTTP/2
+			eventually(t, kind+": a server without HTTP/2", func() bool { return reported(b) == reportUnhealthy })
+			continue
+		}
 		b.SetHealth(server.Listener.Addr().String(), false)
 		eventually(t, kind+": not verified", func() bool { return reported(b) == reportHealthy })
 	}
+}
+
+// Every type finds that a target is well, and that it is not any more.
+func TestActiveChecksOfEveryType(t *testing.T) {
+	for _, kind := range []string{"tcp", "http", "https", "grpc", "grpcs"} {
+		secured := kind == "https" || kind == "grpcs"
+		var sick atomic.Bool
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/health" || sick.Load() {
+				w.WriteHeader(500)
+			}
+		}))
+		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		if server.EnableHTTP2 = kind == "grpcs"; secured {
+			server.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+				if sick.Load() {
+					return nil, errors.New("it is sick")
+				}
+				return nil, nil
+			}}
+			server.StartTLS()
+		} else {
+			server.Start()
+		}
+		u := checked(server.Listener.Addr().String(), kind)
+		u.Health.Active.Verify = false
+		b := start(t, u, Options{Probe: true})
+		b.SetHealth(server.Listener.Addr().String(), false)
+		eventually(t, kind+": it is healthy", func() bool { return reported(b) == reportHealthy })
+		if sick.Store(true); kind == "tcp" || kind == "grpc" { // a connection is all that they want
+			server.Close()
+		}
+		eventually(t, kind+": it is unhealthy", func() bool { return reported(b) == reportUnhealthy })
+		server.Close()
+	}
+}
+
+// What the checks of the newest generation find counts for the requests that older ones still have: they share what is known of a target, whatever else of
+// the upstream has changed.
+func TestChecksCountForOlderGenerations(t *testing.T) {
+	var status atomic.Int32
+	status.Store(200)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(int(status.Load())) }))
+	t.Cleanup(server.Close)
+	old, r := registered(t, checked(server.Listener.Addr().String(), "http"), Options{Probe: true})
+	changed := checked(server.Listener.Addr().String(), "http")
+	changed.Targets[0].Weight = 50
+	next, err := r.Take(changed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Return(next) })
+	status.Store(500)
+	eventually(t, "nobody chooses it", func() bool {
+		_, one := old.Choose(choice())
+		_, two := next.Choose(choice())
+		return one == ErrNoPeer && two == ErrNoPeer
+	})
+	status.Store(200)
+	eventually(t, "both choose it again", func() bool {
+		_, one := old.Choose(choice())
+		_, two := next.Choose(choice())
+		return one == nil && two == nil
+	})
 }
 
 // Who only looks at a configuration asks nobody, and checks end with the last generation that has the upstream.
