@@ -192,7 +192,7 @@ type Route struct {
 	HTTPSRedirectStatusCode int                 `json:"https_redirect_status_code"`
 	RegexPriority           int                 `json:"regex_priority"`
 	Expression              string              `json:"expression,omitempty"` // of the router flavour expressions; "": the attributes above
-	Priority                int                 `json:"priority,omitempty"`   // of an expression, larger first
+	Priority                int                 `json:"priority,omitempty"`   // larger first, whatever else the route has
 	RequestBuffering        bool                `json:"request_buffering"`
 	ResponseBuffering       bool                `json:"response_buffering"`
 	Service                 *Ref                `json:"service,omitempty"` // nil: a plugin answers
