@@ -38,6 +38,11 @@ func (s *sight) closeAccessLog(drain context.Context) error {
 // follow does what the settings say by now, as far as that needs no restart: the log level. The access log is opened anew, whoever moved it.
 func (h refresh) follow(settings *config.Settings) {
 	h.level.set(settings.LogLevelNumber())
+	h.ReopenLogs()
+}
+
+// ReopenLogs opens the files of logs anew, and reads nothing else.
+func (h *Host) ReopenLogs() {
 	if h.sight.access != nil {
 		h.sight.access.Reopen()
 	}

@@ -24,6 +24,7 @@ func signals() [][2]string {
 	return [][2]string{
 		{"SIGINT, SIGTERM", "Finish the requests in flight and end; the second one ends at once."},
 		{"SIGHUP", "Read the entities and the plugin servers of the settings again, and open log files anew."},
+		{"SIGUSR1", "Open log files anew, and nothing else: for whoever rotates them."},
 		{"SIGUSR2", "Start the program again and hand the listeners over: outrigger upgrade."},
 	}
 }

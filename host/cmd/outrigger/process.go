@@ -66,7 +66,12 @@ func (p *process) Upgrade(ready []string) (pid int, version string, err error) {
 	defer cancel()
 	p.logger.Log(ctx, telemetry.LevelNotice, "an upgrade begins: the program is started again", "program", os.Args[0])
 	s, err := p.sockets.Upgrade(ctx, ready)
-	if err != nil {
+	switch {
+	case err == nil:
+	case p.upgrading.Err() != nil:
+		p.logger.Log(ctx, telemetry.LevelNotice, "the upgrade is given up", "reason", err.Error())
+		return 0, "", err
+	default:
 		p.logger.Error("the upgrade failed, this process goes on", "error", err.Error())
 		return 0, "", err
 	}
@@ -92,10 +97,30 @@ func (p *process) ready(addresses string) error {
 
 var errEnds = errors.New("the gateway is shutting down")
 
-// ends says that this process is to end, without another one.
-func (p *process) ends() {
+// ends says that this process is to end, without another one. An upgrade under way is over first: when the new process has taken over in this very moment,
+// it is returned, and the gateway goes on in it. Another signal kills a new process that takes long to end, and hurries this one too.
+func (p *process) ends(end chan os.Signal) *handover.Successor {
 	p.end(errEnds)
+	if p.sockets == nil {
+		p.service.Stopping()
+		return nil
+	}
+	settled := p.sockets.Settled()
+	select {
+	case <-settled:
+	case again := <-end:
+		p.sockets.Hurry()
+		<-settled
+		select {
+		case end <- again:
+		default: // there is one
+		}
+	}
+	if s := p.sockets.Successor(); s != nil {
+		return s
+	}
 	p.service.Stopping()
+	return nil
 }
 
 // endsFor says that this process is to end, and that another one is in its place.

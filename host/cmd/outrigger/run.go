@@ -45,12 +45,13 @@ type gateway interface {
 // the middle of the end does not hurry it.
 type orders struct {
 	refresh chan os.Signal // SIGHUP; one waits while the files are read: what it is about may just have been read over
+	reopen  chan os.Signal // SIGUSR1
 	upgrade chan os.Signal // SIGUSR2
 	end     chan os.Signal // SIGINT, SIGTERM
 }
 
 func newOrders() orders {
-	return orders{refresh: make(chan os.Signal, 1), upgrade: make(chan os.Signal, 1), end: make(chan os.Signal, 2)}
+	return orders{refresh: make(chan os.Signal, 1), reopen: make(chan os.Signal, 1), upgrade: make(chan os.Signal, 1), end: make(chan os.Signal, 2)}
 }
 
 // keep starts a gateway and does what signals say until one ends it, or another process is in its place.
@@ -58,10 +59,15 @@ func keep(h gateway, p *process, out, errOut io.Writer) int {
 	o := newOrders()
 	signal.Notify(o.refresh, syscall.SIGHUP)
 	defer signal.Stop(o.refresh)
-	if p.sockets != nil {
+	if p.host != nil {
+		signal.Notify(o.reopen, syscall.SIGUSR1)
+		defer signal.Stop(o.reopen)
 		signal.Notify(o.upgrade, syscall.SIGUSR2)
 		defer signal.Stop(o.upgrade)
 	}
+	// Who reads the standard streams may go and come: a line that nobody takes does not end the gateway. Nobody asks for the signal, which is caught all
+	// the same; were it ignored, so would it be in the processes that the gateway starts.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signal.Notify(o.end, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(o.end)
 	return obey(h, p, o, out, errOut)
@@ -101,6 +107,8 @@ func obey(h gateway, p *process, o orders, out, errOut io.Writer) int {
 				return
 			case <-o.refresh:
 				reload(h, p, addresses)
+			case <-o.reopen:
+				p.host.ReopenLogs()
 			case <-o.upgrade:
 				go p.upgrade()
 			}
@@ -111,8 +119,12 @@ func obey(h gateway, p *process, o orders, out, errOut io.Writer) int {
 		p.endsFor(successor)
 		return stop(p.host.Retire, later(o.end, over), errOut)
 	case <-o.end:
-		p.ends()
-		return stop(h.Shutdown, o.end, errOut)
+		successor := p.ends(o.end)
+		if successor == nil {
+			return stop(h.Shutdown, o.end, errOut)
+		}
+		p.endsFor(successor)
+		return stop(p.host.Retire, o.end, errOut)
 	}
 }
 

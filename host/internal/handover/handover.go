@@ -1,8 +1,9 @@
 // Package handover passes the sockets of listeners from a process of the gateway to the one that replaces it, and takes those that systemd has opened.
 //
 // At an upgrade the old process starts the program again (Upgrade). The new one inherits the sockets, and a pipe on which it tells its version when it
-// serves (Ready). Both accept connections from the same sockets then, so none is refused or reset; the old process closes its own copies, ends its
-// connections and goes. A new process that ends or is late before it has told anything changes nothing.
+// serves (Ready). The old one decides then, and tells it on a second pipe: at no time do both think that they stay, or that the other one does. Both accept
+// connections from the same sockets, so none is refused or reset; the old process closes its own copies, ends its connections and goes. A new process that
+// ends or is late before it has told anything changes nothing.
 //
 // A socket is named by the setting and the address that it is for. A new process whose settings name another address opens that, and closes what it does
 // not need.
@@ -11,9 +12,11 @@ package handover
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,9 +31,12 @@ type Sockets struct {
 	mu        sync.Mutex
 	given     []*given // nobody has asked for them yet
 	open      []*socket
-	answer    *os.File // to the older process; nil: there is none, or it has been told
-	upgrading bool
-	successor int // process id of the one that has taken over; 0: none
+	answer    *os.File      // to the older process; nil: there is none, or it has been told
+	verdict   *os.File      // of the older process, as long as answer is there
+	underway  chan struct{} // closed when the upgrade under way is over; nil: none is
+	hurry     chan struct{} // closed when it is to be over at once
+	hurried   bool
+	successor *Successor // nil: none has taken over
 }
 
 // name of a socket, as the older process tells it.
@@ -41,11 +47,11 @@ type name struct {
 	Systemd bool `json:"systemd,omitempty"`
 }
 
-// given is a socket that this process was started with.
+// given is a socket that this process was started with. One that systemd gave to this very process has no setting yet.
 type given struct {
 	name
 	file *os.File
-	addr net.Addr // of one that systemd gave to this very process
+	addr net.Addr
 }
 
 // socket is in use.
@@ -75,14 +81,7 @@ func Take(logger *slog.Logger) (*Sockets, error) {
 func (s *Sockets) Upgrades() bool { return s.older }
 
 // Needs reports whether a plugin server has to be ready before this process may replace the older one, in which it is.
-func (s *Sockets) Needs(server string) bool {
-	for _, n := range s.needed {
-		if n == server {
-			return true
-		}
-	}
-	return false
-}
+func (s *Sockets) Needs(server string) bool { return slices.Contains(s.needed, server) }
 
 // Listen gives the socket of an address of a setting: the one that this process was started with, or else what open opens.
 func (s *Sockets) Listen(setting, address string, open func() (net.Listener, error)) (net.Listener, error) {
@@ -94,6 +93,9 @@ func (s *Sockets) Listen(setting, address string, open func() (net.Listener, err
 	}
 	if ln == nil {
 		if ln, err = open(); err != nil {
+			if s.older && errors.Is(err, syscall.EADDRINUSE) {
+				err = fmt.Errorf("%w; where the process that this one is to replace listens, an address can neither widen nor move to another setting: that needs a restart", err)
+			}
 			return nil, err
 		}
 	}
@@ -104,37 +106,52 @@ func (s *Sockets) Listen(setting, address string, open func() (net.Listener, err
 	return ln, nil
 }
 
-// find takes a socket out of those that were given; nil: it is not among them.
+// find takes a socket out of those that were given; nil: it is not among them. An address may have been written in another way.
 func (s *Sockets) find(setting, address string) (ln net.Listener, systemd bool, err error) {
-	for i, g := range s.given {
-		if g.Setting == setting && g.Address == address || g.addr != nil && same(g.addr, address) {
-			s.given = append(s.given[:i:i], s.given[i+1:]...)
-			defer g.file.Close()
-			if ln, err = net.FileListener(g.file); err != nil {
-				return nil, false, fmt.Errorf("the socket that this process was started with: %w", err)
-			}
-			return ln, g.Systemd, nil
-		}
+	i := slices.IndexFunc(s.given, func(g *given) bool { return g.Setting == setting && g.Address == address })
+	if i < 0 {
+		i = slices.IndexFunc(s.given, func(g *given) bool { return (g.Setting == "" || g.Setting == setting) && same(g.addr, address) })
 	}
-	return nil, false, nil
+	if i < 0 {
+		return nil, false, nil
+	}
+	g := s.given[i]
+	s.given = slices.Delete(s.given, i, i+1)
+	defer g.file.Close()
+	if lost(g.addr) {
+		s.logger.Warn("the file of a socket is gone: the socket is opened anew", "setting", setting, "address", address)
+		return nil, false, nil
+	}
+	if ln, err = net.FileListener(g.file); err != nil {
+		return nil, false, fmt.Errorf("the socket that this process was started with: %w", err)
+	}
+	return ln, g.Systemd, nil
 }
 
-// Ready says that this process serves. The older one, if there is one, ends then. Sockets that no setting wants are closed; one of systemd is an error:
-// clients would wait on it for ever.
+// lost reports whether nobody can connect to a unix socket any more, because its file was removed.
+func lost(addr net.Addr) bool {
+	u, ok := addr.(*net.UnixAddr)
+	if !ok || strings.HasPrefix(u.Name, "@") {
+		return false
+	}
+	_, err := os.Lstat(u.Name)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// Ready says that this process serves, and returns when the older one, if there is one, has given it its place. Sockets that no setting wants are closed;
+// one of systemd is an error: clients would wait on it for ever.
 func (s *Sockets) Ready(version string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, g := range s.given {
-		if g.addr != nil {
+		if g.Setting == "" {
 			return fmt.Errorf("systemd gave the socket %s, and no setting has that address; expected it in proxy_listen, admin_listen or status_listen", g.addr)
 		}
 	}
 	if s.answer != nil {
-		_, err := s.answer.WriteString(version + "\n")
-		if err = errors.Join(err, s.answer.Close()); err != nil {
-			return fmt.Errorf("telling the older process that this one serves: %w", err)
+		if err := s.takeOver(version); err != nil {
+			return fmt.Errorf("taking over from the older process: %w", err)
 		}
-		s.answer = nil
 	}
 	for _, g := range s.given {
 		s.logger.Info("a socket of the older process is not in the settings any more: it is closed", "setting", g.Setting, "address", g.Address)

@@ -1,12 +1,17 @@
 package handover
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestSameAddress(t *testing.T) {
@@ -44,30 +49,54 @@ func inheritedSocket(t *testing.T, address string, ln net.Listener) *given {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &given{name: o.name, file: f}
+	return &given{o.name, f, ln.Addr()}
+}
+
+// heir is a process that is to replace an older one, which the test plays.
+type heir struct {
+	*Sockets
+	log        strings.Builder
+	hear, tell *os.File // the ends of the older process
+}
+
+func newHeir(t *testing.T, sockets ...*given) *heir {
+	t.Helper()
+	h := &heir{}
+	hear, answer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	verdict, tell, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []*os.File{hear, answer, verdict, tell} {
+		t.Cleanup(func() { f.Close() })
+	}
+	h.hear, h.tell = hear, tell
+	h.Sockets = &Sockets{logger: slog.New(slog.NewTextHandler(&h.log, nil)), older: true, answer: answer, verdict: verdict, given: sockets}
+	return h
+}
+
+// unixSocket is one of the older process. Its file is not removed with it.
+func unixSocket(t *testing.T, path string) (address string, ln net.Listener) {
+	t.Helper()
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.(*net.UnixListener).SetUnlinkOnClose(false)
+	t.Cleanup(func() { ln.Close() })
+	return "unix://" + path, ln
 }
 
 // A new process takes the sockets of its settings, closes the others, and owns their files from the moment it serves.
 func TestSocketsOfTheOlderProcess(t *testing.T) {
 	dir := t.TempDir()
-	listen := func(name string) (string, net.Listener) {
-		ln, err := net.Listen("unix", filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		ln.(*net.UnixListener).SetUnlinkOnClose(false) // as the older process does
-		t.Cleanup(func() { ln.Close() })
-		return "unix://" + filepath.Join(dir, name), ln
-	}
-	wanted, old := listen("wanted")
-	unwanted, other := listen("unwanted")
-	hear, say, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer hear.Close()
-	s := &Sockets{logger: slog.New(slog.DiscardHandler), older: true, needed: []string{"py"}, answer: say,
-		given: []*given{inheritedSocket(t, wanted, old), inheritedSocket(t, unwanted, other)}}
+	wanted, old := unixSocket(t, filepath.Join(dir, "wanted"))
+	unwanted, other := unixSocket(t, filepath.Join(dir, "unwanted"))
+	s := newHeir(t, inheritedSocket(t, wanted, old), inheritedSocket(t, unwanted, other))
+	s.needed = []string{"py"}
 	if !s.Upgrades() || !s.Needs("py") || s.Needs("js") {
 		t.Error("expected an upgrade that needs py alone")
 	}
@@ -82,11 +111,14 @@ func TestSocketsOfTheOlderProcess(t *testing.T) {
 		t.Fatalf("opened %t: %v", opened, err)
 	}
 	defer fresh.Close()
+	if _, err := s.tell.WriteString(wordGo); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Ready("1.2.3"); err != nil {
 		t.Fatal(err)
 	}
 	text := make([]byte, 64)
-	if n, err := hear.Read(text); err != nil || string(text[:n]) != "1.2.3\n" {
+	if n, err := s.hear.Read(text); err != nil || string(text[:n]) != "1.2.3\n" {
 		t.Errorf("the older process hears %q, %v", text[:n], err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "unwanted")); err == nil {
@@ -123,6 +155,208 @@ func TestSocketsBeforeReady(t *testing.T) {
 	}
 }
 
+// Only the older process says which of the two goes on, and what it does not give stays its own.
+func TestTheOlderProcessDecides(t *testing.T) {
+	for _, c := range []struct {
+		what  string
+		older func(h *heir) error
+		err   string
+		log   string
+	}{
+		{"goes on", func(h *heir) error { _, err := h.tell.WriteString(wordNo); return err }, "it goes on itself", ""},
+		{"has no time for an answer", func(h *heir) error { h.hear.Close(); _, err := h.tell.WriteString(wordNo); return err }, "it goes on itself", ""},
+		{"was killed", func(h *heir) error { return errors.Join(h.hear.Close(), h.tell.Close()) }, "", "has ended before it could hand over"},
+		{"was killed while this one spoke", func(h *heir) error { return h.tell.Close() }, "", "has ended before it could hand over"},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			dir := t.TempDir()
+			wanted, ln := unixSocket(t, filepath.Join(dir, "wanted"))
+			unwanted, other := unixSocket(t, filepath.Join(dir, "unwanted"))
+			h := newHeir(t, inheritedSocket(t, wanted, ln), inheritedSocket(t, unwanted, other))
+			taken, err := h.Listen("admin_listen", wanted, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.older(h); err != nil {
+				t.Fatal(err)
+			}
+			err = h.Ready("2")
+			if (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) || !strings.Contains(h.log.String(), c.log) {
+				t.Errorf("found %v, expected %q; the log: %s", err, c.err, h.log.String())
+			}
+			taken.Close()
+			for _, name := range []string{"wanted", "unwanted"} {
+				if _, serr := os.Stat(filepath.Join(dir, name)); (serr == nil) != (err != nil) {
+					t.Errorf("%s: %v", name, serr)
+				}
+			}
+		})
+	}
+}
+
+// serving is a new process that says that it serves, and writes down what it hears to that. It ends after that with a code.
+func serving(t *testing.T, before, after string) (cmd *exec.Cmd, heard string) {
+	t.Helper()
+	heard = filepath.Join(t.TempDir(), "heard")
+	return exec.Command("/bin/sh", "-c", before+" echo 2.0 >&3; exec 3>&-; read word <&4; echo $word > "+heard+"; "+after), heard
+}
+
+// A new process that serves in the very moment in which the time is over is told so. Otherwise the place is its own, and the files of unix sockets with it.
+func TestOneOfTheTwoGoesOn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Sockets{logger: slog.New(slog.DiscardHandler), open: []*socket{{name{"admin_listen", "unix://" + path, false}, ln}}}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("too late"))
+	cmd, heard := serving(t, "", "exit 0")
+	if n, err := s.handOver(ctx, cmd, nil); err == nil || n != nil || !strings.Contains(err.Error(), "too late") || s.Successor() != nil {
+		t.Fatalf("found %v and %v, expected that it is too late", n, err)
+	}
+	if word, err := os.ReadFile(heard); err == nil && string(word) != wordNo { // it may have been ended before that
+		t.Errorf("the new process hears %q", word)
+	}
+	cmd, heard = serving(t, "", "exit 0")
+	n, err := s.handOver(t.Context(), cmd, nil)
+	if err != nil || n.PID != cmd.Process.Pid || n.Version != "2.0" || s.Successor() != n {
+		t.Fatalf("found %v and %v, expected version 2.0", n, err)
+	}
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		word, _ := os.ReadFile(heard)
+		if string(word) == wordGo {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the new process hears %q", word)
+		}
+	}
+	ln.Close()
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("the file of the socket is gone with the older process: %v", err)
+	}
+}
+
+// patience is how long a test waits for what must happen.
+const patience = 20 * time.Second
+
+// A gateway that is to end at once does not wait for a new process that takes no signal.
+func TestHurry(t *testing.T) {
+	s := &Sockets{logger: slog.New(slog.DiscardHandler)}
+	over, err := s.begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	deaf := filepath.Join(t.TempDir(), "deaf")
+	failed := make(chan error, 1)
+	cmd := exec.Command("/bin/sh", "-c", "trap '' TERM; echo > "+deaf+"; while :; do sleep 1; done")
+	go func() {
+		defer over()
+		_, err := s.handOver(ctx, cmd, nil)
+		failed <- err
+	}()
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(deaf); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the new process does not start")
+		}
+	}
+	settled := s.Settled()
+	cancel()
+	select {
+	case <-settled:
+		t.Error("the upgrade is over while the new process runs")
+	default:
+	}
+	s.Hurry()
+	s.Hurry()
+	select {
+	case <-settled:
+	case <-time.After(patience):
+		t.Fatal("the new process goes on")
+	}
+	if err := <-failed; err == nil {
+		t.Error("the upgrade went well")
+	}
+	if cmd.ProcessState.String() != "signal: killed" {
+		t.Errorf("found %s, expected that it was killed", cmd.ProcessState)
+	}
+	<-s.Settled()
+}
+
+// An address may be written in another way, and the settings may stand in another order. A socket whose file is gone is of no use.
+func TestSocketsAreFound(t *testing.T) {
+	tcp := func(address string) net.Listener {
+		ln, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { ln.Close() })
+		return ln
+	}
+	everywhere, here, there := tcp("0.0.0.0:0"), tcp("127.0.0.1:0"), tcp("127.0.0.1:0")
+	port := func(ln net.Listener) int { return ln.Addr().(*net.TCPAddr).Port }
+	dir := t.TempDir()
+	kept, keptListener := unixSocket(t, filepath.Join(dir, "kept"))
+	gone, goneListener := unixSocket(t, filepath.Join(dir, "gone"))
+	inherited := func(setting, address string, ln net.Listener) *given {
+		g := inheritedSocket(t, address, ln)
+		g.Setting = setting
+		return g
+	}
+	s := newHeir(t,
+		inherited("proxy_listen", fmt.Sprintf("0.0.0.0:%d", port(everywhere)), everywhere),
+		inherited("proxy_listen", "127.0.0.1:0", here), inherited("proxy_listen", "127.0.0.1:0", there),
+		inherited("admin_listen", kept, keptListener), inherited("status_listen", gone, goneListener),
+	)
+	if err := os.Remove(filepath.Join(dir, "gone")); err != nil {
+		t.Fatal(err)
+	}
+	never := func() (net.Listener, error) { return nil, errors.New("it is opened") }
+	for _, c := range []struct {
+		setting, address string
+		want             net.Listener
+	}{
+		{"proxy_listen", "127.0.0.1:0", here},
+		{"proxy_listen", fmt.Sprintf("[::]:%d", port(everywhere)), everywhere},
+		{"proxy_listen", "127.0.0.1:0", there},
+		{"admin_listen", "unix://" + dir + "/../" + filepath.Base(dir) + "/kept", keptListener},
+	} {
+		ln, err := s.Listen(c.setting, c.address, never)
+		if err != nil {
+			t.Errorf("%s %s: %v", c.setting, c.address, err)
+			continue
+		}
+		ln.Close()
+		if ln.Addr().String() != c.want.Addr().String() {
+			t.Errorf("%s %s: found %v, expected %v", c.setting, c.address, ln.Addr(), c.want.Addr())
+		}
+	}
+	fresh, err := s.Listen("status_listen", gone, func() (net.Listener, error) { return net.Listen("unix", filepath.Join(dir, "gone")) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fresh.Close()
+	if _, err := s.tell.WriteString(wordGo); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Ready("2"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "gone")); err != nil {
+		t.Errorf("the socket that was opened anew: %v", err)
+	}
+	// What moves to another setting cannot be had twice; the error says what to do.
+	_, err = newHeir(t, inherited("proxy_listen", here.Addr().String(), here)).Listen("status_listen", here.Addr().String(), func() (net.Listener, error) { return net.Listen("tcp", here.Addr().String()) })
+	if err == nil || !strings.Contains(err.Error(), "needs a restart") {
+		t.Errorf("found %v", err)
+	}
+}
+
 func TestWrongNotes(t *testing.T) {
 	t.Setenv(variable, "nonsense")
 	_, err := Take(slog.New(slog.DiscardHandler))
@@ -136,8 +370,8 @@ func TestWrongNotes(t *testing.T) {
 
 func TestUpgradesThatCannotBe(t *testing.T) {
 	for what, s := range map[string]*Sockets{
-		"process 7 has taken over already": {successor: 7},
-		"an upgrade is under way":          {upgrading: true},
+		"process 7 has taken over already": {successor: &Successor{PID: 7}},
+		"an upgrade is under way":          {underway: make(chan struct{})},
 		"this process is not ready yet":    {answer: os.Stdin},
 	} {
 		if _, err := s.Upgrade(t.Context(), nil); err == nil || err.Error() != what {

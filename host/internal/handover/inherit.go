@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
 	"golang.org/x/sys/unix"
@@ -25,8 +28,18 @@ type note struct {
 // Descriptors that a new process inherits.
 const (
 	answerFD    = 3 // pipe to the old process
-	firstSocket = 4
+	verdictFD   = 4 // pipe from it
+	firstSocket = 5
 )
+
+// Words of the old process to one that serves.
+const (
+	wordGo = "go\n" // this place is yours
+	wordNo = "no\n" // end
+)
+
+// verdictTime is how long a new process waits for such a word. The old one has nothing else to do.
+const verdictTime = 30 * time.Second
 
 // inherit takes what the older process has left.
 func (s *Sockets) inherit(text string) error {
@@ -34,20 +47,63 @@ func (s *Sockets) inherit(text string) error {
 	if err := json.Unmarshal([]byte(text), &n); err != nil {
 		return fmt.Errorf("%s: found %.200q, expected what an older process of the gateway writes: %w", variable, text, err)
 	}
-	var st unix.Stat_t
-	if err := unix.Fstat(answerFD, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO {
-		return fmt.Errorf("%s is set, but descriptor %d is no pipe to an older process", variable, answerFD)
+	for _, fd := range []int{answerFD, verdictFD} {
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO {
+			return fmt.Errorf("%s is set, but descriptor %d is no pipe to an older process", variable, fd)
+		}
+		syscall.CloseOnExec(fd)
 	}
-	syscall.CloseOnExec(answerFD)
+	if err := unix.SetNonblock(verdictFD, true); err != nil { // reading it has a time limit
+		return fmt.Errorf("the pipe of the older process: %w", err)
+	}
 	s.older, s.needed = true, n.Needed
-	s.answer = os.NewFile(answerFD, "answer to the older process")
+	s.answer, s.verdict = os.NewFile(answerFD, "answer to the older process"), os.NewFile(verdictFD, "verdict of the older process")
 	for i, socket := range n.Sockets {
 		fd := firstSocket + i
 		if _, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil {
 			return fmt.Errorf("descriptor %d, for %s %s, is no socket: %w", fd, socket.Setting, socket.Address, err)
 		}
 		syscall.CloseOnExec(fd)
-		s.given = append(s.given, &given{name: socket, file: os.NewFile(uintptr(fd), socket.Setting+" "+socket.Address)})
+		f := os.NewFile(uintptr(fd), socket.Setting+" "+socket.Address)
+		addr, err := addressOf(f)
+		if err != nil {
+			return fmt.Errorf("descriptor %d, for %s %s: %w", fd, socket.Setting, socket.Address, err)
+		}
+		s.given = append(s.given, &given{socket, f, addr})
+	}
+	return nil
+}
+
+// addressOf is where a socket listens.
+func addressOf(f *os.File) (net.Addr, error) {
+	ln, err := net.FileListener(f) // a copy
+	if err != nil {
+		return nil, err
+	}
+	return ln.Addr(), ln.Close()
+}
+
+// takeOver tells the older process that this one serves, and hears what it says to that. One that has ended meanwhile says nothing: its place is free.
+func (s *Sockets) takeOver(version string) error {
+	_, err := s.answer.WriteString(version + "\n")
+	err = errors.Join(err, s.answer.Close())
+	s.answer = nil
+	defer s.verdict.Close()
+	if err != nil && !errors.Is(err, syscall.EPIPE) {
+		return fmt.Errorf("telling it: %w", err)
+	}
+	if err := s.verdict.SetReadDeadline(time.Now().Add(verdictTime)); err != nil {
+		return err
+	}
+	word, err := io.ReadAll(io.LimitReader(s.verdict, int64(len(wordGo))))
+	switch {
+	case err != nil:
+		return fmt.Errorf("it does not say whether this one may: %w", err)
+	case len(word) == 0:
+		s.logger.Warn("the older process has ended before it could hand over: this one takes its place")
+	case string(word) != wordGo:
+		return errors.New("it goes on itself, for a reason that its log has")
 	}
 	return nil
 }
@@ -56,13 +112,12 @@ func (s *Sockets) inherit(text string) error {
 func (s *Sockets) activated() error {
 	var errs []error
 	for _, f := range activation.Files(true) {
-		ln, err := net.FileListener(f)
+		addr, err := addressOf(f)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: found something else than a socket that listens for connections: %w", f.Name(), err))
 			continue
 		}
-		s.given = append(s.given, &given{name: name{Systemd: true}, file: f, addr: ln.Addr()})
-		_ = ln.Close() // a copy, to learn its address
+		s.given = append(s.given, &given{name{Systemd: true}, f, addr})
 	}
 	return errors.Join(errs...)
 }
@@ -71,7 +126,7 @@ func (s *Sockets) activated() error {
 func same(addr net.Addr, address string) bool {
 	if path, unix := strings.CutPrefix(address, "unix://"); unix {
 		u, ok := addr.(*net.UnixAddr)
-		return ok && u.Name == path
+		return ok && filepath.Clean(u.Name) == filepath.Clean(path)
 	}
 	found, ok := addr.(*net.TCPAddr)
 	if !ok {

@@ -36,53 +36,86 @@ func (s *Sockets) Upgrade(ctx context.Context, needed []string) (*Successor, err
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	if err := s.begin(); err != nil {
-		return nil, err
-	}
-	n, err := s.upgrade(ctx, needed)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.upgrading = false
+	over, err := s.begin()
 	if err != nil {
 		return nil, err
 	}
-	s.successor = n.PID
-	s.unlink(false)
-	return n, nil
-}
-
-// begin refuses an upgrade that cannot be.
-func (s *Sockets) begin() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case os.Getpid() == 1:
-		return errors.New("this is the first process of its container, which ends with it; start a new container instead")
-	case s.successor != 0:
-		return fmt.Errorf("process %d has taken over already", s.successor)
-	case s.upgrading:
-		return errors.New("an upgrade is under way")
-	case s.answer != nil:
-		return errors.New("this process is not ready yet")
-	}
-	s.upgrading = true
-	return nil
-}
-
-func (s *Sockets) upgrade(ctx context.Context, needed []string) (*Successor, error) {
+	defer over()
 	path, err := program()
 	if err != nil {
 		return nil, fmt.Errorf("finding the program %q: %w", os.Args[0], err)
 	}
+	cmd := exec.Command(path, os.Args[1:]...)
+	cmd.Args[0] = os.Args[0]
+	return s.handOver(ctx, cmd, needed)
+}
+
+// begin refuses an upgrade that cannot be. Over is to be called at its end.
+func (s *Sockets) begin() (over func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case os.Getpid() == 1:
+		return nil, errors.New("this is the first process of its container, which ends with it; start a new container instead")
+	case s.successor != nil:
+		return nil, fmt.Errorf("process %d has taken over already", s.successor.PID)
+	case s.underway != nil:
+		return nil, errors.New("an upgrade is under way")
+	case s.answer != nil:
+		return nil, errors.New("this process is not ready yet")
+	}
+	s.underway, s.hurry, s.hurried = make(chan struct{}), make(chan struct{}), false
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		close(s.underway)
+		s.underway = nil
+	}, nil
+}
+
+// Settled is closed when no upgrade is under way; the context of one has ended.
+func (s *Sockets) Settled() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.underway != nil {
+		return s.underway
+	}
+	settled := make(chan struct{})
+	close(settled)
+	return settled
+}
+
+// Hurry ends a new process at once that has no more time anyway.
+func (s *Sockets) Hurry() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.underway != nil && !s.hurried {
+		close(s.hurry)
+		s.hurried = true
+	}
+}
+
+// Successor is the process that has taken over; nil: none has.
+func (s *Sockets) Successor() *Successor {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.successor
+}
+
+// handOver starts a command with the sockets, and waits for it to serve.
+func (s *Sockets) handOver(ctx context.Context, cmd *exec.Cmd, needed []string) (*Successor, error) {
 	hear, say, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
 	defer hear.Close()
-	cmd := exec.Command(path, os.Args[1:]...)
-	cmd.Args[0] = os.Args[0]
+	listen, tell, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(err, say.Close())
+	}
+	defer tell.Close()
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.ExtraFiles = []*os.File{say}
+	cmd.ExtraFiles = []*os.File{say, listen}
 	defer func() {
 		for _, f := range cmd.ExtraFiles {
 			_ = f.Close()
@@ -103,10 +136,10 @@ func (s *Sockets) upgrade(ctx context.Context, needed []string) (*Successor, err
 	}
 	cmd.Env = append(os.Environ(), variable+"="+string(text))
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting %s: %w", path, err)
+		return nil, fmt.Errorf("starting %s: %w", cmd.Path, err)
 	}
-	_ = say.Close()
-	return s.await(ctx, cmd, hear)
+	_, _ = say.Close(), listen.Close()
+	return s.await(ctx, cmd, hear, tell)
 }
 
 func (s *Sockets) sockets() []*socket {
@@ -134,8 +167,8 @@ func duplicate(o *socket) (*os.File, error) {
 	return f, errors.Join(err, failed)
 }
 
-// await waits for the word of the new process, or ends it.
-func (s *Sockets) await(ctx context.Context, cmd *exec.Cmd, hear *os.File) (*Successor, error) {
+// await waits for the word of the new process and gives it its place, or ends it.
+func (s *Sockets) await(ctx context.Context, cmd *exec.Cmd, hear, tell *os.File) (*Successor, error) {
 	defer context.AfterFunc(ctx, func() { _ = hear.SetReadDeadline(time.Now()) })()
 	line, err := bufio.NewReader(io.LimitReader(hear, longestVersion)).ReadString('\n')
 	ended := make(chan struct{})
@@ -143,28 +176,48 @@ func (s *Sockets) await(ctx context.Context, cmd *exec.Cmd, hear *os.File) (*Suc
 		_ = cmd.Wait() // how it went is in ProcessState
 		close(ended)
 	}()
-	pid := cmd.Process.Pid
-	if err == nil {
+	n := &Successor{PID: cmd.Process.Pid, Version: strings.TrimSpace(line)}
+	if err == nil && s.yield(ctx, n, tell) {
 		go s.watch(cmd, ended)
-		return &Successor{PID: pid, Version: strings.TrimSpace(line)}, nil
+		return n, nil
 	}
-	if late := ctx.Err(); late != nil {
+	_, _ = tell.WriteString(wordNo)
+	if ctx.Err() != nil {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-ended:
-		case <-time.After(endTime):
-			_ = cmd.Process.Kill()
-			<-ended
-		}
-		return nil, fmt.Errorf("the new process %d was ended before it served: %w", pid, context.Cause(ctx))
+		s.endWithin(endTime, cmd, ended)
+		return nil, fmt.Errorf("the new process %d was ended before it served: %w", n.PID, context.Cause(ctx))
 	}
+	s.endWithin(endTime, cmd, ended) // it has closed the pipe without a word
+	return nil, fmt.Errorf("the new process %d did not come to serve (%s); the log has its reasons", n.PID, cmd.ProcessState)
+}
+
+// yield gives a new process its place, unless ctx has ended or nobody listens any more. The files of unix sockets are the new one's from then on.
+func (s *Sockets) yield(ctx context.Context, n *Successor, tell *os.File) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ctx.Err() != nil {
+		return false
+	}
+	if _, err := tell.WriteString(wordGo); err != nil {
+		return false
+	}
+	s.successor = n
+	s.unlink(false)
+	return true
+}
+
+// endWithin waits for a process to end, and kills it when it takes too long.
+func (s *Sockets) endWithin(limit time.Duration, cmd *exec.Cmd, ended <-chan struct{}) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
 	select {
 	case <-ended:
-	case <-time.After(endTime): // it has closed the pipe without a word
-		_ = cmd.Process.Kill()
-		<-ended
+		return
+	case <-timer.C:
+	case <-s.hurry:
 	}
-	return nil, fmt.Errorf("the new process %d did not come to serve (%s); the log has its reasons", pid, cmd.ProcessState)
+	_ = cmd.Process.Kill()
+	<-ended
 }
 
 // watch tells when the new process ends before this one has.
