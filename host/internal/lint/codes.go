@@ -39,7 +39,7 @@ func Codes() []Code {
 		{
 			CodeRouteUnreachable, Error, "a route whose every request is taken by routes that sort before it",
 			"No request ever reaches the route, so neither its service nor its plugins are used.",
-			"remove the route, or give it an attribute that the others lack: a longer path, a host, a method, a header",
+			"remove the route, or give it a larger priority, or an attribute that the others lack: a longer path, a host, a method, a header",
 		},
 		{
 			CodePathUnreachable, Error, "a path of a route whose every request is taken by routes that sort before it",
