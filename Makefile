@@ -71,7 +71,7 @@ $(KITS)/.module: go.mod go.sum LICENSE $(shell find pdk proto host/internal/auth
 	touch $@
 
 .PHONY: test
-test: lint fresh test-go test-python test-js conformance test-examples ## all tests: linters, generated code, Go with -race, Python, JavaScript, across languages
+test: lint fresh test-go test-python test-js conformance test-examples test-faults ## all tests: linters, generated code, Go with -race, Python, JavaScript, across languages
 
 .PHONY: test-go
 test-go: build
@@ -112,7 +112,7 @@ lint: python js ## formatters, linters and type checkers of all languages
 	cd .ci/tools && GOBIN=$(CURDIR)/build/tools/bin go install honnef.co/go/tools/cmd/staticcheck
 	build/tools/bin/staticcheck $(GO_PKGS)
 	cd bench/peers && $(CURDIR)/build/tools/bin/staticcheck ./...
-	cd sdk-python && ../$(VENV)/bin/ruff check --config pyproject.toml . ../examples/python ../bench/chaos/plugins/python ../bench/plugins/python ../bench/baselines && ../$(VENV)/bin/ruff format --config pyproject.toml --check . ../examples/python ../bench/chaos/plugins/python ../bench/plugins/python ../bench/baselines && ../$(VENV)/bin/pyright
+	cd sdk-python && ../$(VENV)/bin/ruff check --config pyproject.toml . ../examples/python ../bench/chaos/plugins/python ../bench/faults/plugins/python ../bench/plugins/python ../bench/baselines && ../$(VENV)/bin/ruff format --config pyproject.toml --check . ../examples/python ../bench/chaos/plugins/python ../bench/faults/plugins/python ../bench/plugins/python ../bench/baselines && ../$(VENV)/bin/pyright
 	cd sdk-js && npm run --silent lint
 
 .PHONY: generate
@@ -147,9 +147,17 @@ soak: chaos-programs ## SOAK=1h of load with a random fault every second; SEED=n
 	$(BIN)/chaos --soak $(or $(SOAK),1h) --seed $(or $(SEED),0) $(CHAOS_ARGS)
 
 .PHONY: faults
-faults: build ## FAULTS=10m of misbehaving upstreams, clients that abort, moving names and reloads: a table in build/faults/
-	go build -trimpath -o $(BIN)/faults ./bench/faults
+faults: faults-programs ## FAULTS=10m of misbehaving upstreams and clients, killed plugin servers, reloads and upgrades: a table in build/faults/
 	$(BIN)/faults --time $(or $(FAULTS),1m) $(FAULTS_ARGS)
+
+.PHONY: test-faults
+test-faults: faults-programs ## the same for a moment
+	$(BIN)/faults --time 12s --out build/faults-short
+
+.PHONY: faults-programs
+faults-programs: build python js
+	go build -trimpath -o $(BIN)/faults ./bench/faults
+	go build -trimpath -o $(BIN)/faults-go ./bench/faults/plugins/go
 
 .PHONY: chaos-programs
 chaos-programs: build python js

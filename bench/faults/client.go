@@ -4,25 +4,27 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 )
 
 // patience is how long a client waits for an answer; more means that the gateway has forgotten it.
-const patience = 15 * time.Second
+const patience = 30 * time.Second
 
-// load starts the clients; they end with ctx, and t.wait waits for them.
+// load starts the clients and the tunnels; they end with ctx, and t.wait waits for them.
 func load(ctx context.Context, o *options, address string, t *tally) {
 	for i := range o.clients {
-		c := &client{address: address, t: t, chance: rand.New(rand.NewPCG(o.seed, uint64(i))), name: fmt.Sprintf("c%d", i)}
+		c := newClient(fmt.Sprintf("c%d", i), address, t, rand.New(rand.NewPCG(o.seed, uint64(i))))
 		t.clients.Go(func() { c.run(ctx) })
+	}
+	for i := range o.tunnels {
+		c := newClient(fmt.Sprintf("t%d", i), address, t, rand.New(rand.NewPCG(o.seed, uint64(o.clients+i))))
+		t.clients.Go(func() { c.runTunnels(ctx) })
 	}
 }
 
@@ -34,17 +36,12 @@ type client struct {
 	chance  *rand.Rand
 	n       int
 
-	conn net.Conn
+	conn *net.TCPConn
 	r    *bufio.Reader
 }
 
-// sent is a request on its way.
-type sent struct {
-	fault   *fault
-	token   string
-	size    int
-	body    []byte
-	message []byte
+func newClient(name, address string, t *tally, chance *rand.Rand) *client {
+	return &client{name: name, address: address, t: t, chance: chance}
 }
 
 func (c *client) run(ctx context.Context) {
@@ -53,17 +50,8 @@ func (c *client) run(ctx context.Context) {
 		if c.conn == nil && !c.dial(ctx) {
 			continue
 		}
-		switch k := c.chance.IntN(100); {
-		case k < 10:
-			c.pipeline()
-		case k < 15:
-			c.abort()
-		default:
-			s := c.request(c.pick())
-			if c.write(s.message) {
-				c.read(s)
-			}
-		}
+		w := choose(c.chance.IntN, ways, func(w *way) int { return w.weight })
+		w.do(c, w)
 	}
 }
 
@@ -71,11 +59,11 @@ func (c *client) dial(ctx context.Context) bool {
 	conn, err := net.DialTimeout("tcp", c.address, patience)
 	if err != nil {
 		if ctx.Err() == nil {
-			c.t.wrong("connect", "a connection was refused: "+err.Error())
+			c.t.found(wrong, "connect", "a connection was refused: "+err.Error())
 		}
 		return false
 	}
-	c.conn, c.r = conn, bufio.NewReader(conn)
+	c.conn, c.r = conn.(*net.TCPConn), bufio.NewReader(conn)
 	return true
 }
 
@@ -86,154 +74,141 @@ func (c *client) hangUp() {
 	}
 }
 
-// pick chooses a fault by weight.
-func (c *client) pick() *fault {
-	total := 0
-	for i := range faults {
-		total += faults[i].weight
-	}
-	k := c.chance.IntN(total)
-	for i := range faults {
-		if k -= faults[i].weight; k < 0 {
-			return &faults[i]
+// request makes a request with a token of its own, for a fault that the way can be used with.
+func (c *client) request(w *way) *sent {
+	f := choose(c.chance.IntN, faults, func(f *fault) int {
+		if w.may != nil && !w.may(f) {
+			return 0
 		}
-	}
-	panic("unreachable: the weights add up to the total")
-}
-
-// request makes a request with a token of its own.
-func (c *client) request(f *fault) *sent {
+		return f.weight
+	})
+	p := choose(c.chance.IntN, places, func(p *place) int {
+		if p.moving && !f.quiet || f.bare && p.name != places[0].name {
+			return 0
+		}
+		return p.weight
+	})
 	c.n++
-	s := &sent{fault: f, token: fmt.Sprintf("%s-%d", c.name, c.n), size: []int{0, 10, 1 << 10, 20 << 10, 100 << 10}[c.chance.IntN(5)]}
+	s := &sent{
+		fault: f, place: p, way: w.name, token: fmt.Sprintf("%s-%d", c.name, c.n), exit: -1, old: w.old, headOnly: w.headOnly,
+		size: []int{0, 10, 1 << 10, 20 << 10, 100 << 10}[c.chance.IntN(5)],
+	}
 	if f.truncated || f.name == "two-lengths" {
 		s.size = max(s.size, 1<<10)
 	}
-	host := "faults.test"
-	if f.name == "moving" {
-		host = "moving.test"
+	if w.large {
+		s.size = 400 << 10
 	}
-	method := "GET"
-	var rest []byte
-	framing := ""
-	if f.body {
-		method = "POST"
-		s.body = bodyOf(s.token, []int{0, 5, 3 << 10, 60 << 10}[c.chance.IntN(4)])
-		if c.chance.IntN(2) == 0 {
-			framing = "Content-Length: " + strconv.Itoa(len(s.body)) + "\r\n"
-			rest = s.body
-		} else {
-			framing = "Transfer-Encoding: chunked\r\n"
-			if len(s.body) > 0 {
-				rest = fmt.Appendf(nil, "%x\r\n%s\r\n", len(s.body), s.body)
-			}
-			rest = append(rest, "0\r\n\r\n"...)
-		}
+	if p.exit != nil && c.chance.IntN(4) == 0 {
+		s.exit = []int{0, 100, 30 << 10}[c.chance.IntN(3)]
 	}
-	s.message = fmt.Appendf(nil, "%s /%s/%s/%d HTTP/1.1\r\nHost: %s\r\n%s\r\n%s", method, f.name, s.token, s.size, host, framing, rest)
+	c.frame(s, w)
 	return s
 }
 
+// frame writes the message of a request.
+func (c *client) frame(s *sent, w *way) {
+	method, version := http.MethodGet, "HTTP/1.1"
+	lines := ""
+	switch {
+	case s.fault.body:
+		method = http.MethodPost
+		s.body = bodyOf(s.token, []int{0, 5, 3 << 10, 60 << 10, 200 << 10}[c.chance.IntN(5)])
+		if w.chunks || !s.old && c.chance.IntN(2) == 0 {
+			lines = "Transfer-Encoding: chunked\r\n"
+			s.rest = c.chunks(s.body, w.chunks)
+		} else {
+			lines = "Content-Length: " + strconv.Itoa(len(s.body)) + "\r\n"
+			s.rest = s.body
+		}
+	case s.headOnly:
+		method = http.MethodHead
+	}
+	if s.old {
+		version = "HTTP/1.0"
+		if c.chance.IntN(2) == 0 {
+			lines += "Connection: keep-alive\r\n"
+		}
+	} else if s.fault.name == "trailers" {
+		lines += "TE: trailers\r\nConnection: TE\r\n"
+	}
+	if w.expect {
+		lines += "Expect: 100-continue\r\n"
+	}
+	if s.exit >= 0 {
+		lines += fmt.Sprintf("X-Exit: %d\r\n", s.exit)
+	}
+	s.head = fmt.Appendf(nil, "%s /%s/%s/%d %s\r\nHost: %s\r\nX-Token: %s\r\n%s\r\n", method, s.fault.name, s.token, s.size, version, s.place.host, s.token, lines)
+}
+
+// chunks frames a body, with extensions and trailers if wanted, which end at the gateway.
+func (c *client) chunks(body []byte, trailers bool) []byte {
+	var b bytes.Buffer
+	for len(body) > 0 {
+		n := min(len(body), 1+c.chance.IntN(20<<10))
+		extension := ""
+		if trailers && c.chance.IntN(2) == 0 {
+			extension = ";part=one"
+		}
+		fmt.Fprintf(&b, "%x%s\r\n%s\r\n", n, extension, body[:n])
+		body = body[n:]
+	}
+	b.WriteString("0\r\n")
+	if trailers {
+		b.WriteString("X-Trailer-Token: smuggled\r\nX-Seen-go-msgpack: smuggled\r\n")
+	}
+	b.WriteString("\r\n")
+	return b.Bytes()
+}
+
+// write sends bytes. An error ends the connection only when no answer can be read from it any more: a gateway may answer before it has read everything.
 func (c *client) write(b []byte) bool {
 	_ = c.conn.SetDeadline(time.Now().Add(patience))
-	if _, err := c.conn.Write(b); err != nil {
-		c.t.count("connection closed while sending")
-		c.hangUp()
-		return false
-	}
-	return true
-}
-
-// pipeline sends several requests at once; their answers come in their order.
-func (c *client) pipeline() {
-	var all []*sent
-	var b []byte
-	for range 2 + c.chance.IntN(4) {
-		s := c.request(&faults[c.chance.IntN(3)])
-		all = append(all, s)
-		b = append(b, s.message...)
-	}
-	if !c.write(b) {
-		return
-	}
-	for _, s := range all {
-		if c.conn == nil || !c.read(s) {
-			return
-		}
-	}
-}
-
-// abort sends a request, or a part of it, perhaps reads a part of the answer, and goes away.
-func (c *client) abort() {
-	s := c.request(c.pick())
-	n := len(s.message)
-	if c.chance.IntN(2) == 0 {
-		n = 1 + c.chance.IntN(n)
-	}
-	if !c.write(s.message[:n]) {
-		return
-	}
-	if c.chance.IntN(2) == 0 {
-		_ = c.conn.SetReadDeadline(time.Now().Add(time.Duration(c.chance.IntN(50)) * time.Millisecond))
-		_, _ = c.r.Read(make([]byte, 1+c.chance.IntN(4<<10)))
-	}
-	if tcp, ok := c.conn.(*net.TCPConn); ok && c.chance.IntN(2) == 0 {
-		_ = tcp.SetLinger(0)
-	}
-	c.t.count("aborted by the client")
-	c.hangUp()
+	_, err := c.conn.Write(b)
+	return err == nil
 }
 
 // read reads one answer and judges it; false when the connection is over.
 func (c *client) read(s *sent) bool {
 	_ = c.conn.SetDeadline(time.Now().Add(patience))
-	resp, err := http.ReadResponse(c.r, nil)
+	resp, err := c.readHead(s)
 	if err != nil {
-		c.t.wrong(s.fault.name, fmt.Sprintf("no answer to %s: %v", s.token, err))
+		c.t.found(wrong, s.fault.name, c.about(s, fmt.Sprintf("no answer: %v", err)))
 		c.hangUp()
 		return false
 	}
-	body, err := io.ReadAll(resp.Body)
+	return c.readBody(s, resp)
+}
+
+func (c *client) readHead(s *sent) (*http.Response, error) {
+	method := http.MethodGet
+	if s.headOnly {
+		method = http.MethodHead
+	}
+	return http.ReadResponse(c.r, &http.Request{Method: method})
+}
+
+// readBody reads the body of an answer and judges all of it; false when the connection is over.
+func (c *client) readBody(s *sent, resp *http.Response) bool {
+	from := io.Reader(resp.Body)
+	if s.slowly {
+		from = pauses{from}
+	}
+	body, err := io.ReadAll(from)
 	_ = resp.Body.Close()
-	c.judge(s, resp, body, err)
-	if err != nil || resp.Close {
+	v, why := judge(s, resp, body, err)
+	c.t.judged(s, resp.StatusCode, v, c.about(s, why))
+	if s.place.moving && resp.StatusCode == http.StatusOK {
+		c.t.movedTo(resp.Header.Get("X-Address"), s.at)
+	}
+	if err != nil || resp.Close || s.unsent {
 		c.hangUp()
 		return false
 	}
 	return true
 }
 
-func (c *client) judge(s *sent, resp *http.Response, body []byte, broken error) {
-	f, token := s.fault, resp.Header.Get("X-Token")
-	c.t.answered(f.name, resp.StatusCode)
-	switch {
-	case token != "" && token != s.token:
-		c.t.crossed(f.name, fmt.Sprintf("%s got the answer to %s", s.token, token))
-	case f.name == "echo" && resp.StatusCode == http.StatusBadGateway:
-		c.t.unlucky()
-	case !slices.Contains(f.statuses, resp.StatusCode):
-		c.t.wrong(f.name, fmt.Sprintf("%s got status %d, expected %v: %.200q", s.token, resp.StatusCode, f.statuses, body))
-	case resp.StatusCode != http.StatusOK:
-	case token == "":
-		c.t.wrong(f.name, s.token+" got 200 without a token")
-	case broken != nil:
-		var late net.Error
-		if !f.truncated || errors.As(broken, &late) && late.Timeout() {
-			c.t.wrong(f.name, fmt.Sprintf("the body for %s broke off: %v", s.token, broken))
-		} else if want := bodyOf(s.token, s.size); !bytes.HasPrefix(want, body) {
-			c.t.crossed(f.name, fmt.Sprintf("the broken body for %s holds something else", s.token))
-		}
-	case f.truncated:
-		c.t.wrong(f.name, fmt.Sprintf("the body for %s looks whole, with %d bytes", s.token, len(body)))
-	default:
-		want := bodyOf(s.token, s.size)
-		if f.name == "echo" {
-			want = s.body
-		}
-		if !bytes.Equal(body, want) {
-			c.t.crossed(f.name, fmt.Sprintf("the body for %s has %d bytes, expected %d of its own", s.token, len(body), len(want)))
-		}
-	}
-	if f.name == "moving" && resp.StatusCode == http.StatusOK {
-		c.t.movedTo(resp.Header.Get("X-Address"))
-	}
+// about puts the circumstances of a request before what is told of it.
+func (c *client) about(s *sent, why string) string {
+	return fmt.Sprintf("%s (%s, %s, %s): %s", s.token, s.place.name, s.way, time.Now().Format("15:04:05.000"), why)
 }

@@ -3,9 +3,24 @@ package main
 import (
 	"net"
 	"strings"
+	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
+
+// A name that moves between the addresses of the upstream.
+const (
+	movingName = "moving.test"
+	nameTTL    = time.Second
+	nameGrace  = 2 * time.Second // for requests that were on their way, and a resolver that answers from its cache while it asks
+)
+
+// nameServer answers for the moving name.
+type nameServer struct {
+	conn net.PacketConn
+	at   chan int // holds the index of the address
+	done chan struct{}
+}
 
 func startNameServer() (*nameServer, error) {
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")

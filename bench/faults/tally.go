@@ -2,9 +2,6 @@ package main
 
 import (
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -14,166 +11,171 @@ type tally struct {
 	clients sync.WaitGroup
 	begun   time.Time
 
-	mu        sync.Mutex
-	requests  int
-	answers   map[string]map[int]int // by fault and status
-	other     map[string]int
-	wrongs    []string
-	crosses   []string
-	reloads   []time.Duration
-	refused   []string
-	memory    []sample
-	addresses map[string]int
-	lateMoves int
-	unluckies int
-	moved     string    // where the name leads to
-	movedAt   time.Time // since when
+	mu     sync.Mutex
+	counts counts
+	faulty map[verdict][]string // the first of each
+	away   map[*pluginServer][]absence
+	moved  string    // where the name leads to
+	since  time.Time // when it moved there
 }
 
-// sample is the gateway's memory at one moment.
-type sample struct {
-	at time.Duration
-	mb float64
+// counts are what a report tells.
+type counts struct {
+	Answers    int                       `json:"answers"`
+	Wrong      int                       `json:"wrong"`
+	Crossed    int                       `json:"crossed"`
+	Faults     map[string]map[int]int    `json:"faults"` // answers by fault of the upstream and status
+	Ways       map[string]int            `json:"ways"`   // answers by way of the client
+	Places     map[string]map[string]int `json:"places"` // answers by place and class
+	Other      map[string]int            `json:"other"`
+	Unlucky    int                       `json:"unlucky"`
+	Addresses  map[string]int            `json:"addresses"` // answers of the moving name by address
+	LateMoves  int                       `json:"late_moves"`
+	Operations map[string]*operation     `json:"operations"`
+	Footprints []footprint               `json:"footprints"`
 }
+
+// operation is something that the operator did.
+type operation struct {
+	Times   int       `json:"times"`
+	Failed  []string  `json:"failed"`
+	Seconds []float64 `json:"seconds"`
+}
+
+// absence is when a plugin server was away; over is zero while it is.
+type absence struct{ begun, over time.Time }
 
 // kept is how many faulty answers are told in full.
 const kept = 20
 
 func newTally() *tally {
-	return &tally{begun: time.Now(), answers: map[string]map[int]int{}, other: map[string]int{}, addresses: map[string]int{}}
+	return &tally{
+		begun: time.Now(), faulty: map[verdict][]string{}, away: map[*pluginServer][]absence{},
+		counts: counts{
+			Faults: map[string]map[int]int{}, Ways: map[string]int{}, Places: map[string]map[string]int{}, Other: map[string]int{}, Addresses: map[string]int{}, Operations: map[string]*operation{},
+		},
+	}
 }
 
 func (t *tally) wait() { t.clients.Wait() }
 
-func (t *tally) answered(fault string, status int) {
+// judged counts an answer.
+func (t *tally) judged(s *sent, status int, v verdict, why string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.requests++
-	if t.answers[fault] == nil {
-		t.answers[fault] = map[int]int{}
+	if v == policy && !t.wasAway(s.place.failed(status), s.at) {
+		v, why = wrong, why+": its fail mode answered, but nobody had killed it"
 	}
-	t.answers[fault][status]++
+	c := &t.counts
+	c.Answers++
+	if c.Faults[s.fault.name] == nil {
+		c.Faults[s.fault.name] = map[int]int{}
+	}
+	if c.Places[s.place.name] == nil {
+		c.Places[s.place.name] = map[string]int{}
+	}
+	if s.exit < 0 && v == right {
+		c.Faults[s.fault.name][status]++
+	}
+	c.Ways[s.way]++
+	c.Places[s.place.name][v.String()]++
+	switch v {
+	case unlucky:
+		c.Unlucky++
+	case wrong, crossed:
+		t.note(v, s.fault.name, why)
+	}
 }
 
-func (t *tally) count(what string) {
+func (v verdict) String() string {
+	return [...]string{"upstream", "exit", "fail mode", "unlucky", "wrong", "crossed"}[v]
+}
+
+// found counts something wrong or crossed that is no answer.
+func (t *tally) found(v verdict, fault, what string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.other[what]++
+	t.note(v, fault, what)
 }
 
-func (t *tally) wrong(fault, what string) {
+// note keeps the first faulty answers; t is locked.
+func (t *tally) note(v verdict, fault, what string) {
+	if v == crossed {
+		t.counts.Crossed++
+	} else {
+		t.counts.Wrong++
+	}
+	if len(t.faulty[v]) < kept {
+		t.faulty[v] = append(t.faulty[v], fault+": "+what)
+	}
+}
+
+func (t *tally) count(what string, n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.wrongs = append(t.wrongs, fault+": "+what)
+	t.counts.Other[what] += n
 }
 
-func (t *tally) crossed(fault, what string) {
+// done counts something that the operator did.
+func (t *tally) done(what string, took time.Duration, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.crosses = append(t.crosses, fault+": "+what)
+	o := t.counts.Operations[what]
+	if o == nil {
+		o = &operation{Failed: []string{}}
+		t.counts.Operations[what] = o
+	}
+	o.Times++
+	o.Seconds = append(o.Seconds, took.Seconds())
+	if err != nil {
+		o.Failed = append(o.Failed, fmt.Sprintf("%s: %v", time.Now().Format("15:04:05.000"), err))
+	}
 }
 
-// unlucky counts a request that must not be sent twice and met a kept connection which its upstream was just closing (half-close): there is no
-// right answer but 502.
-func (t *tally) unlucky() {
+func (t *tally) sample(f footprint) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.unluckies++
+	f.Second = time.Since(t.begun).Seconds()
+	t.counts.Footprints = append(t.counts.Footprints, f)
 }
 
-// maxUnlucky is the largest share of them.
-const maxUnlucky = 0.02
+// goesAway notes that a plugin server is about to be killed.
+func (t *tally) goesAway(p *pluginServer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.away[p] = append(t.away[p], absence{begun: time.Now()})
+}
+
+// isBack notes that another process takes its calls.
+func (t *tally) isBack(p *pluginServer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.away[p][len(t.away[p])-1].over = time.Now()
+}
+
+// wasAway says whether a plugin server was away at some moment since a time; t is locked.
+func (t *tally) wasAway(p *pluginServer, since time.Time) bool {
+	list := t.away[p]
+	if len(list) == 0 {
+		return false
+	}
+	last := list[len(list)-1]
+	return last.over.IsZero() || last.over.After(since)
+}
 
 // nameMoved notes that the moving name leads somewhere else from now on.
 func (t *tally) nameMoved(address string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.moved, t.movedAt = address, time.Now()
+	t.moved, t.since = address, time.Now()
 }
 
-// movedTo counts an answer of the moving name. One from the former address is late when the record has long expired.
-func (t *tally) movedTo(address string) {
+// movedTo counts an answer of the moving name to a request that was sent at a time. One from the former address is late when the record had long expired.
+func (t *tally) movedTo(address string, sent time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.addresses[address]++
-	if t.moved != "" && address != t.moved && time.Since(t.movedAt) > nameTTL+nameGrace {
-		t.lateMoves++
+	t.counts.Addresses[address]++
+	if t.moved != "" && address != t.moved && sent.Sub(t.since) > nameTTL+nameGrace {
+		t.counts.LateMoves++
 	}
-}
-
-// report tells what happened, and whether it may.
-func (t *tally) report(o *options) (string, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var b strings.Builder
-	fmt.Fprintf(&b, "# Load with faults\n\n%s, %d clients, seed %d.\n\n| fault of the upstream | answers |\n|---|---|\n", time.Since(t.begun).Round(time.Second), o.clients, o.seed)
-	for _, f := range faults {
-		var parts []string
-		for _, status := range slices.Sorted(maps.Keys(t.answers[f.name])) {
-			parts = append(parts, fmt.Sprintf("%d × %d", t.answers[f.name][status], status))
-		}
-		fmt.Fprintf(&b, "| %s | %s |\n", f.name, strings.Join(parts, ", "))
-	}
-	b.WriteString("\n")
-	for _, what := range slices.Sorted(maps.Keys(t.other)) {
-		fmt.Fprintf(&b, "- %s: %d\n", what, t.other[what])
-	}
-	for _, a := range slices.Sorted(maps.Keys(t.addresses)) {
-		fmt.Fprintf(&b, "- answers of the moving name from %s: %d\n", a, t.addresses[a])
-	}
-	fmt.Fprintf(&b, "- answers from a former address of the name, %s after it had moved: %d\n", nameTTL+nameGrace, t.lateMoves)
-	fmt.Fprintf(&b, "- reloads: %d, failed: %d%s\n- memory: %s\n", len(t.reloads), len(t.refused), t.reloadLine(), t.memoryLine())
-	echoes := t.answers["echo"][200] + t.answers["echo"][502]
-	fmt.Fprintf(&b, "- requests with a body that met a connection which was just closed: %d of %d\n", t.unluckies, echoes)
-	if float64(t.unluckies) > maxUnlucky*float64(echoes) {
-		t.wrongs = append(t.wrongs, fmt.Sprintf("echo: %d of %d requests met a closed connection, expected at most %g of them", t.unluckies, echoes, maxUnlucky))
-	}
-	flat := t.flat()
-	for title, list := range map[string][]string{"Wrong": t.wrongs, "Crossed": t.crosses, "Reloads that failed": t.refused} {
-		if len(list) > 0 {
-			fmt.Fprintf(&b, "\n## %s (%d)\n\n- %s\n", title, len(list), strings.Join(list[:min(len(list), kept)], "\n- "))
-		}
-	}
-	passed := t.requests > 0 && len(t.wrongs) == 0 && len(t.crosses) == 0 && len(t.refused) == 0 && t.lateMoves == 0 && flat
-	verdict := "passed"
-	if !passed {
-		verdict = "failed"
-	}
-	fmt.Fprintf(&b, "\nfaults: %d answers, %d wrong, %d crossed, %d reloads, memory flat: %t, %s\n", t.requests, len(t.wrongs), len(t.crosses), len(t.reloads), flat, verdict)
-	return b.String(), passed
-}
-
-func (t *tally) reloadLine() string {
-	if len(t.reloads) == 0 {
-		return ""
-	}
-	sorted := slices.Sorted(slices.Values(t.reloads))
-	return fmt.Sprintf("; until it shows: median %v, longest %v", sorted[len(sorted)/2].Round(time.Millisecond), sorted[len(sorted)-1].Round(time.Millisecond))
-}
-
-func (t *tally) memoryLine() string {
-	var parts []string
-	for _, s := range t.memory {
-		parts = append(parts, fmt.Sprintf("%.0f MB at %s", s.mb, s.at.Round(time.Second)))
-	}
-	return strings.Join(parts, ", ")
-}
-
-// growth is how much larger the memory of the last third of a run may be than that of the second third: runs are short against what a garbage
-// collector settles in.
-const growth = 1.25
-
-// flat reports whether memory has stopped growing.
-func (t *tally) flat() bool {
-	n := len(t.memory) / 3
-	if n == 0 {
-		return true
-	}
-	largest := func(list []sample) (mb float64) {
-		for _, s := range list {
-			mb = max(mb, s.mb)
-		}
-		return mb
-	}
-	return largest(t.memory[2*n:]) <= growth*largest(t.memory[n:2*n])
 }
