@@ -219,6 +219,30 @@ func TestClientLeavesWhileANameIsAsked(t *testing.T) {
 	close(dns.hold)
 }
 
+// The first request after a failure that is over does not get that: it asks anew.
+func TestNameThatIsBack(t *testing.T) {
+	dns := &names{answers: map[string][]resolve.Record{}, ttl: time.Hour}
+	b := start(t, upstream("", "a.test:80", 100), Options{Resolver: dns})
+	c := choice()
+	var dnsError *net.DNSError
+	if _, err := b.Choose(c); !errors.As(err, &dnsError) {
+		t.Fatalf("error %v", err)
+	}
+	dns.set("a.test", "10.0.0.1")
+	b.mu.Lock()
+	b.targets[0].again = time.Now()
+	b.build(false)
+	b.mu.Unlock()
+	eventually(t, "the question before is over", func() bool {
+		b.asking.Lock()
+		defer b.asking.Unlock()
+		return b.asking.round == nil
+	})
+	if p := choose(t, b, choice()); p.Host != "10.0.0.1" {
+		t.Errorf("chose %s", p.Host)
+	}
+}
+
 func TestNameThatDoesNotResolve(t *testing.T) {
 	dns := &names{answers: map[string][]resolve.Record{}, ttl: time.Hour}
 	b := start(t, upstream("", "gone.test:80", 1000, "10.0.0.1:80", 1), Options{Resolver: dns})

@@ -29,17 +29,20 @@ type view struct {
 }
 
 // current is the view of now. It waits only for names of which nothing is known yet, or nothing of late: an address that nobody has asked for in a while
-// may be somebody else's by now.
+// may be somebody else's by now, and a name that was gone may be back.
 func (b *Balancer) current(c *Choice) (*view, error) {
 	v := b.latest()
 	if b.names == 0 || c.Now.Before(v.expires) {
 		return v, nil
 	}
 	asked, wait := b.refresh(), max(c.Patience, time.Second)
-	if len(v.places) == 0 {
-		asked = b.known
-	} else if wait = min(wait, longestLook); c.Now.Sub(v.expires) < idleNames {
+	switch {
+	case len(v.places) > 0 && c.Now.Sub(v.expires) < idleNames:
 		return v, nil
+	case len(v.places) > 0 || v.err != nil:
+		wait = min(wait, longestLook)
+	default: // nothing at all is known: the first answer will do
+		asked = b.known
 	}
 	gone, over := c.watch()
 	defer over()
@@ -55,7 +58,7 @@ func (b *Balancer) current(c *Choice) (*view, error) {
 	return b.view.Load(), nil
 }
 
-// longestLook is how long a request waits for names of which an old answer is known: while the name servers fail, that has to do.
+// longestLook is how long a request waits for names while something else is known, be it a failure: when the name servers are silent, that has to do.
 const longestLook = 2 * time.Second
 
 // latest is the view that knows every change of health, also one that another balancer of the upstream made.
@@ -170,7 +173,7 @@ func (b *Balancer) build(anew bool) {
 	if anew || old == nil {
 		b.place(v)
 	} else {
-		v.places, v.byToken, v.ring = old.places, old.byToken, old.ring
+		v.places, v.byToken, v.ring, v.err = old.places, old.byToken, old.ring, old.err
 	}
 	b.expiry(v)
 	b.weigh(v)
