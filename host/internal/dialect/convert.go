@@ -53,6 +53,7 @@ func Convert(name string, data []byte, o Options) (out []byte, notes []string, e
 	}
 	if o.JSON && !t.json {
 		c.tellExpressions(t)
+		spellBooleans(t.root)
 	}
 	out, err = t.write(o.JSON)
 	return out, c.notes, err
@@ -150,6 +151,30 @@ func (c *conversion) tellExpressions(t *tree) {
 		}
 	}
 	walk(c.root)
+}
+
+// booleans are the fields of entities that are true or false.
+var booleans = []string{
+	"_transform", "skip_hash_for_basic_auth", "include_plugin_definitions", "consumer_group_policy_overrides", "enabled", "tls_verify", "strip_path", "preserve_host",
+	"request_buffering", "response_buffering", "use_srv_name", "https_verify_certificate", "hash_secret", "allow_fail_open", "inherit", "stack", "handler_errors",
+}
+
+// spellBooleans writes yes, no, on and off as JSON has them, where they are not text: that they are in the configurations of plugins.
+func spellBooleans(n *yaml.Node) {
+	for i := 0; i < len(n.Content); i++ {
+		child := n.Content[i]
+		if n.Kind == yaml.MappingNode && i%2 == 1 {
+			key := n.Content[i-1].Value
+			if key == "config" || key == "_plugin_configs" {
+				continue
+			}
+			plain := child.Kind == yaml.ScalarNode && child.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0
+			if plain && slices.Contains(booleans, key) && (isTrue(child) || isFalse(child)) {
+				child.Tag, child.Value = "!!bool", fmt.Sprint(isTrue(child))
+			}
+		}
+		spellBooleans(child)
+	}
 }
 
 func (t *tree) hasExpressions(n *yaml.Node) bool {

@@ -1,6 +1,8 @@
 package dialect
 
 import (
+	"strings"
+
 	"go.yaml.in/yaml/v4"
 )
 
@@ -80,21 +82,27 @@ func (c *conversion) parent(ref *yaml.Node, collection, natural string) *yaml.No
 	if c.parents == nil {
 		c.parents = map[string]map[string]*yaml.Node{}
 	}
-	for _, key := range []string{natural, "id"} {
+	for _, key := range []string{"id", natural} { // as a reader looks
+		name := func(n *yaml.Node) string {
+			if key == "id" {
+				return strings.ToLower(text(n))
+			}
+			return text(n)
+		}
 		place := collection + "." + key
 		if c.parents[place] == nil {
 			c.parents[place] = map[string]*yaml.Node{}
 			for _, n := range items(get(c.root, collection)) {
-				if name := text(get(n, key)); name != "" && c.parents[place][name] == nil {
+				if name := name(get(n, key)); name != "" && c.parents[place][name] == nil {
 					c.parents[place][name] = n
 				}
 			}
 		}
-		want := text(ref)
+		want := name(ref)
 		if ref.Kind == yaml.MappingNode {
-			want = text(get(ref, key))
+			want = name(get(ref, key))
 			if want == "" && key == natural {
-				want = text(get(ref, "name"))
+				want = name(get(ref, "name"))
 			}
 		}
 		if n := c.parents[place][want]; n != nil {
@@ -114,6 +122,9 @@ func (c *conversion) groups() {
 		}
 		consumer := c.parent(ref, "consumers", "username")
 		name := referenceOf(group, "name")
+		if named := text(get(c.parent(group, "consumer_groups", "name"), "name")); named != "" { // decK knows no ids here
+			name = textNode(named)
+		}
 		if consumer == nil || name == nil {
 			c.fail(pair, "a membership of a consumer that is not in the file", "the consumer in consumers", "")
 			return

@@ -61,7 +61,10 @@ func TestFormat(t *testing.T) {
 }
 
 // environment is what the documents of the tests take their values from.
-var environment = []string{"ORDERS_URL=http://orders.example", "P=8080", "H=h.example", "PASSWORD=s3cret"}
+var environment = []string{
+	"ORDERS_URL=http://orders.example", "P=8080", "H=h.example", "PASSWORD=s3cret",
+	"DECK_PORT=81", "DECK_TAG=env", "DECK_TEXT=a: [\"b", "DECK_PASSWORD=open sesame",
+}
 
 func parsed(t *testing.T, name string, data []byte) *entity.Set {
 	t.Helper()
@@ -211,7 +214,7 @@ func FuzzFormat(f *testing.F) {
 	})
 }
 
-// Converting never panics, and gives a document.
+// Converting never panics, and gives a document, which means what it meant when that was right.
 func FuzzConvert(f *testing.F) {
 	seeds(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -224,5 +227,6 @@ func FuzzConvert(f *testing.F) {
 				t.Fatalf("%v: %q became %q: %v", o, data, out, err)
 			}
 		}
+		travel(t, "fuzz.yaml", data, environment)
 	})
 }

@@ -38,7 +38,7 @@ func (c *conversion) inlineInfo() {
 	for _, name := range []string{"service", "route", "upstream", "target"} {
 		defaults := get(get(info, "defaults"), name)
 		if defaults != nil && defaults.Kind == yaml.MappingNode {
-			each(c.root, name, func(n *yaml.Node) { below(n, defaults) })
+			each(c.root, name, func(n *yaml.Node) { below(n, besides(n, defaults)) })
 		}
 	}
 	if tags := items(get(info, "select_tags")); len(tags) > 0 {
@@ -48,6 +48,18 @@ func (c *conversion) inlineInfo() {
 			}
 		}
 	}
+}
+
+// besides are the defaults that an entity can have: none of what its url says.
+func besides(n, defaults *yaml.Node) *yaml.Node {
+	if text(get(n, "url")) == "" {
+		return defaults
+	}
+	rest := clone(defaults)
+	for _, key := range []string{"protocol", "host", "port", "path"} {
+		remove(rest, key)
+	}
+	return rest
 }
 
 // below gives a mapping the fields that another one has and it has not, also inside fields that are mappings.
