@@ -61,9 +61,6 @@ func (s *Sockets) inherit(text string) error {
 	s.answer, s.verdict = os.NewFile(answerFD, "answer to the older process"), os.NewFile(verdictFD, "verdict of the older process")
 	for i, socket := range n.Sockets {
 		fd := firstSocket + i
-		if _, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil {
-			return fmt.Errorf("descriptor %d, for %s %s, is no socket: %w", fd, socket.Setting, socket.Address, err)
-		}
 		syscall.CloseOnExec(fd)
 		f := os.NewFile(uintptr(fd), socket.Setting+" "+socket.Address)
 		addr, err := addressOf(f)
@@ -77,6 +74,20 @@ func (s *Sockets) inherit(text string) error {
 
 // addressOf is where a socket listens.
 func addressOf(f *os.File) (net.Addr, error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var listens int
+	if cerr := raw.Control(func(fd uintptr) { listens, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ACCEPTCONN) }); cerr != nil {
+		return nil, cerr
+	}
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("found no socket: %w", err)
+	case listens == 0:
+		return nil, errors.New("found a socket that does not listen for connections, such as that of one connection (Accept=yes of systemd) or of datagrams")
+	}
 	ln, err := net.FileListener(f) // a copy
 	if err != nil {
 		return nil, err
@@ -114,7 +125,7 @@ func (s *Sockets) activated() error {
 	for _, f := range activation.Files(true) {
 		addr, err := addressOf(f)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: found something else than a socket that listens for connections: %w", f.Name(), err))
+			errs = append(errs, fmt.Errorf("%s: %w", f.Name(), err))
 			continue
 		}
 		s.given = append(s.given, &given{name{Systemd: true}, f, addr})
