@@ -129,6 +129,9 @@ func TestDeploySystemd(t *testing.T) {
 	if kind, access := gateway.one(t, "Service.Type"), gateway.one(t, "Service.NotifyAccess"); kind != "notify" || access != "main" {
 		t.Errorf("found Type=%s and NotifyAccess=%s, expected notify and main", kind, access)
 	}
+	if mode := gateway.one(t, "Service.KillMode"); mode != "mixed" { // else managed plugin servers end before the requests do that need them
+		t.Errorf("found KillMode=%s, expected mixed", mode)
+	}
 	socket := parseUnit(t, deployFile(t, "systemd/outrigger.socket"))
 	if listen := socket.one(t, "Socket.ListenStream"); !strings.Contains(deployFile(t, "systemd/outrigger.yaml"), "proxy_listen: "+listen+"\n") {
 		t.Errorf("the socket is at %s, and the settings do not say so", listen)
@@ -311,7 +314,7 @@ func TestDeployContainers(t *testing.T) {
 	text := regexp.MustCompile(`\\\n\s*`).ReplaceAllString(deployFile(t, "container/Containerfile"), "")
 	context := deployFile(t, "container/Containerfile.dockerignore")
 	targets := map[string]bool{}
-	var stage string
+	var stage, user string
 	var entry, copied []string
 	words := regexp.MustCompile(`"([^"]*)"`)
 	list := func(s string) (all []string) {
@@ -327,8 +330,11 @@ func TestDeployContainers(t *testing.T) {
 		}
 		switch f[0] {
 		case "FROM":
-			stage, entry = f[3], nil
+			stage, entry, user = f[3], nil, ""
 			targets[stage] = true
+			if _, version, _ := strings.Cut(f[1], ":"); f[1] != "scratch" && !targets[f[1]] && !regexp.MustCompile(`^\d+(\.\d+)?-.*bookworm`).MatchString(version) {
+				t.Errorf("%s: found the base %s, expected one with a version", stage, f[1])
+			}
 		case "COPY":
 			if from, ok := strings.CutPrefix(f[1], "--from="); ok {
 				if !targets[from] {
@@ -347,8 +353,16 @@ func TestDeployContainers(t *testing.T) {
 					t.Errorf("%s: %v", stage, err)
 				}
 			}
+		case "USER":
+			user = f[1]
 		case "ENTRYPOINT":
-			entry = list(line)
+			if entry = list(line); !strings.HasPrefix(f[1], "[") || user != "10001:10001" { // a shell would not pass signals on
+				t.Errorf("%s: found %s as user %q, expected a list of words and the user 10001:10001", stage, strings.TrimSpace(line), user)
+			}
+		case "ENV", "ARG":
+			if regexp.MustCompile(`(?i)secret|token|password|key`).MatchString(line) {
+				t.Errorf("%s: found %s, expected no secrets", stage, strings.TrimSpace(line))
+			}
 		case "CMD":
 			knows(t, known, append(entry, list(line)...))
 		}
