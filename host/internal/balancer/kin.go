@@ -58,7 +58,7 @@ type departed struct {
 	at time.Time
 }
 
-// What is kept of addresses that left: for as long as Kong keeps the health of targets that were taken away, and not without bounds.
+// What is kept of addresses that left: longer than a name that is gone is usually remembered as that, and not without bounds.
 const (
 	keptDeparted = 5 * time.Minute
 	mostDeparted = 1000
