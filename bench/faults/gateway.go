@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -198,9 +200,35 @@ func (g *gateway) close() error {
 			<-p.ended
 		}
 	}
+	err = errors.Join(err, g.sweep())
 	g.names.close()
 	if g.log != nil {
 		_ = g.log.Close()
 	}
 	return errors.Join(err, os.RemoveAll(g.dir))
+}
+
+// sweep kills processes of the gateway that are left, such as one of an upgrade of which nobody was told. They are an error.
+func (g *gateway) sweep() error {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return err
+	}
+	var left []int
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		command, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		if err != nil || !bytes.HasPrefix(command, []byte(g.program+"\x00run\x00--settings\x00"+g.config.settings()+"\x00")) {
+			continue // ended since, or none of ours: the settings are in a directory of this run
+		}
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+		left = append(left, pid)
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("after the end of the gateway there were still its processes %v, which were killed", left)
+	}
+	return nil
 }

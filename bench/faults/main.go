@@ -138,11 +138,14 @@ func (g *gateway) endure(ctx context.Context, o *options, t *tally, r *report) (
 	defer context.AfterFunc(g.died, stop)()
 	t.begun = time.Now()
 	load(loaded, o, g.address, t)
+	worked := make(chan struct{})
 	go func() {
+		defer close(worked)
 		defer stop()
 		(&operator{g: g, t: t}).work(loaded, o.time)
 	}()
 	g.watch(loaded, t, o.time)
+	<-worked
 	t.wait()
 	if g.died.Err() != nil {
 		return context.Cause(g.died)

@@ -178,7 +178,7 @@ func (p *operator) succeeded(ctx context.Context, server *pluginServer, pid int)
 // upgrade starts the program anew in place of itself, and waits until the old process has ended in order.
 func (p *operator) upgrade(ctx context.Context, _ int) {
 	begun := time.Now()
-	old, err := p.ask(ctx)
+	old, err := p.ask(context.WithoutCancel(ctx)) // once begun it goes to its end: it makes a process
 	took := time.Since(begun)
 	if err != nil {
 		p.t.done("upgrades", took, err)
@@ -189,6 +189,10 @@ func (p *operator) upgrade(ctx context.Context, _ int) {
 		if old.code != 0 {
 			err = fmt.Errorf("the old process %d ended with code %d: requests were cut", old.pid, old.code)
 		}
+	case <-ctx.Done():
+		return
+	case <-p.g.died.Done():
+		return
 	case <-time.After(drainTimeout + stopLimit):
 		err = fmt.Errorf("the old process %d did not end within %v", old.pid, drainTimeout+stopLimit)
 	}
