@@ -1,12 +1,15 @@
 package wire
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // Quit ends what is done for somebody who does not wait for it any more: the client of a request that has gone. What is done for one request is done one thing
 // after the other; each thing enters before it waits and leaves after that. A nil Quit never ends anything.
 type Quit struct {
 	mu   sync.Mutex
-	gone bool
+	gone atomic.Bool // set under the lock
 	who  interface{ GiveUp(id uint32) }
 	id   uint32
 }
@@ -18,7 +21,7 @@ func (q *Quit) Enter(who interface{ GiveUp(id uint32) }, id uint32) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.who, q.id = who, id; q.gone {
+	if q.who, q.id = who, id; q.gone.Load() {
 		who.GiveUp(id)
 	}
 }
@@ -37,10 +40,9 @@ func (q *Quit) Leave() {
 func (q *Quit) Go() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.gone {
+	if q.gone.Swap(true) {
 		return
 	}
-	q.gone = true
 	if q.who != nil {
 		q.who.GiveUp(q.id)
 	}
@@ -48,10 +50,5 @@ func (q *Quit) Go() {
 
 // Gone reports whether Go was called.
 func (q *Quit) Gone() bool {
-	if q == nil {
-		return false
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.gone
+	return q != nil && q.gone.Load()
 }

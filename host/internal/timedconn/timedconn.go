@@ -67,15 +67,23 @@ func (c *Conn) RetimeRead(timeout time.Duration) {
 	}
 }
 
-func (c *Conn) Read(p []byte) (int, error) {
+// ArmRead sets the read deadline when it is due, as Read does, for who reads from the connection below.
+func (c *Conn) ArmRead() error {
 	if now := take(&c.readNow); c.ReadTimeout > 0 && now.Sub(c.readAt) > c.ReadTimeout/8 {
 		c.readAt = now
 		if err := c.SetReadDeadline(now.Add(c.ReadTimeout)); err != nil {
-			return 0, err
+			return err
 		}
 		if c.interrupted.Load() {
 			_ = c.SetReadDeadline(now)
 		}
+	}
+	return nil
+}
+
+func (c *Conn) Read(p []byte) (int, error) {
+	if err := c.ArmRead(); err != nil {
+		return 0, err
 	}
 	n, err := c.Conn.Read(p)
 	if err != nil {

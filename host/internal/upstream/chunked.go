@@ -26,6 +26,7 @@ const (
 	longestSizeLine = 4 << 10  // with extensions
 	mostWaste       = 16 << 10 // a body of tiny chunks with long extensions costs more than it is worth
 	longestTrailers = 16 << 10 // all lines together
+	mostTrailers    = 100      // lines: each is looked for among the headers
 )
 
 func (r *chunked) Read(p []byte) (n int, err error) {
@@ -126,7 +127,7 @@ func chunkSize(line []byte) (int64, error) {
 }
 
 func (r *chunked) readTrailers() error {
-	for size := 0; ; {
+	for n, size := 0, 0; ; n++ {
 		line, err := readLine(r.br, longestTrailers)
 		if err != nil {
 			return err
@@ -136,6 +137,9 @@ func (r *chunked) readTrailers() error {
 		}
 		if size += len(line); size > longestTrailers {
 			return malformedf("the trailers of the response are longer than %d bytes", longestTrailers)
+		}
+		if n == mostTrailers {
+			return malformedf("the response has more than %d trailers", mostTrailers)
 		}
 		colon := bytes.IndexByte(line, ':')
 		if colon < 0 || !httpbyte.IsToken(line[:colon]) || !httpbyte.IsText(line[colon+1:]) {

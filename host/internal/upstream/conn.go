@@ -29,15 +29,16 @@ type conn struct {
 	idleSince time.Time
 	spent     bool // a request was not sent whole
 
+	asking  asking
 	probe   probe
+	longest int      // head of a response, bytes
 	head    head     // of the response that is read
 	heard   bool     // something of it came
 	sending *sending // the request body that is on its way
 }
 
-// get takes an idle connection or dials a new one; a fresh one is always new. Idle ones are asked first whether something has come over them: a peer that has closed one would take no
-// request, and what it sent unasked would look like the response to the next request, whose it is not.
-func (p *pool) get(target *Target, fresh bool) (c *conn, reused bool, err error) {
+// get takes an idle connection or dials a new one; a fresh one is always new. Idle ones may be of no use: the exchange finds that out, except under TLS.
+func (p *pool) get(target *Target, fresh bool, quit Quit) (c *conn, reused bool, err error) {
 	for !fresh {
 		p.mu.Lock()
 		p.used = true
@@ -50,26 +51,41 @@ func (p *pool) get(target *Target, fresh bool) (c *conn, reused bool, err error)
 		p.idle[n-1] = nil
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		if c.net.Retime(target.ReadTimeout, target.WriteTimeout) == nil && c.silent() {
+		if c.net.Retime(target.ReadTimeout, target.WriteTimeout) == nil && (c.asking.can() || c.silent()) {
 			return c, true, nil
 		}
 		c.close()
 	}
-	nc, err := p.transport.dial(target)
+	nc, err := p.transport.dial(target, quit)
 	if err != nil {
 		return nil, false, err
 	}
-	c = &conn{pool: p, net: timedconn.Conn{Conn: nc, ReadTimeout: target.ReadTimeout, WriteTimeout: target.WriteTimeout}}
-	c.br = bufio.NewReaderSize(&c.net, readBuffer)
+	c = &conn{pool: p, longest: p.transport.opts.MaxHead, net: timedconn.Conn{Conn: nc, ReadTimeout: target.ReadTimeout, WriteTimeout: target.WriteTimeout}}
+	c.br = bufio.NewReaderSize((*source)(c), readBuffer)
 	c.bw = bufio.NewWriterSize(&c.net, writeBuffer)
+	c.asking.on(c, nc)
 	c.probe.of(socket(nc))
 	return c, false, nil
+}
+
+// source is what the buffer of a connection reads.
+type source conn
+
+func (s *source) Read(p []byte) (int, error) {
+	c := (*conn)(s)
+	if c.asking.req != nil {
+		return c.asking.read(c, p)
+	}
+	return c.net.Read(p)
 }
 
 // put gives a connection back after a complete exchange.
 func (p *pool) put(c *conn, now time.Time) {
 	c.requests++
 	c.idleSince = now
+	if c.br.Size() > readBuffer {
+		c.br = bufio.NewReaderSize((*source)(c), readBuffer)
+	}
 	p.mu.Lock()
 	o := &p.transport.opts
 	keep := !p.closed && len(p.idle) < o.IdlePerTarget && (o.RequestsPerConn == 0 || c.requests < o.RequestsPerConn)

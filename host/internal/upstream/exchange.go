@@ -14,7 +14,7 @@ import (
 const (
 	maxInterim  = 100
 	writeBuffer = 16 << 10
-	readBuffer  = 16 << 10 // a response head is not longer
+	readBuffer  = 16 << 10 // a longer response head makes it grow
 )
 
 // exchange sends one request and reads the response head, and the body when it is small. sent tells whether a byte may have reached the peer.
@@ -23,18 +23,17 @@ const (
 func (c *conn) exchange(req *Request, resp *fasthttp.Response, now time.Time) (sent bool, err error) {
 	before := c.net.Written
 	c.heard = false
-	if req.beside() {
-		err = c.send(req)
+	var unread error
+	if c.requests > 0 && c.asking.can() {
+		err, unread = c.ask(req, now)
 	} else {
-		if !req.short() {
-			now = time.Time{}
-		}
-		c.net.At(now)
-		if err = req.write(c.bw); err == nil {
-			err = c.bw.Flush()
-		}
+		err = c.deliver(req, now)
 	}
 	switch {
+	case err == errUnasked:
+		return false, err
+	case err == nil && unread != nil:
+		err = unread
 	case err == nil:
 		err = c.readHead(req, resp)
 	case c.net.WriteErr == nil:
@@ -56,6 +55,25 @@ func (c *conn) exchange(req *Request, resp *fasthttp.Response, now time.Time) (s
 	}
 	return true, nil
 }
+
+// deliver sends a request, or its head when the body is sent beside the wait for the answer.
+func (c *conn) deliver(req *Request, now time.Time) error {
+	if req.beside() {
+		return c.send(req)
+	}
+	if !req.short() {
+		now = time.Time{}
+	}
+	c.net.At(now)
+	if err := req.write(c.bw); err != nil {
+		return err
+	}
+	return c.bw.Flush()
+}
+
+// errUnasked: something has come over a kept connection before the request was sent, a close or bytes. What the peer sent would look like the response to
+// the request, whose it is not.
+var errUnasked = errors.New("something came over a kept connection unasked")
 
 // earlyAnswer reads the response head of a peer that took no more of the request: it may have answered before it had read everything. The
 // connection is of no use afterwards.
@@ -104,8 +122,12 @@ func (c *conn) readHead(req *Request, resp *fasthttp.Response) error {
 // nextHead reads into the buffer until it begins with a whole head, which is in c.head then. The bytes stay in the buffer.
 func (c *conn) nextHead() ([]byte, error) {
 	for seen := 0; ; {
+		if seen >= c.longest {
+			return nil, c.tooLong(seen, "and more")
+		}
 		if _, err := c.br.Peek(seen + 1); errors.Is(err, bufio.ErrBufferFull) {
-			return nil, malformedf("the head of the response is longer than %d bytes", readBuffer)
+			c.widen()
+			continue
 		} else if err != nil {
 			return nil, err
 		}
@@ -119,6 +141,9 @@ func (c *conn) nextHead() ([]byte, error) {
 		}
 		switch err {
 		case nil:
+			if c.head.size > c.longest {
+				return nil, c.tooLong(c.head.size, "in all")
+			}
 			return data, nil
 		case errMore:
 			seen = len(data)
@@ -126,6 +151,17 @@ func (c *conn) nextHead() ([]byte, error) {
 			return nil, malformed{err}
 		}
 	}
+}
+
+func (c *conn) tooLong(found int, what string) error {
+	return malformedf("the head of the response has %d bytes %s, upstream_max_header_size allows %d", found, what, c.longest)
+}
+
+// widen makes the buffer larger, for a head that fills it.
+func (c *conn) widen() {
+	data, _ := c.br.Peek(c.br.Buffered())
+	rest := io.MultiReader(bytes.NewReader(bytes.Clone(data)), (*source)(c))
+	c.br = bufio.NewReaderSize(rest, 2*c.br.Size())
 }
 
 // takeHead gives the head to the HTTP library, without the lines that are about this hop, and takes it out of the buffer.

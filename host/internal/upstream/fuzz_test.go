@@ -59,7 +59,7 @@ type outcome struct {
 func received(t *testing.T, r io.Reader, head bool) (o outcome, left int) {
 	w := &wire{Reader: r}
 	p := &pool{transport: &Transport{opts: Options{IdlePerTarget: 1}.withDefaults()}}
-	c := &conn{pool: p, net: timedconn.Conn{Conn: w}}
+	c := &conn{pool: p, longest: readBuffer, net: timedconn.Conn{Conn: w}}
 	c.br, c.bw = bufio.NewReaderSize(&c.net, readBuffer), bufio.NewWriterSize(&c.net, writeBuffer)
 	req, resp := request("GET"), &fasthttp.Response{}
 	if head {

@@ -305,27 +305,43 @@ func (h *head) nominates() bool {
 // cutNominated takes out the lines that Connection names, from byte at on. Those that say where the body ends are needed here, whatever is said of them.
 func (h *head) cutNominated(data []byte, at int) {
 	h.cuts = h.cuts[:0]
+	names := h.nominated()
+	lower := make([]byte, 0, 64)
 	for n := 0; ; at += n {
 		n = bytes.IndexByte(data[at:], '\n') + 1
 		if n == len("\r\n") {
 			return
 		}
 		name := data[at : at+bytes.IndexByte(data[at:], ':')]
-		if ofHop(name) || !ofFraming(name) && h.nominated(name) {
+		lower = appendLower(lower[:0], name)
+		if ofHop(name) || !ofFraming(name) && names[string(lower)] {
 			h.cuts = append(h.cuts, span{at, at + n})
 		}
 	}
 }
 
-func (h *head) nominated(name []byte) bool {
+// nominated are the names that Connection has, in lower case. There may be thousands, beside thousands of lines.
+func (h *head) nominated() map[string]bool {
+	names := map[string]bool{}
+	var lower []byte
 	for _, v := range h.connection {
 		for word := range bytes.SplitSeq(v, []byte{','}) {
-			if bytes.EqualFold(httpbyte.TrimBlanks(word), name) {
-				return true
-			}
+			lower = appendLower(lower[:0], httpbyte.TrimBlanks(word))
+			names[string(lower)] = true
 		}
 	}
-	return false
+	return names
+}
+
+// appendLower appends ASCII text in lower case.
+func appendLower(dst, text []byte) []byte {
+	for _, c := range text {
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		dst = append(dst, c)
+	}
+	return dst
 }
 
 // ofHop names the headers that end at this hop.
@@ -359,10 +375,13 @@ func (h *head) compact(data []byte) int {
 	return w
 }
 
-// appendAnnounced appends the names that values of Trailer list. What they are views of is copied.
+// appendAnnounced appends the names that values of Trailer list, as many as there may be trailers. What they are views of is copied.
 func appendAnnounced(dst [][]byte, values [][]byte) [][]byte {
 	for _, v := range values {
 		for word := range bytes.SplitSeq(v, []byte{','}) {
+			if len(dst) == mostTrailers {
+				return dst
+			}
 			if name := httpbyte.TrimBlanks(word); httpbyte.IsToken(name) && !ofHop(name) && !ofFraming(name) {
 				dst = append(dst, bytes.Clone(name))
 			}

@@ -99,7 +99,7 @@ const usualHead = "HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sun, 22 Nov 
 // readHeads reads one head over and over, as a connection does.
 func readHeads(strict bool) func() error {
 	source := bytes.NewReader(nil)
-	c := &conn{br: bufio.NewReaderSize(source, readBuffer)}
+	c := &conn{longest: readBuffer, br: bufio.NewReaderSize(source, readBuffer)}
 	resp := &fasthttp.Response{}
 	resp.Header.DisableNormalizing()
 	req := &Request{Method: "GET"}

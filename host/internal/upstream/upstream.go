@@ -82,11 +82,15 @@ type Options struct {
 	Lookup func(ctx context.Context, host string) ([]netip.AddrPort, error)
 	// BufferBelow: bodies of known length up to this many bytes are read at once, others stream. 0: 64 KiB.
 	BufferBelow int
+	MaxHead     int // largest head of a response, bytes; 0: 32 KiB
 }
 
 func (o Options) withDefaults() Options {
 	if o.BufferBelow == 0 {
 		o.BufferBelow = 64 << 10
+	}
+	if o.MaxHead == 0 {
+		o.MaxHead = 32 << 10
 	}
 	if o.IdleTimeout == 0 {
 		o.IdleTimeout = 60 * time.Second
@@ -100,14 +104,16 @@ type Transport struct {
 	mu     sync.RWMutex
 	pools  map[Target]*pool // by place
 	closed bool
-	stop   chan struct{}
+	open   context.Context // until Close
+	shut   context.CancelFunc
 	swept  sync.WaitGroup
 	dialer net.Dialer
 }
 
 // New makes a transport; Close ends it.
 func New(o Options) *Transport {
-	t := &Transport{opts: o.withDefaults(), pools: map[Target]*pool{}, stop: make(chan struct{})}
+	t := &Transport{opts: o.withDefaults(), pools: map[Target]*pool{}}
+	t.open, t.shut = context.WithCancel(context.Background())
 	t.swept.Go(t.sweep)
 	return t
 }
@@ -177,13 +183,13 @@ func (t *Transport) try(target *Target, req *Request, resp *fasthttp.Response, d
 	if err != nil {
 		return false, err
 	}
-	fresh := false
+	fresh, now := false, req.Started
+	req.Started = time.Time{}
 	for {
-		now := req.Started
-		if req.Started = (time.Time{}); now.IsZero() { // another try
+		if now.IsZero() { // another try
 			now = time.Now()
 		}
-		c, reused, err := p.get(target, fresh)
+		c, reused, err := p.get(target, fresh, req.Quit)
 		if err != nil {
 			return retryableConnect(err), err
 		}
@@ -198,6 +204,9 @@ func (t *Transport) try(target *Target, req *Request, resp *fasthttp.Response, d
 			return false, nil
 		}
 		c.close()
+		if err == errUnasked { // nothing was sent: that was no try
+			continue
+		}
 		if answered(err) || req.begun || sent && !req.idempotent() {
 			return false, err
 		}
@@ -206,6 +215,7 @@ func (t *Transport) try(target *Target, req *Request, resp *fasthttp.Response, d
 		}
 		resp.ResetBody() // the peer had closed an idle connection: that was no try
 		fresh = true     // or the request makes it close each: others of them are to be left alone
+		now = time.Time{}
 	}
 }
 
@@ -227,7 +237,7 @@ func staleError(err error) bool {
 	return errors.As(err, &e) && e.Silent
 }
 
-// Close closes the idle connections and waits for the sweeper.
+// Close closes the idle connections, ends attempts to make others, and waits for the sweeper.
 func (t *Transport) Close() {
 	t.mu.Lock()
 	if t.closed {
@@ -238,7 +248,7 @@ func (t *Transport) Close() {
 	pools := t.pools
 	t.pools = nil
 	t.mu.Unlock()
-	close(t.stop)
+	t.shut()
 	t.swept.Wait()
 	for _, p := range pools {
 		p.close()
@@ -274,7 +284,7 @@ func (t *Transport) sweep() {
 	defer tick.Stop()
 	for {
 		select {
-		case <-t.stop:
+		case <-t.open.Done():
 			return
 		case now := <-tick.C:
 			t.mu.Lock()
@@ -288,9 +298,20 @@ func (t *Transport) sweep() {
 	}
 }
 
-func (t *Transport) dial(target *Target) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), target.ConnectTimeout)
+// dialing is a connection attempt that ends when its client goes.
+type dialing context.CancelFunc
+
+// GiveUp ends the attempt.
+func (d dialing) GiveUp(uint32) { d() }
+
+// dial makes a connection, unless the client goes meanwhile or the transport is closed.
+func (t *Transport) dial(target *Target, quit Quit) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(t.open, target.ConnectTimeout)
 	defer cancel()
+	if quit != nil {
+		quit.Enter(dialing(cancel), 0)
+		defer quit.Leave()
+	}
 	c, err := t.connect(ctx, target)
 	if err == nil && target.TLS {
 		tc := tls.Client(c, target.tlsConfig())
@@ -304,6 +325,8 @@ func (t *Transport) dial(target *Target) (net.Conn, error) {
 	}
 	var dns *net.DNSError
 	switch {
+	case quit != nil && quit.Gone():
+		return nil, &Error{Kind: KindBody, Err: ErrClientGone}
 	case errors.As(err, &dns):
 		return nil, &Error{Kind: KindResolve, Err: err}
 	case isTimeout(err):
