@@ -23,7 +23,7 @@ func (h *Host) startProxy() {
 	s := h.settings
 	h.upstream = upstream.New(upstream.Options{
 		IdlePerTarget: s.UpstreamKeepalivePoolSize, RequestsPerConn: s.UpstreamKeepaliveMaxRequests, IdleTimeout: s.UpstreamKeepaliveIdleTimeout,
-		Lookup: h.lookup,
+		Lookup: h.lookup, MaxHead: s.UpstreamMaxHeaderSize,
 	})
 	h.cache = plugincache.New(s.PluginCacheSize)
 	gateway := h.gateway()

@@ -73,6 +73,7 @@ type Settings struct {
 	UpstreamKeepalivePoolSize    int // idle connections per target; 0: none are kept
 	UpstreamKeepaliveMaxRequests int // per connection; 0: no limit
 	UpstreamKeepaliveIdleTimeout time.Duration
+	UpstreamMaxHeaderSize        int // bytes of the head of a response
 	DNS                          DNS
 
 	DrainDelay     time.Duration

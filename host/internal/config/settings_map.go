@@ -82,6 +82,7 @@ func (s *Settings) Map() map[string]any {
 		"upstream_keepalive_pool_size":    int64(s.UpstreamKeepalivePoolSize),
 		"upstream_keepalive_max_requests": int64(s.UpstreamKeepaliveMaxRequests),
 		"upstream_keepalive_idle_timeout": s.UpstreamKeepaliveIdleTimeout.String(),
+		"upstream_max_header_size":        int64(s.UpstreamMaxHeaderSize),
 
 		"dns_resolver": list(s.DNS.Resolvers, text), "dns_hostsfile": s.DNS.HostsFile, "dns_order": list(s.DNS.Order, text),
 		"dns_valid_ttl": s.DNS.ValidTTL.String(), "dns_stale_ttl": s.DNS.StaleTTL.String(), "dns_error_ttl": s.DNS.ErrorTTL.String(),

@@ -183,6 +183,8 @@ func settingTable() []setting {
 			func(s *Settings) *int { return &s.UpstreamKeepaliveMaxRequests }),
 		timeSetting("upstream_keepalive_idle_timeout", "60", "for which an idle connection to a target is kept", 0,
 			func(s *Settings) *time.Duration { return &s.UpstreamKeepaliveIdleTimeout }),
+		sizeSetting("upstream_max_header_size", "32k", "largest head of a response: status line and headers; a longer one is answered 502", 1<<10, 16<<20,
+			func(s *Settings, n int64) { s.UpstreamMaxHeaderSize = int(n) }),
 
 		timeSetting("drain_delay", "0s", "for which the gateway goes on accepting connections at shutdown, while it is not ready any more and ends each connection with its next response; as long as load balancers need to notice", 0,
 			func(s *Settings) *time.Duration { return &s.DrainDelay }),

@@ -37,7 +37,7 @@ func TestSettingsDefaults(t *testing.T) {
 		PluginOrderingAlgorithm: "legacy", OrderingMode: "pull",
 		ClientHeaderTimeout: time.Minute, ClientBodyTimeout: time.Minute, SendTimeout: time.Minute, ClientMinRate: 240, SendMinRate: 240, KeepaliveTimeout: 75 * time.Second,
 		MaxHeaderSize: 32 << 10, MaxURISize: 8 << 10, MaxHeaderLine: 16 << 10, MaxHeaders: 200, MaxBody: 8 << 20, MaxBodiesInMemory: 256 << 20, MaxShared: 64 << 10, LogQueueSize: 4096, PluginCacheSize: 64 << 20,
-		UpstreamKeepalivePoolSize: 512, UpstreamKeepaliveMaxRequests: 10000, UpstreamKeepaliveIdleTimeout: time.Minute,
+		UpstreamKeepalivePoolSize: 512, UpstreamKeepaliveMaxRequests: 10000, UpstreamMaxHeaderSize: 32 << 10, UpstreamKeepaliveIdleTimeout: time.Minute,
 		DNS:          DNS{Order: []string{"LAST", "SRV", "A", "AAAA"}, StaleTTL: time.Hour, ErrorTTL: time.Second, NotFoundTTL: 30 * time.Second},
 		DrainTimeout: 10 * time.Second, UpgradeTimeout: time.Minute, BlackBoxSize: 64 << 20,
 	}
