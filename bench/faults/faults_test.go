@@ -99,6 +99,20 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// A fault without an answer at the upstream would be 404 and no fault.
+func TestEveryFaultHasAnAnswer(t *testing.T) {
+	for _, f := range append(faults[:len(faults):len(faults)], tunnelFault) {
+		_, early := earlyAnswers[f.name]
+		_, late := answers[f.name]
+		if f.name != "echo" && !early && !late {
+			t.Errorf("the upstream does not know the fault %q", f.name)
+		}
+		if f.quiet && (f.truncated || f.bare || len(f.statuses) != 1 || f.statuses[0] != http.StatusOK) {
+			t.Errorf("fault %q is quiet and has %+v", f.name, f)
+		}
+	}
+}
+
 // A fail mode answers while its plugin server is away, and at no other time.
 func TestFailModeOnlyWhileAway(t *testing.T) {
 	p := &places[3]

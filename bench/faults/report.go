@@ -145,11 +145,13 @@ func (r *report) markdown() string {
 		fmt.Fprintf(&b, "- answers of the moving name from %s: %d\n", a, r.Addresses[a])
 	}
 	fmt.Fprintf(&b, "- calls of the last process that carried several plugins: %d\n", r.Fused)
-	for title, list := range map[string][]string{"What is against it": r.Problems, "The first wrong and crossed answers": r.Details} {
+	section := func(title string, list []string) {
 		if len(list) > 0 {
 			fmt.Fprintf(&b, "\n## %s\n\n- %s\n", title, strings.Join(list, "\n- "))
 		}
 	}
+	section("What is against it", r.Problems)
+	section("The first wrong and crossed answers", r.Details)
 	fmt.Fprintf(&b, "\n%s\n", r.lastLine())
 	return b.String()
 }
