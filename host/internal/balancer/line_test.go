@@ -139,7 +139,7 @@ func TestPendingRequestsKeepTheirTurn(t *testing.T) {
 	wantOrder(t, served, n)
 }
 
-// Who comes later does not overtake those that wait, and whoever is served calls the next one: nobody waits for what is there.
+// Who comes later does not overtake those that wait.
 func TestPendingRequestsComeFirst(t *testing.T) {
 	b, held, served := crowded(t, 1)
 	held.open.Add(-1) // it is free, and the first one in the line does not know yet
@@ -195,5 +195,34 @@ func TestPendingRequestsOfGenerations(t *testing.T) {
 	r.Return(b)
 	if n := len(old.kin.list()); n != 1 {
 		t.Errorf("%d balancers of the upstream when one is gone", n)
+	}
+}
+
+// One call is enough for all that is free: whoever is served calls the next one.
+func TestServedCallTheNext(t *testing.T) {
+	u := upstream("", "10.0.0.1:1", 100)
+	u.Breaker = entity.CircuitBreakers{MaxConnections: 3, MaxPendingRequests: 3}
+	b := start(t, u, Options{})
+	held := choose(t, b, choice())
+	held.open.Store(3)
+	served := make(chan error, 3)
+	for i := range 3 {
+		go func() {
+			_, err := b.Choose(choice())
+			served <- err
+		}()
+		eventually(t, "it waits", func() bool { return len(inLine(b)) == i+1 })
+	}
+	held.open.Store(0)
+	b.kin.freed()
+	for range 3 {
+		select {
+		case err := <-served:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(patience / 2):
+			t.Fatal("one waits for what is free")
+		}
 	}
 }

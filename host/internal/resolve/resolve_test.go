@@ -297,6 +297,10 @@ func TestStaleAnswers(t *testing.T) {
 	s.mu.Unlock()
 	expire(r, "a.test")
 	wantList(t, lookup(t, r, "a.test"), "10.0.0.1:0/0")
+	a, err := r.Lookup(context.Background(), "a.test")
+	if err != nil || a.Failed == nil || !strings.Contains(a.Failed.Error(), "SERVFAIL") || time.Until(a.Serves) < 50*time.Minute {
+		t.Errorf("%+v, %v: it is not told that the answer is an old one", a, err)
+	}
 	asked := s.count("a.test. A")
 	wantList(t, lookup(t, r, "a.test"), "10.0.0.1:0/0")
 	if s.count("a.test. A") != asked {
@@ -306,7 +310,7 @@ func TestStaleAnswers(t *testing.T) {
 	r.mu.Lock()
 	r.names["a.test"].stale = time.Now()
 	r.mu.Unlock()
-	_, err := r.Lookup(context.Background(), "a.test")
+	_, err = r.Lookup(context.Background(), "a.test")
 	var e *net.DNSError
 	if !errors.As(err, &e) || e.IsNotFound || !strings.Contains(err.Error(), "SERVFAIL") {
 		t.Errorf("error %v", err)
@@ -440,5 +444,15 @@ func TestShuffled(t *testing.T) {
 	}
 	if len(first) != 8 {
 		t.Errorf("only %v ever came first", first)
+	}
+	a.Records[3].Weight = 28 // against seven of 1, for which 0 counts as well
+	n := 0
+	for range 2000 {
+		if a.Shuffled()[0] == a.Records[3] {
+			n++
+		}
+	}
+	if n < 1400 || n > 1800 { // 1600
+		t.Errorf("a record with four fifths of the weight came first %d times of 2000", n)
 	}
 }
