@@ -66,6 +66,26 @@ func (l *Lot) Park(c Conn, until time.Time, leave func(Reason)) bool {
 	return err == nil && watched
 }
 
+// looked is how many parked connections Evict looks at, at most. Among a few of them is one of the older ones.
+const looked = 8
+
+// Evict lets a connection leave that is among the first whose time is up; false when none is parked.
+func (l *Lot) Evict() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	seen, first := 0, int32(-1)
+	for fd, p := range l.conns {
+		if first < 0 || p.until.Before(l.conns[first].until) {
+			first = fd
+		}
+		if seen++; seen == looked {
+			break
+		}
+	}
+	l.release(first, Evicted)
+	return seen > 0
+}
+
 // Len is the number of parked connections.
 func (l *Lot) Len() int {
 	l.mu.Lock()

@@ -126,6 +126,25 @@ func TestExpired(t *testing.T) {
 	}
 }
 
+// Evict lets one go that has waited for long, and is as good as any when there are many.
+func TestEvict(t *testing.T) {
+	l := lot(t)
+	if l.Evict() {
+		t.Error("an empty lot has somebody to evict")
+	}
+	late, _ := pair(t)
+	staying := park(t, l, late, time.Now().Add(2*time.Hour))
+	early, _ := pair(t)
+	going := park(t, l, early, time.Now().Add(time.Hour))
+	if !l.Evict() {
+		t.Fatal("nobody is evicted")
+	}
+	expect(t, going, Evicted)
+	if len(staying) != 0 || l.Len() != 1 {
+		t.Errorf("%d left, %d parked", len(staying), l.Len())
+	}
+}
+
 func TestClose(t *testing.T) {
 	l, err := New()
 	if err != nil {

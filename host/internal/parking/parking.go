@@ -18,6 +18,7 @@ const (
 	Readable Reason = iota // the peer sent something, or closed its sending half
 	Expired                // nothing came until the given time
 	Broken                 // there is nobody any more who would read an answer
+	Evicted                // Evict was called
 	Ended                  // Close was called
 )
 

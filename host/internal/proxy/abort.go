@@ -35,11 +35,11 @@ func (s *Server) watchClients() {
 	}()
 }
 
-// slow are the connections whose request came before a time and is still served.
+// slow are the connections whose request came before a time and is still served. Those that are parked are not walked over.
 func (s *Server) slow(before time.Time) (list []*clientConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c := range s.conns {
+	for c := range s.served {
 		if began := c.began.Load(); began != 0 && began < before.UnixNano() {
 			list = append(list, c)
 		}

@@ -9,19 +9,28 @@ import (
 
 // gone reports whether the peer has closed its connection, or its sending half. Bytes that nobody has read yet do not hide it.
 func gone(c net.Conn) bool {
-	s, ok := c.(syscall.Conn)
-	if !ok {
-		return false
-	}
-	raw, err := s.SyscallConn()
-	if err != nil {
-		return false
-	}
-	ended := false
-	err = raw.Control(func(fd uintptr) {
-		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}} //nolint:gosec // descriptors are small
-		n, err := unix.Poll(p, 0)
-		ended = err == nil && n > 0 && p[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
+	return polled(c, unix.POLLRDHUP)&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
+}
+
+// hasInput reports whether there is something to read, or an end.
+func hasInput(c net.Conn) bool { return polled(c, unix.POLLIN)&unix.POLLIN != 0 }
+
+// polled asks the kernel for events of a connection.
+func polled(c net.Conn, events int16) (happened int16) {
+	control(c, func(fd int) {
+		p := []unix.PollFd{{Fd: int32(fd), Events: events}} //nolint:gosec // descriptors are small
+		if n, err := unix.Poll(p, 0); err == nil && n > 0 {
+			happened = p[0].Revents
+		}
 	})
-	return err == nil && ended
+	return happened
+}
+
+// control has f look at the descriptor of a connection or a listener, when it has one and is open.
+func control(c any, f func(fd int)) {
+	if s, ok := c.(syscall.Conn); ok {
+		if raw, err := s.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { f(int(fd)) }) //nolint:gosec // descriptors are small
+		}
+	}
 }

@@ -73,7 +73,7 @@ func TestClientGoneDuringPlugin(t *testing.T) {
 	<-working
 	s.mu.Lock()
 	var conn *clientConn
-	for conn = range s.conns {
+	for conn = range s.served {
 	}
 	s.mu.Unlock()
 	c.Close()

@@ -14,40 +14,18 @@ import (
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
-// timedListener makes client connections of what it accepts.
-type timedListener struct {
-	net.Listener
-	server  *Server
-	proxied bool // connections begin with a PROXY header
-}
-
-func (l *timedListener) Accept() (net.Conn, error) {
-	nc, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	s := l.server
-	c := s.newConn(nc, s.proxy.peerOf(nc.RemoteAddr()), portOf(nc.LocalAddr()))
-	c.introduced = l.proxied
-	s.proxy.counters.accepted.Add(1)
-	s.mu.Lock()
-	s.conns[c] = struct{}{}
-	s.mu.Unlock()
-	return c, nil
-}
-
 // parkAfter is how long a connection may be idle, at most, before it is parked: its goroutine ends and its buffers serve others. Sooner would make
 // slow clients cost a goroutine per request.
 const parkAfter = time.Second
 
-// newConn makes a connection of one that was accepted. One that can be parked waits at most parkAfter for its next request.
+// newConn makes a connection of one that was accepted.
 func (s *Server) newConn(nc net.Conn, from peer, port int) *clientConn {
 	c := &clientConn{
-		Conn:   timedconn.Conn{Conn: nc, ReadTimeout: s.opts.HeaderTimeout, WriteTimeout: stallTime(s.opts.WriteTimeout)},
-		server: s, idle: s.opts.IdleTimeout, peer: from, port: port, first: true,
+		Conn:   timedconn.Conn{Conn: nc, WriteTimeout: stallTime(s.opts.WriteTimeout)},
+		server: s, peer: from, port: port,
 	}
-	if _, parks := nc.(parking.Conn); parks && s.lot != nil && c.idle > parkAfter {
-		c.idle, c.parks = parkAfter, true
+	if _, parks := nc.(parking.Conn); parks && s.lot != nil {
+		c.parks = true
 	}
 	c.in.Source = (*wireSide)(c)
 	c.body.Reset(&c.in, 0, &s.opts.Limits)
@@ -58,13 +36,13 @@ func (s *Server) newConn(nc net.Conn, from peer, port int) *clientConn {
 type clientConn struct {
 	timedconn.Conn
 	server *Server
-	idle   time.Duration // how long to wait for the next request
-	parks  bool          // it can be parked after that
-	spoke  atomic.Bool   // something was read
-	unread atomic.Bool   // a part of the last request was not
-	park   atomic.Bool   // Close is to park it
-	busy   bool          // counted among the busy ones; see connState
-	first  bool          // nothing was read by this goroutine
+	parks  bool         // it can be parked
+	spoke  bool         // something was read
+	unread atomic.Bool  // a part of the last request was not
+	park   atomic.Bool  // Close is to park it
+	stage  atomic.Int32 // what it waits for; see ending.go
+	busy   bool         // counted among the busy ones; see connState
+	open   bool         // counted among the open ones; see connections.go
 	peer   peer
 	port   int // of the listener
 
@@ -97,9 +75,7 @@ type wireSide clientConn
 func (w *wireSide) Read(p []byte) (int, error) {
 	c := (*clientConn)(w)
 	n, err := c.Conn.Read(p)
-	if n > 0 && !c.spoke.Load() {
-		c.spoke.Store(true)
-	}
+	c.spoke = c.spoke || n > 0
 	return n, err
 }
 
@@ -120,7 +96,6 @@ func (c *clientConn) Read(p []byte) (int, error) {
 		c.head, c.refused = h, refused
 		return copy(p, h.standIn()), nil
 	}
-	c.first = false
 	h.take()
 	c.body.Reset(&c.in, h.wire.Length, &c.server.opts.Limits)
 	if h.wire.Length != 0 {
@@ -137,7 +112,7 @@ func (c *clientConn) next(h *head) error {
 	if !c.body.Ended() && !c.skipBody() {
 		return io.EOF
 	}
-	if c.introduced && !c.introduction() {
+	if c.introduced && (c.in.Buffered() == 0 && !c.awaitRequest() || !c.introduction()) {
 		return io.EOF
 	}
 	l := &c.server.opts.Limits
@@ -145,6 +120,7 @@ func (c *clientConn) next(h *head) error {
 		ok, err := c.in.Next(&h.wire, l)
 		if ok || err != nil {
 			if waited {
+				c.works()
 				_ = c.Rearm() // fails only when closed
 			}
 			return err
@@ -163,6 +139,7 @@ func (c *clientConn) next(h *head) error {
 				return io.EOF
 			}
 		}
+		c.waits(awaitsHead)
 		if _, err := c.in.Fill(); err != nil {
 			return unfinished(err)
 		}
@@ -176,6 +153,8 @@ func (c *clientConn) introduction() bool {
 		return false
 	}
 	c.RetimeRead(0)
+	c.waits(awaitsHead)
+	defer c.works()
 	for {
 		origin, ok, err := c.in.Origin()
 		if err != nil {
@@ -184,9 +163,6 @@ func (c *clientConn) introduction() bool {
 		if ok || err != nil {
 			c.origin, c.introduced = origin, false
 			return ok && c.Rearm() == nil
-		}
-		if !c.in.HasRoom() {
-			c.in.Use(rooms.Get().(*room)[:])
 		}
 		if _, err := c.in.Fill(); err != nil {
 			return false
@@ -208,22 +184,38 @@ func unfinished(err error) error {
 // awaitRequest waits for the first bytes of a request; false: none will come here. An idle connection is parked when nothing comes soon: fasthttp sees an
 // end, and closes it.
 func (c *clientConn) awaitRequest() bool {
-	if c.first {
-		c.RetimeRead(c.server.opts.HeaderTimeout)
-	} else {
-		if c.server.ending.Load() {
-			return false
-		}
-		c.RetimeRead(c.idle)
+	wait := c.patience()
+	parks := c.parks && wait > parkAfter
+	c.waits(awaitsRequest)
+	switch {
+	case c.server.ending.Load():
+		wait, parks = min(wait, lastWait), false
+	case parks:
+		wait = parkAfter
 	}
+	c.RetimeRead(wait)
 	if !c.in.HasRoom() {
 		c.in.Use(rooms.Get().(*room)[:])
 	}
 	_, err := c.in.Fill()
-	if err != nil && !c.first && c.parks && isTimeout(err) {
+	c.works()
+	if isTimeout(err) && hasInput(c.Conn.Conn) { // it came in the last moment
+		if err = c.Rearm(); err == nil {
+			_, err = c.in.Fill()
+		}
+	}
+	if parks && isTimeout(err) {
 		c.park.Store(true)
 	}
 	return err == nil
+}
+
+// patience is how long the connection may be without a request.
+func (c *clientConn) patience() time.Duration {
+	if !c.spoke {
+		return c.server.opts.HeaderTimeout
+	}
+	return c.server.opts.IdleTimeout
 }
 
 // skipMost is how much of a body that nobody wanted is read so that the connection can be used again.
@@ -235,6 +227,8 @@ func (c *clientConn) skipBody() bool {
 	if c.SetReadDeadline(time.Now().Add(c.server.opts.BodyTimeout)) != nil { // for all of it: it holds the connection
 		return false
 	}
+	c.waits(awaitsHead)
+	defer c.works()
 	_, err := io.CopyN(io.Discard, &c.body, skipMost)
 	if err == io.EOF || c.body.Ended() {
 		return true
@@ -276,56 +270,9 @@ func (c *clientConn) Close() error {
 	if c.park.Swap(false) && c.server.parkConn(c) {
 		return nil
 	}
-	c.server.mu.Lock()
-	_, open := c.server.conns[c]
-	delete(c.server.conns, c)
-	c.server.mu.Unlock()
-	if open {
-		c.server.proxy.counters.closed.Add(1)
-	}
+	c.server.left(c)
 	if c.unread.Swap(false) {
 		linger(c.Conn.Conn)
 	}
 	return c.Conn.Close()
-}
-
-// parkConn parks an idle connection for the rest of its time; false when that cannot be done.
-func (s *Server) parkConn(c *clientConn) bool {
-	nc, ok := c.Conn.Conn.(parking.Conn)
-	if !ok {
-		return false
-	}
-	now := time.Now()
-	if !s.lot.Park(nc, now.Add(s.opts.IdleTimeout-c.idle), func(reason parking.Reason) {
-		if reason != parking.Readable || !s.serveAgain(c) {
-			_ = c.Close()
-		}
-	}) {
-		return false
-	}
-	s.giveBack.parkedOne(now)
-	return true
-}
-
-// serveAgain serves a connection that was parked, until it ends or is parked once more; false when the server ends.
-func (s *Server) serveAgain(parked *clientConn) bool {
-	c := s.newConn(parked.Conn.Conn, parked.peer, parked.port)
-	c.origin = parked.origin
-	c.spoke.Store(true)
-	s.mu.Lock()
-	ending := s.ending.Load()
-	if !ending {
-		s.served.Add(1) // under the lock: Shutdown takes it before it waits
-		delete(s.conns, parked)
-		s.conns[c] = struct{}{}
-	}
-	s.mu.Unlock()
-	if ending {
-		return false
-	}
-	defer s.served.Done()
-	if err := s.http.ServeConn(c); err != nil {
-		s.proxy.opts.Logger.Debug("http", "message", "error when serving a connection", "error", err.Error())
-	}
-	return true
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The address in a PROXY header is the client's when the peer is trusted, for every request of the connection, also after it was parked; without the header
+// The address in a PROXY header is the client's when the peer is trusted, for every request of the connection, also when it was parked before and after the first; without the header
 // nobody is served.
 func TestProxyProtocol(t *testing.T) {
 	const header = "PROXY TCP4 192.0.2.7 192.0.2.1 4711 80\r\n"
@@ -62,6 +62,9 @@ func TestProxyProtocol(t *testing.T) {
 			continue
 		}
 		c := dialTo(t, ln.Addr().String())
+		if s.lot != nil {
+			awaitParkedNow(t, s)
+		}
 		sendTo(t, c, header)
 		ask(t, c, get)
 		if s.lot != nil {

@@ -33,18 +33,11 @@ func (s *Server) Leave(ctx context.Context) {
 	s.listeners.Close()
 	look := time.NewTicker(leaveLook)
 	defer look.Stop()
-	for s.connections() > 0 {
+	for s.opened() > 0 {
 		select {
 		case <-look.C:
 		case <-ctx.Done():
 			return
 		}
 	}
-}
-
-// connections is how many there are, idle ones too.
-func (s *Server) connections() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.conns)
 }

@@ -20,11 +20,17 @@ type Observer interface {
 type Sights struct {
 	LogsDropped uint64
 	LogsQueued  int
+	// Connections of clients: how many may be open, 0 for no limit, how many waited for room and how many idle ones made some.
+	MostConnections, DelayedConnections, EvictedConnections uint64
 }
 
 // Sights are the figures now.
 func (p *Proxy) Sights() Sights {
-	return Sights{LogsDropped: p.logs.dropped.Load(), LogsQueued: len(p.logs.queue)}
+	c := &p.counters
+	return Sights{
+		LogsDropped: p.logs.dropped.Load(), LogsQueued: len(p.logs.queue),
+		MostConnections: uint64(c.most.Load()), DelayedConnections: c.delayed.Load(), EvictedConnections: c.evicted.Load(),
+	}
 }
 
 // beginTrace starts the span of the request.

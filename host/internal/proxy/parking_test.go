@@ -32,7 +32,7 @@ func parkingServer(t *testing.T, readTimeout time.Duration) (*Server, string) {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if n := len(s.conns); n != 0 {
+		if n := len(s.served) + s.open; n != 0 {
 			t.Errorf("%d connections are still known", n)
 		}
 		if n := g.proxy.counters.busy.Load(); n != 0 {
@@ -96,7 +96,27 @@ func TestIdleConnectionsAreParked(t *testing.T) {
 	awaitParked(t, s, 0)
 }
 
-// A connection on which half a request has come, or nothing yet, is not parked.
+// A connection on which nothing was sent is parked, too. It serves what comes, and is closed without an answer when nothing does.
+func TestSilentConnectionsAreParked(t *testing.T) {
+	s, addr := parkingServer(t, 3*patience)
+	conn := dialTo(t, addr)
+	awaitParked(t, s, 1)
+	ask(t, conn, "GET /api/x HTTP/1.1\r\nHost: x\r\n\r\n")
+	awaitParked(t, s, 1)
+
+	addr, s = serveBounded(t, start(t, echo, plain, nil), func() ServerOptions {
+		o := testServer
+		o.HeaderTimeout = 2 * parkAfter
+		return o
+	}())
+	conn = dialTo(t, addr)
+	awaitParked(t, s, 1)
+	if text, err := io.ReadAll(conn); err != nil || len(text) > 0 {
+		t.Errorf("a silent connection got %q, %v", text, err)
+	}
+}
+
+// A connection on which half a request has come is not parked.
 func TestHalfARequestIsNotParked(t *testing.T) {
 	s, addr := parkingServer(t, 3*patience)
 	conn, err := net.Dial("tcp", addr)
@@ -125,8 +145,10 @@ func TestOtherConnectionsWaitTheirTime(t *testing.T) {
 	theirs, ours := net.Pipe()
 	defer theirs.Close()
 	defer ours.Close()
-	if c := s.newConn(ours, peer{}, 0); c.idle != 3*patience || c.parks {
-		t.Errorf("it waits %v, and is parked: %t", c.idle, c.parks)
+	c := s.newConn(ours, peer{}, 0)
+	c.spoke = true
+	if wait := c.patience(); wait != 3*patience || c.parks {
+		t.Errorf("it waits %v, and is parked: %t", wait, c.parks)
 	}
 }
 

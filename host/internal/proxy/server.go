@@ -25,7 +25,9 @@ type ServerOptions struct {
 	WriteTimeout  time.Duration // gap between two pieces of a response that the client takes
 	BodyRate      int           // a request body may be slower for BodyTimeout in all, in bytes per second; 0: as slow as it likes. See pace.go
 	SendRate      int           // a client may take a response slower for WriteTimeout in all, likewise
-	IgnoreAbort   bool          // requests are served to their end although the client has gone
+	// MaxConnections is how many connections of clients may be open; 0: no limit. Others wait with the kernel.
+	MaxConnections int
+	IgnoreAbort    bool // requests are served to their end although the client has gone
 }
 
 // Server accepts connections for a proxy.
@@ -35,20 +37,20 @@ type Server struct {
 	http      fasthttp.Server
 	listeners serving.Listeners
 	lot       *parking.Lot   // of idle connections; nil: they are not parked
-	served    sync.WaitGroup // connections that were parked once
+	running   sync.WaitGroup // connections that the HTTP library did not accept itself
 	giveBack  giveBack
 	looking   context.Context // until nobody looks for clients that have gone any more
 	endLook   context.CancelFunc
 	ending    atomic.Bool
 	leaving   atomic.Bool // a response ends its connection; see leave.go
-
-	mu    sync.Mutex // guards the rest
-	conns map[*clientConn]struct{}
+	connections
 }
 
 // NewServer makes a server; Serve starts it.
 func NewServer(p *Proxy, o ServerOptions) *Server {
-	s := &Server{proxy: p, opts: o, conns: map[*clientConn]struct{}{}}
+	s := &Server{proxy: p, opts: o}
+	s.served, s.freed.L = map[*clientConn]struct{}{}, &s.mu
+	p.counters.most.Store(int64(o.MaxConnections))
 	s.http = fasthttp.Server{
 		Handler:                       s.handle,
 		NoDefaultServerHeader:         true,
@@ -61,6 +63,7 @@ func NewServer(p *Proxy, o ServerOptions) *Server {
 		MaxIdleWorkerDuration:         time.Second, // goroutines are cheap to start
 		ReadBufferSize:                standInSize,
 		WriteBufferSize:               16 << 10,
+		Concurrency:                   max(o.MaxConnections, fasthttp.DefaultConcurrency),
 		Logger:                        quiet{p.opts.Logger},
 	}
 	s.looking, s.endLook = context.WithCancel(context.Background())
@@ -77,56 +80,19 @@ func NewServer(p *Proxy, o ServerOptions) *Server {
 }
 
 // Serve accepts connections from ln until Shutdown. It returns at once.
-func (s *Server) Serve(ln net.Listener) { s.serve(&timedListener{Listener: ln, server: s}) }
+func (s *Server) Serve(ln net.Listener) { s.serve(ln, false) }
 
 // ServeProxied is Serve for connections that begin with a PROXY header. Others are closed.
-func (s *Server) ServeProxied(ln net.Listener) {
-	s.serve(&timedListener{Listener: ln, server: s, proxied: true})
-}
+func (s *Server) ServeProxied(ln net.Listener) { s.serve(ln, true) }
 
-func (s *Server) serve(ln *timedListener) {
-	ln.Listener = serving.Patient{Listener: ln.Listener, Logger: s.proxy.opts.Logger}
-	s.listeners.Serve(ln.Listener, func() {
+func (s *Server) serve(bare net.Listener, proxied bool) {
+	ln := &listener{Listener: serving.Patient{Listener: bare, Logger: s.proxy.opts.Logger}, bare: bare, server: s, proxied: proxied}
+	s.listeners.Serve(ln, func() {
 		err := s.http.Serve(ln)
 		if err != nil && !errors.Is(err, net.ErrClosed) {
 			s.proxy.opts.Logger.Error("listener failed", "address", ln.Addr().String(), "error", err.Error())
 		}
 	})
-}
-
-// Shutdown closes the listeners and waits for the requests in flight, at most until ctx ends.
-func (s *Server) Shutdown(ctx context.Context) error {
-	s.ending.Store(true)
-	s.closeSilent()
-	if s.lot != nil {
-		s.lot.Close()
-	}
-	s.giveBack.end()
-	defer s.endLook()
-	err := s.listeners.Shutdown(ctx, &s.http)
-	s.proxy.tunnels.end(ctx)
-	served := make(chan struct{})
-	go func() {
-		s.served.Wait()
-		close(served)
-	}()
-	select {
-	case <-served:
-	case <-ctx.Done():
-		err = errors.Join(err, ctx.Err())
-	}
-	return err
-}
-
-// closeSilent closes the connections on which nothing was ever sent. fasthttp counts them as busy for five seconds.
-func (s *Server) closeSilent() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.conns {
-		if !c.spoke.Load() {
-			_ = c.Conn.Conn.Close()
-		}
-	}
 }
 
 // quiet takes fasthttp's own lines, which are about single connections, to level debug.

@@ -15,6 +15,10 @@ type counters struct {
 	closed   atomic.Uint64
 	requests atomic.Uint64
 	busy     atomic.Int64 // connections on which a request is read or answered
+
+	most    atomic.Int64  // connections that may be open; 0: no limit
+	delayed atomic.Uint64 // connections that waited for room
+	evicted atomic.Uint64 // idle ones that ended to make room
 }
 
 // Statistics are the counters as nginx names them. Every connection that is accepted is handled.

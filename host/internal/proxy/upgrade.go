@@ -109,6 +109,13 @@ func (s *tunnels) remove(t takenOver) {
 	}
 }
 
+// count is how many are open.
+func (s *tunnels) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
+}
+
 // end waits until all have gone, and closes those that are left when ctx ends. There are no new ones afterwards.
 func (s *tunnels) end(ctx context.Context) {
 	s.mu.Lock()

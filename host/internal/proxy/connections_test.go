@@ -1,0 +1,225 @@
+//go:build linux
+
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+const simple = "GET /api HTTP/1.1\r\nHost: x\r\n\r\n"
+
+// When there are as many connections as there may be, an idle one ends for a new one.
+func TestIdleConnectionsMakeRoom(t *testing.T) {
+	g := start(t, echo, plain, nil)
+	options := testServer
+	options.MaxConnections = 2
+	addr, s := serveBounded(t, g, options)
+	first := dialTo(t, addr)
+	ask(t, first, simple)
+	ask(t, dialTo(t, addr), simple)
+	ask(t, dialTo(t, addr), simple)
+	ask(t, dialTo(t, addr), simple)
+	if n := s.opened(); n > 2 {
+		t.Errorf("%d connections are open", n)
+	}
+	if n := g.proxy.Sights(); n.EvictedConnections != 2 || n.MostConnections != 2 {
+		t.Errorf("%+v", n)
+	}
+}
+
+// Without an idle one, the new one waits; and the end of the server serves it all the same.
+func TestConnectionsWaitForRoom(t *testing.T) {
+	for _, ends := range []bool{false, true} {
+		release, serving := make(chan struct{}), make(chan struct{}, 4)
+		g := start(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			serving <- struct{}{}
+			<-release
+		}), plain, nil)
+		options := testServer
+		options.MaxConnections = 1
+		addr, s := serveBounded(t, g, options)
+		busy, waits := dialTo(t, addr), dialTo(t, addr)
+		sendTo(t, busy, strings.Replace(simple, "Host", "Connection: close\r\nHost", 1))
+		<-serving
+		sendTo(t, waits, simple)
+		eventually(t, "the second connection waits", func() bool { return g.proxy.Sights().DelayedConnections == 1 })
+		if n := s.opened(); n != 1 || len(serving) > 0 {
+			t.Errorf("%d connections are open, %d requests more are served", n, len(serving))
+		}
+		ended := make(chan error, 1)
+		if ends {
+			go func() { ended <- s.Shutdown(t.Context()) }()
+			<-serving // beside the other one
+		}
+		close(release)
+		for _, c := range []net.Conn{busy, waits} {
+			if resp, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || resp.StatusCode != 200 {
+				t.Error(resp, err)
+			}
+		}
+		if ends {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+		if !strings.Contains(g.logs.String(), "max_connections") {
+			t.Errorf("the log says\n%s", g.logs.String())
+		}
+	}
+}
+
+// Connections that wait in the queue of a listener are taken out of it.
+func TestAcceptWaiting(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	const clients = 20
+	for range clients {
+		sendTo(t, dialTo(t, ln.Addr().String()), simple)
+	}
+	got := 0
+	eventually(t, "all are accepted", func() bool {
+		for _, c := range acceptWaiting(ln) {
+			got++
+			if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
+				t.Error(err)
+			}
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		return got == clients
+	})
+}
+
+// Every request that was sent before the end of the server is answered, on connections of each kind: those that are parked, idle or busy, and such as nobody
+// has accepted yet. The answer ends its connection.
+func TestNoRequestIsLostAtTheEnd(t *testing.T) {
+	s, addr := parkingServer(t, 3*patience)
+	var conns []net.Conn
+	for range 20 {
+		conns = append(conns, dialTo(t, addr))
+	}
+	for _, c := range conns[:10] {
+		ask(t, c, simple)
+	}
+	awaitParked(t, s, len(conns))
+	for range 10 {
+		c := dialTo(t, addr)
+		ask(t, c, simple)
+		conns = append(conns, c)
+	}
+	var down atomic.Bool
+	var load, sent sync.WaitGroup
+	answered := atomic.Int32{}
+	for i := range 8 {
+		load.Go(func() {
+			var c net.Conn
+			for n := 0; !down.Load(); n++ {
+				if c == nil || i%2 == 0 { // half of them connect for each request
+					c = dialTo(t, addr)
+				}
+				_, err := io.WriteString(c, simple)
+				before := !down.Load()
+				var resp *http.Response
+				if err == nil {
+					resp, err = http.ReadResponse(bufio.NewReader(c), nil)
+				}
+				if err != nil {
+					if before {
+						t.Errorf("a request that was sent before the end: %v", err)
+					}
+					return
+				}
+				_, _ = io.Copy(io.Discard, resp.Body)
+				answered.Add(1)
+				if resp.Close {
+					c = nil
+				}
+			}
+		})
+	}
+	eventually(t, "the clients are served", func() bool { return answered.Load() > 50 })
+	for range 20 {
+		conns = append(conns, dialTo(t, addr))
+	}
+	for _, c := range conns {
+		sent.Go(func() {
+			if _, err := io.WriteString(c, simple); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	sent.Wait()
+	down.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- s.Shutdown(ctx) }()
+	for i, c := range conns {
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil || resp.StatusCode != 200 {
+			t.Fatalf("connection %d: %v %v", i, resp, err)
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			t.Errorf("connection %d: %v", i, err)
+		}
+		if n, err := c.Read(make([]byte, 1)); n > 0 || err != io.EOF {
+			t.Errorf("connection %d goes on: %d, %v", i, n, err)
+		}
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	load.Wait()
+}
+
+// A head that has begun to come has its time at the end of the server; the connection does not stay for a client that does not go on.
+func TestHalfAHeadAtTheEnd(t *testing.T) {
+	s, addr := parkingServer(t, 3*patience)
+	whole, half := dialTo(t, addr), dialTo(t, addr)
+	for _, c := range []net.Conn{whole, half} {
+		sendTo(t, c, simple[:len(simple)-2])
+	}
+	eventually(t, "both heads have begun", func() bool { return s.proxy.Statistics().Reading == 2 })
+	ended := make(chan error, 1)
+	go func() { ended <- s.Shutdown(t.Context()) }()
+	eventually(t, "the server ends", s.ending.Load)
+	sendTo(t, whole, "\r\n")
+	if resp, err := http.ReadResponse(bufio.NewReader(whole), nil); err != nil || resp.StatusCode != 200 || !resp.Close {
+		t.Errorf("%v %v", resp, err)
+	}
+	if resp, err := http.ReadResponse(bufio.NewReader(half), nil); err != nil || resp.StatusCode != 408 {
+		t.Errorf("%v %v", resp, err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	half.Close()
+	eventually(t, "nobody is busy", func() bool { return s.proxy.counters.busy.Load() == 0 })
+}
+
+// The walk that looks for clients that have gone leaves the parked ones out.
+func TestParkedConnectionsAreNotWalkedOver(t *testing.T) {
+	s, addr := parkingServer(t, 3*patience)
+	c := dialTo(t, addr)
+	ask(t, c, simple)
+	awaitParked(t, s, 1)
+	s.mu.Lock()
+	served, open := len(s.served), s.open
+	s.mu.Unlock()
+	if served != 0 || open != 1 || len(s.slow(time.Now())) != 0 {
+		t.Errorf("%d are served, %d are open", served, open)
+	}
+}
