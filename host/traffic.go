@@ -44,6 +44,15 @@ func (h *Host) startProxy() {
 		Limits:        guard.Limits{Head: s.MaxHeaderSize, URI: s.MaxURISize, Line: s.MaxHeaderLine, Fields: s.MaxHeaders, Trailer: s.MaxHeaderLine},
 		HeaderTimeout: s.ClientHeaderTimeout, BodyTimeout: s.ClientBodyTimeout, IdleTimeout: s.KeepaliveTimeout, WriteTimeout: s.SendTimeout,
 		BodyRate: s.ClientMinRate, SendRate: s.SendMinRate,
-		IgnoreAbort: s.IgnoreClientAbort,
+		IgnoreAbort: s.IgnoreClientAbort, MaxConnections: mostConnections(s.MaxConnections),
 	})
+}
+
+// mostConnections is how many connections clients may have; 0: as many as they like. Unless the settings say so, half of the files stay for connections to
+// services, for plugin servers and for logs.
+func mostConnections(set int) int {
+	if set > 0 {
+		return set
+	}
+	return openFiles() / 2
 }

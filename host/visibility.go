@@ -76,8 +76,9 @@ func (h *Host) figures() metrics.Status {
 	seen, statistics := s.proxy.Sights(), s.proxy.Statistics()
 	out := metrics.Status{
 		Servers: h.serverStatus(s.servers), LogsDropped: seen.LogsDropped, LogsQueued: seen.LogsQueued,
-		Connections: metrics.Connections{Accepted: statistics.Accepted, Reading: statistics.Reading, Writing: statistics.Writing, Waiting: statistics.Waiting},
-		Bodies:      metrics.Bodies{Used: h.bodies.Used(), Most: h.bodies.Most(), Refused: h.bodies.Refused()},
+		Connections: metrics.Connections{Accepted: statistics.Accepted, Reading: statistics.Reading, Writing: statistics.Writing, Waiting: statistics.Waiting,
+			Most: seen.MostConnections, Delayed: seen.DelayedConnections, Evicted: seen.EvictedConnections},
+		Bodies: metrics.Bodies{Used: h.bodies.Used(), Most: h.bodies.Most(), Refused: h.bodies.Refused()},
 	}
 	if gen := h.generations.Current(); gen != nil {
 		out.Generation, out.Hash, out.Waiting = gen.Number, gen.Set.Hash, gen.Waiting()

@@ -57,6 +57,7 @@ type Settings struct {
 	SendTimeout         time.Duration
 	ClientMinRate       int // bytes per second of a request body; 0: any
 	SendMinRate         int // likewise, of what a client takes of a response
+	MaxConnections      int // of clients; 0: half of the files that the process may open
 	KeepaliveTimeout    time.Duration
 	IgnoreClientAbort   bool  // serve requests of clients that have gone
 	MaxHeaderSize       int   // bytes of the head of a request

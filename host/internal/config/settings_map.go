@@ -66,6 +66,7 @@ func (s *Settings) Map() map[string]any {
 		"send_timeout":          s.SendTimeout.String(),
 		"client_min_rate":       int64(s.ClientMinRate),
 		"send_min_rate":         int64(s.SendMinRate),
+		"max_connections":       int64(s.MaxConnections),
 		"keepalive_timeout":     s.KeepaliveTimeout.String(),
 		"ignore_client_abort":   s.IgnoreClientAbort,
 		"max_header_size":       int64(s.MaxHeaderSize),

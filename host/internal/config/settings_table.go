@@ -152,6 +152,8 @@ func settingTable() []setting {
 			func(s *Settings) *time.Duration { return &s.SendTimeout }),
 		sizeSetting("send_min_rate", "240", "bytes per second that a client has to take of a response; a slower one, counted while writes are blocked, is cut off when send_timeout is used up; 0: any", 0, 1<<30,
 			func(s *Settings, n int64) { s.SendMinRate = int(n) }),
+		countSetting("max_connections", "0", "connections of clients, at most: for a new one an idle one ends, or it waits; 0: half of the files that the process may open", 0, math.MaxInt32,
+			func(s *Settings) *int { return &s.MaxConnections }),
 		timeSetting("keepalive_timeout", "75s", "for which an idle client connection is kept", time.Millisecond,
 			func(s *Settings) *time.Duration { return &s.KeepaliveTimeout }),
 		switchSetting("ignore_client_abort", "off", "serve a request to its end although its client has closed the connection, or its sending half",

@@ -42,6 +42,8 @@ type Bodies struct {
 type Connections struct {
 	Accepted                          uint64
 	Active, Reading, Writing, Waiting uint64
+	Most                              uint64 // max_connections; 0: no limit
+	Delayed, Evicted                  uint64 // that waited for room, and idle ones that made some
 }
 
 // gateway is a collector that asks the gateway.
@@ -84,6 +86,9 @@ var (
 	logQueued         = desc("log_phases_queued", "Requests that wait for their log phase.")
 	accepted          = desc("connections_accepted_total", "Connections of clients.")
 	connections       = desc("connections", "Open connections of clients, by what they do.", "state")
+	connectionsMost   = desc("connections_limit", "Bound of the open connections of clients, max_connections.")
+	delayed           = desc("connections_delayed_total", "Connections of clients that waited because there were as many as max_connections allows.")
+	evicted           = desc("connections_evicted_total", "Idle connections of clients that ended to make room for others.")
 	bodies            = desc("bodies_in_memory_bytes", "Bytes of bodies that are kept in memory for plugins.")
 	bodiesMost        = desc("bodies_in_memory_limit_bytes", "Bound of these bytes, max_bodies_in_memory.")
 	bodiesRefused     = desc("bodies_in_memory_refused_total", "Bodies, or pieces of them, that found no room within the bound.")
@@ -112,6 +117,11 @@ func (g gateway) Collect(ch chan<- prometheus.Metric) {
 	w.gauge(connections, float64(s.Connections.Reading), "reading")
 	w.gauge(connections, float64(s.Connections.Writing), "writing")
 	w.gauge(connections, float64(s.Connections.Waiting), "waiting")
+	if s.Connections.Most > 0 {
+		w.gauge(connectionsMost, float64(s.Connections.Most))
+	}
+	w.counter(delayed, float64(s.Connections.Delayed))
+	w.counter(evicted, float64(s.Connections.Evicted))
 	w.gauge(bodies, float64(s.Bodies.Used))
 	w.gauge(bodiesMost, float64(s.Bodies.Most))
 	w.counter(bodiesRefused, float64(s.Bodies.Refused))

@@ -31,7 +31,7 @@ func call(in *plan.Instance, code dispatch.Code) *dispatch.Call {
 
 func status() Status {
 	return Status{
-		Generation: 3, Hash: "abc", LogsDropped: 4, Connections: Connections{Accepted: 9, Waiting: 2}, Tracing: true, SpansDropped: 5, Bodies: Bodies{Used: 1024, Most: 4096, Refused: 3}, BlackBox: map[string]uint64{"limited": 7},
+		Generation: 3, Hash: "abc", LogsDropped: 4, Connections: Connections{Accepted: 9, Waiting: 2, Most: 9, Delayed: 3, Evicted: 4}, Tracing: true, SpansDropped: 5, Bodies: Bodies{Used: 1024, Most: 4096, Refused: 3}, BlackBox: map[string]uint64{"limited": 7},
 		Servers: []pluginserver.Status{{
 			State: pluginserver.State{Server: "py", Ready: true, State: "ready"}, InFlight: 1, Shed: 6, Fused: pluginserver.Fused{Calls: 8, Steps: 20},
 			Processes: []pluginserver.ProcessStatus{
@@ -83,6 +83,7 @@ func TestText(t *testing.T) {
 		`outrigger_generation_info{hash="abc"} 1`,
 		`outrigger_log_phases_dropped_total 4`, `outrigger_black_box_calls_total{result="limited"} 7`,
 		`outrigger_connections{state="waiting"} 2`,
+		`outrigger_connections_limit 9`, `outrigger_connections_delayed_total 3`, `outrigger_connections_evicted_total 4`,
 		`outrigger_spans_dropped_total 5`,
 		`outrigger_bodies_in_memory_bytes 1024`, `outrigger_bodies_in_memory_limit_bytes 4096`, `outrigger_bodies_in_memory_refused_total 3`,
 		`outrigger_plugin_server_up{server="py"} 1`,
