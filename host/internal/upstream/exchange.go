@@ -97,7 +97,7 @@ func (c *conn) earlyAnswer(req *Request, resp *fasthttp.Response) error {
 // readHead reads the head of the response, past interim ones. A head that is in order is read once more by the HTTP library, into resp.
 func (c *conn) readHead(req *Request, resp *fasthttp.Response) error {
 	h := &c.head
-	for range maxInterim {
+	for range maxInterim + 1 {
 		data, err := c.nextHead()
 		if err != nil {
 			return err

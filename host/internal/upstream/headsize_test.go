@@ -97,3 +97,13 @@ func TestMostTrailers(t *testing.T) {
 		_ = resp.CloseBodyStream()
 	}
 }
+
+// A Date that Connection names is this hop's: the response has none for the client.
+func TestNominatedDate(t *testing.T) {
+	for text, want := range map[string]bool{"Connection: close": true, "Connection: close, DATE": false} {
+		var h head
+		if err := h.parse([]byte("HTTP/1.1 200 OK\r\nDate: x\r\n" + text + "\r\n\r\n")); err != nil || h.dated != want {
+			t.Errorf("%s: %v, dated %t", text, err, h.dated)
+		}
+	}
+}

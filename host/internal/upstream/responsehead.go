@@ -306,6 +306,7 @@ func (h *head) nominates() bool {
 func (h *head) cutNominated(data []byte, at int) {
 	h.cuts = h.cuts[:0]
 	names := h.nominated()
+	h.dated = h.dated && !names["date"]
 	lower := make([]byte, 0, 64)
 	for n := 0; ; at += n {
 		n = bytes.IndexByte(data[at:], '\n') + 1

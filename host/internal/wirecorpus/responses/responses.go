@@ -15,8 +15,8 @@ import (
 //go:embed cases/*.yaml
 var files embed.FS
 
-// Case is what an upstream answers, and what becomes of it. In the bytes, {64K} stands for as many bytes, {1000 lines} for so many header lines and
-// {1000 interim} for so many interim responses.
+// Case is what an upstream answers, and what becomes of it. In the bytes, {15K} and {64K} stand for as many bytes, {1000 lines} for so many header
+// lines, {100 interim} and {1000 interim} for so many interim responses.
 type Case struct {
 	Name    string            `yaml:"name"`
 	Method  string            `yaml:"method"`  // of the request; GET
@@ -47,8 +47,10 @@ func (c *Case) Response() []byte {
 		text = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + c.Chunks
 	}
 	return []byte(strings.NewReplacer(
+		"{15K}", strings.Repeat("x", 15<<10),
 		"{64K}", strings.Repeat("x", 64<<10),
 		"{1000 lines}", strings.Repeat("X-1: 1\r\n", 1000),
+		"{100 interim}", strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 100),
 		"{1000 interim}", strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 1000),
 	).Replace(text))
 }
