@@ -147,6 +147,60 @@ func TestTheBreakerOfAnInstance(t *testing.T) {
 }
 
 // A call that will be refused takes no body into memory. What a refused call may open, it opens.
+// Clients that break off, or send too much, cannot use up the error budget of a plugin that reads bodies: its failure is not its own.
+func TestWhoSendsABadBodyDoesNotOpenTheBreaker(t *testing.T) {
+	limits := budget.Limits{Errors: budget.Errors{Ratio: 0.5, Calls: 4, Window: 10 * time.Second, OpenFor: 5 * time.Second, Probes: 1}, HandlerErrors: true}
+	reads := func(_ *wire.Call, asker wire.Asker, out *wire.Outcome) error {
+		if a := asker.Answer(&wire.Ask{Fn: pdk.AskRequestGetRawBody}); a.Err != nil {
+			out.Err = &wire.Error{Code: wire.CodeHandlerError, Message: a.Err.Error(), Detail: "the stack"}
+		}
+		return nil
+	}
+	for code, err := range map[Code]*wire.Error{
+		Cancelled:    {Code: wire.CodeHostError, Message: "reading the request body: unexpected EOF"},
+		TooLarge:     {Code: wire.CodeBadData, Message: "too long"},
+		Overloaded:   {Code: exchange.CodeNoMemory, Message: "no memory"},
+		HandlerError: nil,
+	} {
+		b := newBudgetBench(t)
+		var told []string
+		b.Interceptors = append(b.Interceptors, &witness{name: "a", told: &told})
+		do := reads
+		if err != nil {
+			b.live.err = err
+		} else {
+			do = func(_ *wire.Call, _ wire.Asker, out *wire.Outcome) error {
+				out.Err = &wire.Error{Code: wire.CodeHandlerError, Message: "its own", Detail: "the stack"}
+				return nil
+			}
+		}
+		in := instance("x", remote(do), under(limits))
+		for range 5 {
+			ex := b.exchange(in)
+			b.RunAccess(ex)
+			if !ex.Answer.Given {
+				t.Fatalf("%s: the request goes on", code)
+			}
+		}
+		ended := 0
+		for _, line := range told {
+			if strings.HasPrefix(line, fmt.Sprintf("a after %s ", code)) {
+				ended++
+			}
+		}
+		want := 5
+		if err == nil {
+			want = 4 // then the breaker is open
+		}
+		if ended != want {
+			t.Errorf("%d calls ended as %s, expected %d: %q", ended, code, want, told)
+		}
+		if !strings.Contains(b.logs.String(), "detail=\"the stack\"") {
+			t.Errorf("%s: the handler's detail is not in the log:\n%s", code, b.logs)
+		}
+	}
+}
+
 func TestARefusedCallTakesNoBody(t *testing.T) {
 	b := newBudgetBench(t)
 	in := instance("x", remote(func(*wire.Call, wire.Asker, *wire.Outcome) error {

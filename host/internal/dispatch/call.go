@@ -106,7 +106,7 @@ type refused struct{ error }
 
 func (r refused) Unwrap() error { return r.error }
 
-// missingBody is why a call was not sent whose plugin wants a body with it. The handler never saw it.
+// missingBody is why a call was not sent whose plugin wants a body with it, or why a handler that asked for one failed.
 type missingBody struct{ err *wire.Error }
 
 func (m missingBody) Error() string { return m.err.Error() }

@@ -57,14 +57,16 @@ func fail(ex *exchange.Exchange, in *plan.Instance, err error) {
 	}
 }
 
-// starvedError is the failure of a handler that got no body for want of memory.
-type starvedError struct{ handler *wire.Error }
-
-func (e *starvedError) Error() string {
-	return fmt.Sprintf("%v; the handler: %v", exchange.ErrNoMemory, e.handler)
+// bodilessError is the failure of a handler that did not get the body that it asked for. It counts as a call that was not sent for want of that body:
+// who sends one that breaks off or is too long must not be able to use up the error budget of a plugin.
+type bodilessError struct {
+	why     missingBody
+	handler *wire.Error
 }
 
-func (e *starvedError) Unwrap() []error { return []error{exchange.ErrNoMemory, e.handler} }
+func (e *bodilessError) Error() string { return fmt.Sprintf("%v; the handler: %v", e.why, e.handler) }
+
+func (e *bodilessError) Unwrap() []error { return []error{e.handler, e.why} }
 
 // settle reports a failed call, chooses what its fail mode does, and tells the interceptors. It reports whether the instance fails closed.
 func (s *step) settle(err error) (closed bool) {

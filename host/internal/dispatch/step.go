@@ -25,8 +25,8 @@ type step struct {
 	// seen is the call of a remote handler as interceptors see it, answer the last one to its questions.
 	seen   Call
 	answer wire.Answer
-	// starved: there was no memory for a body that the handler asked for.
-	starved bool
+	// lacked is why the handler did not get a body that it asked for.
+	lacked *wire.Error
 	// later: it is sent before its turn, behind others of a group.
 	later    bool
 	learning learning
@@ -60,8 +60,8 @@ func (s *step) Answer(a *wire.Ask) wire.Answer {
 	} else {
 		s.answer = s.ex.Ask(s.in, a)
 	}
-	if e := s.answer.Err; e != nil && e.Code == exchange.CodeNoMemory {
-		s.starved = true
+	if e := s.answer.Err; e != nil && e.Code != wire.CodeWrongPhase && asksBody(a) {
+		s.lacked = e
 	}
 	s.seen.Asks++
 	if s.in.Prefetch != nil {
@@ -71,6 +71,11 @@ func (s *step) Answer(a *wire.Ask) wire.Answer {
 		i.Asked(&s.seen, a, &s.answer)
 	}
 	return s.answer
+}
+
+// asksBody reports whether a question is for a whole body.
+func asksBody(a *wire.Ask) bool {
+	return a.Fn == pdk.AskRequestGetRawBody || a.Fn == pdk.AskServiceResponseGetRawBody || a.Fn == pdk.AskResponseGetRawBody
 }
 
 // Ask and Log implement local.Host for native handlers, on whatever goroutine the plugin asks.
@@ -100,8 +105,8 @@ func (s *step) run() error {
 // take applies the operations of the outcome that has come.
 func (s *step) take() error {
 	if s.out.Err != nil {
-		if s.starved {
-			return &starvedError{s.out.Err}
+		if s.lacked != nil {
+			return &bodilessError{missingBody{s.lacked}, s.out.Err}
 		}
 		return s.out.Err
 	}
@@ -240,7 +245,7 @@ func (s *step) end() {
 	if s.in.Native == nil || s.seen.Instance != nil || s.seen.Asks > 0 { // somebody watched, or the handler asked
 		s.seen, s.answer = Call{}, wire.Answer{}
 	}
-	s.d, s.ex, s.in, s.phase, s.session, s.over, s.starved, s.later = nil, nil, nil, 0, nil, false, false, false
+	s.d, s.ex, s.in, s.phase, s.session, s.over, s.lacked, s.later = nil, nil, nil, 0, nil, false, nil, false
 	s.call, s.out = wire.Call{}, wire.Outcome{Ops: emptied(ops)}
 	if s.learning.any() {
 		s.learning = s.learning.emptied()
