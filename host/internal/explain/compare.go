@@ -41,10 +41,7 @@ type class struct {
 	// In the old and in the new configuration; nil: there is nobody of the class.
 	consumer [2]*entity.Consumer
 	moved    bool // from some groups to others
-	// own are the plugins, by the names under which records compete, of which the class has records of its own.
-	own map[string]bool
-	// also are the classes for which everything changes as it does for this one, on the route that is looked at.
-	also []string
+	ownRecords
 }
 
 // Compare lists what runs otherwise in generation after than in generation before. It stops when ctx ends.
@@ -191,100 +188,36 @@ func groupNames(c *entity.Consumer, grouped map[string]bool) string {
 	return strings.Join(names, ", ")
 }
 
-// reachAnywhere notes what the classes have of their own, and which of them the edits reach that reach all routes.
-func (c *comparison) reachAnywhere() {
-	byConsumer, byGroup := map[string]map[string]bool{}, map[string]map[string]bool{}
-	note := func(own map[string]map[string]bool, who, plugin string) {
-		if own[who] == nil {
-			own[who] = map[string]bool{}
-		}
-		own[who][plugin] = true
-	}
-	for _, g := range c.gen {
-		for _, r := range g.Set.Plugins {
-			if r.Consumer != nil {
-				note(byConsumer, consumerName(r.Consumer), r.LookupName())
-			}
-			if r.ConsumerGroup != nil {
-				note(byGroup, r.ConsumerGroup.Name, r.LookupName())
-			}
-		}
-	}
-	c.anywhere, c.anywhereNames, c.ranks = make([]bool, len(c.classes)), map[string]bool{}, make(map[string]int, len(c.classes))
-	for _, r := range c.edits.anywhere {
-		c.anywhereNames[r.LookupName()] = true
-	}
-	for i := range c.classes {
-		cl := &c.classes[i]
-		c.ranks[cl.name] = i
-		cl.own = map[string]bool{}
-		for _, consumer := range cl.consumer {
-			if consumer == nil {
-				continue
-			}
-			maps.Copy(cl.own, byConsumer[consumerName(consumer)])
-			for _, g := range consumer.Groups {
-				maps.Copy(cl.own, byGroup[g.Name])
-			}
-		}
-		c.anywhere[i] = slices.ContainsFunc(c.edits.anywhere, cl.has)
-	}
-}
-
 // reached are the classes for which something may change on a route, and the names of the plugins whose records are not the same.
-func (c *comparison) reached(routes [2]*entity.Route) (classes []class, names map[string]bool) {
+func (c *comparison) reached(routes [2]*entity.Route) (classes []*class, names map[string]bool) {
 	if c.edits.all || serviceName(routes[0].Service) != serviceName(routes[1].Service) {
-		return c.classes, nil
+		return c.everybody(), nil
 	}
-	local := c.edits.of(routes[0])
 	names = maps.Clone(c.anywhereNames)
-	for _, r := range local {
+	everybody := false
+	for _, r := range c.edits.of(routes[0]) {
 		names[r.LookupName()] = true
+		everybody = everybody || r.Consumer == nil && r.ConsumerGroup == nil
+	}
+	if everybody {
+		return c.everybody(), names
 	}
 	for i := range c.classes {
 		cl := &c.classes[i]
-		if cl.moved || c.anywhere[i] || slices.ContainsFunc(local, cl.has) {
-			classes = append(classes, *cl)
+		if cl.moved || c.anywhere[i] || slices.ContainsFunc(cl.edited, func(r *entity.Plugin) bool { return reaches(r, routes) }) {
+			classes = append(classes, cl)
 		}
 	}
 	return classes, names
 }
 
-// alikeClasses puts classes together for which a route changes as it does for the first of them: those that have no records of their own of the plugins
-// that change. What else they have is the same before and after, and stands where it stood, unless an edit moves others, or another plugin
-// authenticates.
-func (c *comparison) alikeClasses(classes []class, names map[string]bool, pair [2]*plan.Plan) []class {
-	if names == nil || c.edits.moves || c.authenticator(pair[0]) != c.authenticator(pair[1]) {
-		return classes
+// everybody are all classes.
+func (c *comparison) everybody() []*class {
+	all := make([]*class, len(c.classes))
+	for i := range c.classes {
+		all[i] = &c.classes[i]
 	}
-	out := make([]class, 0, len(classes))
-	first := -1
-	for i := range classes {
-		cl := &classes[i]
-		if cl.moved || sharesKey(cl.own, names) {
-			out = append(out, *cl)
-			continue
-		}
-		if first < 0 {
-			first = len(out)
-			out = append(out, *cl)
-			continue
-		}
-		out[first].also = append(out[first].also, cl.name)
-	}
-	return out
-}
-
-func sharesKey(a, b map[string]bool) bool {
-	if len(a) > len(b) {
-		a, b = b, a
-	}
-	for key := range a {
-		if b[key] {
-			return true
-		}
-	}
-	return false
+	return all
 }
 
 // authenticator is the record that makes the consumer known in a plan; "" when none does.
@@ -315,7 +248,7 @@ func (c *comparison) plans(routes [2]*entity.Route) []Change {
 		last = pair
 		changes, known := c.seen[pair]
 		if !known {
-			changes = c.chains(routes, c.alikeClasses(classes, names, pair), secure)
+			changes = c.chains(routes, c.alikeClasses(classes, names, routes, pair), secure)
 			c.seen[pair] = changes
 		}
 		all = append(all, changes...)
@@ -325,12 +258,12 @@ func (c *comparison) plans(routes [2]*entity.Route) []Change {
 
 // unrouted compares what runs for requests without route: they do not come to access, and nobody is ever known.
 func (c *comparison) unrouted() []Change {
-	whole := c.chains([2]*entity.Route{}, c.classes[:1], false)
+	whole := c.chains([2]*entity.Route{}, []together{{class: &c.classes[0]}}, false)
 	return slices.DeleteFunc(whole, func(ch Change) bool { return ch.Phase == "access" || ch.Phase == "response" })
 }
 
 // chains compares the chains of all phases for some classes.
-func (c *comparison) chains(routes [2]*entity.Route, classes []class, secure bool) []Change {
+func (c *comparison) chains(routes [2]*entity.Route, classes []together, secure bool) []Change {
 	var all []Change
 	places := map[string]int{}
 	for _, cl := range classes {

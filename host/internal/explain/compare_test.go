@@ -3,9 +3,14 @@ package explain
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
+	"github.com/outrigger-gateway/outrigger/host/internal/generation"
+	"github.com/outrigger-gateway/outrigger/host/internal/plan"
 )
 
 // many is a document with n routes, a tenth as many services and consumers. Every route, every service and every tenth of the consumers has a record;
@@ -35,7 +40,7 @@ func many(n, version int) string {
 // Random configurations and edits: what is found where the edits reach, for classes that are put together, is what is found when every class is compared
 // on every route.
 func TestCompareRandomly(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range uint64(120) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		before, after := randomDocuments(random)
 		d := compared(t, generationOf(t, before), generationOf(t, after))
@@ -59,11 +64,13 @@ func randomDocuments(random *rand.Rand) (before, after string) {
 	base.WriteString("plugins:\n")
 	texts := [2]strings.Builder{}
 	taken := map[string]bool{}
-	for range 4 + random.IntN(14) {
+	for range 4 + random.IntN(22) {
 		name := []string{"early", "auth", "late", "late", "early"}[random.IntN(5)]
 		scope := []string{"", ", route: r0", ", route: r1", ", route: r2", ", service: s0", ", service: s1"}[random.IntN(6)]
 		if name != "auth" {
-			scope += []string{"", ", consumer: c0", ", consumer: c1", ", consumer: c2", ", consumer_group: g0", ", consumer_group: g1"}[random.IntN(6)]
+			scope += []string{
+				"", "", ", consumer: c0", ", consumer: c1", ", consumer: c2", ", consumer: c3", ", consumer: c4", ", consumer_group: g0", ", consumer_group: g1",
+			}[random.IntN(9)]
 		}
 		if taken[name+scope] {
 			continue
@@ -71,7 +78,7 @@ func randomDocuments(random *rand.Rand) (before, after string) {
 		taken[name+scope] = true
 		record := func() string {
 			r := "- {name: " + name + scope + fmt.Sprintf(", config: {v: %d}", random.IntN(3))
-			switch random.IntN(12) {
+			switch random.IntN(16) {
 			case 0:
 				r += ", enabled: false"
 			case 1:
@@ -82,6 +89,10 @@ func randomDocuments(random *rand.Rand) (before, after string) {
 				}
 			case 3:
 				r += `, condition: 'http.method == "GET"', on_false: next`
+			case 4:
+				r += ", inherit: true"
+			case 5:
+				r = "- {name: " + name + scope + ", mode: disable"
 			}
 			return r + "}\n"
 		}
@@ -102,6 +113,43 @@ func randomDocuments(random *rand.Rand) (before, after string) {
 		}
 	}
 	return base.String() + texts[0].String(), base.String() + texts[1].String()
+}
+
+// Consumers with records of their own of the plugin that changes for all are looked at one by one only where these change: it would be every consumer on
+// every route.
+func TestCompareConsumersTogether(t *testing.T) {
+	document := func(version int) string {
+		var b strings.Builder
+		b.WriteString("services: [{name: s, host: h}]\nroutes:\n")
+		for i := range 20 {
+			fmt.Fprintf(&b, "- {name: r%d, service: s, paths: [/r%d], plugins: [{name: early, config: {v: %d}}]}\n", i, i, i)
+		}
+		b.WriteString("consumers:\n")
+		for i := range 500 {
+			own := 100 + i
+			if i == 7 {
+				own += version
+			}
+			fmt.Fprintf(&b, "- {username: c%d, plugins: [{name: late, config: {v: %d}}]}\n", i, own)
+		}
+		fmt.Fprintf(&b, "plugins: [{name: auth}, {name: late, config: {v: %d}}, {name: late, consumer: c9, service: s}]\n", version)
+		return b.String()
+	}
+	before, after := generationOf(t, document(1)), generationOf(t, document(2))
+	compared(t, before, after)
+	c := comparison{gen: [2]*generation.Generation{before, after}, edits: editsOf(before.Set, after.Set), ids: map[*entity.Plugin]string{}}
+	c.classes = c.listClasses()
+	c.reachAnywhere()
+	route := [2]*entity.Route{before.Set.Routes[0], after.Set.Routes[0]}
+	classes, names := c.reached(route)
+	plans := [2]*plan.Plan{before.Plans.ForRoute(route[0], false), after.Plans.ForRoute(route[1], false)}
+	var found []string
+	for _, cl := range c.alikeClasses(classes, names, route, plans) {
+		found = append(found, fmt.Sprintf("%s and %d more", cl.name, len(cl.also)))
+	}
+	if want := []string{"nobody and 0 more", "consumer c0 and 497 more", "consumer c7 and 0 more", "consumer c9 and 0 more"}; !slices.Equal(found, want) {
+		t.Errorf("found %q, expected %q", found, want)
+	}
 }
 
 // BenchmarkCompare compares configurations in which the record of every route changes. The time for each route is the same at all sizes: consumers with

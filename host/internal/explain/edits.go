@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -28,6 +29,11 @@ func (e *edits) add(r *entity.Plugin) {
 	default:
 		e.anywhere = append(e.anywhere, r)
 	}
+}
+
+// list are all edits.
+func (e *edits) list() []*entity.Plugin {
+	return slices.Concat(e.anywhere, slices.Concat(slices.Collect(maps.Values(e.byRoute))...), slices.Concat(slices.Collect(maps.Values(e.byService))...))
 }
 
 // of are the edits that reach a route and not all routes.
@@ -135,25 +141,4 @@ func serviceName(s *entity.Service) string {
 		return s.Name
 	}
 	return s.ID
-}
-
-// has reports whether a record may be for a class.
-func (cl *class) has(r *entity.Plugin) bool {
-	if r.Consumer == nil && r.ConsumerGroup == nil {
-		return true
-	}
-	for _, c := range cl.consumer {
-		if c == nil {
-			continue
-		}
-		if r.Consumer != nil && consumerName(r.Consumer) == consumerName(c) {
-			return true
-		}
-		for _, g := range c.Groups {
-			if r.ConsumerGroup != nil && r.ConsumerGroup.Name == g.Name {
-				return true
-			}
-		}
-	}
-	return false
 }
