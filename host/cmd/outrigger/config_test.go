@@ -123,8 +123,8 @@ func TestConfigRestore(t *testing.T) {
 	state, file := filepath.Join(dir, "state"), filepath.Join(dir, "gateway.yaml")
 	store := lastgood.In(state)
 	first, second := strings.Repeat("1", 32), strings.Repeat("2", 32)
-	for hash, at := range map[string]time.Time{first: time.Unix(1e9, 0), second: time.Unix(2e9, 0)} {
-		if err := store.Keep(hash, "g.yaml", []byte("_format_version: '3.0'\n# "+hash+"\n"), at); err != nil {
+	for i, hash := range []string{first, second} {
+		if err := store.Keep(hash, "g.yaml", []byte("_format_version: '3.0'\n# "+hash+"\n"), time.Unix(int64(i+1)*1e9, 0)); err != nil {
 			t.Fatal(err)
 		}
 	}
