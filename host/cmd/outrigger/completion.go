@@ -111,13 +111,17 @@ func bashScript() string {
 	}
 	fmt.Fprintf(&b, `# Completion of outrigger for bash; made by: outrigger completion bash
 _outrigger() {
-    local cur=${COMP_WORDS[COMP_CWORD]} flags="" words=""
+    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} flags="" words=""
     COMPREPLY=()
+    case $prev$cur in # --flag=value is three words
+    =*) prev=${COMP_WORDS[COMP_CWORD-2]} ;;
+    -*=) prev=${COMP_WORDS[COMP_CWORD-1]} cur="" ;;
+    esac
     if [ "$COMP_CWORD" -eq 1 ]; then
         COMPREPLY=($(compgen -W "%s" -- "$cur"))
         return
     fi
-    case ${COMP_WORDS[COMP_CWORD-1]} in
+    case $prev in
 `, strings.Join(names, " "))
 	takes := values()
 	for _, flag := range sorted(takes) {
@@ -180,7 +184,7 @@ _outrigger() {
 	b.WriteString("        esac\n        _describe -o flag list\n        return\n    fi\n    if (( CURRENT == 3 )); then\n        case ${words[2]} in\n")
 	for _, c := range commands() {
 		if words := c.following(); len(words) > 0 {
-			fmt.Fprintf(&b, "        %s) compadd %s ;;\n", c.name, strings.Join(words, " "))
+			fmt.Fprintf(&b, "        %s) compadd %s; return ;;\n", c.name, strings.Join(words, " "))
 		}
 	}
 	b.WriteString(`        esac
@@ -198,15 +202,23 @@ fi
 
 func fishScript() string {
 	var b strings.Builder
-	b.WriteString("# Completion of outrigger for fish; made by: outrigger completion fish\n")
+	b.WriteString(`# Completion of outrigger for fish; made by: outrigger completion fish
+function __outrigger_command -d 'the command is this one'
+    set -l words (commandline -opc)
+    test (count $words) -ge 2; and test $words[2] = $argv[1]
+end
+function __outrigger_first -d 'the first word behind the command is completed'
+    test (count (commandline -opc)) -eq 2; and __outrigger_command $argv[1]
+end
+`)
 	takes := values()
 	for _, c := range commands() {
-		fmt.Fprintf(&b, "complete -c outrigger -n __fish_use_subcommand -f -a %s -d %s\n", c.name, fishQuoted(c.short))
+		fmt.Fprintf(&b, "complete -c outrigger -n 'test (count (commandline -opc)) -eq 1' -f -a %s -d %s\n", c.name, fishQuoted(c.short))
 	}
 	for _, c := range commands() {
-		within := "complete -c outrigger -n '__fish_seen_subcommand_from " + c.name + "'"
+		within := "complete -c outrigger -n '__outrigger_command " + c.name + "'"
 		if words := c.following(); len(words) > 0 {
-			fmt.Fprintf(&b, "%s -a %s\n", within, fishQuoted(strings.Join(words, " ")))
+			fmt.Fprintf(&b, "complete -c outrigger -n '__outrigger_first %s' -f -a %s\n", c.name, fishQuoted(strings.Join(words, " ")))
 		}
 		flags := c.flags()
 		for _, flag := range sorted(flags) {

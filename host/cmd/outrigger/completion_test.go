@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -34,7 +37,7 @@ func TestCompletionAndManAreComplete(t *testing.T) {
 			t.Errorf("command %s: found the words %q", c.name, c.short)
 		}
 		for _, flag := range flags {
-			if !strings.Contains(zsh, "'"+flag) || !strings.Contains(fish, "-n '__fish_seen_subcommand_from "+c.name+"' -l "+strings.TrimPrefix(flag, "--")) {
+			if !strings.Contains(zsh, "'"+flag) || !strings.Contains(fish, "-n '__outrigger_command "+c.name+"' -l "+strings.TrimPrefix(flag, "--")) {
 				t.Errorf("flag %s of %s is missing", flag, c.name)
 			}
 			if flag != "--help" && !strings.Contains(man, roff(flag)) {
@@ -55,49 +58,105 @@ func TestCompletionAndManAreComplete(t *testing.T) {
 	}
 }
 
-// bash itself completes what the script says.
-func TestCompletionInBash(t *testing.T) {
-	shell, err := exec.LookPath("bash")
+// completions are lines, of which the last word is completed, and what comes of it in a directory with the files zebra and outrigger.yaml.
+var completions = []struct {
+	line string
+	want []string
+}{
+	{"outrigger upg", []string{"upgrade"}},
+	{"outrigger completion ", []string{"bash", "zsh", "fish"}}, // and no files
+	{"outrigger completion z", []string{"zsh"}},
+	{"outrigger plugin new x --lang p", []string{"python"}},
+	{"outrigger run --log-level w", []string{"warn"}},
+	{"outrigger run --drain-", []string{"--drain-delay", "--drain-timeout"}},
+	{"outrigger replay --carr", []string{"--carrier"}},
+	{"outrigger config fm", []string{"fmt"}},
+	{"outrigger help upg", []string{"upgrade"}},
+	{"outrigger check --settings outr", []string{"outrigger.yaml"}},
+}
+
+// completing runs a shell in such a directory; nil: it is not there.
+func completing(t *testing.T, shell string, args ...string) []byte {
+	t.Helper()
+	path, err := exec.LookPath(shell)
 	if err != nil {
-		t.Skip("this machine has no bash")
+		t.Skip("this machine has no " + shell)
 	}
-	script := output(t, "completion", "bash")
-	for _, c := range []struct {
-		words []string // the last one is completed
-		want  []string
-	}{
-		{[]string{"outrigger", "upg"}, []string{"upgrade"}},
-		{[]string{"outrigger", "completion", ""}, []string{"bash", "zsh", "fish"}},
-		{[]string{"outrigger", "completion", "z"}, []string{"zsh"}},
-		{[]string{"outrigger", "plugin", "new", "x", "--lang", "p"}, []string{"python"}},
-		{[]string{"outrigger", "run", "--log-level", "w"}, []string{"warn"}},
-		{[]string{"outrigger", "run", "--drain-"}, []string{"--drain-delay", "--drain-timeout"}},
-		{[]string{"outrigger", "replay", "--carr"}, []string{"--carrier"}},
-		{[]string{"outrigger", "run", "--settings", ""}, nil}, // files, by the shell's own means
-	} {
-		cmd := exec.Command(shell, "-c", script+`
-COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _outrigger; printf '%s\n' "${COMPREPLY[@]}"`, "bash")
-		cmd.Args = append(cmd.Args, c.words...)
-		out, err := cmd.CombinedOutput()
-		if found := strings.Fields(string(out)); err != nil || !slices.Equal(found, c.want) {
-			t.Errorf("%q: found %q, %v; expected %q", c.words, found, err, c.want)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Dir = t.TempDir()
+	cmd.Env = append(os.Environ(), "HOME="+cmd.Dir, "TERM=dumb", "XDG_CONFIG_HOME="+cmd.Dir, "XDG_DATA_HOME="+t.TempDir(), "LC_ALL=C")
+	for _, name := range []string{"zebra", "outrigger.yaml"} {
+		if err := os.WriteFile(filepath.Join(cmd.Dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", shell, err, out)
+	}
+	return out
+}
+
+// compare looks at what a shell said: a line for each completion.
+func compare(t *testing.T, out []byte) {
+	t.Helper()
+	lines := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
+	if len(lines) != len(completions) {
+		t.Fatalf("found %d lines, expected %d:\n%s", len(lines), len(completions), out)
+	}
+	for i, c := range completions {
+		if found := strings.Fields(lines[i]); !slices.Equal(slices.Sorted(slices.Values(found)), slices.Sorted(slices.Values(c.want))) {
+			t.Errorf("%q: found %q, expected %q", c.line, found, c.want)
 		}
 	}
 }
 
-// zsh and fish read their scripts, where they are there.
-func TestCompletionSyntax(t *testing.T) {
-	for _, shell := range []string{"zsh", "fish"} {
-		path, err := exec.LookPath(shell)
-		if err != nil {
-			t.Logf("this machine has no %s", shell)
-			continue
-		}
-		cmd := exec.Command(path, "-n", write(t, "script", output(t, "completion", shell)))
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%s: %v %s", shell, err, out)
-		}
+func TestCompletionInBash(t *testing.T) {
+	script := write(t, "complete", output(t, "completion", "bash")+`
+for line; do
+    read -ra COMP_WORDS <<< "$line"
+    [[ $line == *" " ]] && COMP_WORDS+=("")
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+    _outrigger
+    if [ ${#COMPREPLY[@]} -eq 0 ]; then # as -o default does
+        COMPREPLY=($(compgen -f -- "${COMP_WORDS[COMP_CWORD]}"))
+    fi
+    echo "${COMPREPLY[@]}"
+done
+COMP_WORDS=(outrigger run --log-level = w) COMP_CWORD=4; _outrigger; echo "${COMPREPLY[@]}"
+COMP_WORDS=(outrigger run --log-format =) COMP_CWORD=3; _outrigger; echo "${COMPREPLY[@]}"
+`)
+	args := []string{script}
+	for _, c := range completions {
+		args = append(args, c.line)
 	}
+	out, rest, _ := bytes.Cut(completing(t, "bash", args...), []byte("outrigger.yaml\n"))
+	compare(t, append(out, "outrigger.yaml\n"...))
+	if string(rest) != "warn\ntext json\n" {
+		t.Errorf("--flag=value: found %q", rest)
+	}
+}
+
+func TestCompletionInZsh(t *testing.T) {
+	program, err := filepath.Abs("testdata/complete.zsh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"-f", program, write(t, "_outrigger", output(t, "completion", "zsh"))}
+	for _, c := range completions {
+		args = append(args, c.line)
+	}
+	compare(t, completing(t, "zsh", args...))
+}
+
+func TestCompletionInFish(t *testing.T) {
+	program := "source " + write(t, "outrigger.fish", output(t, "completion", "fish")) + "\n"
+	for _, c := range completions {
+		program += "echo (complete -C '" + c.line + "' | string split -f 1 \\t)\n"
+	}
+	compare(t, completing(t, "fish", "-c", program))
 }
 
 // groff formats the manual page without a warning, where it is there.
