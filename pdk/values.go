@@ -187,7 +187,8 @@ type Route struct {
 	Headers                 map[string][]string `json:"headers,omitempty"`
 	SNIs                    []string            `json:"snis,omitempty"`
 	StripPath               bool                `json:"strip_path"`
-	PathHandling            string              `json:"path_handling"` // v0 or v1
+	PathHandling            string              `json:"path_handling"`        // v0 or v1
+	PathMatch               string              `json:"path_match,omitempty"` // segment or exact; "": literal paths are prefixes
 	PreserveHost            bool                `json:"preserve_host"`
 	HTTPSRedirectStatusCode int                 `json:"https_redirect_status_code"`
 	RegexPriority           int                 `json:"regex_priority"`

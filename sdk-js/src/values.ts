@@ -137,12 +137,14 @@ export interface Route {
   readonly snis?: readonly string[];
   readonly strip_path: boolean;
   readonly path_handling: "v0" | "v1";
+  /** What literal paths match; left out when all that begins with them. */
+  readonly path_match?: "segment" | "exact";
   readonly preserve_host: boolean;
   readonly https_redirect_status_code: number;
   readonly regex_priority: number;
   /** Of the router flavour expressions; left out when the attributes above say which requests match. */
   readonly expression?: string;
-  /** Of an expression, larger first. */
+  /** Larger first, whatever else the route has. */
   readonly priority?: number;
   readonly request_buffering: boolean;
   readonly response_buffering: boolean;

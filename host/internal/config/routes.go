@@ -34,6 +34,7 @@ func (d *document) route(n *node, at *path, parent *record[entity.Service]) {
 	e.SNIs = o.texts("snis", true, sni)
 	d.stripPath(o, e)
 	e.PathHandling = o.choice("path_handling", "v0", "v0", "v1")
+	d.pathMatch(o, e)
 	e.PreserveHost = o.boolean("preserve_host", false)
 	e.HTTPSRedirectStatusCode = d.redirectCode(o)
 	e.RegexPriority = o.integer("regex_priority", 0, 0, 1<<32-1)
@@ -107,6 +108,21 @@ func (d *document) stripPath(o *object, e *entity.Route) {
 			Code: CodeConflict, Found: "true on a route of protocols " + strings.Join(e.Protocols, ", "), Expected: "false, the default of such routes", Fix: "remove it",
 		})
 		e.StripPath = false
+	}
+}
+
+// pathMatch reads path_match, which is about literal paths.
+func (d *document) pathMatch(o *object, e *entity.Route) {
+	const key = "path_match"
+	match := o.choice(key, entity.PathPrefix, entity.PathPrefix, entity.PathSegment, entity.PathExact)
+	if match == entity.PathPrefix {
+		return
+	}
+	e.PathMatch = match
+	if o.lacks("paths") || len(e.Paths) > 0 && !slices.ContainsFunc(e.Paths, func(p string) bool { return p[0] != '~' }) {
+		d.fail(o.at.key(key), o.n.get(key), Error{
+			Code: CodeConflict, Found: quote(match) + " on a route without a literal path", Expected: "a path without ~ among its paths", Fix: "remove it",
+		})
 	}
 }
 

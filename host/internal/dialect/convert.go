@@ -112,6 +112,7 @@ var ownFields = map[string][]string{
 	"plugin": {
 		"timeout", "timeouts", "fail_mode", "fail_status", "fail_body", "max_in_flight", "queue", "error_budget", "allow_fail_open", "mode", "inherit", "stack", "priority", "on_false",
 	},
+	"route":          {"path_match"},
 	"consumer_group": {"priority"},
 	"vault":          {"on_failure"},
 	"upstream":       {"circuit_breakers", "outlier_detection", "retry_budget", "slow_start"},
@@ -120,12 +121,15 @@ var ownFields = map[string][]string{
 // tellOwn notes what the reader of the other dialect does not know.
 func (c *conversion) tellOwn(to string) {
 	reader := map[string]string{Kong: "Kong", Deck: "decK"}[to]
-	for _, name := range []string{"plugin", "consumer_group", "vault", "upstream"} {
+	for _, name := range []string{"route", "plugin", "consumer_group", "vault", "upstream"} {
 		each(c.root, name, func(n *yaml.Node) {
 			for _, field := range ownFields[name] {
 				if get(n, field) != nil {
 					c.note("%s refuses the field %s of a %s, which only this gateway has", reader, field, strings.ReplaceAll(name, "_", " "))
 				}
+			}
+			if name == "route" && get(n, "priority") != nil && get(n, "expression") == nil {
+				c.note("%s refuses the field priority of a route without an expression", reader)
 			}
 			if name == "vault" && text(get(n, "name")) == "file" {
 				c.note("%s has no vaults of type file", reader)

@@ -41,7 +41,7 @@ var kinds = map[string]kind{
 	"route": {
 		first: []string{
 			"name", "id", "service", "protocols", "methods", "hosts", "paths", "headers", "snis", "sources", "destinations", "expression", "priority",
-			"regex_priority", "strip_path", "path_handling", "preserve_host",
+			"regex_priority", "strip_path", "path_handling", "path_match", "preserve_host",
 		},
 		last:     append(slices.Clone(common), "plugins"),
 		children: map[string]string{"plugins": "plugin"},

@@ -139,7 +139,8 @@ type Route struct {
 	Headers                 map[string][]string `json:"headers,omitempty"`
 	SNIs                    []string            `json:"snis,omitempty"`
 	StripPath               bool                `json:"strip_path"`
-	PathHandling            string              `json:"path_handling"` // v0, v1
+	PathHandling            string              `json:"path_handling"`        // v0, v1
+	PathMatch               string              `json:"path_match,omitempty"` // of literal paths: PathSegment, PathExact; "": PathPrefix
 	PreserveHost            bool                `json:"preserve_host"`
 	HTTPSRedirectStatusCode int                 `json:"https_redirect_status_code"`
 	RegexPriority           int                 `json:"regex_priority"`
@@ -153,6 +154,13 @@ type Route struct {
 	UpdatedAt               int64               `json:"updated_at"`
 	Pos                     Pos                 `json:"-"`
 }
+
+// What a literal path of a route matches.
+const (
+	PathPrefix  = "prefix"  // what begins with it
+	PathSegment = "segment" // what begins with it as whole segments: /api and /api/x, not /apix
+	PathExact   = "exact"   // itself
+)
 
 // SecureOnly reports whether the route is for https alone: a plain request is told so, or sent there, and its plugins do not run (spec/gateway.md 2.7).
 func (r *Route) SecureOnly() bool {

@@ -169,6 +169,7 @@ var rules = map[router.Rule]string{
 	router.RuleRegex:         "has a literal path, and a regex goes first",
 	router.RuleRegexPriority: "has a smaller regex_priority",
 	router.RulePathLength:    "has a shorter path",
+	router.RulePathMatch:     "has a looser path_match",
 	router.RuleCreated:       "is younger (created_at), all else being equal",
 	router.RuleID:            "has a larger id, all else being equal",
 }

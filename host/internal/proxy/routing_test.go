@@ -129,15 +129,18 @@ services: [{name: s, url: "http://UPSTREAM", routes: [{name: tls, paths: [/x], p
 	g.get("/x/1", "X-Forwarded-Proto", "https").want(t, 200, "GET /x/1\n")
 }
 
-// A priority of a route comes before what its fields count for.
-func TestPriority(t *testing.T) {
+// A priority of a route comes before what its fields count for, and path_match keeps a path from taking what only begins so.
+func TestPriorityAndPathMatch(t *testing.T) {
 	g := start(t, echo, `_format_version: "3.0"
 services:
 - {name: a, url: "http://UPSTREAM/a", routes: [{name: a, paths: [/x], priority: 1}]}
 - {name: b, url: "http://UPSTREAM/b", routes: [{name: b, paths: [/x/y, /z], methods: [GET]}]}
+- {name: c, url: "http://UPSTREAM/c", routes: [{name: c, paths: [/seg], path_match: segment}, {name: d, paths: [/se], path_match: prefix}]}
 `, nil)
 	g.get("/x/y").want(t, 200, "GET /a/y\n")
 	g.get("/z").want(t, 200, "GET /b\n")
+	g.get("/seg/x").want(t, 200, "GET /c/x\n")
+	g.get("/segx").want(t, 200, "GET /c/gx\n")
 }
 
 // The flavours see what is on the wire: path_handling v1, addresses, queries, and what a plugin changed before the router ran.

@@ -19,12 +19,13 @@ type candidate struct {
 	number  uint64 // larger wins, of routes of one priority
 	uuid    string // decides ties by Options.uuids
 	schemes schemes
-	// conditions says that headers, snis or the expression are to be checked.
+	// conditions says that headers, snis, the ending or the expression are to be checked.
 	conditions bool
 	// expression is the whole condition, and hosts are only where to look; nil: the attributes are the condition.
 	expression *expression
 
 	hosts   []hostPattern // none: any host
+	ending  ending        // of literal
 	literal []string      // paths of one length; none together with no regex: any path (or the expression says)
 	regex   []*regexPath
 	methods []string
@@ -94,6 +95,10 @@ func split(r *entity.Route, o *Options) ([]*candidate, error) {
 	if err != nil {
 		return nil, err
 	}
+	ends, err := endingOf(r)
+	if err != nil {
+		return nil, err
+	}
 	parts := map[int]*candidate{}
 	var all []*candidate
 	for i, path := range r.Paths {
@@ -116,6 +121,8 @@ func split(r *entity.Route, o *Options) ([]*candidate, error) {
 				return nil, err
 			}
 			c.literal = append(c.literal, path)
+			c.ending = ends
+			c.conditions = c.conditions || ends != endsAnywhere
 			continue
 		}
 		re, err := newRegexPath(pattern)

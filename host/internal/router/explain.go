@@ -50,6 +50,7 @@ const (
 	RuleRegex         Rule = "regex_path"     // a regex path beats a literal one
 	RuleRegexPriority Rule = "regex_priority" // larger
 	RulePathLength    Rule = "path_length"    // longer literal path
+	RulePathMatch     Rule = "path_match"     // exact before segment before prefix
 	RuleUUID          Rule = "uuid"           // larger, where router_tie_break is kong
 	RuleCreated       Rule = "created_at"     // earlier
 	RuleID            Rule = "id"             // smaller
@@ -117,12 +118,20 @@ func (r *Router) reach(req *Request) []finding {
 			for i := range list {
 				e, f := &list[i], &found[list[i].order>>32]
 				var m Match
-				f.path = f.path || e.regex == nil || e.regex.match(req.Path, &m)
+				f.path = f.path || e.matchesPath(req.Path, &m)
 				f.fits = f.fits || r.matches(e, req, bit, &m)
 			}
 		}
 	}
 	return found
+}
+
+// matchesPath checks what the index has not of the path; an expression has its own word about it.
+func (e *entry) matchesPath(path string, m *Match) bool {
+	if e.regex != nil {
+		return e.regex.match(path, m)
+	}
+	return e.candidate.ending.allows(path, int(e.literal))
 }
 
 // below gives every entry of a trie.
@@ -168,7 +177,7 @@ func (f finding) missed(c *candidate, req *Request) []Miss {
 		miss("port", fmt.Sprint(port), c.route.Hosts...)
 	}
 	if !f.path {
-		miss("paths", req.Path, c.route.Paths...)
+		miss("paths", req.Path, wantedPaths(c)...)
 	}
 	if !f.method {
 		miss("methods", req.Method, c.route.Methods...)
@@ -187,6 +196,20 @@ func (f finding) missed(c *candidate, req *Request) []Miss {
 		}
 	}
 	return all
+}
+
+// wantedPaths are the paths of a route as they are written, and what path_match makes of the literal ones.
+func wantedPaths(c *candidate) []string {
+	if c.ending == endsAnywhere {
+		return c.route.Paths
+	}
+	paths := slices.Clone(c.route.Paths)
+	for i, p := range paths {
+		if !strings.HasPrefix(p, "~") {
+			paths[i] = p + " (" + c.ending.String() + ")"
+		}
+	}
+	return paths
 }
 
 // wanted are the values of a header condition as they are written.
@@ -257,6 +280,8 @@ func (o *Options) decide(winner, loser *candidate) (rule Rule, won, lost string)
 	}
 	a, b := winner.route, loser.route
 	switch {
+	case winner.ending != loser.ending:
+		return RulePathMatch, winner.ending.String(), loser.ending.String()
 	case compareRank(winner, loser) != 0:
 		return RuleRegexPriority, fmt.Sprint(a.RegexPriority), fmt.Sprint(b.RegexPriority) // beyond 32 bits
 	case o.uuids() && winner.uuid != loser.uuid:

@@ -37,6 +37,7 @@ func TestExplain(t *testing.T) {
 		{name: "regex_priority", loser: &entity.Route{Paths: []string{"~/v1"}}, winner: &entity.Route{Paths: []string{"~/v"}, RegexPriority: 3}, rule: RuleRegexPriority, ours: "0", winners: "3"},
 		{name: "regex_priority below zero", loser: &entity.Route{Paths: []string{"~/v1"}, RegexPriority: -1}, winner: &entity.Route{Paths: []string{"~/v"}}, rule: RuleRegexPriority, ours: "-1", winners: "0"},
 		{name: "path length", loser: &entity.Route{Paths: []string{"/v1"}}, winner: &entity.Route{Paths: []string{"/v1/"}}, rule: RulePathLength, ours: "3", winners: "4"},
+		{name: "path_match", loser: &entity.Route{Paths: []string{"/v1/orders"}}, winner: &entity.Route{Paths: []string{"/v1/orders"}, PathMatch: "exact"}, rule: RulePathMatch, ours: "prefix", winners: "exact"},
 		{name: "created_at", loser: &entity.Route{Paths: []string{"/v1"}, CreatedAt: 9}, winner: &entity.Route{Paths: []string{"/v1"}, CreatedAt: 8}, rule: RuleCreated, ours: "9", winners: "8"},
 		{name: "id", loser: &entity.Route{ID: "2", Paths: []string{"/v1"}}, winner: &entity.Route{ID: "1", Paths: []string{"/v1"}}, rule: RuleID, ours: "2", winners: "1"},
 		{name: "the best part of a split route", loser: &entity.Route{Paths: []string{"/v", "/v1/", "/other"}}, winner: &entity.Route{Paths: []string{"/v1/o"}}, rule: RulePathLength, ours: "4", winners: "5"},

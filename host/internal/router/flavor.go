@@ -108,7 +108,7 @@ func compareRank(a, b *candidate) int {
 	case len(a.regex) > 0 && len(b.regex) > 0:
 		return cmp.Compare(b.route.RegexPriority, a.route.RegexPriority) // beyond 32 bits
 	}
-	return 0
+	return cmp.Compare(b.ending, a.ending)
 }
 
 // kongNamespace is the namespace of the UUIDs of the parts of a split route.

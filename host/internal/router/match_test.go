@@ -26,6 +26,7 @@ type routeSpec struct {
 	SNIs          []string `yaml:"snis"`
 	StripPath     *bool    `yaml:"strip_path"`
 	PathHandling  string   `yaml:"path_handling"`
+	PathMatch     string   `yaml:"path_match"`
 	RegexPriority int      `yaml:"regex_priority"`
 	Expression    string
 	Priority      int
@@ -37,7 +38,7 @@ func (s *routeSpec) route() *entity.Route {
 	r := &entity.Route{
 		ID: s.ID, Protocols: s.Protocols, Methods: s.Methods, Hosts: s.Hosts, Paths: s.Paths, Headers: s.Headers, SNIs: s.SNIs,
 		StripPath: s.StripPath == nil || *s.StripPath, RegexPriority: s.RegexPriority, CreatedAt: s.Created,
-		PathHandling: s.PathHandling, Expression: s.Expression, Priority: s.Priority,
+		PathHandling: s.PathHandling, PathMatch: s.PathMatch, Expression: s.Expression, Priority: s.Priority,
 	}
 	if s.Service != "" {
 		r.Service = &entity.Service{ID: s.Service, Enabled: s.Service == "enabled"}

@@ -79,6 +79,7 @@ type cell struct {
 	tls     bool
 	sni     string
 	start   string // text with which every path in the cell begins
+	ending  ending // where they may end, when start is a literal path
 	regex   *regexPath
 	schemes schemes
 }
@@ -198,7 +199,7 @@ func (c *candidate) cells(path int, snis bool, f func(*cell) bool) bool {
 	x := cell{start: "/", schemes: c.schemes}
 	if path >= 0 {
 		if x.regex = c.regexAt(path); x.regex == nil {
-			x.start = c.route.Paths[path]
+			x.start, x.ending = c.route.Paths[path], c.ending
 		} else if x.regex.prefix != "" {
 			x.start = x.regex.prefix
 		}
@@ -362,6 +363,9 @@ func (v *reviewer) takes(e *entry, x *cell, methodBit uint64) bool {
 		if !e.candidate.headers[i].takes(x.headers) {
 			return false
 		}
+	}
+	if e.regex == nil && !e.candidate.ending.allowsAll(x, int(e.literal)) {
+		return false
 	}
 	if e.regex == nil || x.regex != nil && x.regex.re.String() == e.regex.re.String() {
 		return true

@@ -198,7 +198,7 @@ func (r *Router) matches(e *entry, req *Request, methodBit uint64, m *Match) boo
 		if x := e.candidate.expression; x != nil {
 			return x.match(req, m)
 		}
-		if !e.candidate.matchesConditions(req) {
+		if !e.candidate.matchesConditions(req) || !e.candidate.ending.allows(req.Path, int(e.literal)) {
 			return false
 		}
 	}

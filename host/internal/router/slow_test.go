@@ -107,7 +107,7 @@ func (s *slowRouter) ways(r *entity.Route, req *Request) (all []*way) {
 			}
 			w.matched, w.captures = found[0], found[1:]
 		} else {
-			if !strings.HasPrefix(req.Path, p) {
+			if !slowLiteral(p, r.PathMatch, req.Path) {
 				continue
 			}
 			w.matched = p
@@ -141,15 +141,30 @@ func (s *slowRouter) rank(w *way, path string, isRegex bool) {
 		}
 	}
 	regex, regexPriority, length := 0, 0, len(path)
+	strictness := map[string]int{"segment": 1, "exact": 2}[r.PathMatch]
+	if isRegex || path == "" {
+		strictness = 0
+	}
 	if isRegex {
 		regex, regexPriority, length = 1, r.RegexPriority, 0
 	}
 	if s.Flavor == Traditional {
-		w.numbers = []int{r.Priority, attributes, weight, 4*wildPort + 2*plain + regex, len(r.Headers), regexPriority, length}
+		w.numbers = []int{r.Priority, attributes, weight, 4*wildPort + 2*plain + regex, len(r.Headers), regexPriority, length, strictness}
 		return
 	}
 	const noExpression = 0
-	w.numbers = []int{noExpression, r.Priority, attributes, plain, len(r.Headers), regex, regexPriority, length}
+	w.numbers = []int{noExpression, r.Priority, attributes, plain, len(r.Headers), regex, regexPriority, length, strictness}
+}
+
+// slowLiteral compares a literal path with that of a request.
+func slowLiteral(literal, how, path string) bool {
+	switch how {
+	case "segment":
+		return path == literal || strings.HasPrefix(path, strings.TrimSuffix(literal, "/")+"/")
+	case "exact":
+		return path == literal
+	}
+	return strings.HasPrefix(path, literal)
 }
 
 // breakTies fills what decides when the numbers are equal: the name of the part in Kong, or age and id.
@@ -319,6 +334,7 @@ func anySlowRouter(t *rapid.T, o Options) *slowRouter {
 		}
 		anyFields(t, r, o.Flavor == Traditional)
 		r.Priority = rapid.SampledFrom([]int{0, 0, 0, 1, 2}).Draw(t, "priority")
+		r.PathMatch = rapid.SampledFrom([]string{"", "", "", "segment", "exact"}).Draw(t, "path_match")
 	}
 	return s
 }

@@ -19,7 +19,7 @@ type entry struct {
 	literal   uint32 // length of the literal path
 	port      uint16 // of the host; 0: any
 	schemes   schemes
-	more      bool // there are headers, snis or an expression to check
+	more      bool // there are headers, snis, an ending or an expression to check
 }
 
 // trie holds all radix trees of literal path prefixes in a few slices, so that a match touches little memory.

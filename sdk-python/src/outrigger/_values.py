@@ -231,6 +231,7 @@ class Route:
     snis: tuple[str, ...] = ()
     strip_path: bool = True
     path_handling: str = ""
+    path_match: str = ""
     preserve_host: bool = False
     https_redirect_status_code: int = 0
     regex_priority: int = 0
