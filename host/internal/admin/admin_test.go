@@ -120,7 +120,7 @@ func TestAdminErrors(t *testing.T) {
 		status               int
 		want                 map[string]any
 	}{
-		{"path", "GET", "/routes", nil, 404, map[string]any{"message": "there is nothing at /routes; expected /status, /status/ready, /ready, /metrics, /upstreams/{name}/health, /upstreams/{name}/targets/{target}/healthy, /upstreams/{name}/targets/{target}/unhealthy, /debug/node/log-level, /debug/node/log-level/{level}, /explain, /config/diff, /plugin-servers/{name}/replace, /plugin-servers/{name}/promote, /plugin-servers/{name}/rollback or /upgrade"}},
+		{"path", "GET", "/routes", nil, 404, map[string]any{"message": "there is nothing at /routes; expected /status, /status/ready, /ready, /metrics, /upstreams/{name}/health, /upstreams/{name}/targets/{target}/healthy, /upstreams/{name}/targets/{target}/unhealthy, /upstreams/{name}/targets/{target}/{address}/healthy, /upstreams/{name}/targets/{target}/{address}/unhealthy, /debug/node/log-level, /debug/node/log-level/{level}, /explain, /config/diff, /plugin-servers/{name}/replace, /plugin-servers/{name}/promote, /plugin-servers/{name}/rollback or /upgrade"}},
 		{"method", "POST", "/status", nil, 405, map[string]any{"message": "found method POST, expected GET"}},
 		{"parameter", "GET", "/explain?path=/", nil, 400, map[string]any{
 			"message": "unknown parameter", "field": "path", "found": "path", "expected": "method, url, header, sni, client_ip, consumer, group or credential",
