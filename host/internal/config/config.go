@@ -8,6 +8,7 @@ package config
 import (
 	"crypto/md5"
 	"encoding/hex"
+	"slices"
 	"strings"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
@@ -87,6 +88,8 @@ func (src Source) Parse() (*entity.Set, *Places, error) {
 	set := d.set()
 	set.Hash = emptyHash
 	set.Hidden = root.fromEnvironment(nil)
+	slices.Sort(set.Hidden)
+	set.Hidden = slices.Compact(set.Hidden) // one variable may stand in every entity
 	set.Blank = root.kind == kindNull
 	if !set.Empty() {
 		set.Hash = hashOf(src.Data, values)

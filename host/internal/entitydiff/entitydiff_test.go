@@ -125,6 +125,9 @@ routes: [{name: r, service: a, paths: [/a], headers: {x-key: ['${{ env "PASS" }}
 `
 	before := set(t, document, "PASS=hunter2", "URL=http://hunter3.example:81/hunter4")
 	after := set(t, document, "PASS=hunter5", "URL=http://hunter6.example:81/hunter7")
+	if len(before.Hidden) != 3 { // each once, however often it stands there
+		t.Errorf("found %q", before.Hidden)
+	}
 	d := Compare(before, after)
 	var b strings.Builder
 	if err := d.Text(&b); err != nil {
