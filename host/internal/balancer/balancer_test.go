@@ -7,7 +7,6 @@ import (
 	"math"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -302,98 +301,6 @@ func TestPeakOfCost(t *testing.T) {
 	now = now.Add(decay)
 	c.observe(100*time.Millisecond, now)
 	near(0.5/math.E + 0.1*(1-1/math.E))
-}
-
-// Vectors of the reference implementation.
-func TestXXH32(t *testing.T) {
-	for text, want := range map[string]uint32{
-		"": 0x02cc5d05, "a": 0x550d7456, "abc": 0x32d153ff, "Nobody inspects the spammish repetition": 0xe2293b2f,
-	} {
-		if got := xxh32([]byte(text)); got != want {
-			t.Errorf("%q: %08x, want %08x", text, got, want)
-		}
-	}
-}
-
-func owners(t *testing.T, b *Balancer, keys int) []string {
-	t.Helper()
-	list := make([]string, keys)
-	for i := range list {
-		c := choice()
-		c.Hash = Hash(fmt.Append(nil, "key ", i))
-		p := choose(t, b, c)
-		list[i] = p.Address()
-		b.Release(p)
-	}
-	return list
-}
-
-// The ring is the same however the targets are listed; a target that comes or goes moves its share of the keys alone; a target that is down gives
-// its keys to others and gets them back.
-func TestConsistentHashing(t *testing.T) {
-	const keys = 4000
-	hashing := func(targets ...any) *Balancer {
-		u := upstream("consistent-hashing", targets...)
-		u.Slots = 10000
-		u.Health.Passive.Unhealthy.TCP = 1
-		return start(t, u, Options{})
-	}
-	b := hashing("10.0.0.1:1", 100, "10.0.0.2:1", 100, "10.0.0.3:1", 100, "10.0.0.4:1", 200)
-	before := owners(t, b, keys)
-	if got := owners(t, hashing("10.0.0.4:1", 200, "10.0.0.2:1", 100, "10.0.0.1:1", 100, "10.0.0.3:1", 100), keys); !slices.Equal(got, before) {
-		t.Error("another order of the targets gives another ring")
-	}
-	count := map[string]int{}
-	for _, o := range before {
-		count[o]++
-	}
-	for address, n := range count {
-		share := 0.2
-		if address == "10.0.0.4:1" {
-			share = 0.4
-		}
-		if math.Abs(float64(n)/keys-share) > 0.07 {
-			t.Errorf("%s has %d of %d keys, want about %v", address, n, keys, share)
-		}
-	}
-	down := place(t, b, "10.0.0.2:1")
-	b.Report(down, Outcome{Failed: true})
-	moved := owners(t, b, keys)
-	for i, o := range moved {
-		if o == "10.0.0.2:1" || o != before[i] && before[i] != "10.0.0.2:1" {
-			t.Fatalf("key %d went from %s to %s although only 10.0.0.2 is down", i, before[i], o)
-		}
-	}
-	b.SetHealth("10.0.0.2:1", true)
-	if !slices.Equal(owners(t, b, keys), before) {
-		t.Error("the keys did not come back")
-	}
-	fewer, changed := owners(t, hashing("10.0.0.1:1", 100, "10.0.0.3:1", 100, "10.0.0.4:1", 200), keys), 0
-	for i := range fewer {
-		if before[i] != "10.0.0.2:1" && fewer[i] != before[i] {
-			changed++
-		}
-	}
-	if changed > keys/10 {
-		t.Errorf("%d of %d keys of others moved when a target went", changed, keys)
-	}
-}
-
-// More points than positions: every place still has some.
-func TestCrowdedRing(t *testing.T) {
-	u := upstream("consistent-hashing")
-	for i := range 40 {
-		u.Targets = append(u.Targets, &entity.Target{Target: fmt.Sprintf("10.0.0.%d:1", i), Weight: 1 + 1000*(i%2)})
-	}
-	u.Slots = 10
-	r := start(t, u, Options{}).view.Load().ring
-	owners := map[string]bool{}
-	for _, p := range r.points {
-		owners[p.place.Host] = true
-	}
-	if r.size != smallestRing || len(r.points) > smallestRing || len(owners) != 40 {
-		t.Errorf("ring of %d with %d points of %d places", r.size, len(r.points), len(owners))
-	}
 }
 
 func TestSticky(t *testing.T) {
