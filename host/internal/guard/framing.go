@@ -87,7 +87,7 @@ func (h *Head) expect(value []byte) *Refusal {
 	if h.HTTP10 { // RFC 9110 section 10.1.1
 		return nil
 	}
-	if !bytes.EqualFold(value, []byte("100-continue")) {
+	if !httpbyte.Same(value, "100-continue") {
 		return refuseWith(http.StatusExpectationFailed, ClassExpect, "Expect %s, expected 100-continue", shown(value))
 	}
 	h.Expects = true
@@ -98,7 +98,7 @@ func (h *Head) expect(value []byte) *Refusal {
 const mostOptions = 64
 
 func (h *Head) connectionTokens(value []byte) *Refusal {
-	if bytes.EqualFold(value, []byte("keep-alive")) { // what most clients send
+	if httpbyte.Same(value, "keep-alive") { // what most clients send
 		h.keeps = true
 		return nil
 	}
@@ -108,11 +108,11 @@ func (h *Head) connectionTokens(value []byte) *Refusal {
 		}
 		token = httpbyte.TrimBlanks(token)
 		switch {
-		case bytes.EqualFold(token, []byte("close")):
+		case httpbyte.Same(token, "close"):
 			h.Closes = true
-		case bytes.EqualFold(token, []byte("keep-alive")):
+		case httpbyte.Same(token, "keep-alive"):
 			h.keeps = true
-		case bytes.EqualFold(token, []byte("upgrade")):
+		case httpbyte.Same(token, "upgrade"):
 			h.connection = true
 		}
 	}
@@ -152,7 +152,7 @@ func (h *Head) transferEncoding(f Field) *Refusal {
 		return refuse(ClassFraming, "more than one Transfer-Encoding")
 	case h.sized:
 		return refuse(ClassFraming, "Content-Length and Transfer-Encoding")
-	case !bytes.EqualFold(f.Value, []byte("chunked")):
+	case !httpbyte.Same(f.Value, "chunked"):
 		return unknownCoding(f.Value)
 	}
 	h.Length = Chunked
@@ -167,7 +167,7 @@ func unknownCoding(value []byte) *Refusal {
 			return refuse(ClassFraming, "Transfer-Encoding %s, expected chunked", shown(value))
 		}
 	}
-	if bytes.Count(bytes.ToLower(value), []byte("chunked")) != 1 || !bytes.EqualFold(last, []byte("chunked")) {
+	if bytes.Count(bytes.ToLower(value), []byte("chunked")) != 1 || !httpbyte.Same(last, "chunked") {
 		return refuse(ClassFraming, "Transfer-Encoding %s, expected chunked", shown(value))
 	}
 	return refuseWith(http.StatusNotImplemented, ClassFraming, "Transfer-Encoding %s, only chunked is supported", shown(value))

@@ -3,6 +3,8 @@ package guard
 import (
 	"bytes"
 	"net/http"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/httpbyte"
 )
 
 // target checks the form of the target (RFC 9112 section 3.2).
@@ -28,7 +30,7 @@ func (h *Head) target() *Refusal {
 func (h *Head) absolute(t []byte) *Refusal {
 	scheme := bytes.IndexByte(t, ':')
 	if scheme < 0 || !bytes.HasPrefix(t[scheme:], []byte("://")) ||
-		!bytes.EqualFold(t[:scheme], []byte("http")) && !bytes.EqualFold(t[:scheme], []byte("https")) {
+		!httpbyte.Same(t[:scheme], "http") && !httpbyte.Same(t[:scheme], "https") {
 		return refuse(ClassTarget, "%s, expected a path, or http:// and a host", shown(t))
 	}
 	rest := t[scheme+len("://"):]

@@ -76,6 +76,10 @@ func Lower(name []byte, lower string) bool {
 	return true
 }
 
+// Same compares text with lower-case text, whatever the case of its ASCII letters. Unlike bytes.EqualFold it knows no other letters: the sign for Kelvin is
+// no k, and no peer takes it for one.
+func Same(text []byte, lower string) bool { return len(text) == len(lower) && Lower(text, lower) }
+
 // Fold is Lower with - and _ the same: an upstream may not tell them apart.
 func Fold(name []byte, lower string) bool {
 	for i := range len(lower) {

@@ -42,6 +42,11 @@ func TestNames(t *testing.T) {
 			t.Errorf("%s and %s: found %t, %t", c.name, c.lower, Lower([]byte(c.name), c.lower), Fold([]byte(c.name), c.lower))
 		}
 	}
+	for text, same := range map[string]bool{"chunked": true, "CHunKed": true, "chunke": false, "chunkedd": false, "chun\u212aed": false, "chun+ed": false} {
+		if Same([]byte(text), "chunked") != same {
+			t.Errorf("%q is the same: %t", text, !same)
+		}
+	}
 	if got := TrimBlanks([]byte(" \ta b\t ")); string(got) != "a b" {
 		t.Errorf("found %q", got)
 	}

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/httpbyte"
 )
 
 // websocket is the protocol that clients may switch to. Offers of others are not passed on: a service could go on in a protocol that nobody between it
@@ -19,7 +21,7 @@ func (r *request) switching() string {
 	}
 	wanted := headerView{r}
 	offer, _ := wanted.HeaderValue("upgrade", 0)
-	if _, several := wanted.HeaderValue("upgrade", 1); several || !strings.EqualFold(strings.TrimSpace(offer), websocket) {
+	if _, several := wanted.HeaderValue("upgrade", 1); several || !httpbyte.Same([]byte(strings.TrimSpace(offer)), websocket) {
 		return ""
 	}
 	return websocket
