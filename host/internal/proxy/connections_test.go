@@ -223,3 +223,26 @@ func TestParkedConnectionsAreNotWalkedOver(t *testing.T) {
 		t.Errorf("%d are served, %d are open", served, open)
 	}
 }
+
+// A client that has sent more requests behind one gets the whole response to that one when the server is about to end, although its connection ends with it:
+// a reset would take what is still on its way.
+func TestTheLastResponseArrivesWhole(t *testing.T) {
+	body := strings.Repeat("x", 128<<10)
+	g := start(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }), plain, nil)
+	addr, s := serveBounded(t, g, testServer)
+	conn := dialTo(t, addr)
+	if err := conn.(*net.TCPConn).SetReadBuffer(32 << 10); err != nil { // most of the response stays with the server
+		t.Fatal(err)
+	}
+	s.Announce()
+	sendTo(t, conn, simple+"POST /api HTTP/1.1\r\nHost: x\r\nContent-Length: 40000\r\n\r\n"+strings.Repeat("y", 40000))
+	eventually(t, "the connection to end", func() bool { return s.opened() == 0 })
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(resp.Body)
+	if err != nil || string(got) != body || !resp.Close {
+		t.Errorf("found %d bytes, %v, close %t, expected %d bytes and the end of the connection", len(got), err, resp.Close, len(body))
+	}
+}

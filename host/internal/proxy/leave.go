@@ -12,13 +12,17 @@ const leaveLook = 10 * time.Millisecond
 
 // handle answers a request. When the server is about to end, its client is told to open another connection for the next one.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
-	if conn := ctx.Conn().(*clientConn); conn.refused != nil {
+	conn := ctx.Conn().(*clientConn)
+	if conn.refused != nil {
 		s.proxy.refuse(ctx, conn)
 		return
 	}
 	s.proxy.Handle(ctx)
 	if s.leaving.Load() {
 		ctx.SetConnectionClose()
+		if !ctx.Hijacked() {
+			leaveUnread(conn) // it may have sent more requests behind this one, which must not cost it the response
+		}
 	}
 }
 
