@@ -37,8 +37,9 @@ type conn struct {
 	sending *sending // the request body that is on its way
 }
 
-// get takes an idle connection or dials a new one; a fresh one is always new. Idle ones may be of no use: the exchange finds that out, except under TLS.
-func (p *pool) get(target *Target, fresh bool, quit Quit) (c *conn, reused bool, err error) {
+// get takes an idle connection or dials a new one; a fresh one is always new. One that was idle for too long is not taken, whether it was swept or not: the peer may be
+// about to close it. Idle ones may be of no use: the exchange finds that out, except under TLS.
+func (p *pool) get(target *Target, now time.Time, fresh bool, quit Quit) (c *conn, reused bool, err error) {
 	for !fresh {
 		p.mu.Lock()
 		p.used = true
@@ -51,7 +52,7 @@ func (p *pool) get(target *Target, fresh bool, quit Quit) (c *conn, reused bool,
 		p.idle[n-1] = nil
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		if c.net.Retime(target.ReadTimeout, target.WriteTimeout) == nil && (c.asking.can() || c.silent()) {
+		if now.Sub(c.idleSince) < p.transport.opts.IdleTimeout && c.net.Retime(target.ReadTimeout, target.WriteTimeout) == nil && (c.asking.can() || c.silent()) {
 			return c, true, nil
 		}
 		c.close()

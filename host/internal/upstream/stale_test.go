@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/valyala/fasthttp"
 )
@@ -118,5 +119,17 @@ func TestShortStreamsAreSentAgain(t *testing.T) {
 		if n := p.conns.Load(); n != want {
 			t.Errorf("%s: %d tries, want %d", name, n, want)
 		}
+	}
+}
+
+// A connection that was idle for longer than it may be is not used any more, also before it is swept: the peer is about to close it.
+func TestKeptConnectionThatIsTooOld(t *testing.T) {
+	p := newPeer(t, answers(ok, ok, ok))
+	tr := kept(t, p)
+	for _, pool := range tr.pools {
+		pool.idle[0].idleSince = time.Now().Add(-tr.opts.IdleTimeout)
+	}
+	if _, err := over(t, tr, p.target(), "POST", bodies["no"]); err != nil || p.conns.Load() != 2 || idle(tr) != 1 {
+		t.Errorf("%v, %d connections, %d are kept", err, p.conns.Load(), idle(tr))
 	}
 }

@@ -189,7 +189,7 @@ func (t *Transport) try(target *Target, req *Request, resp *fasthttp.Response, d
 		if now.IsZero() { // another try
 			now = time.Now()
 		}
-		c, reused, err := p.get(target, fresh, req.Quit)
+		c, reused, err := p.get(target, now, fresh, req.Quit)
 		if err != nil {
 			return retryableConnect(err), err
 		}
