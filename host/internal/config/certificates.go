@@ -22,6 +22,15 @@ func isReference(s string) bool {
 	return strings.HasPrefix(s, "{vault://") && strings.HasSuffix(s, "}")
 }
 
+// noReference refuses a reference in the place of the secret of a consumer. Nothing leads it to a secret there: the text itself, which everybody can guess,
+// would let people in.
+func (r *reader) noReference(at *path, v *node) {
+	r.fail(at, v, Error{
+		Code: CodeUnsupported, Found: "a reference to a vault", Expected: "the secret itself: references count in the configurations of plugins alone",
+		Fix: `write ${{ env "NAME" }} to take it from the environment`,
+	})
+}
+
 // pemText reads a field that may not show in an error text: keys, and certificates, which are too long for one.
 func (o *object) pemText(key, what string, required bool) string {
 	v := o.has(key)

@@ -35,6 +35,8 @@ func (o *object) secret(key, what string, required bool) string {
 		o.fail(o.at.key(key), v, Error{Code: CodeWrongType, Found: v.kind.String(), Expected: what + " as a string", Fix: "put it into quotes"})
 	case v.text == "" || printable(v.text) != nil:
 		o.fail(o.at.key(key), v, Error{Code: CodeWrongValue, Found: "a text that is empty or has control characters", Expected: what})
+	case isReference(v.text):
+		o.noReference(o.at.key(key), v)
 	default:
 		return v.text
 	}

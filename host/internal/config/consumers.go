@@ -118,6 +118,8 @@ func (d *document) keyAuth(n *node, at *path, parent *record[entity.Consumer]) {
 		d.fail(at.key("key"), v, Error{
 			Code: CodeWrongValue, Found: "a key that is empty or has control characters", Expected: "a key of at least one character",
 		})
+	case isReference(v.text):
+		d.noReference(at.key("key"), v)
 	default:
 		k.Key = v.text
 	}

@@ -55,6 +55,8 @@ func (d *document) basicAuth(n *node, at *path, parent *record[entity.Consumer])
 		fail(v, Error{Code: CodeWrongType, Found: v.kind.String(), Expected: "the password as a string", Fix: "put it into quotes"})
 	case v.text == "":
 		fail(v, Error{Code: CodeWrongValue, Found: "an empty password", Expected: "a password of at least one character"})
+	case isReference(v.text):
+		d.noReference(at.key("password"), v)
 	case d.hashed && !sha1Hex(v.text):
 		fail(v, Error{
 			Code: CodeWrongValue, Found: "a text that is not hashed", Expected: "40 hex digits, the SHA-1 of the password followed by the consumer's id, because the document says that passwords are hashed",
