@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bufio"
+	"errors"
 	"net"
 	"testing"
 
@@ -42,3 +43,36 @@ func TestGivenUpAtTheLastMoment(t *testing.T) {
 		t.Errorf("%d connections that were given up are kept", n)
 	}
 }
+
+// leaves is a list of places after which the client goes.
+type leaves struct {
+	places
+	quit *lateQuit
+}
+
+func (l *leaves) Try(n int) *Target {
+	if n > 0 {
+		l.quit.gone = true
+		return nil
+	}
+	return l.places.Try(n)
+}
+
+// Who goes while another target is looked for has gone; the failure of the one before is not the end of its request.
+func TestGoneBetweenTries(t *testing.T) {
+	gone := newPeer(t, nil)
+	gone.ln.Close()
+	req, resp := request("GET"), fasthttp.AcquireResponse()
+	defer fasthttp.ReleaseResponse(resp)
+	quit := &neverQuit{}
+	req.Quit = quit
+	to := &leaves{places: places{list: []*Target{gone.target()}}, quit: &quit.lateQuit}
+	if err := transport(t, Options{}).RoundTrip(to, req, resp, 5); !errors.Is(err, ErrClientGone) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// neverQuit is a client that goes only when a test says so.
+type neverQuit struct{ lateQuit }
+
+func (*neverQuit) Leave() {}

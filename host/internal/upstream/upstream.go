@@ -154,6 +154,8 @@ func (t *Transport) RoundTrip(to Targets, req *Request, resp *fasthttp.Response,
 		target := to.Try(try)
 		switch {
 		case target != nil:
+		case last != nil && req.Quit != nil && req.Quit.Gone(): // while it waited for the next one
+			return &Error{Kind: KindBody, Err: ErrClientGone}
 		case last != nil: // no further try: the one before says what is wrong
 			return last
 		default:
