@@ -268,6 +268,9 @@ func (o *output) write(lines []byte) (rest []byte, err error) {
 	if len(lines) == 0 {
 		return nil, nil
 	}
+	if o.torn && o.empty() {
+		o.torn = false // the file was truncated meanwhile
+	}
 	if o.torn {
 		if _, err := o.file.Write([]byte{'\n'}); err != nil {
 			return lines, err
@@ -279,6 +282,12 @@ func (o *output) write(lines []byte) (rest []byte, err error) {
 		o.torn = n > 0 && lines[n-1] != '\n'
 	}
 	return lines[n:], err
+}
+
+// empty reports whether the file holds nothing.
+func (o *output) empty() bool {
+	is, err := o.file.Stat()
+	return err == nil && is.Mode().IsRegular() && is.Size() == 0
 }
 
 func (o *output) close() error {

@@ -311,6 +311,23 @@ func TestAFileThatTakesOnlyAPart(t *testing.T) {
 	if got := text(t, path); got != "one\ntwo\nth\nfive\n" {
 		t.Errorf("%q", got)
 	}
+	// Whoever makes room by truncating the file leaves no line to be ended.
+	if o, err = openOutput(path); err != nil {
+		t.Fatal(err)
+	}
+	o.torn = true
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	if rest, err := o.write([]byte("six\n")); err != nil || len(rest) > 0 {
+		t.Fatal(err)
+	}
+	if err := o.close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := text(t, path); got != "six\n" {
+		t.Errorf("%q", got)
+	}
 }
 
 func TestPathsThatAreNoFiles(t *testing.T) {
@@ -377,7 +394,7 @@ func TestFieldsAreDocumented(t *testing.T) {
 
 // Whatever text is in a field, the line is one line of JSON that says the same.
 func FuzzAppendString(f *testing.F) {
-	for _, s := range []string{"", "plain", `a"b\c`, "\x00\x1f\x7f\u0080\u009f\u00a0", "\xff\xc3(", "\u2028 ä 😀", "\ufffd", strings.Repeat("x\n", 9)} {
+	for _, s := range []string{"", "plain", `a"b\c`, "\x00\x1f\x7f\u0080\u009f\u00a0", "\xff\xc3(", "\u2028 ä 😀", "\u202egnp.exe\u2066\u200e\u061c\u2027\u202f", "\ufffd", strings.Repeat("x\n", 9)} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -390,7 +407,7 @@ func FuzzAppendString(f *testing.F) {
 			t.Fatalf("%q gives %q", s, got)
 		}
 		for _, r := range string(b[1:]) {
-			if r < ' ' || r >= 0x7f && r < 0xa0 {
+			if r < ' ' || r >= 0x7f && r < 0xa0 || strings.ContainsRune("\u061c\u200e\u2028\u2029\u202a\u202e\u2066\u2069", r) {
 				t.Fatalf("%q gives %q", s, b)
 			}
 		}

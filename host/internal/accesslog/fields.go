@@ -69,7 +69,7 @@ var fields = [...]Doc{
 	Query:          {"query", "query of the request, as it came; it may hold secrets"},
 	Protocol:       {"protocol", "HTTP/1.0 or HTTP/1.1"},
 	Status:         {"status", "status of the answer"},
-	Source:         {"source", "who made the answer: service, exit (a plugin) or error (the gateway)"},
+	Source:         {"source", "who made the answer: service, exit (a plugin) or error (the gateway, or a plugin with `response.error`)"},
 	Route:          {"route", "name of the route, or its id"},
 	RouteID:        {"route_id", "id of the route"},
 	Service:        {"service", "name of the service, or its id"},

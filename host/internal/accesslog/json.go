@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// AppendString appends text as a JSON string. Control characters are escaped, so that a line stays one line and a terminal obeys nobody; bytes that are
-// not UTF-8 become U+FFFD.
+// AppendString appends text as a JSON string. Control characters are escaped, and so is what turns the direction of writing, so that a line stays one line
+// and shows what it says, and a terminal obeys nobody; bytes that are not UTF-8 become U+FFFD.
 func AppendString(b []byte, text string) []byte {
 	const hexDigits = "0123456789abcdef"
 	b = append(b, '"')
@@ -21,7 +21,7 @@ func AppendString(b []byte, text string) []byte {
 		size := 1
 		var r rune
 		if c >= utf8.RuneSelf {
-			if r, size = utf8.DecodeRuneInString(text[i:]); r >= 0xa0 && (r != utf8.RuneError || size > 1) {
+			if r, size = utf8.DecodeRuneInString(text[i:]); r >= 0xa0 && !steers(r) && (r != utf8.RuneError || size > 1) {
 				i += size
 				continue
 			}
@@ -35,13 +35,18 @@ func AppendString(b []byte, text string) []byte {
 		case r == utf8.RuneError:
 			b = append(b, `\ufffd`...)
 		default:
-			b = append(b, '\\', 'u', '0', '0', hexDigits[r>>4], hexDigits[r&15])
+			b = append(b, '\\', 'u', hexDigits[r>>12&15], hexDigits[r>>8&15], hexDigits[r>>4&15], hexDigits[r&15])
 		}
 		i += size
 		from = i
 	}
 	b = append(b, text[from:]...)
 	return append(b, '"')
+}
+
+// steers reports whether a character ends a line or turns the direction of writing, where somebody shows it.
+func steers(r rune) bool {
+	return r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x200e || r == 0x200f || r == 0x061c
 }
 
 // AppendTime appends a time as a JSON string: RFC 3339 with microseconds, UTC.
