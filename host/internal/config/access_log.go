@@ -18,7 +18,7 @@ type AccessLog struct {
 // accessLogSettings are the settings of the access log. The first has Kong's name.
 func accessLogSettings() []setting {
 	return []setting{
-		row("proxy_access_log", "path, stdout, stderr, or off", "off", "file that gets a line of JSON for every request; it is opened anew at SIGHUP, and when it was moved or removed",
+		row("proxy_access_log", "path, stdout, stderr, or off", "off", "file that gets a line of JSON for every request; it is opened anew at SIGUSR1 and SIGHUP, and when it was moved or removed",
 			func(r *settingReader, v *node, at *path) {
 				s, ok := r.scalar(v, at, "a path, stdout, stderr, or off")
 				if !ok {
