@@ -181,8 +181,8 @@ func (r *request) appendEntity(b []byte, what accesslog.Code) []byte {
 // appendReceived appends the first value of a request header as it came.
 func (r *request) appendReceived(b []byte, name string) []byte {
 	for i := range r.head.lines {
-		if l := &r.head.lines[i]; len(l.name) == len(name) && httpbyte.Fold(l.name, name) {
-			return accesslog.AppendString(b, bytesx.View(l.value))
+		if l := &r.head.lines[i]; len(l.Name) == len(name) && httpbyte.Fold(l.Name, name) {
+			return accesslog.AppendString(b, bytesx.View(l.Value))
 		}
 	}
 	return b

@@ -15,16 +15,13 @@ type head struct {
 	target []byte // of the request line
 	host   []byte // value of Host
 	http10 bool
-	raw    []byte // the header lines
-	lines  []headerLine
+	raw    []byte        // the header lines
+	lines  []guard.Field // plugins and upstream see every line as it came
 	// verbatim: every line of raw is name, colon, space, value and CRLF, of characters that may be passed on.
 	verbatim bool
 
 	wire guard.Head // what the slices are parts of
 }
-
-// headerLine is one line of the request head. Plugins and upstream see every line as it came.
-type headerLine struct{ name, value []byte }
 
 var heads = sync.Pool{New: func() any { return new(head) }}
 
@@ -32,17 +29,15 @@ var heads = sync.Pool{New: func() any { return new(head) }}
 func (h *head) take() {
 	w := &h.wire
 	h.method, h.target, h.host, h.http10, h.raw, h.verbatim = w.Method, w.Target, w.Host, w.HTTP10, w.Raw, w.Verbatim
-	for i := range w.Fields {
-		h.lines = append(h.lines, headerLine{w.Fields[i].Name, w.Fields[i].Value})
-	}
+	h.lines = w.Fields
 }
 
 // list is all values of a header with commas between them; name is in lower case. It is a copy.
 func (h *head) list(name string) string {
 	var values []string
 	for _, l := range h.lines {
-		if len(l.name) == len(name) && httpbyte.Fold(l.name, name) {
-			values = append(values, string(l.value))
+		if len(l.Name) == len(name) && httpbyte.Fold(l.Name, name) {
+			values = append(values, string(l.Value))
 		}
 	}
 	return strings.Join(values, ",")
@@ -50,10 +45,14 @@ func (h *head) list(name string) string {
 
 // release gives the head back. Nothing may use its slices afterwards.
 func (h *head) release() {
-	h.wire.Reset()
-	clear(h.lines)
-	*h = head{wire: h.wire, lines: h.lines[:0]}
+	h.empty()
 	heads.Put(h)
+}
+
+// empty keeps the room of the head alone.
+func (h *head) empty() {
+	h.wire.Reset()
+	h.method, h.target, h.host, h.raw, h.lines = nil, nil, nil, nil, nil
 }
 
 // Every request is read by the guard. For fasthttp, which would read it again and keep what nobody needs, the shortest head with the same meaning for the

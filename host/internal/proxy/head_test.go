@@ -61,8 +61,7 @@ func TestHeadTakesNoMemory(t *testing.T) {
 			t.Fatal("refused")
 		}
 		h.take()
-		h.wire.Reset()
-		*h = head{wire: h.wire, lines: h.lines[:0]}
+		h.empty()
 	}); n != 0 {
 		t.Errorf("%v allocations, expected 0", n)
 	}

@@ -76,14 +76,14 @@ func (r *request) copyLines(nominated []byte) {
 	from, at := 0, 0 // of the raw head: what is not copied yet, and the line
 	for i := range h.lines {
 		l := &h.lines[i]
-		passes := r.passUpstream(l.name, nominated) && !r.forged(l.name)
+		passes := r.passUpstream(l.Name, nominated) && !r.forged(l.Name)
 		if !h.verbatim {
 			if passes {
-				r.out.Add(bytesx.View(l.name), bytesx.View(l.value))
+				r.out.Add(bytesx.View(l.Name), bytesx.View(l.Value))
 			}
 			continue
 		}
-		end := at + len(l.name) + len(": ") + len(l.value) + len("\r\n")
+		end := at + len(l.Name) + len(": ") + len(l.Value) + len("\r\n")
 		if !passes {
 			r.out.Fields = append(r.out.Fields, h.raw[from:at]...)
 			from = end
@@ -98,8 +98,8 @@ func (r *request) nominated() []byte {
 	r.scratch = r.scratch[:0]
 	for i := range r.head.lines {
 		l := &r.head.lines[i]
-		if len(l.name) == len("connection") && httpbyte.Fold(l.name, "connection") && !bytes.EqualFold(l.value, keepsAlive) {
-			r.scratch = append(append(r.scratch, l.value...), ',')
+		if len(l.Name) == len("connection") && httpbyte.Fold(l.Name, "connection") && !bytes.EqualFold(l.Value, keepsAlive) {
+			r.scratch = append(append(r.scratch, l.Value...), ',')
 		}
 	}
 	return r.scratch
@@ -300,7 +300,7 @@ func appendList(dst []byte, r *request, name string) []byte {
 		return dst
 	}
 	for i := range r.head.lines {
-		add(bytesx.View(r.head.lines[i].name), bytesx.View(r.head.lines[i].value))
+		add(bytesx.View(r.head.lines[i].Name), bytesx.View(r.head.lines[i].Value))
 	}
 	return dst
 }

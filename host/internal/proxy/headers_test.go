@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
+	"github.com/outrigger-gateway/outrigger/host/internal/guard"
 	"github.com/outrigger-gateway/outrigger/pdk"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
@@ -85,7 +86,7 @@ func TestCopiedHeadersByAModel(t *testing.T) {
 func headOf(lines [][2]string, blanks string) *head {
 	h := &head{verbatim: blanks == " "}
 	for _, l := range lines {
-		h.lines = append(h.lines, headerLine{[]byte(l[0]), []byte(l[1])})
+		h.lines = append(h.lines, guard.Field{Name: []byte(l[0]), Value: []byte(l[1])})
 		h.raw = append(h.raw, l[0]+":"+blanks+l[1]+"\r\n"...)
 	}
 	h.raw = append(h.raw, "\r\n"...)
@@ -97,8 +98,8 @@ type facts struct{ r *request }
 
 func (f facts) LoadRequest(to *wire.Facts) {
 	for _, l := range f.r.head.lines {
-		if !f.r.forged(l.name) {
-			to.Request.Headers = append(to.Request.Headers, wire.Header{Name: string(l.name), Value: string(l.value)})
+		if !f.r.forged(l.Name) {
+			to.Request.Headers = append(to.Request.Headers, wire.Header{Name: string(l.Name), Value: string(l.Value)})
 		}
 	}
 }

@@ -50,11 +50,11 @@ func (r *request) traceContext() (parent, state string) {
 	var states []string
 	for _, l := range r.head.lines {
 		switch {
-		case len(l.name) == len("traceparent") && httpbyte.Fold(l.name, "traceparent"):
-			parent = bytesx.View(l.value)
+		case len(l.Name) == len("traceparent") && httpbyte.Fold(l.Name, "traceparent"):
+			parent = bytesx.View(l.Value)
 			parents++
-		case len(l.name) == len("tracestate") && httpbyte.Fold(l.name, "tracestate"):
-			states = append(states, string(l.value))
+		case len(l.Name) == len("tracestate") && httpbyte.Fold(l.Name, "tracestate"):
+			states = append(states, string(l.Value))
 		}
 	}
 	if parents != 1 {

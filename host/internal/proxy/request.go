@@ -197,13 +197,13 @@ const longestIP = len("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255")
 func (r *request) headersIn(dst []wire.Header, text string, raw []byte) []wire.Header {
 	for i := range r.head.lines {
 		l := &r.head.lines[i]
-		if r.forged(l.name) {
+		if r.forged(l.Name) {
 			continue
 		}
-		at := cap(raw) - cap(l.name) // both are views of the same bytes
-		h := wire.Header{Name: text[at : at+len(l.name)]}
-		if n := len(l.value); n > 0 {
-			at = cap(raw) - cap(l.value)
+		at := cap(raw) - cap(l.Name) // both are views of the same bytes
+		h := wire.Header{Name: text[at : at+len(l.Name)]}
+		if n := len(l.Value); n > 0 {
+			at = cap(raw) - cap(l.Value)
 			h.Value = text[at : at+n]
 		}
 		dst = append(dst, h)
@@ -407,9 +407,9 @@ func (v headerView) HeaderValue(name string, i int) (string, bool) {
 		return "", false
 	}
 	for _, l := range v.r.head.lines {
-		if len(l.name) == len(name) && httpbyte.Fold(l.name, name) {
+		if len(l.Name) == len(name) && httpbyte.Fold(l.Name, name) {
 			if i == 0 {
-				return bytesx.View(l.value), true
+				return bytesx.View(l.Value), true
 			}
 			i--
 		}

@@ -164,10 +164,10 @@ func (r *request) findClient() (addr netip.Addr, port int) {
 	}
 	for i := len(r.head.lines) - 1; i >= 0; i-- {
 		l := &r.head.lines[i]
-		if len(l.name) != len(p.realIPHeader) || !strings.EqualFold(bytesx.View(l.name), p.realIPHeader) { // one with _ is not what the peer wrote: it may have passed a client's on
+		if len(l.Name) != len(p.realIPHeader) || !strings.EqualFold(bytesx.View(l.Name), p.realIPHeader) { // one with _ is not what the peer wrote: it may have passed a client's on
 			continue
 		}
-		for entry, rest := lastEntry(l.value); len(entry) > 0; entry, rest = lastEntry(rest) {
+		for entry, rest := lastEntry(l.Value); len(entry) > 0; entry, rest = lastEntry(rest) {
 			a, number, ok := parseAddr(bytesx.View(entry))
 			if !ok {
 				return addr, port
@@ -227,8 +227,8 @@ func (r *request) forwardedHeader(name string) string {
 		return ""
 	}
 	for i := range r.head.lines {
-		if l := &r.head.lines[i]; len(l.name) == len(name) && strings.EqualFold(bytesx.View(l.name), name) {
-			return bytesx.View(l.value)
+		if l := &r.head.lines[i]; len(l.Name) == len(name) && strings.EqualFold(bytesx.View(l.Name), name) {
+			return bytesx.View(l.Value)
 		}
 	}
 	return ""
