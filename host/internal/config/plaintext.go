@@ -10,33 +10,48 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 )
 
-// PlainSecret is a secret that stands in a configuration as it is, in a field that may hold a reference to it.
-type PlainSecret struct {
+// ConfigText is a text in the configuration of a record.
+type ConfigText struct {
 	Plugin *entity.Plugin
 	At     []string // place inside the configuration
 }
 
-// PlainSecrets finds secrets that are written down in the records of a set. The set is one that ResolvePlugins has not seen: what a schema fills
-// in was not written by anybody. Schemas that do not compile have none.
-func PlainSecrets(set *entity.Set, manifests []entity.Manifest, vault Vault) []PlainSecret {
+// PlainSecrets finds secrets that are written down in the records of a set, in fields that may hold a reference to them. The set is one that
+// ResolvePlugins has not seen: what a schema fills in was not written by anybody. Schemas that do not compile have none.
+func PlainSecrets(set *entity.Set, manifests []entity.Manifest, vault Vault) []ConfigText {
+	return textsWhere(set, manifests, func(schema *jsonschema.Schema, text string, at []string) bool {
+		if text == "" || vault.IsReference(text) || !referenceable(schema, at) {
+			return false
+		}
+		said, _ := marked(schema, at, func(s *jsonschema.Schema) bool { return s.WriteOnly })
+		return said
+	})
+}
+
+// UnreadReferences finds references to secrets in fields that may hold none: nobody leads them to the secret.
+func UnreadReferences(set *entity.Set, manifests []entity.Manifest, vault Vault) []ConfigText {
+	return textsWhere(set, manifests, func(schema *jsonschema.Schema, text string, at []string) bool {
+		return vault.IsReference(text) && !referenceable(schema, at)
+	})
+}
+
+// textsWhere finds the texts of which a rule says so.
+func textsWhere(set *entity.Set, manifests []entity.Manifest, rule func(schema *jsonschema.Schema, text string, at []string) bool) []ConfigText {
 	byName := map[string]*jsonschema.Schema{}
 	for i := range manifests {
 		if s, err := compileSchema(manifests[i].Schema); err == nil {
 			byName[manifests[i].Name] = s
 		}
 	}
-	var found []PlainSecret
+	var found []ConfigText
 	for _, p := range set.Plugins {
 		schema := byName[p.Name]
 		if schema == nil {
 			continue
 		}
 		eachText(p.Config, nil, func(text string, at []string) {
-			if text == "" || vault.IsReference(text) || !referenceable(schema, at) {
-				return
-			}
-			if said, _ := marked(schema, at, func(s *jsonschema.Schema) bool { return s.WriteOnly }); said {
-				found = append(found, PlainSecret{p, slices.Clone(at)})
+			if rule(schema, text, at) {
+				found = append(found, ConfigText{p, slices.Clone(at)})
 			}
 		})
 	}

@@ -31,6 +31,7 @@ const (
 	CodeScopeEmpty          = "scope_without_requests"
 	CodeFailOpen            = "authentication_fails_open"
 	CodePlainSecret         = "plain_secret"
+	CodeUnreadReference     = "unread_reference"
 )
 
 // Codes lists all kinds of findings, in the order of the guide.
@@ -155,6 +156,11 @@ func Codes() []Code {
 			CodePlainSecret, Warning, "a secret written into a field that may hold a reference to it",
 			"Whoever reads the file, or a copy of it, has the secret.",
 			"put the secret into a vault and write a reference, such as {vault://env/my-secret}",
+		},
+		{
+			CodeUnreadReference, Warning, "a reference to a secret in a field that may not hold one",
+			"The plugin gets the text as it is written, unless it asks the vault for it by itself.",
+			"write the value, or ${{ env \"NAME\" }}; the author of the plugin can mark the field as x-referenceable",
 		},
 	}
 }

@@ -65,7 +65,7 @@ func Lint(in Input) []Finding {
 	l.warnings()
 	l.records()
 	l.shadowed()
-	l.plainSecrets()
+	l.texts()
 	slices.SortStableFunc(l.found, func(a, b Finding) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Found, b.Found))
 	})

@@ -174,7 +174,7 @@ func TestFails(t *testing.T) {
 func TestUnknownPlugins(t *testing.T) {
 	for code, rests := range map[string]bool{
 		"before_authentication": true, "consumer_never_known": true, "consumer_without_credentials": false, "authentication_fails_open": true,
-		"plain_secret": true, "route_without_service": false, "record_shadowed": false, "dangling_name": false, "falls_through": false,
+		"plain_secret": true, "unread_reference": false, "route_without_service": false, "record_shadowed": false, "dangling_name": false, "falls_through": false,
 	} {
 		data, err := os.ReadFile(filepath.Join("testdata", "codes", code+".yaml"))
 		if err != nil {

@@ -69,18 +69,25 @@ func (l *linter) records() {
 	}
 }
 
-// plainSecrets reports secrets that stand in the file.
-func (l *linter) plainSecrets() {
-	for _, s := range config.PlainSecrets(l.Written, l.Catalog, l.Vault) {
-		path, pos := s.Plugin.Path+".config", s.Plugin.Pos
-		for _, step := range s.At {
-			path = config.JoinPath(path, step)
+// texts reports secrets that stand in the file, and references to secrets that nobody reads.
+func (l *linter) texts() {
+	add := func(code, found string, texts []config.ConfigText) {
+		for _, s := range texts {
+			if l.Unknown[s.Plugin.Name] {
+				continue // its schema says nothing
+			}
+			path, pos := s.Plugin.Path+".config", s.Plugin.Pos
+			for _, step := range s.At {
+				path = config.JoinPath(path, step)
+			}
+			if s.Plugin.At != nil {
+				pos = s.Plugin.At(s.At)
+			}
+			l.add(code, path, pos, fmt.Sprintf(found, strings.Join(s.At, "."), s.Plugin.Name), "")
 		}
-		if s.Plugin.At != nil {
-			pos = s.Plugin.At(s.At)
-		}
-		l.add(CodePlainSecret, path, pos, fmt.Sprintf("the secret %s of plugin %q in plain text", strings.Join(s.At, "."), s.Plugin.Name), "")
 	}
+	add(CodePlainSecret, "the secret %s of plugin %q in plain text", config.PlainSecrets(l.Written, l.Catalog, l.Vault))
+	add(CodeUnreadReference, "a reference to a secret in %s of plugin %q, which may not hold one", config.UnreadReferences(l.Written, l.Catalog, l.Vault))
 }
 
 // maxPlans bounds how many plans are built to find shadowed records. Records that are left over count as used.
