@@ -246,3 +246,33 @@ func TestTheLastResponseArrivesWhole(t *testing.T) {
 		t.Errorf("found %d bytes, %v, close %t, expected %d bytes and the end of the connection", len(got), err, resp.Close, len(body))
 	}
 }
+
+// What a client has not taken yet is seen, so that one who takes it slowly can be told from one who takes nothing.
+func TestUnsentBytes(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	client := dialTo(t, ln.Addr().String())
+	c, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	written := 0
+	for n := 0; err == nil; written += n { // until the buffers of both sides are full
+		n, err = c.Write(make([]byte, 64<<10))
+	}
+	full := unsentBytes(c)
+	if full <= 0 || full > written {
+		t.Errorf("%d of %d bytes are unsent", full, written)
+	}
+	if _, err := io.CopyN(io.Discard, client, int64(written)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "everything is taken", func() bool { return unsentBytes(c) == 0 })
+}
