@@ -10,6 +10,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/exchange"
 	"github.com/outrigger-gateway/outrigger/host/internal/guard"
+	"github.com/outrigger-gateway/outrigger/host/internal/httpbyte"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
@@ -40,7 +41,7 @@ func startsGRPC(contentType string) bool {
 
 // secure reports whether the client came over TLS, as far as the gateway can know.
 func (r *request) secure() bool {
-	return r.tls || r.peer.trusted && strings.EqualFold(first(r.forwardedHeader("x-forwarded-proto")), "https")
+	return r.tls || r.peer.trusted && httpbyte.Same([]byte(first(r.forwardedHeader("x-forwarded-proto"))), "https")
 }
 
 // matchedScheme is the scheme by which routes are matched.

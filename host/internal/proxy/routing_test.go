@@ -49,6 +49,7 @@ func TestProtocolAnswers(t *testing.T) {
 		{name: "https in capitals", path: "/tls", headers: with("X-Forwarded-Proto", "HTTPS"), trusted: true, status: 200},
 		{name: "the first of several", path: "/tls", headers: with("X-Forwarded-Proto", "https, http"), trusted: true, status: 200},
 		{name: "not the second of several", path: "/tls", headers: with("X-Forwarded-Proto", "http, https"), trusted: true, status: 426, upgrade: https},
+		{name: "what only looks like https", path: "/tls", headers: with("X-Forwarded-Proto", "http\u017f"), trusted: true, status: 426, upgrade: https},
 		{name: "https of anybody", path: "/tls", headers: secure, status: 426, upgrade: https},
 		{name: "http of a trusted peer", path: "/tls", headers: with("X-Forwarded-Proto", "http"), trusted: true, status: 426, upgrade: https},
 		{name: "301", path: "/301/a?b=c", headers: host, status: 301, location: "https://shop.example/301/a?b=c"},
