@@ -34,7 +34,7 @@ type report struct {
 // maxUnlucky is the largest share of answers that are nobody's fault. A request with a body, which must not be sent twice, meets a kept connection that
 // its upstream is just closing; a request meets bytes that its upstream sends unasked, before it was read. Both are rare when kept connections are looked
 // at before they are used.
-const maxUnlucky = 0.005
+const maxUnlucky = 0.01
 
 // conclude finds what is against a run.
 func (r *report) conclude(t *tally) {
