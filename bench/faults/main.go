@@ -150,6 +150,9 @@ func (g *gateway) endure(ctx context.Context, o *options, t *tally, r *report) (
 	if g.died.Err() != nil {
 		return context.Cause(g.died)
 	}
+	if ctx.Err() != nil {
+		return nil // interrupted, which the report says
+	}
 	all, err := g.admin.servers()
 	if err != nil {
 		return err
