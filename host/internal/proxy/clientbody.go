@@ -33,22 +33,23 @@ func (r *request) awaitBody() bool {
 	}
 	err := r.conn.awaitBody()
 	if err != nil {
-		r.proxy.opts.Logger.Info("request body did not come", "client_ip", r.peer.text, "request_id", string(r.id[:]), "error", err.Error())
-		r.failHere(r.bodyStatus(err))
+		r.bodyFailed(err)
 	}
 	return err == nil
 }
 
-// bodyStatus is the answer to a request whose body cannot be read.
-func (r *request) bodyStatus(err error) int {
+// bodyFailed answers a request whose body cannot be read. That is the client's doing, and no error of the gateway.
+func (r *request) bodyFailed(err error) {
+	r.proxy.opts.Logger.Info("request body did not come", "client_ip", r.peer.text, "request_id", string(r.id[:]), "error", err.Error())
+	status := http.StatusBadRequest
 	var timeout net.Error
 	switch {
 	case r.clientBody.over:
-		return http.StatusRequestEntityTooLarge
+		status = http.StatusRequestEntityTooLarge
 	case errors.As(err, &timeout) && timeout.Timeout():
-		return http.StatusRequestTimeout
+		status = http.StatusRequestTimeout
 	}
-	return http.StatusBadRequest
+	r.failHere(status)
 }
 
 var errBodyTooLarge = errors.New("the request body is over client_max_body_size")

@@ -19,10 +19,14 @@ func (r *request) upstreamFailed(err error) {
 		r.failHere(statusClientGone)
 		return
 	}
+	var e *upstream.Error
+	if errors.As(err, &e) && e.Kind == upstream.KindBody {
+		r.bodyFailed(e.Err)
+		return
+	}
 	r.proxy.opts.Logger.Error("upstream failed",
 		"service", r.ex.Service.Name, "host", r.dest.to.Host, "port", r.dest.to.Port, "request_id", string(r.id[:]), "error", err.Error())
-	var e *upstream.Error
-	if !errors.As(err, &e) {
+	if e == nil {
 		r.ex.Fail(http.StatusInternalServerError, "")
 		return
 	}
@@ -35,8 +39,6 @@ func (r *request) upstreamFailed(err error) {
 		r.failHere(http.StatusServiceUnavailable)
 	case upstream.KindResolve:
 		r.ex.Fail(http.StatusServiceUnavailable, "name resolution failed")
-	case upstream.KindBody:
-		r.failHere(r.bodyStatus(e.Err))
 	default:
 		r.failHere(http.StatusBadGateway)
 	}
