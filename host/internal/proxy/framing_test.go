@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -141,6 +142,43 @@ func TestStreamToHTTP10(t *testing.T) {
 		if !strings.Contains(heard(), "Via: 1.0 outrigger/test\r\n") {
 			t.Errorf("upstream heard\n%s", heard())
 		}
+	}
+}
+
+// What an upstream sends of a long body reaches the client before the rest, whatever frames it.
+func TestPiecesOfABodyDoNotWait(t *testing.T) {
+	const size = 100 << 10
+	for _, length := range []string{strconv.Itoa(size), ""} {
+		t.Run("length "+length, func(t *testing.T) {
+			seen := make(chan struct{}, 1)
+			g := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if length != "" {
+					w.Header().Set("Content-Length", length)
+				}
+				for _, part := range []int{10, 20, size - 30} {
+					_, _ = w.Write(make([]byte, part))
+					_ = http.NewResponseController(w).Flush()
+					select {
+					case <-seen:
+					case <-r.Context().Done():
+					}
+				}
+			}), plain, nil)
+			resp, err := client.Get("http://" + g.addr + "/api")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			for _, part := range []int{10, 20, size - 30} {
+				if _, err := io.CopyN(io.Discard, resp.Body, int64(part)); err != nil {
+					t.Fatalf("%d bytes: %v", part, err)
+				}
+				seen <- struct{}{}
+			}
+			if rest, err := io.ReadAll(resp.Body); err != nil || len(rest) > 0 {
+				t.Errorf("%d more bytes, %v", len(rest), err)
+			}
+		})
 	}
 }
 
