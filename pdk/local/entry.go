@@ -151,7 +151,7 @@ func (e *LogEntry) spans() []any {
 	return list
 }
 
-// tries lists the attempts to send the request. All but the last one failed, and that one too when there is no response.
+// tries lists the attempts to send the request. All but the last one failed, or had their answer given up, and that one too when there is no response.
 func (e *LogEntry) tries() []any {
 	list := make([]any, len(e.Tries))
 	for i, t := range e.Tries {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,33 +64,33 @@ func (d *document) passiveChecks(o *object) entity.PassiveChecks {
 }
 
 func (o *object) successes(statuses []int) entity.Successes {
-	return entity.Successes{Statuses: o.statuses(statuses), Successes: o.integer("successes", 0, 0, 255)}
+	return entity.Successes{Statuses: o.statuses("http_statuses", statuses, 100, 999), Successes: o.integer("successes", 0, 0, 255)}
 }
 
 func (o *object) failures(statuses []int) entity.Failures {
 	return entity.Failures{
-		Statuses: o.statuses(statuses), TCP: o.integer("tcp_failures", 0, 0, 255),
+		Statuses: o.statuses("http_statuses", statuses, 100, 999), TCP: o.integer("tcp_failures", 0, 0, 255),
 		Timeouts: o.integer("timeouts", 0, 0, 255), HTTP: o.integer("http_failures", 0, 0, 255),
 	}
 }
 
-// statuses reads a set of HTTP statuses, in ascending order.
-func (o *object) statuses(absent []int) []int {
-	const key, expected = "http_statuses", "a list of statuses from 100 to 999"
+// statuses reads a set of HTTP statuses between two, in ascending order.
+func (o *object) statuses(key string, absent []int, least, most int64) []int {
+	bounds := fmt.Sprintf("from %d to %d", least, most)
 	v := o.has(key)
 	if v == nil {
 		return absent
 	}
 	at := o.at.key(key)
 	if v.kind != kindList {
-		o.wrongType(at, v, expected)
+		o.wrongType(at, v, "a list of statuses "+bounds)
 		return absent
 	}
 	list := []int{}
 	for i, item := range v.items {
 		n, ok := item.integer()
-		if !ok || n < 100 || n > 999 {
-			o.fail(at.item(i), item, Error{Code: CodeWrongValue, Found: item.describe(), Expected: "a status from 100 to 999"})
+		if !ok || n < least || n > most {
+			o.fail(at.item(i), item, Error{Code: CodeWrongValue, Found: item.describe(), Expected: "a status " + bounds})
 			continue
 		}
 		list = append(list, int(n))

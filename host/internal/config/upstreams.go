@@ -29,6 +29,7 @@ func (d *document) upstream(n *node, at *path) {
 	u.Breaker = d.circuitBreakers(o)
 	u.Outliers = d.outlierDetection(o)
 	u.Budget = d.retryBudget(o)
+	u.RetryOn = o.statuses("retry_on", nil, 400, 599)
 	u.SlowStart = d.slowStart(o)
 	o.list("targets", func(n *node, at *path) { d.target(n, at, r) })
 	o.unsupported("client_certificate")

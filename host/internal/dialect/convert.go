@@ -115,17 +115,21 @@ var ownFields = map[string][]string{
 	"route":          {"path_match"},
 	"consumer_group": {"priority"},
 	"vault":          {"on_failure"},
-	"upstream":       {"circuit_breakers", "outlier_detection", "retry_budget", "slow_start"},
+	"upstream":       {"circuit_breakers", "outlier_detection", "retry_budget", "retry_on", "slow_start"},
 }
 
 // tellOwn notes what the reader of the other dialect does not know.
 func (c *conversion) tellOwn(to string) {
 	reader := map[string]string{Kong: "Kong", Deck: "decK"}[to]
 	for _, name := range []string{"route", "plugin", "consumer_group", "vault", "upstream"} {
+		one := "a " + strings.ReplaceAll(name, "_", " ")
+		if name == "upstream" {
+			one = "an upstream"
+		}
 		each(c.root, name, func(n *yaml.Node) {
 			for _, field := range ownFields[name] {
 				if get(n, field) != nil {
-					c.note("%s refuses the field %s of a %s, which only this gateway has", reader, field, strings.ReplaceAll(name, "_", " "))
+					c.note("%s refuses the field %s of %s, which only this gateway has", reader, field, one)
 				}
 			}
 			if name == "route" && get(n, "priority") != nil && get(n, "expression") == nil {

@@ -18,6 +18,7 @@ type Upstream struct {
 	Breaker    CircuitBreakers
 	Outliers   OutlierDetection
 	Budget     *RetryBudget // nil: no bound
+	RetryOn    []int        `json:",omitempty"` // statuses of responses that are given up for another try, in ascending order
 	SlowStart  SlowStart
 	Targets    []*Target
 	Tags       []string

@@ -16,7 +16,8 @@ import (
 func (r *request) balance(now time.Time) {
 	d := &r.dest
 	d.balancer.Begin()
-	d.choice = balancer.Choice{Now: now, Patience: d.to.ConnectTimeout, Quit: &r.conn.quit}
+	d.choice = balancer.Choice{Now: now, Quit: &r.conn.quit}
+	r.out.RetryOn = d.balancer.Upstream.RetryOn
 	switch u := d.balancer.Upstream; u.Algorithm {
 	case "consistent-hashing":
 		d.choice.Hash = r.hash(u)
@@ -28,6 +29,10 @@ func (r *request) balance(now time.Time) {
 // fromBalancer sets the target to a place of the balancer. A further try takes its leave.
 func (d *destination) fromBalancer(try int) error {
 	c := &d.choice
+	c.Patience = d.to.ConnectTimeout
+	if d.place != nil {
+		c.Patience = 0 // there is an answer that can be passed on
+	}
 	if try > 0 {
 		if !d.balancer.MayRetry(d.retried) {
 			return errNoBudget
@@ -40,6 +45,7 @@ func (d *destination) fromBalancer(try int) error {
 	if err != nil {
 		return noPlace(err)
 	}
+	d.release()
 	d.place, d.tried = p, append(d.tried, p)
 	d.to.Host, d.to.Port, d.name, d.hostHeader = p.Host, p.Port, p.Name, d.balancer.Upstream.HostHeader
 	return nil
@@ -75,8 +81,15 @@ func (d *destination) tell(o *upstream.Outcome) {
 		said.Failed = said.Timeout || e.Kind == upstream.KindConnect && !ours(e) || e.Kind == upstream.KindBadResponse
 	}
 	d.balancer.Report(d.place, said)
-	d.balancer.Release(d.place)
-	d.place = nil
+	d.release()
+}
+
+// release says that the place of the last try is done with the request: it failed, its answer was passed on, or that is given up.
+func (d *destination) release() {
+	if d.place != nil {
+		d.balancer.Release(d.place)
+		d.place = nil
+	}
 }
 
 // ours reports whether a connection failed for want of something that this machine has too little of: descriptors, ports or memory. The target is not
@@ -96,9 +109,7 @@ func ours(err error) bool {
 // reset gives back what the balancer counts, and empties the destination for the next request.
 func (d *destination) reset() {
 	if d.balancer != nil {
-		if d.place != nil {
-			d.balancer.Release(d.place)
-		}
+		d.release()
 		d.balancer.End(d.retried)
 	}
 	clear(d.tried)

@@ -113,6 +113,7 @@ func (d *destination) obey() {
 // choose sets the target of a try.
 func (d *destination) choose(try int) error {
 	if n := len(d.said.Fallbacks); try > 0 && n > 0 {
+		d.release()
 		next := d.said.Fallbacks[(try-1)%n]
 		d.to.Host, d.to.Port, d.hostHeader, d.name = next.Host, next.Port, "", ""
 		return nil

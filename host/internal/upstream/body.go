@@ -71,6 +71,28 @@ func (b *body) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
+// What is read of a body that nobody wants, to keep its connection: so many bytes, when they come within the time.
+const (
+	drainedBytes = 64 << 10
+	drainedTime  = 50 * time.Millisecond
+)
+
+// drain reads the rest of a short body, so that Close keeps the connection. It changes nothing about a long one, which is closed with it.
+func (b *body) drain() {
+	c := b.conn
+	if !b.keep || b.fixed || c.sending != nil { // bodies that are short and of a known length never get here
+		return
+	}
+	patience := c.net.ReadTimeout
+	c.net.ReadTimeout = 0
+	_ = c.net.SetReadDeadline(time.Now().Add(drainedTime)) // when it fails, reading does
+	_, _ = io.CopyN(io.Discard, b, drainedBytes+1)
+	c.net.ReadTimeout = patience
+	if c.net.Rearm() != nil {
+		b.keep = false
+	}
+}
+
 // Close ends the stream. It may be called more than once.
 func (b *body) Close() error {
 	if b.conn == nil {

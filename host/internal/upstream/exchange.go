@@ -50,7 +50,7 @@ func (c *conn) exchange(req *Request, resp *fasthttp.Response, now time.Time) (s
 	req.Answered = time.Now()
 	if err := c.attachBody(req, resp); err != nil {
 		failed := c.failed(err)
-		failed.Answered = true
+		failed.Answered = !req.unwanted(c.head.status) // its body was not wanted anyway
 		return true, failed
 	}
 	return true, nil

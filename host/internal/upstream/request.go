@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 // Request is what is sent to an upstream. Its head is bytes as they go on the wire, so that nothing takes it apart once more; how its body is framed
@@ -30,6 +32,8 @@ type Request struct {
 	Trailers bool
 	// Upgrade is the protocol, in lower case, to which the request asks to switch; "": none. The lines that ask are among Fields.
 	Upgrade string
+	// RetryOn are the statuses whose responses are given up for another try, when the request may be sent again and there is one.
+	RetryOn []int
 
 	// What RoundTrip says of the response, beside what is in it.
 	Answered time.Time // when its head was there
@@ -93,6 +97,20 @@ func (r *Request) idempotent() bool {
 		return false
 	}
 	return true
+}
+
+// unwanted reports whether a response is to be given up, and the request sent again.
+func (r *Request) unwanted(status int) bool {
+	return len(r.RetryOn) > 0 && slices.Contains(r.RetryOn, status) && !r.begun && r.idempotent()
+}
+
+// giveUp empties the response of a try that another one follows, which replaces the head.
+func (r *Request) giveUp(resp *fasthttp.Response) {
+	if b, ok := resp.BodyStream().(*Body); ok {
+		b.body.drain()
+	}
+	resp.ResetBody() // gives the connection back, or closes it
+	r.announced = nil
 }
 
 // write sends the request, but for what stays in the buffer of w. The errors of bufio are of the wire, others are of the stream.

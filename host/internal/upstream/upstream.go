@@ -148,18 +148,24 @@ func (e *Error) Unwrap() error { return e.Err }
 // RoundTrip sends req and reads the response head into resp; the body follows in resp, in memory when it is small, else as a stream that holds the
 // connection until it is closed. retries is how often a failed try may be repeated: only while no byte of a long request body was consumed, and,
 // once something was sent, only for idempotent methods (spec/gateway.md 7.3). A kept connection that the peer had closed is no try, by the same rules.
+// A response that the request gives up for another try (RetryOn) is that of RoundTrip when there is no other.
 func (t *Transport) RoundTrip(to Targets, req *Request, resp *fasthttp.Response, retries int) error {
 	var last error
 	for try := 0; ; try++ {
 		target := to.Try(try)
 		switch {
 		case target != nil:
+		case try > 0 && last == nil:
+			return nil // the response before is as good as it gets
 		case last != nil && req.Quit != nil && req.Quit.Gone(): // while it waited for the next one
 			return &Error{Kind: KindBody, Err: ErrClientGone}
 		case last != nil: // no further try: the one before says what is wrong
 			return last
 		default:
 			return &Error{Kind: KindNoTarget, Err: errors.New("the upstream has no target that may be used")}
+		}
+		if try > 0 {
+			req.giveUp(resp)
 		}
 		var done Outcome
 		began := req.Started
@@ -171,15 +177,15 @@ func (t *Transport) RoundTrip(to Targets, req *Request, resp *fasthttp.Response,
 			done.Err, done.Lost = err, time.Since(began)
 		}
 		to.Done(try, done)
-		if err == nil || !again || try >= retries {
+		if !again || try >= retries {
 			return err
 		}
 		last = err
-		resp.ResetBody() // the head is replaced by the next one that is read
 	}
 }
 
-// try sends a request to one target, and says in done how long that took. again says that another try may do better, and do no harm.
+// try sends a request to one target, and says in done how long that took. again says that another try may do better, and do no harm; without an error
+// the response is there, and one that the request gives up for another.
 func (t *Transport) try(target *Target, req *Request, resp *fasthttp.Response, done *Outcome) (again bool, err error) {
 	p, err := t.pool(target)
 	if err != nil {
@@ -203,7 +209,7 @@ func (t *Transport) try(target *Target, req *Request, resp *fasthttp.Response, d
 		sent, err := c.wanted(req, resp, now)
 		if err == nil {
 			done.Status, done.Head = resp.StatusCode(), req.Answered.Sub(began)
-			return false, nil
+			return req.unwanted(done.Status), nil
 		}
 		c.close()
 		if err == errUnasked { // nothing was sent: that was no try
