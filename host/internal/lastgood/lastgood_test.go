@@ -274,3 +274,47 @@ func TestWriteFile(t *testing.T) {
 		t.Errorf("found %q, %v", left, err)
 	}
 }
+
+// A link is seen from where it really is: the directory may be a link itself.
+func TestWriteFileOverLinkedDirectories(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	if err := errors.Join(os.MkdirAll(at("real/conf"), 0o700), os.Mkdir(at("real/shared"), 0o700), os.Mkdir(at("shared"), 0o700), os.Symlink("real/conf", at("conf")),
+		os.Symlink("../shared/there", at("real/conf/link")), os.Symlink("../shared/new", at("real/conf/dangling")),
+		os.Symlink("../conf/../shared/far", at("real/conf/far")), os.WriteFile(at("real/shared/there"), []byte("old"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for link, file := range map[string]string{"link": "there", "dangling": "new", "far": "far"} {
+		if err := WriteFile(at("conf/"+link), []byte(link), 0o600); err != nil {
+			t.Errorf("%s: %v", link, err)
+		}
+		if text, err := os.ReadFile(at("real/shared/" + file)); err != nil || string(text) != link {
+			t.Errorf("%s: found %q, %v", link, text, err)
+		}
+	}
+	if astray, err := os.ReadDir(at("shared")); err != nil || len(astray) > 0 {
+		t.Errorf("found %v, %v where the links only seem to lead", astray, err)
+	}
+}
+
+// When a file was lost that is a link, what the link leads to gets the owner of what is restored, and not before its text: it never has another one.
+func TestReplaceWhatALinkHasLost(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root gives files away")
+	}
+	dir := t.TempDir()
+	kept, file, real := filepath.Join(dir, "kept"), filepath.Join(dir, "file"), filepath.Join(dir, "real")
+	if err := errors.Join(os.WriteFile(kept, nil, 0o600), os.Chown(kept, 65534, 65533), os.Symlink("real", file)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Replace(file, Entry{Path: kept}, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	st, err := os.Lstat(real)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if owner := st.Sys().(*syscall.Stat_t); owner.Uid != 65534 || owner.Gid != 65533 || !st.Mode().IsRegular() {
+		t.Errorf("found %v of %d:%d, expected a file of the owner of what was kept", st.Mode(), owner.Uid, owner.Gid)
+	}
+}

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 )
 
 // beside is the ending of the name under which what a file held is kept. The second one has .2 behind it, and so on.
@@ -25,6 +24,7 @@ type Beside struct {
 // there gets the owner of the kept one, which is the gateway's user.
 func Replace(file string, kept Entry, text []byte) (before Beside, err error) {
 	mode := fs.FileMode(0o600)
+	var like fs.FileInfo // of whose owner a file becomes that was not there
 	old, err := os.ReadFile(file)
 	switch {
 	case err == nil && string(old) == string(text):
@@ -39,14 +39,11 @@ func Replace(file string, kept Entry, text []byte) (before Beside, err error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return before, fmt.Errorf("reading what %s holds: %w", file, err)
 	}
-	lost := err != nil
-	if err := WriteFile(file, text, mode); err != nil {
-		return before, fmt.Errorf("writing the configuration: %w", err)
+	if err != nil {
+		like, _ = os.Stat(kept.Path)
 	}
-	if st, err := os.Stat(kept.Path); lost && err == nil {
-		if owner, ok := st.Sys().(*syscall.Stat_t); ok {
-			_ = os.Chown(file, int(owner.Uid), int(owner.Gid)) // as far as this user may
-		}
+	if err := writeFile(file, text, mode, like); err != nil {
+		return before, fmt.Errorf("writing the configuration: %w", err)
 	}
 	return before, nil
 }
