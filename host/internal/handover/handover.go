@@ -118,7 +118,7 @@ func (s *Sockets) find(setting, address string) (ln net.Listener, systemd bool, 
 	g := s.given[i]
 	s.given = slices.Delete(s.given, i, i+1)
 	defer g.file.Close()
-	if lost(g.addr) {
+	if !g.Systemd && lost(g.addr) { // the file of one of systemd may be where this process cannot see it, such as outside of PrivateTmp=
 		s.logger.Warn("the file of a socket is gone: the socket is opened anew", "setting", setting, "address", address)
 		return nil, false, nil
 	}

@@ -357,6 +357,26 @@ func TestSocketsAreFound(t *testing.T) {
 	}
 }
 
+// systemd may open a socket in a directory that the service does not see. Another one in its place would never get a client.
+func TestSocketsOfSystemdAreKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "unseen")
+	address, ln := unixSocket(t, path)
+	g := inheritedSocket(t, address, ln)
+	g.name = name{Systemd: true}
+	s := newHeir(t, g)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	found, err := s.Listen("admin_listen", address, func() (net.Listener, error) { return nil, errors.New("it is opened anew") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer found.Close()
+	if found.Addr().String() != path {
+		t.Errorf("found %v, expected %s", found.Addr(), path)
+	}
+}
+
 func TestWrongNotes(t *testing.T) {
 	t.Setenv(variable, "nonsense")
 	_, err := Take(slog.New(slog.DiscardHandler))
