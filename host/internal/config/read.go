@@ -152,6 +152,10 @@ func (o *object) done() {
 }
 
 func (o *object) unknown(p *pair) {
+	if len(o.errs) >= mostMistakes { // a guess, and the names to write instead, take the longest of all
+		o.fail(nil, p.at, Error{})
+		return
+	}
 	e := Error{Code: CodeUnknownKey, Found: "unknown key " + quote(p.key), Nearest: nearest.Name(p.key, o.asked)}
 	e.Expected = "a key of " + o.what
 	if e.Nearest == "" {
