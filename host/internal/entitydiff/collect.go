@@ -188,7 +188,7 @@ func sounds(name string, words []string) bool {
 func named(v any, words []string) bool {
 	switch v := v.(type) {
 	case string:
-		return strings.Contains(v, "-----BEGIN ") || withPassword.MatchString(v)
+		return strings.Contains(v, "-----BEGIN ") || withPassword.MatchString(v) || withHeader.MatchString(v)
 	case map[string]any:
 		for key, value := range v {
 			if named(value, words) || sounds(key, words) {
@@ -201,8 +201,12 @@ func named(v any, words []string) bool {
 	return false
 }
 
-// withPassword is a URL with a user and a password.
-var withPassword = regexp.MustCompile(`://[^/?#@\s]*:[^/?#\s]*@`)
+var (
+	// withPassword is a URL with a user and a password.
+	withPassword = regexp.MustCompile(`://[^/?#@\s]*:[^/?#\s]*@`)
+	// withHeader is a header with a secret, such as plugins add to requests, or the value of one.
+	withHeader = regexp.MustCompile(`(?i)^\s*[\w-]*(authorization|cookie|api[-_]?key|token|secret|password)[\w-]*\s*:\s*\S|^\s*(bearer|basic)\s+[\w+/=.~-]{8,}\s*$`)
+)
 
 // holds reports whether one of the texts stands in a value.
 func holds(v any, texts []string) bool {

@@ -151,6 +151,9 @@ plugins:
     store: "redis://gw:hunter5-VERSION@store.example:6379/1"
     pem: "-----BEGIN PRIVATE KEY-----\\nhunter6-VERSION"
     list: [{x_api_token: hunter7-VERSION}]
+    add: {headers: ["Authorization: Basic hunter8-VERSION"], value: Bearer hunter9-VERSION}
+    rename: ["X-Api-Key:hunter10-VERSION"]
+    says: the basic authentication of version VERSION
     limit: 1VERSION
     key_in_body: VERSION0
     plain: http://h.example:80/VERSION@b
@@ -168,7 +171,7 @@ plugins:
 	}
 	for _, want := range []string{
 		"    config.tokens: a secret is another one\n", "    config.limit: 11 -> 12\n", `    config.plain: "http://h.example:80/1@b" -> "http://h.example:80/2@b"`,
-		"    config.key_in_body: a secret is another one\n",
+		"    config.key_in_body: a secret is another one\n", `    config.says: "the basic authentication of version 1" -> "the basic authentication of version 2"`,
 		"note: which fields of p are secret is not known: those whose names sound like it are not shown\n",
 	} {
 		if !strings.Contains(b.String(), want) {
