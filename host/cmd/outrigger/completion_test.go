@@ -85,6 +85,7 @@ func completing(t *testing.T, shell string, args ...string) []byte {
 	ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.WaitDelay = patience // a shell of the shell may have its output
 	cmd.Dir = t.TempDir()
 	cmd.Env = append(os.Environ(), "HOME="+cmd.Dir, "TERM=dumb", "XDG_CONFIG_HOME="+cmd.Dir, "XDG_DATA_HOME="+t.TempDir(), "LC_ALL=C")
 	for _, name := range []string{"zebra", "outrigger.yaml"} {

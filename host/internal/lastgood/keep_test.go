@@ -18,7 +18,7 @@ func TestKeepByTwoProcesses(t *testing.T) {
 	for p := range 2 {
 		all.Go(func() {
 			store := In(dir)
-			for n := range 100 {
+			for n := range 4 * Most { // each is synced to the disk
 				if err := store.Keep(hash(1000*p+n), "gateway.yaml", []byte(fmt.Sprint(p, n)), begun.Add(time.Duration(n)*time.Second)); err != nil {
 					t.Error(err)
 				}
