@@ -34,7 +34,7 @@ func TestBalancingTakesNoMemory(t *testing.T) {
 		})
 	}
 	direct := cost(strings.Replace(pooled("slots: 10", address), "host: pool", "url: http://"+address, 1))
-	for _, fields := range []string{"algorithm: round-robin", "algorithm: latency", "hash_on: header, hash_on_header: X-Key", "healthchecks: {passive: {unhealthy: {tcp_failures: 3}}}"} {
+	for _, fields := range []string{"algorithm: round-robin", "algorithm: latency", "hash_on: header, hash_on_header: X-Key", "healthchecks: {passive: {unhealthy: {tcp_failures: 3}}}", "retry_on: [502, 503, 504]"} {
 		if balanced := cost(pooled(fields, address)); balanced > direct {
 			t.Errorf("%s: %v allocations per request, %v without an upstream", fields, balanced, direct)
 		}
