@@ -152,7 +152,8 @@ func (c *clientConn) wantBody() (now time.Time, err error) {
 	if c.answered {
 		left = timeout
 	}
-	if c.hurried = left < timeout; c.hurried || now.Sub(c.armed) > timeout/8 {
+	before := c.hurried // a deadline that came of less patience does not stay
+	if c.hurried = left < timeout; c.hurried || before || now.Sub(c.armed) > timeout/8 {
 		c.armed = now
 		err = c.SetReadDeadline(now.Add(left))
 	}

@@ -41,6 +41,7 @@ func TestPaceOfBodies(t *testing.T) {
 		{name: "half of it", rate: 240, piece: 120, pieces: 600, pause: time.Second, slow: true},
 		{name: "half of it, and then more", rate: 240, piece: 120, pieces: 600, pause: time.Second, after: 50},
 		{name: "long pauses, but more between them", rate: 240, piece: 12000, pieces: 20, pause: 50 * time.Second},
+		{name: "long pauses, but much more between them", rate: 240, piece: 14000, pieces: 20, pause: 50 * time.Second}, // all patience is back each time
 		{name: "nobody reads", rate: 240, piece: 100, pieces: 50, reads: 30 * time.Second},
 		{name: "after the answer", rate: 240, piece: 1, pieces: 100, pause: 10 * time.Second, answered: true},
 	} {
