@@ -270,9 +270,10 @@ func (c *clientConn) Close() error {
 	if c.park.Swap(false) && c.server.parkConn(c) {
 		return nil
 	}
-	c.server.left(c)
 	if c.unread.Swap(false) {
 		linger(c.Conn.Conn)
 	}
-	return c.Conn.Close()
+	err := c.Conn.Close()
+	c.server.left(c) // not earlier: one that lingers takes a file, and has a response on its way that the end of the process would take
+	return err
 }

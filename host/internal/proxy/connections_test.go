@@ -77,6 +77,32 @@ func TestConnectionsWaitForRoom(t *testing.T) {
 	}
 }
 
+// watchedEnd tells what is to be known when it is closed.
+type watchedEnd struct {
+	net.Conn
+	tell func()
+}
+
+func (c *watchedEnd) Close() error {
+	c.tell()
+	return c.Conn.Close()
+}
+
+// A connection counts until it is closed: one that still takes bytes which nobody wants needs its file, and the server does not end before it.
+func TestConnectionsCountUntilTheyAreClosed(t *testing.T) {
+	_, conn := paced(t, 0, 0)
+	s, counted := conn.server, -1
+	s.served, s.freed.L = map[*clientConn]struct{}{}, &s.mu
+	conn.Conn.Conn = &watchedEnd{conn.Conn.Conn, func() { counted = s.opened() }}
+	s.admit(conn)
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left := s.opened(); counted != 1 || left != 0 {
+		t.Errorf("%d connections are open when it is closed, %d afterwards, expected 1 and 0", counted, left)
+	}
+}
+
 // Connections that wait in the queue of a listener are taken out of it.
 func TestAcceptWaiting(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -260,15 +286,16 @@ func TestUnsentBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if err := c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
-		t.Fatal(err)
-	}
-	written := 0
-	for n := 0; err == nil; written += n { // until the buffers of both sides are full
-		n, err = c.Write(make([]byte, 64<<10))
-	}
-	full := unsentBytes(c)
-	if full <= 0 || full > written {
+	written, full := 0, 0
+	eventually(t, "the buffers of both sides are full", func() bool {
+		if err := c.SetWriteDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		n, err := c.Write(make([]byte, 1<<20))
+		written, full = written+n, unsentBytes(c)
+		return err != nil && full > 0
+	})
+	if full > written {
 		t.Errorf("%d of %d bytes are unsent", full, written)
 	}
 	if _, err := io.CopyN(io.Discard, client, int64(written)); err != nil {
