@@ -192,8 +192,10 @@ func TestReplaceKeepsAll(t *testing.T) {
 	if err := os.WriteFile(file, []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(file+".before-restore.x", []byte("another's"), 0o600); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{".before-restore.x", ".before-restore.0"} {
+		if err := os.WriteFile(file+name, []byte("another's"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	replace("a")
 	if b := replace("b"); b.Path != file+".before-restore.2" {
@@ -216,7 +218,7 @@ func TestReplaceKeepsAll(t *testing.T) {
 		t.Errorf("removed %q, expected %q", removed, want)
 	}
 	left, err := filepath.Glob(file + ".before-restore*")
-	if err != nil || len(left) != Most+1 {
+	if err != nil || len(left) != Most+2 {
 		t.Errorf("found %q, %v", left, err)
 	}
 }

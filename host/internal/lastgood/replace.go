@@ -90,7 +90,7 @@ func numbersBeside(file string) ([]int, error) {
 		switch {
 		case ok && rest == "":
 			n = 1
-		case !ok || err != nil || filepath.Base(nameBeside(file, n)) != e.Name():
+		case !ok || err != nil || n < 2 || filepath.Base(nameBeside(file, n)) != e.Name():
 			continue
 		}
 		numbers = append(numbers, n)
