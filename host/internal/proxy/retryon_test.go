@@ -225,7 +225,7 @@ func TestRetryOnOfAnotherUpstream(t *testing.T) {
 	address, asked := scripted(t, 503, 200)
 	own, ownAsked := scripted(t, 503, 200)
 	host, port := split(t, address)
-	text := pooled("slots: 10", own) + fmt.Sprintf("- {name: other, retry_on: [503], targets: [{target: %q}]}\nplugins: [{name: d}]\n", address)
+	text := pooled("slots: 10", own) + fmt.Sprintf("- {name: other, retry_on: [503], healthchecks: {passive: {healthy: {successes: 1}, unhealthy: {http_failures: 9}}}, targets: [{target: %q}]}\nplugins: [{name: d}]\n", address)
 	says := &access{func(k *pdk.PDK) error {
 		switch {
 		case does(k, "upstream"):
@@ -251,7 +251,10 @@ func TestRetryOnOfAnotherUpstream(t *testing.T) {
 	eventually(t, "nothing is in flight", func() bool {
 		flight := int64(0)
 		for _, s := range g.holder.Current().Balancing() {
-			flight += s.InFlight + s.Targets[0].Addresses[0].InFlight
+			a := s.Targets[0].Addresses[0]
+			if flight += s.InFlight + a.InFlight; s.Name == "other" && a.State != "mostly_healthy" {
+				t.Errorf("the target is %s after the success of the fallback", a.State)
+			}
 		}
 		return flight == 0
 	})
