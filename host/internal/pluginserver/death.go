@@ -9,7 +9,7 @@ func (l *life) watch() {
 	case <-l.ctx.Done():
 		return
 	}
-	if l.ctx.Err() == nil {
+	if l.ctx.Err() == nil && l.link.byItself() {
 		l.tellDeath()
 	}
 	l.end(errors.New(l.link.ending()))

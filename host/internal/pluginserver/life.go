@@ -325,16 +325,23 @@ func (l *life) run(soft, hard context.Context) (next *life, err error) {
 	}
 }
 
-// truth is why a life ends whose lanes cannot be opened again: a process that has ended says more than the connection that it left.
+// truth is why a life ends whose lanes cannot be opened again: a process that has ended says more than the connection that it left. One that takes long
+// to be gone, on a busy machine, is ended here, and had perhaps ended by itself.
 func (l *life) truth(err error) error {
-	if l.link.gone != nil {
-		select {
-		case <-l.ctx.Done():
-			return context.Cause(l.ctx)
-		case <-time.After(2 * drainOutput):
-		}
+	if l.link.gone == nil {
+		return err
 	}
-	return err
+	select {
+	case <-l.ctx.Done():
+		return context.Cause(l.ctx)
+	case <-time.After(2 * drainOutput):
+	}
+	l.link.close()
+	if !l.link.byItself() {
+		return err
+	}
+	<-l.ctx.Done() // watch has told its death
+	return context.Cause(l.ctx)
 }
 
 // examine measures a managed process and asks it for its health.

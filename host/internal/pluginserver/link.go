@@ -37,6 +37,8 @@ type link struct {
 	memory func() uint64 // managed: bytes that its cgroup uses; 0: not known
 	// ending says why gone was closed; managed only.
 	ending func() string
+	// byItself says, once gone was closed, whether the process had ended before anybody here ended it; managed only.
+	byItself func() bool
 	// shutdown ends the process in order and waits for it; at the latest when ctx is done it is killed. Managed only.
 	shutdown func(ctx context.Context)
 	// close ends what shutdown did not end and frees everything. It waits, and may be called again.
@@ -103,6 +105,7 @@ func (m *managed) open(ctx context.Context) (*link, error) {
 	return &link{
 		conn: conn, pid: int(p.pid.Load()), gone: p.exited,
 		ending:   p.ending,
+		byItself: p.endedByItself,
 		memory:   p.memory,
 		shutdown: func(ctx context.Context) { p.end(ctx, conn) },
 		close:    release,
