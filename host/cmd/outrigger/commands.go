@@ -30,7 +30,8 @@ func commands() []command {
 			synopsis: []string{"[--settings outrigger.yaml] [--config gateway.yaml] [--listen 127.0.0.1:8000]"},
 			about: `run starts the gateway and prints one line with its addresses when it accepts requests. SIGHUP reads the entities and the plugin servers of
 the settings again: plugin servers whose settings or program changed are replaced without losing a request; when anything is wrong, what runs goes
-on. SIGUSR1 opens log files anew. SIGUSR2 starts the program again, as it is on disk by now, and hands the listeners over without losing a request: see outrigger help upgrade.
+on. SIGUSR1 opens log files anew. SIGUSR2 starts the program again, as it is on disk by now, and hands the listeners over without losing a request: see
+outrigger help upgrade.
 SIGINT and SIGTERM finish the requests in flight and end with exit code 0, or 1 when drain_timeout was not enough; a second one ends at once.`,
 		},
 		{
