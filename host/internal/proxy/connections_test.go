@@ -65,6 +65,7 @@ func TestConnectionsWaitForRoom(t *testing.T) {
 			if resp, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil || resp.StatusCode != 200 {
 				t.Error(resp, err)
 			}
+			c.Close()
 		}
 		if ends {
 			if err := <-ended; err != nil {
@@ -260,6 +261,7 @@ func TestTheLastResponseArrivesWhole(t *testing.T) {
 	if err := conn.(*net.TCPConn).SetReadBuffer(32 << 10); err != nil { // most of the response stays with the server
 		t.Fatal(err)
 	}
+	eventually(t, "the connection is accepted", func() bool { return s.opened() == 1 })
 	s.Announce()
 	sendTo(t, conn, simple+"POST /api HTTP/1.1\r\nHost: x\r\nContent-Length: 40000\r\n\r\n"+strings.Repeat("y", 40000))
 	eventually(t, "the connection to end", func() bool { return s.opened() == 0 })
