@@ -3,6 +3,7 @@ package proxy
 import (
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/parking"
@@ -15,6 +16,7 @@ type connections struct {
 	open   int                      // all of them
 	freed  sync.Cond                // one has ended, or can be evicted, or closed was set
 	closed bool                     // nobody waits for room any more
+	wait   atomic.Int32             // how many wait for room
 	told   time.Time                // when the log said that there is no room
 	over   bool                     // nothing is served any more
 }
@@ -67,7 +69,8 @@ func (l *listener) Close() error {
 	return l.Listener.Close()
 }
 
-// admit takes a connection in. When there are as many as there may be, it ends one that is idle, or waits until another one ends.
+// admit takes a connection in. When there are as many as there may be, it ends one that is idle, or waits until another one ends: each of them does with
+// its next response, as long as somebody waits.
 func (s *Server) admit(c *clientConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,6 +85,8 @@ func (s *Server) admit(c *clientConn) {
 		}
 		waited = true
 		counters.delayed.Add(1)
+		s.wait.Add(1)
+		defer s.wait.Add(-1)
 		if now := time.Now(); now.Sub(s.told) > fullEvery {
 			s.told = now
 			s.proxy.opts.Logger.Warn("there are as many connections as max_connections allows: new ones wait until others end", "max_connections", most)

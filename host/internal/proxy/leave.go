@@ -10,7 +10,7 @@ import (
 // leaveLook is the time between two looks at the connections that are left.
 const leaveLook = 10 * time.Millisecond
 
-// handle answers a request. When the server is about to end, its client is told to open another connection for the next one.
+// handle answers a request. When the server is about to end, or others wait for room, its client is told to open another connection for the next one.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 	conn := ctx.Conn().(*clientConn)
 	if conn.refused != nil {
@@ -18,7 +18,7 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	s.proxy.Handle(ctx)
-	if s.leaving.Load() {
+	if s.leaving.Load() || s.wait.Load() > 0 {
 		ctx.SetConnectionClose()
 		if !ctx.Hijacked() {
 			leaveUnread(conn) // it may have sent more requests behind this one, which must not cost it the response

@@ -25,8 +25,11 @@ func (h *hosts) lookup(host string) []netip.Addr {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.file.changed(time.Now()) {
-		if text, err := os.ReadFile(h.file.path); err == nil {
+		text, err := os.ReadFile(h.file.path)
+		if err == nil {
 			h.names = parseHosts(string(text))
+		} else {
+			h.file.unread()
 		}
 	}
 	return h.names[strings.TrimSuffix(host, ".")]

@@ -35,6 +35,9 @@ func (w *watched) changed(now time.Time) bool {
 	return before == nil || !os.SameFile(before, st) || !st.ModTime().Equal(before.ModTime()) || st.Size() != before.Size()
 }
 
+// unread says that the file could not be read: it counts as changed at the next call.
+func (w *watched) unread() { w.seen = nil }
+
 // system asks the name servers that the system says, which may be others tomorrow: a laptop, a machine whose lease is renewed.
 type system struct {
 	mu     sync.Mutex
@@ -47,7 +50,11 @@ func (s *system) now() *client {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.file.changed(time.Now()) {
-		if settings, err := dns.ClientConfigFromFile(s.file.path); err == nil && (len(settings.Servers) > 0 || s.client == nil) {
+		settings, err := dns.ClientConfigFromFile(s.file.path)
+		switch {
+		case err != nil:
+			s.file.unread()
+		case len(settings.Servers) > 0 || s.client == nil:
 			s.client = systemClient(settings)
 		}
 	}
