@@ -62,7 +62,7 @@ var layers = []layer{
 	{"host/internal/parking", nil, []string{"golang.org/x/sys/"}},
 	{"host/internal/budget", nil, nil},
 	{"host/internal/serving", nil, []string{"github.com/valyala/fasthttp"}},
-	{"host/internal/handover", nil, []string{"github.com/coreos/go-systemd/", "golang.org/x/sys/"}},
+	{"host/internal/handover", internal("telemetry"), []string{"github.com/coreos/go-systemd/", "golang.org/x/sys/"}},
 	{"host/internal/systemd", nil, []string{"github.com/coreos/go-systemd/", "golang.org/x/sys/"}},
 	{"host/internal/entity", nil, nil},
 	{"host/internal/watch", nil, []string{"github.com/fsnotify/fsnotify"}},

@@ -64,12 +64,15 @@ func (p *process) Needs(server string) bool { return p.sockets.Needs(server) }
 func (p *process) Upgrade(ready []string) (pid int, version string, err error) {
 	ctx, cancel := context.WithTimeoutCause(p.upgrading, p.limit, fmt.Errorf("upgrade_timeout is over: it was not ready within %v", p.limit))
 	defer cancel()
-	p.logger.Log(ctx, telemetry.LevelNotice, "an upgrade begins: the program is started again", "program", os.Args[0])
+	var refusal handover.Refusal
 	s, err := p.sockets.Upgrade(ctx, ready)
 	switch {
 	case err == nil:
 	case p.upgrading.Err() != nil:
 		p.logger.Log(ctx, telemetry.LevelNotice, "the upgrade is given up", "reason", err.Error())
+		return 0, "", err
+	case errors.As(err, &refusal):
+		p.logger.Warn("no upgrade begins", "reason", err.Error())
 		return 0, "", err
 	default:
 		p.logger.Error("the upgrade failed, this process goes on", "error", err.Error())

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/telemetry"
 )
 
 // endTime is how long a new process that is not to take over may take to end after SIGTERM.
@@ -29,9 +31,14 @@ type Successor struct {
 	Version string
 }
 
+// Refusal is why an upgrade does not begin.
+type Refusal string
+
+func (r Refusal) Error() string { return string(r) }
+
 // Upgrade starts the program of this process again, as it is on disk by now, with the same arguments, and returns when the new process serves: this one
 // closes its listeners then. Needed are the plugin servers that are ready here, and have to be ready there first. When ctx ends, or the new process does,
-// this process goes on as if nothing had happened.
+// this process goes on as if nothing had happened. The error is a Refusal when no upgrade has begun.
 func (s *Sockets) Upgrade(ctx context.Context, needed []string) (*Successor, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -41,6 +48,7 @@ func (s *Sockets) Upgrade(ctx context.Context, needed []string) (*Successor, err
 		return nil, err
 	}
 	defer over()
+	s.logger.Log(ctx, telemetry.LevelNotice, "an upgrade begins: the program is started again", "program", os.Args[0])
 	path, err := program()
 	if err != nil {
 		return nil, fmt.Errorf("finding the program %q: %w", os.Args[0], err)
@@ -56,13 +64,13 @@ func (s *Sockets) begin() (over func(), err error) {
 	defer s.mu.Unlock()
 	switch {
 	case os.Getpid() == 1:
-		return nil, errors.New("this is the first process of its container, which ends with it; start a new container instead")
+		return nil, Refusal("this is the first process of its container, which ends with it; start a new container instead")
 	case s.successor != nil:
-		return nil, fmt.Errorf("process %d has taken over already", s.successor.PID)
+		return nil, Refusal(fmt.Sprintf("process %d has taken over already", s.successor.PID))
 	case s.underway != nil:
-		return nil, errors.New("an upgrade is under way")
+		return nil, Refusal("an upgrade is under way")
 	case s.answer != nil:
-		return nil, errors.New("this process is not ready yet")
+		return nil, Refusal("this process is not ready yet")
 	}
 	s.underway, s.hurry, s.hurried = make(chan struct{}), make(chan struct{}), false
 	return func() {
