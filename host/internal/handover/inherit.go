@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
 	"golang.org/x/sys/unix"
@@ -37,9 +36,6 @@ const (
 	wordGo = "go\n" // this place is yours
 	wordNo = "no\n" // end
 )
-
-// verdictTime is how long a new process waits for such a word. The old one has nothing else to do.
-const verdictTime = 30 * time.Second
 
 // inherit takes what the older process has left.
 func (s *Sockets) inherit(text string) error {
@@ -104,13 +100,12 @@ func (s *Sockets) takeOver(version string) error {
 	if err != nil && !errors.Is(err, syscall.EPIPE) {
 		return fmt.Errorf("telling it: %w", err)
 	}
-	if err := s.verdict.SetReadDeadline(time.Now().Add(verdictTime)); err != nil {
-		return err
-	}
+	// Without a deadline: a new process that stopped waiting might miss the word that the old one gives up its place. The word comes, or the end of the
+	// pipe with that of the old process.
 	word, err := io.ReadAll(io.LimitReader(s.verdict, int64(len(wordGo))))
 	switch {
 	case err != nil:
-		return fmt.Errorf("it does not say whether this one may: %w", err)
+		return fmt.Errorf("hearing whether this one may: %w", err)
 	case len(word) == 0:
 		s.logger.Warn("the older process has ended before it could hand over: this one takes its place")
 	case string(word) != wordGo:
