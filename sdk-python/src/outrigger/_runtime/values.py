@@ -89,8 +89,14 @@ def _no_extension(kind: int, payload: memoryview) -> Any:
 
 _decode = msgspec.msgpack.Decoder(ext_hook=_no_extension).decode
 
-_may_be_timestamp = re.compile(rb"[\xd6\xd7]\xff|(?:\xc7|\xc8\x00|\xc9\x00\x00\x00)[\x04\x08\x0c]\xff").search
-"""Finds what msgspec would make a datetime of, which is no value of the wire; and sometimes the same bytes in a text."""
+_may_be_timestamp = re.compile(
+    rb"\xff(?:(?<=[\xd6\xd7]\xff)|(?<=[\x04\x08\x0c]\xff)(?:(?<=\xc7.\xff)|(?<=\xc8\x00.\xff)|(?<=\xc9\x00\x00\x00.\xff)))", re.DOTALL
+).search
+"""Finds what msgspec would make a datetime of, which is no value of the wire; and sometimes the same bytes in other data.
+
+It begins with the last byte that all spellings share, for which ``re`` looks fast, and which no text has: every body that a plugin reads
+passes here.
+"""
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are wrong, hold a text that is not UTF-8, or are nested too deep for it."""
