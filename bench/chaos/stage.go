@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/outrigger-gateway/outrigger/bench/probe"
 )
 
 // Times for what a stage does.
@@ -50,7 +52,7 @@ type stage struct {
 
 	cmd     *exec.Cmd
 	ended   chan struct{}
-	gateway *admin
+	gateway admin
 	load    *load
 	stop    context.CancelFunc
 	stopped chan struct{}
@@ -156,7 +158,7 @@ func (s *stage) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.gateway = newAdmin(s.socket())
+	s.gateway = admin{probe.NewAdmin(s.socket(), clientLimit)}
 	s.load = &load{client: &client{address: address}, rate: s.rate, name: s.mark}
 	loading, stop := context.WithCancel(context.Background())
 	s.stop, s.stopped = stop, make(chan struct{})

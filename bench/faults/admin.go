@@ -1,53 +1,16 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"context"
-	"encoding/json"
-	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/outrigger-gateway/outrigger/bench/probe"
 )
 
-// admin asks the Admin listener of a gateway, which is a unix socket.
-type admin struct {
-	socket string
-	http   http.Client
-}
+// adminLimit is the longest time of an answer: that of a replacement.
+const adminLimit = 90 * time.Second
 
-func newAdmin(socket string) *admin {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-	}
-	return &admin{socket, http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, Timeout: 90 * time.Second}}
-}
-
-// ask sends a request and gives the body of the answer, which has to be 200.
-func (a *admin) ask(method, path string) ([]byte, error) {
-	req, err := http.NewRequest(method, "http://admin"+path, nil)
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := a.http.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s %s of the Admin listener: status %d: %.300q", method, path, resp.StatusCode, body)
-	}
-	return body, nil
-}
+// admin asks the gateway.
+type admin struct{ *probe.Admin }
 
 // serverStatus is what the status says about a plugin server.
 type serverStatus struct {
@@ -76,16 +39,12 @@ func (s *serverStatus) pid() int {
 }
 
 // servers is the status of all plugin servers, by name.
-func (a *admin) servers() (map[string]*serverStatus, error) {
-	body, err := a.ask(http.MethodGet, "/status")
-	if err != nil {
-		return nil, err
-	}
+func (a admin) servers() (map[string]*serverStatus, error) {
 	var all struct {
 		PluginServers []*serverStatus `json:"plugin_servers"`
 	}
-	if err := json.Unmarshal(body, &all); err != nil {
-		return nil, fmt.Errorf("/status of the Admin listener: %w", err)
+	if err := a.Status(&all); err != nil {
+		return nil, err
 	}
 	byName := map[string]*serverStatus{}
 	for _, s := range all.PluginServers {
@@ -95,17 +54,11 @@ func (a *admin) servers() (map[string]*serverStatus, error) {
 }
 
 // goroutines is how many the gateway has.
-func (a *admin) goroutines() (int, error) {
-	text, err := a.ask(http.MethodGet, "/metrics")
+func (a admin) goroutines() (int, error) {
+	text, err := a.Metrics()
 	if err != nil {
 		return 0, err
 	}
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		if value, found := strings.CutPrefix(lines.Text(), "go_goroutines "); found {
-			return strconv.Atoi(value)
-		}
-	}
-	return 0, fmt.Errorf("/metrics of the Admin listener: no go_goroutines among %d bytes", len(text))
+	n, err := probe.Metric(text, "go_goroutines")
+	return int(n), err
 }

@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/outrigger-gateway/outrigger/bench/probe"
 )
 
 // footprint is what one process of the gateway uses at one moment.
@@ -23,19 +22,11 @@ type footprint struct {
 // footprintOf measures the process that serves.
 func (g *gateway) footprintOf() (footprint, error) {
 	p := g.current()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.pid))
+	kib, err := probe.Resident(p.pid)
 	if err != nil {
 		return footprint{}, err
 	}
-	fields := strings.Fields(string(text))
-	if len(fields) < 2 {
-		return footprint{}, fmt.Errorf("/proc/%d/statm holds %q", p.pid, text)
-	}
-	pages, err := strconv.Atoi(fields[1])
-	if err != nil {
-		return footprint{}, err
-	}
-	open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.pid))
+	open, err := probe.Descriptors(p.pid)
 	if err != nil {
 		return footprint{}, err
 	}
@@ -46,7 +37,7 @@ func (g *gateway) footprintOf() (footprint, error) {
 	if g.current() != p {
 		return footprint{}, errors.New("another process has taken over meanwhile")
 	}
-	return footprint{PID: p.pid, MB: float64(pages*os.Getpagesize()) / 1e6, Descriptors: len(open), Goroutines: goroutines}, nil
+	return footprint{PID: p.pid, MB: float64(kib<<10) / 1e6, Descriptors: open, Goroutines: goroutines}, nil
 }
 
 // watch takes samples until ctx ends, each of which has the process that serves.

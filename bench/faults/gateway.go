@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/outrigger-gateway/outrigger/bench/probe"
 )
 
 // Times of this program with the gateway.
@@ -31,7 +33,7 @@ type gateway struct {
 	program string
 	dir     string
 	address string
-	admin   *admin
+	admin   admin
 	config  *configuration
 	names   *nameServer
 	log     *os.File
@@ -71,7 +73,7 @@ func startGateway(ctx context.Context, o *options, up *upstream) (_ *gateway, er
 		g.names.close()
 		return nil, err
 	}
-	g.admin = newAdmin(filepath.Join(g.dir, "admin.sock"))
+	g.admin = admin{probe.NewAdmin(filepath.Join(g.dir, "admin.sock"), adminLimit)}
 	g.config = newConfiguration(g.dir, repo, o, up, g.names)
 	if err := g.launch(ctx, o); err != nil {
 		return nil, errors.Join(err, g.close())

@@ -118,7 +118,7 @@ func (p *operator) strike(ctx context.Context, n int) {
 	case 0:
 		p.note(ctx, "kills of plugin servers", begun, p.kill(ctx, server))
 	case 1:
-		_, err := p.g.admin.ask(http.MethodPost, "/plugin-servers/"+server.name+"/replace")
+		_, err := p.g.admin.Ask(http.MethodPost, "/plugin-servers/"+server.name+"/replace")
 		p.note(ctx, "replacements by command", begun, err)
 	case 2:
 		p.note(ctx, "replacements by signal", begun, p.resignal(ctx, server))
@@ -205,7 +205,7 @@ func (p *operator) ask(ctx context.Context) (*process, error) {
 	defer p.during.Unlock()
 	ctx, stop := context.WithTimeout(ctx, 2*time.Minute)
 	defer stop()
-	cmd := exec.CommandContext(ctx, p.g.program, "upgrade", "--admin", "unix://"+p.g.admin.socket, "--json")
+	cmd := exec.CommandContext(ctx, p.g.program, "upgrade", "--admin", "unix://"+p.g.admin.Socket, "--json")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for this program
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut
