@@ -3,6 +3,7 @@ package upstream
 import (
 	"crypto/tls"
 	"net"
+	"syscall"
 	"time"
 )
 
@@ -34,4 +35,17 @@ func socket(c net.Conn) net.Conn {
 		return t.NetConn()
 	}
 	return c
+}
+
+// rawOf is what a connection can be asked through without Go's own reads and writes; nil: it has no socket.
+func rawOf(c net.Conn) syscall.RawConn {
+	sc, ok := c.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
 }

@@ -17,15 +17,10 @@ type probe struct {
 }
 
 func (p *probe) of(c net.Conn) {
-	sc, ok := c.(syscall.Conn)
-	if !ok {
+	p.raw = rawOf(c)
+	if p.raw == nil {
 		return
 	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return
-	}
-	p.raw = raw
 	p.look = func(fd uintptr) {
 		p.poll[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
 		p.n, p.err = unix.Poll(p.poll[:], 0)

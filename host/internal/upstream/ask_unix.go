@@ -28,15 +28,10 @@ type asking struct {
 
 // on gets a connection ready for asking.
 func (a *asking) on(c *conn, nc net.Conn) {
-	sc, ok := nc.(syscall.Conn)
-	if !ok {
+	a.raw = rawOf(nc)
+	if a.raw == nil {
 		return
 	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return
-	}
-	a.raw = raw
 	a.step = func(fd uintptr) bool {
 		n, err := readSocket(int(fd), a.into)
 		switch {
