@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -109,22 +108,4 @@ func closest(text string, candidates []string, least int) string {
 		}
 	}
 	return best
-}
-
-// errNoAdmin: nobody says where the Admin listener is.
-var errNoAdmin = errors.New("found no Admin listener in the settings, expected --admin host:port or unix:///path, or admin_listen in the file of --settings")
-
-// adminAddress is where the Admin listener of a running gateway is: address, or what the settings say when it is "". errNoAdmin when they say nothing.
-func adminAddress(address string, o host.Options) (string, error) {
-	if address != "" {
-		return address, nil
-	}
-	h, err := host.New(o)
-	if err != nil {
-		return "", err
-	}
-	if address = h.AdminSetting(); address == "" {
-		return "", errNoAdmin
-	}
-	return address, nil
 }

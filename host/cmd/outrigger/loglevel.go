@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -97,25 +96,13 @@ func secondsOf(text string) (string, error) {
 
 // askLogLevel sends the request and prints how it went.
 func askLogLevel(ctx context.Context, address, method, path string, asJSON bool, out, errOut io.Writer) int {
-	req, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, nil)
-	if err != nil {
-		return failAs(asJSON, out, errOut, err)
-	}
-	resp, err := adminClient(address).Do(req)
-	if err != nil {
-		return failAs(asJSON, out, errOut, fmt.Errorf("asking the Admin listener at %s: %w", address, err))
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return failAs(asJSON, out, errOut, fmt.Errorf("reading the answer of the Admin listener at %s: %w", address, err))
-	}
 	var answer struct {
 		Message, Level, Setting string
 		Until                   *time.Time
 	}
-	if err := json.Unmarshal(text, &answer); err != nil {
-		return failAs(asJSON, out, errOut, fmt.Errorf("found status %d and %.200q at %s, expected the JSON of an Admin listener", resp.StatusCode, text, address))
+	status, text, err := askAdmin(ctx, address, method, path, &answer)
+	if err != nil {
+		return failAs(asJSON, out, errOut, err)
 	}
 	if asJSON {
 		if _, err := out.Write(text); err != nil {
@@ -123,7 +110,7 @@ func askLogLevel(ctx context.Context, address, method, path string, asJSON bool,
 		}
 	}
 	switch {
-	case resp.StatusCode != http.StatusOK:
+	case status != http.StatusOK:
 		return fail(errOut, errors.New(answer.Message))
 	case asJSON:
 		return exitOK

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os/signal"
@@ -196,18 +195,4 @@ func (c *replacing) tell(status int, text []byte, out, errOut io.Writer) int {
 		fmt.Fprintf(out, "plugin server %s: build %d %s (%.0f ms)\n", c.server, answer.Build, result, answer.Took)
 	}
 	return exitOK
-}
-
-// adminClient talks to an Admin listener at host:port or unix:///path.
-func adminClient(address string) *http.Client {
-	network := "tcp"
-	if path, unix := strings.CutPrefix(address, "unix://"); unix {
-		network, address = "unix", path
-	}
-	return &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, address)
-		},
-		DisableKeepAlives: true,
-	}}
 }

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -68,34 +66,21 @@ func upgradeCommand(args []string, out, errOut io.Writer) int {
 
 // askUpgrade sends the request and prints how it went.
 func askUpgrade(ctx context.Context, address string, asJSON bool, out, errOut io.Writer) int {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://localhost/upgrade", bytes.NewReader(nil))
-	if err != nil {
-		return failAs(asJSON, out, errOut, err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := adminClient(address).Do(req)
-	if err != nil {
-		return failAs(asJSON, out, errOut, fmt.Errorf("asking the Admin listener at %s: %w", address, err))
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return failAs(asJSON, out, errOut, fmt.Errorf("reading the answer of the Admin listener at %s: %w", address, err))
-	}
 	var answer struct {
 		Message, Version string
 		PID              int
 		Took             float64 `json:"took_ms"`
 	}
-	if err := json.Unmarshal(text, &answer); err != nil {
-		return failAs(asJSON, out, errOut, fmt.Errorf("found status %d and %.200q at %s, expected the JSON of an Admin listener", resp.StatusCode, text, address))
+	status, text, err := askAdmin(ctx, address, http.MethodPost, "/upgrade", &answer)
+	if err != nil {
+		return failAs(asJSON, out, errOut, err)
 	}
 	if asJSON {
 		if _, err := out.Write(text); err != nil {
 			return fail(errOut, err)
 		}
 	}
-	if resp.StatusCode != http.StatusOK {
+	if status != http.StatusOK {
 		return fail(errOut, fmt.Errorf("the old process goes on: %s", answer.Message))
 	}
 	if !asJSON {
