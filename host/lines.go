@@ -14,22 +14,27 @@ import (
 
 // serverLine logs a line of a plugin on a plugin server.
 func (h *Host) serverLine(server string, rec transport.LogRecord) {
-	h.line(rec.Level, rec.Message, slog.String("server", server), rec.Instance, rec.RequestID, pdk.PhaseFromCode(rec.Phase))
+	in, _ := rec.Who.(*plan.Instance)
+	h.line(in, rec.Level, rec.Message, slog.String("server", server), rec.Instance, rec.RequestID, pdk.PhaseFromCode(rec.Phase))
 }
+
+// whose finds the instance that a line is from as long as a request holds it. When the line is written, a reload may have let it go.
+func (h *Host) whose(instance uint64) any { return h.builder.Instance(instance) }
 
 // nativeLine logs a line of a native plugin.
 func (h *Host) nativeLine(in *plan.Instance, requestID string, phase pdk.Phase, level uint8, message string) {
-	h.line(level, message, slog.String("server", "native"), in.ID, requestID, phase)
+	h.line(in, level, message, slog.String("server", "native"), in.ID, requestID, phase)
 }
 
-func (h *Host) line(level uint8, message string, server slog.Attr, instance uint64, requestID string, phase pdk.Phase) {
+// line logs a line of an instance; in is nil when nobody knows whose it is.
+func (h *Host) line(in *plan.Instance, level uint8, message string, server slog.Attr, instance uint64, requestID string, phase pdk.Phase) {
 	l := telemetry.Level(level)
 	if !h.logger.Enabled(context.Background(), l) {
 		return
 	}
 	attrs := []slog.Attr{server}
 	if instance != 0 {
-		if in := h.builder.Instance(instance); in != nil {
+		if in != nil {
 			attrs = append(attrs, pluginAttrs(in)...)
 		}
 		attrs = append(attrs, slog.Uint64("instance", instance), slog.String("phase", phase.String()), slog.String("request_id", requestID))

@@ -48,7 +48,7 @@ func (h *Host) startServers(ctx context.Context) error {
 	})
 	all, err := pluginserver.Start(ctx, configs, pluginserver.Options{
 		RunDir: h.settings.RunDir, Hello: h.hello(), Logger: h.logger, Reaper: h.opts.Reaper,
-		OnPluginLog: h.serverLine, OnState: h.serverState, OnDeath: h.quarantine.Died, OnNewPlugins: h.quarantine.Forget, Budgets: h.builder.Budgets().Status, Bodies: h.bodies,
+		OnPluginLog: h.serverLine, Who: h.whose, OnState: h.serverState, OnDeath: h.quarantine.Died, OnNewPlugins: h.quarantine.Forget, Budgets: h.builder.Budgets().Status, Bodies: h.bodies,
 	})
 	if all == nil {
 		return err

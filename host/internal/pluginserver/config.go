@@ -95,8 +95,10 @@ type Options struct {
 	// Hello is said on every lane.
 	Hello  wire.HostHello
 	Logger *slog.Logger
-	// OnPluginLog gets what handlers log; it is called from lane readers and must not block. Nil: dropped.
+	// OnPluginLog gets what handlers log, as transport.Options.OnLog does. Nil: dropped.
 	OnPluginLog func(server string, rec transport.LogRecord)
+	// Who is transport.Options.Who of all lanes.
+	Who func(instance uint64) any
 	// Budgets lists what the host keeps of limits of a build of a server, its plugins and their records; nil: nothing.
 	Budgets func(build any, server string) []budget.Status
 	// Bodies bounds the bodies of outcomes while they arrive, over all servers; nil: no bound but that of each call.

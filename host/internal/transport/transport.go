@@ -48,8 +48,12 @@ type Options struct {
 	Hello       wire.HostHello
 	Token       []byte // from Describe
 	MaxInFlight int    // calls in flight; more get Overloaded; 0: no bound
-	OnLog       func(rec LogRecord)
-	Bodies      *budget.Bytes // bounds the bodies of outcomes while they arrive, over all lanes; nil: only each call is bounded
+	// OnLog gets what handlers log, in order, some time after it came, also after the calls have ended. Nil: dropped.
+	OnLog func(rec LogRecord)
+	// Who says for LogRecord.Who whose instance it is. It is called while the call runs, with locks held: it must neither block nor call the lane.
+	// Nil: nobody's.
+	Who    func(instance uint64) any
+	Bodies *budget.Bytes // bounds the bodies of outcomes while they arrive, over all lanes; nil: only each call is bounded
 	// Check looks at a new connection of its own before anything is said on it; an error ends it. Nil: nobody does.
 	Check func(conn net.Conn) error
 	// FrameTime is how long a frame may take from its first byte to its last; 0: 10 s. A lane whose server says that more comes, and sends nothing, would
@@ -60,6 +64,7 @@ type Options struct {
 // LogRecord is one line that a handler logged.
 type LogRecord struct {
 	Instance  uint64 // 0: outside a call
+	Who       any    // what Options.Who says of Instance; nil outside a call
 	RequestID string
 	Phase     uint8
 	Level     uint8 // 0 debug .. 7 emerg

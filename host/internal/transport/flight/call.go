@@ -241,5 +241,8 @@ func (t *Table[O, A]) Origin(id uint32, step uint16, rec *transport.LogRecord) e
 	if step > 0 {
 		rec.Instance = c.rest[step-1].Instance
 	}
+	if t.who != nil { // the call holds its instances: later they may be gone
+		rec.Who = t.who(rec.Instance)
+	}
 	return nil
 }

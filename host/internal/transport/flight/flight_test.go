@@ -25,7 +25,7 @@ func begin(t *testing.T, tab *Table[string, string], deadline time.Time) *Call[s
 
 func TestDeadlinesByOneTimer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tab := NewTable[string, string](0, 0, nil)
+		tab := NewTable[string, string](transport.Options{})
 		start := time.Now()
 		var wg sync.WaitGroup
 		for i, after := range []time.Duration{time.Second, 10 * time.Millisecond, 300 * time.Millisecond, 10 * time.Millisecond, 2 * time.Second, 299 * time.Millisecond} {
@@ -62,7 +62,7 @@ func TestDeadlinesByOneTimer(t *testing.T) {
 }
 
 func TestIdsGoRound(t *testing.T) {
-	tab := NewTable[string, string](0, 0, nil)
+	tab := NewTable[string, string](transport.Options{})
 	old := begin(t, tab, time.Time{}) // id 1 stays in flight
 	if err := tab.Outcome(math.MaxUint32-2, 0, "x"); err == nil {
 		t.Error("an id that was never given is taken")
@@ -96,7 +96,7 @@ func TestIdsGoRound(t *testing.T) {
 }
 
 func TestGrownTableFindsEverybody(t *testing.T) {
-	tab := NewTable[string, string](0, 0, nil)
+	tab := NewTable[string, string](transport.Options{})
 	var calls []*Call[string, string]
 	for i := range 5000 {
 		calls = append(calls, begin(t, tab, time.Time{}))
@@ -126,7 +126,7 @@ func TestGrownTableFindsEverybody(t *testing.T) {
 
 // The bounds are of the asks that wait: a handler that keeps one ahead may ask for ever.
 func TestAnsweredAsksDoNotCount(t *testing.T) {
-	tab := NewTable[string, string](0, 0, nil)
+	tab := NewTable[string, string](transport.Options{})
 	c := begin(t, tab, time.Time{})
 	defer tab.End(c)
 	const size = wire.MaxAskBytes / 3
@@ -151,7 +151,7 @@ func TestAnsweredAsksDoNotCount(t *testing.T) {
 }
 
 func TestUsedCallsAreClean(t *testing.T) {
-	tab := NewTable[string, string](0, 10, nil)
+	tab := NewTable[string, string](transport.Options{Hello: wire.HostHello{MaxBody: 10}})
 	a := begin(t, tab, time.Time{})
 	for _, err := range []error{tab.Ask(a.ID, 0, "q", 1), tab.Chunk(a.ID, []byte("12345")), tab.Outcome(a.ID, 0, "o")} {
 		if err != nil {
@@ -243,7 +243,7 @@ func TestLogsKeepTheirOrderAndBounds(t *testing.T) {
 // The bodies that arrive for all calls are bounded together, and what a call held is given back however it ended.
 func TestBodiesInFlightAreBounded(t *testing.T) {
 	bodies := budget.NewBytes(10)
-	one, two := NewTable[string, string](0, 0, bodies), NewTable[string, string](0, 0, bodies)
+	one, two := NewTable[string, string](transport.Options{Bodies: bodies}), NewTable[string, string](transport.Options{Bodies: bodies})
 	a, b, c := begin(t, one, time.Time{}), begin(t, two, time.Time{}), begin(t, one, time.Time{})
 	for _, err := range []error{one.Chunk(a.ID, []byte("123456")), two.Chunk(b.ID, []byte("1234")), one.Chunk(c.ID, []byte("1"))} {
 		if err != nil {

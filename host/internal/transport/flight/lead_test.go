@@ -25,7 +25,7 @@ type fakeSource struct {
 }
 
 func newFake(t testing.TB) (*Table[string, string], *fakeSource) {
-	tab := NewTable[string, string](0, 0, nil)
+	tab := NewTable[string, string](transport.Options{})
 	s := &fakeSource{t: t, table: tab, frames: make(chan func(*Table[string, string]), 1000), interrupt: make(chan struct{}, 1)}
 	tab.Lead(s)
 	return tab, s

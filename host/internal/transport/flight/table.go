@@ -33,6 +33,7 @@ type Table[O, A any] struct {
 	maxCalls int // 0: no bound but lastTable
 	maxBody  int
 	bodies   *budget.Bytes
+	who      func(instance uint64) any // see transport.Options.Who
 	base     time.Time
 	done     chan struct{}
 	pool     sync.Pool
@@ -51,11 +52,11 @@ type Table[O, A any] struct {
 	lead[O, A] // who reads the lane; unused without a source
 }
 
-// NewTable makes the table of a lane that allows maxCalls calls (0: no bound) and gathers maxBody bytes (0: DefaultMaxBody) per call, of all calls
-// together no more than bodies allows.
-func NewTable[O, A any](maxCalls int, maxBody uint64, bodies *budget.Bytes) *Table[O, A] {
+// NewTable makes the table of a lane that allows o.MaxInFlight calls and gathers o.Hello.MaxBody bytes (0: DefaultMaxBody) per call, of all calls
+// together no more than o.Bodies allows.
+func NewTable[O, A any](o transport.Options) *Table[O, A] {
 	t := &Table[O, A]{
-		maxCalls: maxCalls, maxBody: int(min(maxBody, 1<<40)), bodies: bodies, base: time.Now(), done: make(chan struct{}),
+		maxCalls: o.MaxInFlight, maxBody: int(min(o.Hello.MaxBody, 1<<40)), bodies: o.Bodies, who: o.Who, base: time.Now(), done: make(chan struct{}),
 		calls: make([]*Call[O, A], firstTable), next: 1, armed: never,
 	}
 	if t.maxCalls <= 0 || t.maxCalls > lastTable/2 {

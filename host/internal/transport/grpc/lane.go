@@ -106,7 +106,7 @@ func open(ctx context.Context, end context.CancelFunc, cc *grpc.ClientConn, o tr
 	}
 	return &lane{
 		stream: st, end: end, hello: hello, logs: flight.NewLogs(o.OnLog), q: newQueue(),
-		table: flight.NewTable[*pluginv1.Outcome, *pluginv1.Ask](o.MaxInFlight, o.Hello.MaxBody, o.Bodies),
+		table: flight.NewTable[*pluginv1.Outcome, *pluginv1.Ask](o),
 	}, nil
 }
 

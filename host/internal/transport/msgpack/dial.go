@@ -98,7 +98,7 @@ func handshake(ctx context.Context, conn net.Conn, tlsConf *tls.Config, o transp
 	}
 	l := &lane{
 		conn: conn, hello: hello, logs: flight.NewLogs(o.OnLog), r: r,
-		table: flight.NewTable[[]byte, []byte](o.MaxInFlight, o.Hello.MaxBody, o.Bodies),
+		table: flight.NewTable[[]byte, []byte](o),
 	}
 	l.w = newWriter(conn, func(err error) {
 		l.fail(&transport.Error{Kind: transport.Closed, Msg: "writing to the " + l.peer, Err: err}, nil)

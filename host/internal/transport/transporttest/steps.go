@@ -102,7 +102,7 @@ func testSteps(t *testing.T, open Opener) {
 			s.Log(1, fmt.Sprint("step ", s.Step))
 			s.Reply(pathOf(s.Step))
 		}
-	}, transport.Options{OnLog: got.add})
+	}, transport.Options{OnLog: got.add, Who: func(instance uint64) any { return instance }})
 	for range 3 {
 		var s stepper
 		if err := s.run(l, steps(7, 3), Soon()); err != nil {
@@ -116,7 +116,7 @@ func testSteps(t *testing.T, open Opener) {
 	Eventually(t, "nine lines", func() bool { return len(got.get()) == 9 })
 	for i, rec := range got.get() {
 		// The lines of a call that has ended have no origin any more; those before its last outcome do.
-		if want := uint64(7 + i%3); rec.Instance != want || rec.Message != fmt.Sprint("step ", i%3) {
+		if want := uint64(7 + i%3); rec.Instance != want || rec.Who != want || rec.Message != fmt.Sprint("step ", i%3) {
 			t.Errorf("line %d: got %+v", i, rec)
 		}
 	}

@@ -497,10 +497,11 @@ func testLogs(t *testing.T, open Opener) {
 	}
 }
 
-// testLogFlood: a slow logger holds up nobody.
+// testLogFlood: a slow logger holds up nobody, and is told whose the lines are although the instance has gone meanwhile.
 func testLogFlood(t *testing.T, open Opener) {
 	gate := make(chan struct{})
 	var got lines
+	var released atomic.Bool
 	l := opened(t, open, func(s *Session) {
 		for i := range 10_000 {
 			s.Log(1, fmt.Sprint("line ", i))
@@ -509,18 +510,30 @@ func testLogFlood(t *testing.T, open Opener) {
 	}, transport.Options{OnLog: func(r transport.LogRecord) {
 		<-gate
 		got.add(r)
+	}, Who: func(instance uint64) any {
+		if released.Load() {
+			return nil
+		}
+		return fmt.Sprint("instance ", instance)
 	}})
 	var out wire.Outcome
 	if err := l.Call(SampleCall(1), Soon(), nil, &out); err != nil {
 		t.Fatal(err)
 	}
+	released.Store(true)
 	close(gate)
 	Eventually(t, "a line about dropped lines", func() bool {
 		all := got.get()
 		return len(all) > 0 && strings.Contains(all[len(all)-1].Message, "were dropped")
 	})
-	if n := len(got.get()); n > 9_000 {
-		t.Errorf("%d lines were kept", n)
+	all := got.get()
+	if len(all) > 9_000 {
+		t.Errorf("%d lines were kept", len(all))
+	}
+	for i, rec := range all[:len(all)-1] {
+		if rec.Who != "instance 7" {
+			t.Fatalf("line %d is said to be of %v", i, rec.Who)
+		}
 	}
 }
 
