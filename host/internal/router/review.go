@@ -2,7 +2,6 @@ package router
 
 import (
 	"cmp"
-	"iter"
 	"regexp/syntax"
 	"slices"
 	"strings"
@@ -44,8 +43,16 @@ const maxCells = 1024
 // silent where it cannot be: a regex path is hidden by the same regex, by a literal path, or by a regex without assertions that matches the
 // literal text with which every path begins that it can match.
 func (r *Router) Review() Review {
-	v := &reviewer{router: r, free: map[*regexPath]bool{}, samples: map[*regexPath]string{}, lists: map[*entry]map[string][]*entry{}}
+	return newReviewer(r).review()
+}
+
+func newReviewer(r *Router) *reviewer {
+	v := &reviewer{router: r, free: map[*regexPath]bool{}, samples: map[*regexPath]string{}, lists: map[*entry]map[string]*part{}}
 	v.snis = slices.ContainsFunc(r.ranked, func(c *candidate) bool { return len(c.snis) > 0 })
+	return v
+}
+
+func (v *reviewer) review() Review {
 	v.findHidden()
 	v.findTies()
 	return v.found
@@ -59,7 +66,8 @@ type reviewer struct {
 	hidden  map[hiddenPath]bool
 	free    map[*regexPath]bool // regexes without assertions, and those with
 	samples map[*regexPath]string
-	lists   map[*entry]map[string][]*entry // lists of the trie by their first entry, see parts
+	lists   map[*entry]map[string]*part // lists of the trie by their first entry, see near
+	held    int                         // how often an entry was held against a cell
 }
 
 // hiddenPath is a path of a route; -1 is its only way when it has no paths.
@@ -290,8 +298,8 @@ func (v *reviewer) taker(of *entity.Route, rank uint64, x *cell) taker {
 			continue
 		}
 		for _, list := range v.router.trie.collect(room[:0], roots.root.node, x.start) {
-			for part := range v.parts(list, x) {
-				for _, e := range part {
+			for near := range v.near(list, x) {
+				for _, e := range near {
 					if e.order >= best.order {
 						break
 					}
@@ -311,42 +319,9 @@ func (v *reviewer) taker(of *entity.Route, rank uint64, x *cell) taker {
 	return best
 }
 
-// parts are the entries of a list that may take a cell, each part in the order of the list. A long list is taken apart by the first header of its
-// entries: only those without headers, with a pattern, or with a value of the cell can take it.
-func (v *reviewer) parts(list []entry, x *cell) iter.Seq[[]*entry] {
-	return func(yield func([]*entry) bool) {
-		first := &list[0]
-		m := v.lists[first]
-		if m == nil {
-			m = map[string][]*entry{}
-			for i := range list {
-				e := &list[i]
-				h := e.candidate.firstHeader()
-				if h == nil || len(h.patterns) > 0 || len(list) <= few {
-					m[""] = append(m[""], e)
-					continue
-				}
-				for j, value := range h.values {
-					if !slices.Contains(h.values[:j], value) {
-						m[h.name+" "+value] = append(m[h.name+" "+value], e)
-					}
-				}
-			}
-			v.lists[first] = m
-		}
-		if !yield(m[""]) || len(list) <= few {
-			return
-		}
-		for _, h := range x.headers {
-			if h.pattern == "" && !yield(m[h.name+" "+h.value]) {
-				return
-			}
-		}
-	}
-}
-
 // takes reports whether an entry matches all of a cell. Its host and the literal part of its path do. Of expressions nobody knows.
 func (v *reviewer) takes(e *entry, x *cell, methodBit uint64) bool {
+	v.held++
 	if e.candidate.expression != nil {
 		return false
 	}
