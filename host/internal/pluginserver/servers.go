@@ -15,6 +15,7 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver/cgroup"
 	"github.com/outrigger-gateway/outrigger/host/internal/pluginserver/reaper"
+	"github.com/outrigger-gateway/outrigger/host/internal/transport"
 )
 
 // defaultHealthInterval is the time between health checks.
@@ -22,6 +23,9 @@ const defaultHealthInterval = 5 * time.Second
 
 // startSlack is how much longer than StartTimeout Start waits for a managed server whose first attempt is just being cleaned up.
 const startSlack = 2 * time.Second
+
+// lastLines is how long Shutdown waits at least for a logger that has not taken all lines of handlers.
+const lastLines = time.Second
 
 // Servers are all plugin servers of a host.
 type Servers struct {
@@ -35,6 +39,7 @@ type Servers struct {
 	hard    context.Context
 	endHard context.CancelFunc
 	stop    sync.Once
+	backlog transport.Backlog // what handlers of all builds have logged and is still to be written
 
 	mu      sync.Mutex        // taken before a server's mu
 	list    []*Server         // the current builds, by name
@@ -297,11 +302,12 @@ func (s *Server) Manifests() []entity.Manifest {
 }
 
 // Shutdown ends all servers at once, whatever build: calls in flight get DrainTimeout, then managed processes end and attached connections are closed,
-// and the run directory is removed. When ctx ends first, processes are killed; Shutdown still waits until they are gone, and returns
-// the cause. Later calls do nothing.
+// and the run directory is removed. When it returns, OnPluginLog has got what handlers had logged, unless it takes longer than DrainTimeout for it. When
+// ctx ends first, processes are killed; Shutdown still waits until they are gone, and returns the cause. Later calls do nothing.
 func (ss *Servers) Shutdown(ctx context.Context) error {
 	var err error
 	ss.stop.Do(func() {
+		begin := time.Now()
 		defer context.AfterFunc(ctx, ss.endHard)()
 		ss.mu.Lock()
 		ss.ended = true
@@ -312,6 +318,7 @@ func (ss *Servers) Shutdown(ctx context.Context) error {
 			wg.Go(func() { s.stop(ctx) })
 		}
 		wg.Wait()
+		ss.written(begin, all)
 		if ctx.Err() != nil {
 			err = fmt.Errorf("stop the plugin servers: %w", context.Cause(ctx))
 		}
@@ -319,6 +326,18 @@ func (ss *Servers) Shutdown(ctx context.Context) error {
 		err = errors.Join(err, ss.closeRunDir())
 	})
 	return err
+}
+
+// written waits until the last lines of handlers have been written: for what is left of the longest DrainTimeout since begin, and at least a moment. A
+// logger whose reader hangs must not keep the host from ending.
+func (ss *Servers) written(begin time.Time, all []*Server) {
+	rest := lastLines
+	for _, s := range all {
+		rest = max(rest, time.Until(begin.Add(s.cfg.DrainTimeout)))
+	}
+	ctx, cancel := context.WithTimeout(ss.hard, rest)
+	defer cancel()
+	ss.backlog.Wait(ctx)
 }
 
 // closeRunDir removes the run directory, if there is one, and ends the reaper.

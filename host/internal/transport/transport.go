@@ -52,8 +52,10 @@ type Options struct {
 	OnLog func(rec LogRecord)
 	// Who says for LogRecord.Who whose instance it is. It is called while the call runs, with locks held: it must neither block nor call the lane.
 	// Nil: nobody's.
-	Who    func(instance uint64) any
-	Bodies *budget.Bytes // bounds the bodies of outcomes while they arrive, over all lanes; nil: only each call is bounded
+	Who func(instance uint64) any
+	// Backlog counts the lane while it holds lines that OnLog has not got yet. A line that came before an outcome counts when Call returns. Nil: nobody waits.
+	Backlog *Backlog
+	Bodies  *budget.Bytes // bounds the bodies of outcomes while they arrive, over all lanes; nil: only each call is bounded
 	// Check looks at a new connection of its own before anything is said on it; an error ends it. Nil: nobody does.
 	Check func(conn net.Conn) error
 	// FrameTime is how long a frame may take from its first byte to its last; 0: 10 s. A lane whose server says that more comes, and sends nothing, would

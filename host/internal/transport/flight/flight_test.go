@@ -211,10 +211,10 @@ func TestLogsKeepTheirOrderAndBounds(t *testing.T) {
 		} {
 			gate := make(chan struct{})
 			var got []string
-			l := NewLogs(func(r transport.LogRecord) {
+			l := NewLogs(transport.Options{OnLog: func(r transport.LogRecord) {
 				<-gate
 				got = append(got, r.Message)
-			})
+			}})
 			for i := range c.add {
 				l.Add(transport.LogRecord{Message: c.message(i)})
 			}

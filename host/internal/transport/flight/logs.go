@@ -17,7 +17,8 @@ const (
 // Logs hands log lines to a logger that may be slow, without ever holding up the reader of the lane. Lines that do not fit are
 // dropped and counted. Its goroutine lives only while lines wait.
 type Logs struct {
-	sink func(transport.LogRecord)
+	sink    func(transport.LogRecord)
+	backlog *transport.Backlog
 
 	mu      sync.Mutex
 	queue   []transport.LogRecord
@@ -27,8 +28,8 @@ type Logs struct {
 	running bool
 }
 
-// NewLogs makes a queue in front of sink; nil takes nothing.
-func NewLogs(sink func(transport.LogRecord)) *Logs { return &Logs{sink: sink} }
+// NewLogs makes the queue of a lane in front of o.OnLog; nil takes nothing.
+func NewLogs(o transport.Options) *Logs { return &Logs{sink: o.OnLog, backlog: o.Backlog} }
 
 // Add queues a line. The message is the caller's to give: nobody changes it afterwards.
 func (l *Logs) Add(rec transport.LogRecord) {
@@ -49,6 +50,7 @@ func (l *Logs) Add(rec transport.LogRecord) {
 	l.bytes += len(rec.Message)
 	if !l.running {
 		l.running = true
+		l.backlog.Begin()
 		go l.drain()
 	}
 }
@@ -60,6 +62,7 @@ func (l *Logs) drain() {
 		l.queue, l.dropped = nil, 0
 		if len(batch) == 0 && dropped == 0 {
 			l.running = false
+			l.backlog.End()
 			l.mu.Unlock()
 			return
 		}

@@ -105,7 +105,7 @@ func open(ctx context.Context, end context.CancelFunc, cc *grpc.ClientConn, o tr
 		return nil, &wire.FormatError{What: "hello", Msg: fmt.Sprintf("the server speaks version %d, expected %d", hello.Version, wire.Version)}
 	}
 	return &lane{
-		stream: st, end: end, hello: hello, logs: flight.NewLogs(o.OnLog), q: newQueue(),
+		stream: st, end: end, hello: hello, logs: flight.NewLogs(o), q: newQueue(),
 		table: flight.NewTable[*pluginv1.Outcome, *pluginv1.Ask](o),
 	}, nil
 }

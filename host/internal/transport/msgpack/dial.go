@@ -97,7 +97,7 @@ func handshake(ctx context.Context, conn net.Conn, tlsConf *tls.Config, o transp
 		return nil, err
 	}
 	l := &lane{
-		conn: conn, hello: hello, logs: flight.NewLogs(o.OnLog), r: r,
+		conn: conn, hello: hello, logs: flight.NewLogs(o), r: r,
 		table: flight.NewTable[[]byte, []byte](o),
 	}
 	l.w = newWriter(conn, func(err error) {
