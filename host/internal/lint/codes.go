@@ -25,6 +25,7 @@ const (
 	CodeMissingUpstream     = "missing_upstream"
 	CodeUpstreamEmpty       = "upstream_without_targets"
 	CodeUpstreamNoWayBack   = "health_without_way_back"
+	CodeRetriesUnbounded    = "retries_without_budget"
 	CodeNoCredentials       = "consumer_without_credentials"
 	CodeMissingConsumer     = "missing_consumer"
 	CodeRecordShadowed      = "record_shadowed"
@@ -96,6 +97,11 @@ func Codes() []Code {
 			CodeUpstreamNoWayBack, Warning, "health checks that take targets away, without active ones that find them healthy again",
 			"A target that failed gets no request any more, until somebody makes it healthy by hand or the gateway starts anew.",
 			"set interval below active.unhealthy and successes below active.healthy, or use outlier_detection",
+		},
+		{
+			CodeRetriesUnbounded, Warning, "an upstream whose `retry_on` sends requests again without a `retry_budget` that bounds them",
+			"When the whole upstream is overloaded and says so, every request is sent as often as the service may: the load grows just then.",
+			"add retry_budget: {}, which allows a fifth of the requests in flight a further try, and always three; or lower retries of the service",
 		},
 		{
 			CodeNoCredentials, Warning, "a consumer without a credential for any of the plugins that authenticate",

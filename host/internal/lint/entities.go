@@ -13,6 +13,7 @@ import (
 // services looks at services, and at the upstreams that they use.
 func (l *linter) services() {
 	routes := map[*entity.Service]int{}
+	most := map[*entity.Upstream]*entity.Service{} // which sends a request again most often
 	for _, r := range l.Set.Routes {
 		if r.Service != nil {
 			routes[r.Service]++
@@ -31,6 +32,9 @@ func (l *linter) services() {
 		if routes[s] == 0 {
 			l.at(CodeServiceUnused, s, nil, fmt.Sprintf("service %s without routes", name), "")
 		}
+		if u := s.Upstream; u != nil && s.Retries > 0 && (most[u] == nil || s.Retries > most[u].Retries) {
+			most[u] = s
+		}
 		switch {
 		case s.Upstream != nil:
 			if !slices.ContainsFunc(s.Upstream.Targets, func(t *entity.Target) bool { return t.Weight > 0 }) {
@@ -43,6 +47,19 @@ func (l *linter) services() {
 			}
 		}
 	}
+	for u, s := range most {
+		l.unbounded(u, s)
+	}
+}
+
+// unbounded looks for statuses that are answered with more load; s is the service that uses the upstream and sends a request again most often. A budget of
+// all requests bounds nothing.
+func (l *linter) unbounded(u *entity.Upstream, s *entity.Service) {
+	if len(u.RetryOn) == 0 || u.Budget != nil && u.Budget.Percent < 100 {
+		return
+	}
+	l.at(CodeRetriesUnbounded, u, []string{"retry_on"}, fmt.Sprintf("upstream %q, to which service %s may send a request %d times (retries %d), and no bound for all of them together",
+		u.Name, label(s.Name, s.ID), 1+s.Retries, s.Retries), "")
 }
 
 // wayBack looks for targets that checks take away and nothing brings back.
