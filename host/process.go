@@ -70,6 +70,11 @@ func (h *Host) watchedServers() *servers {
 // UpgradeTimeout is how long an upgrade may take.
 func (h *Host) UpgradeTimeout() time.Duration { return h.settings.UpgradeTimeout }
 
+// EndTimeout is how long a gateway with these settings may take to end: its requests, and then its plugins.
+func (h *Host) EndTimeout() time.Duration {
+	return h.settings.DrainDelay + h.settings.DrainTimeout + closeTime
+}
+
 // Upgrade implements admin.Gateway.
 func (o operator) Upgrade() (admin.Upgraded, error) {
 	if o.opts.Process == nil {

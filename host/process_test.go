@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // taking is a process that replaces another one, or was given a socket.
@@ -75,6 +76,17 @@ func TestUpgradesDoNotStartWithTheLastGood(t *testing.T) {
 		if err := start(bad, false); err != nil {
 			t.Errorf("%q: a start with the last good configuration: %v", bad, err)
 		}
+	}
+}
+
+// A new process that is not to take over may have requests: it has the time that they have, and some for its plugins.
+func TestEndTimeout(t *testing.T) {
+	h, err := New(Options{Flags: map[string]string{"drain_delay": "5s", "drain_timeout": "60s"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := h.EndTimeout(); got <= 65*time.Second {
+		t.Errorf("%v, expected more than drain_delay and drain_timeout", got)
 	}
 }
 

@@ -22,6 +22,7 @@ type process struct {
 	sockets *handover.Sockets // nil: this gateway cannot be upgraded
 	service *systemd.Service
 	limit   time.Duration // for an upgrade
+	ending  time.Duration // that a new process has which is not to take over
 	host    *host.Host    // nil: this gateway cannot be upgraded
 
 	upgrading context.Context // ends with the gateway
@@ -42,7 +43,7 @@ func newProcess() *process {
 // adopt takes the sockets that this process was started with, for a host.
 func (p *process) adopt(h *host.Host) (err error) {
 	p.serve(h.Logger())
-	p.limit, p.host = h.UpgradeTimeout(), h
+	p.limit, p.ending, p.host = h.UpgradeTimeout(), h.EndTimeout(), h
 	p.sockets, err = handover.Take(p.logger)
 	return err
 }
@@ -65,7 +66,7 @@ func (p *process) Upgrade(ready []string) (pid int, version string, err error) {
 	ctx, cancel := context.WithTimeoutCause(p.upgrading, p.limit, fmt.Errorf("upgrade_timeout is over: it was not ready within %v", p.limit))
 	defer cancel()
 	var refusal handover.Refusal
-	s, err := p.sockets.Upgrade(ctx, ready)
+	s, err := p.sockets.Upgrade(ctx, ready, p.ending)
 	switch {
 	case err == nil:
 	case p.upgrading.Err() != nil:

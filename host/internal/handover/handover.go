@@ -85,8 +85,6 @@ func (s *Sockets) Needs(server string) bool { return slices.Contains(s.needed, s
 
 // Listen gives the socket of an address of a setting: the one that this process was started with, or else what open opens.
 func (s *Sockets) Listen(setting, address string, open func() (net.Listener, error)) (net.Listener, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	ln, systemd, err := s.find(setting, address)
 	if err != nil {
 		return nil, err
@@ -102,21 +100,18 @@ func (s *Sockets) Listen(setting, address string, open func() (net.Listener, err
 	if _, ok := ln.(syscall.Conn); !ok {
 		return nil, errors.Join(fmt.Errorf("found a %T, expected a socket", ln), ln.Close())
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.open = append(s.open, &socket{name{setting, address, systemd}, ln})
 	return ln, nil
 }
 
-// find takes a socket out of those that were given; nil: it is not among them. An address may have been written in another way.
+// find opens the socket that was given for an address; nil: there is none.
 func (s *Sockets) find(setting, address string) (ln net.Listener, systemd bool, err error) {
-	i := slices.IndexFunc(s.given, func(g *given) bool { return g.Setting == setting && g.Address == address })
-	if i < 0 {
-		i = slices.IndexFunc(s.given, func(g *given) bool { return (g.Setting == "" || g.Setting == setting) && same(g.addr, address) })
-	}
-	if i < 0 {
+	g := s.take(setting, address)
+	if g == nil {
 		return nil, false, nil
 	}
-	g := s.given[i]
-	s.given = slices.Delete(s.given, i, i+1)
 	defer g.file.Close()
 	if !g.Systemd && lost(g.addr) { // the file of one of systemd may be where this process cannot see it, such as outside of PrivateTmp=
 		s.logger.Warn("the file of a socket is gone: the socket is opened anew", "setting", setting, "address", address)
@@ -126,6 +121,22 @@ func (s *Sockets) find(setting, address string) (ln net.Listener, systemd bool, 
 		return nil, false, fmt.Errorf("the socket that this process was started with: %w", err)
 	}
 	return ln, g.Systemd, nil
+}
+
+// take takes a socket out of those that were given; nil: it is not among them. An address may have been written in another way.
+func (s *Sockets) take(setting, address string) *given {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.given, func(g *given) bool { return g.Setting == setting && g.Address == address })
+	if i < 0 {
+		i = slices.IndexFunc(s.given, func(g *given) bool { return (g.Setting == "" || g.Setting == setting) && same(g.addr, address) })
+	}
+	if i < 0 {
+		return nil
+	}
+	g := s.given[i]
+	s.given = slices.Delete(s.given, i, i+1)
+	return g
 }
 
 // lost reports whether nobody can connect to a unix socket any more, because its file was removed.
@@ -142,25 +153,28 @@ func lost(addr net.Addr) bool {
 // one of systemd is an error: clients would wait on it for ever.
 func (s *Sockets) Ready(version string) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, g := range s.given {
+	unwanted, answer := s.given, s.answer
+	s.mu.Unlock()
+	for _, g := range unwanted {
 		if g.Setting == "" {
 			return fmt.Errorf("systemd gave the socket %s, and no setting has that address; expected it in proxy_listen, admin_listen or status_listen", g.addr)
 		}
 	}
-	if s.answer != nil {
-		if err := s.takeOver(version); err != nil {
+	if answer != nil {
+		if err := s.takeOver(version, answer); err != nil {
 			return fmt.Errorf("taking over from the older process: %w", err)
 		}
 	}
-	for _, g := range s.given {
+	for _, g := range unwanted {
 		s.logger.Info("a socket of the older process is not in the settings any more: it is closed", "setting", g.Setting, "address", g.Address)
 		if path, unix := strings.CutPrefix(g.Address, "unix://"); unix && !g.Systemd {
 			_ = os.Remove(path)
 		}
 		_ = g.file.Close()
 	}
-	s.given = nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.given, s.answer = nil, nil
 	// From now on the files of these sockets are this process's to remove.
 	s.unlink(true)
 	return nil

@@ -194,6 +194,68 @@ func TestTheOlderProcessDecides(t *testing.T) {
 	}
 }
 
+// asking is a log whose reader asks for what it is written about, such as one that hangs until the gateway is told to end.
+type asking struct {
+	slog.Handler
+	s *Sockets
+}
+
+func (a asking) Handle(ctx context.Context, r slog.Record) error {
+	<-a.s.Settled()
+	return a.Handler.Handle(ctx, r)
+}
+
+// A log that nobody reads, or an older process that does not answer, keeps nobody else from asking.
+func TestNobodyWaitsForTheLog(t *testing.T) {
+	dir := t.TempDir()
+	gone, ln := unixSocket(t, filepath.Join(dir, "gone"))
+	unwanted, other := unixSocket(t, filepath.Join(dir, "unwanted"))
+	h := newHeir(t, inheritedSocket(t, gone, ln), inheritedSocket(t, unwanted, other))
+	h.logger = slog.New(asking{h.logger.Handler(), h.Sockets})
+	if err := os.Remove(filepath.Join(dir, "gone")); err != nil {
+		t.Fatal(err)
+	}
+	ready := make(chan error, 1)
+	go func() {
+		fresh, err := h.Listen("admin_listen", gone, func() (net.Listener, error) { return net.Listen("unix", filepath.Join(dir, "gone")) })
+		if err == nil {
+			defer fresh.Close()
+			err = h.Ready("2")
+		}
+		ready <- err
+	}()
+	if err := h.hear.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := h.hear.Read(make([]byte, 64)); err != nil || n == 0 {
+		t.Fatalf("the older process hears nothing: %v", err)
+	}
+	refused := make(chan error, 1)
+	go func() {
+		_, err := h.Upgrade(t.Context(), nil, 0)
+		refused <- err
+	}()
+	select {
+	case err := <-refused:
+		if err != Refusal("this process is not ready yet") {
+			t.Errorf("an upgrade meanwhile: found %v", err)
+		}
+	case <-time.After(patience):
+		t.Error("an upgrade meanwhile waits for the older process")
+	}
+	if _, err := h.tell.WriteString(wordGo); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ready:
+		if err != nil || strings.Count(h.log.String(), "\n") != 2 {
+			t.Errorf("found %v and the log %s", err, h.log.String())
+		}
+	case <-time.After(patience):
+		t.Error("it is never ready")
+	}
+}
+
 // serving is a new process that says that it serves, and writes down what it hears to that. It ends after that with a code.
 func serving(t *testing.T, before, after string) (cmd *exec.Cmd, heard string) {
 	t.Helper()
@@ -212,14 +274,14 @@ func TestOneOfTheTwoGoesOn(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("too late"))
 	cmd, heard := serving(t, "", "exit 0")
-	if n, err := s.handOver(ctx, cmd, nil); err == nil || n != nil || !strings.Contains(err.Error(), "too late") || s.Successor() != nil {
+	if n, err := s.handOver(ctx, cmd, nil, patience); err == nil || n != nil || !strings.Contains(err.Error(), "too late") || s.Successor() != nil {
 		t.Fatalf("found %v and %v, expected that it is too late", n, err)
 	}
 	if word, err := os.ReadFile(heard); err == nil && string(word) != wordNo { // it may have been ended before that
 		t.Errorf("the new process hears %q", word)
 	}
 	cmd, heard = serving(t, "", "exit 0")
-	n, err := s.handOver(t.Context(), cmd, nil)
+	n, err := s.handOver(t.Context(), cmd, nil, patience)
 	if err != nil || n.PID != cmd.Process.Pid || n.Version != "2.0" || s.Successor() != n {
 		t.Fatalf("found %v and %v, expected version 2.0", n, err)
 	}
@@ -241,6 +303,48 @@ func TestOneOfTheTwoGoesOn(t *testing.T) {
 // patience is how long a test waits for what must happen.
 const patience = 20 * time.Second
 
+// deaf is a new process that takes no SIGTERM, and a file that is there from then on.
+func deaf(t *testing.T) (cmd *exec.Cmd, file string) {
+	t.Helper()
+	file = filepath.Join(t.TempDir(), "deaf")
+	return exec.Command("/bin/sh", "-c", "trap '' TERM; echo > "+file+"; while :; do sleep 1; done"), file
+}
+
+// untilDeaf waits for a deaf process.
+func untilDeaf(t *testing.T, file string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(file); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the new process does not start")
+		}
+	}
+}
+
+// A new process that is not to take over has the time that it is given to end, and is killed then.
+func TestTimeToEnd(t *testing.T) {
+	s := &Sockets{logger: slog.New(slog.DiscardHandler)}
+	ctx, cancel := context.WithCancel(t.Context())
+	cmd, file := deaf(t)
+	failed := make(chan error, 1)
+	go func() {
+		_, err := s.handOver(ctx, cmd, nil, time.Millisecond)
+		failed <- err
+	}()
+	untilDeaf(t, file)
+	cancel()
+	select {
+	case err := <-failed:
+		if err == nil || cmd.ProcessState.String() != "signal: killed" {
+			t.Errorf("found %v and %v, expected that it was killed", err, cmd.ProcessState)
+		}
+	case <-time.After(patience):
+		t.Fatal("it goes on")
+	}
+}
+
 // A gateway that is to end at once does not wait for a new process that takes no signal.
 func TestHurry(t *testing.T) {
 	s := &Sockets{logger: slog.New(slog.DiscardHandler)}
@@ -249,22 +353,14 @@ func TestHurry(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	deaf := filepath.Join(t.TempDir(), "deaf")
+	cmd, file := deaf(t)
 	failed := make(chan error, 1)
-	cmd := exec.Command("/bin/sh", "-c", "trap '' TERM; echo > "+deaf+"; while :; do sleep 1; done")
 	go func() {
 		defer over()
-		_, err := s.handOver(ctx, cmd, nil)
+		_, err := s.handOver(ctx, cmd, nil, time.Hour)
 		failed <- err
 	}()
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		if _, err := os.Stat(deaf); err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the new process does not start")
-		}
-	}
+	untilDeaf(t, file)
 	settled := s.Settled()
 	cancel()
 	select {
@@ -394,7 +490,7 @@ func TestUpgradesThatCannotBe(t *testing.T) {
 		"an upgrade is under way":          {underway: make(chan struct{})},
 		"this process is not ready yet":    {answer: os.Stdin},
 	} {
-		if _, err := s.Upgrade(t.Context(), nil); err != Refusal(what) {
+		if _, err := s.Upgrade(t.Context(), nil, 0); err != Refusal(what) {
 			t.Errorf("found %v, expected %s", err, what)
 		}
 	}

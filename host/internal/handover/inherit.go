@@ -92,10 +92,9 @@ func addressOf(f *os.File) (net.Addr, error) {
 }
 
 // takeOver tells the older process that this one serves, and hears what it says to that. One that has ended meanwhile says nothing: its place is free.
-func (s *Sockets) takeOver(version string) error {
-	_, err := s.answer.WriteString(version + "\n")
-	err = errors.Join(err, s.answer.Close())
-	s.answer = nil
+func (s *Sockets) takeOver(version string, answer *os.File) error {
+	_, err := answer.WriteString(version + "\n")
+	err = errors.Join(err, answer.Close())
 	defer s.verdict.Close()
 	if err != nil && !errors.Is(err, syscall.EPIPE) {
 		return fmt.Errorf("telling it: %w", err)

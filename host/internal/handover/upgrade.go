@@ -19,9 +19,6 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/telemetry"
 )
 
-// endTime is how long a new process that is not to take over may take to end after SIGTERM.
-const endTime = 10 * time.Second
-
 // longestVersion is the most that a new process tells, in bytes.
 const longestVersion = 256
 
@@ -38,8 +35,9 @@ func (r Refusal) Error() string { return string(r) }
 
 // Upgrade starts the program of this process again, as it is on disk by now, with the same arguments, and returns when the new process serves: this one
 // closes its listeners then. Needed are the plugin servers that are ready here, and have to be ready there first. When ctx ends, or the new process does,
-// this process goes on as if nothing had happened. The error is a Refusal when no upgrade has begun.
-func (s *Sockets) Upgrade(ctx context.Context, needed []string) (*Successor, error) {
+// this process goes on as if nothing had happened; the new one, which may have accepted requests, has the time ending to end in order. The error is a
+// Refusal when no upgrade has begun.
+func (s *Sockets) Upgrade(ctx context.Context, needed []string, ending time.Duration) (*Successor, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -55,7 +53,7 @@ func (s *Sockets) Upgrade(ctx context.Context, needed []string) (*Successor, err
 	}
 	cmd := exec.Command(path, os.Args[1:]...)
 	cmd.Args[0] = os.Args[0]
-	return s.handOver(ctx, cmd, needed)
+	return s.handOver(ctx, cmd, needed, ending)
 }
 
 // begin refuses an upgrade that cannot be. Over is to be called at its end.
@@ -111,7 +109,7 @@ func (s *Sockets) Successor() *Successor {
 }
 
 // handOver starts a command with the sockets, and waits for it to serve.
-func (s *Sockets) handOver(ctx context.Context, cmd *exec.Cmd, needed []string) (*Successor, error) {
+func (s *Sockets) handOver(ctx context.Context, cmd *exec.Cmd, needed []string, ending time.Duration) (*Successor, error) {
 	hear, say, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -147,7 +145,7 @@ func (s *Sockets) handOver(ctx context.Context, cmd *exec.Cmd, needed []string) 
 		return nil, fmt.Errorf("starting %s: %w", cmd.Path, err)
 	}
 	_, _ = say.Close(), listen.Close()
-	return s.await(ctx, cmd, hear, tell)
+	return s.await(ctx, cmd, hear, tell, ending)
 }
 
 func (s *Sockets) sockets() []*socket {
@@ -176,7 +174,7 @@ func duplicate(o *socket) (*os.File, error) {
 }
 
 // await waits for the word of the new process and gives it its place, or ends it.
-func (s *Sockets) await(ctx context.Context, cmd *exec.Cmd, hear, tell *os.File) (*Successor, error) {
+func (s *Sockets) await(ctx context.Context, cmd *exec.Cmd, hear, tell *os.File, ending time.Duration) (*Successor, error) {
 	defer context.AfterFunc(ctx, func() { _ = hear.SetReadDeadline(time.Now()) })()
 	line, err := bufio.NewReader(io.LimitReader(hear, longestVersion)).ReadString('\n')
 	ended := make(chan struct{})
@@ -192,10 +190,10 @@ func (s *Sockets) await(ctx context.Context, cmd *exec.Cmd, hear, tell *os.File)
 	_, _ = tell.WriteString(wordNo)
 	if ctx.Err() != nil {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
-		s.endWithin(endTime, cmd, ended)
+		s.endWithin(ending, cmd, ended)
 		return nil, fmt.Errorf("the new process %d was ended before it served: %w", n.PID, context.Cause(ctx))
 	}
-	s.endWithin(endTime, cmd, ended) // it has closed the pipe without a word
+	s.endWithin(ending, cmd, ended) // it has closed the pipe without a word
 	return nil, fmt.Errorf("the new process %d did not come to serve (%s); the log has its reasons", n.PID, cmd.ProcessState)
 }
 
