@@ -109,7 +109,7 @@ func (r *request) bodyless() bool {
 		resp.SetBodyRaw(nil) // closes the stream
 	}
 	if status < 200 {
-		r.ctx.SetConnectionClose() // the client may wait for another response
+		last(r.ctx, r.conn) // the client may wait for another response
 	}
 	return true
 }
@@ -129,6 +129,9 @@ func (c *untilClose) Close() {
 func (r *request) writeUntilClose() {
 	ctx, conn, tunnels := r.ctx, r.conn, &r.proxy.tunnels
 	taken := &untilClose{unwrapped(conn)}
+	if !r.head.wire.Closes {
+		leaveUnread(conn) // the client may have sent more
+	}
 	ctx.HijackSetNoResponse(true)
 	if !tunnels.add(taken) {
 		taken.Close() // nobody would wait for the end
@@ -203,7 +206,7 @@ func (r *request) filterMemory(chain []*plan.Step) {
 		}
 		if err != nil {
 			// Nothing has been sent yet, but a header may describe the body that could not be made: close instead of a guess.
-			r.ctx.SetConnectionClose()
+			last(r.ctx, r.conn)
 			var failed *dispatch.FilterError
 			if errors.As(err, &failed) {
 				failed.Fail(&r.ex)
@@ -231,6 +234,7 @@ func (t *trackedBody) Read(p []byte) (int, error) {
 		t.r.sent += int64(n)
 	}
 	if err != nil && err != io.EOF && t.r != nil {
+		leaveUnread(t.r.conn) // the end of the connection is how the client learns of it
 		t.r.proxy.opts.Logger.Error("response cut off", "request_id", string(t.r.id[:]), "error", err.Error())
 	}
 	return n, err

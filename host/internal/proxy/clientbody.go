@@ -188,9 +188,10 @@ func (r *request) closeAfterUnreadBody() {
 	if r.head.wire.Length == 0 {
 		return
 	}
-	waits := r.conn.keepsBody()
-	if waits || r.out.Sending() || !r.conn.body.Within(skipMost) { // who sends reads it meanwhile
-		r.ctx.SetConnectionClose()
-		leaveUnread(r.conn)
+	switch waits := r.conn.keepsBody(); {
+	case waits || r.out.Sending() || !r.conn.body.Within(skipMost): // who sends reads it meanwhile
+		last(r.ctx, r.conn)
+	case r.head.wire.Closes && !r.conn.body.Ended():
+		leaveUnread(r.conn) // no request comes behind it, before which it would be skipped
 	}
 }

@@ -99,7 +99,7 @@ func TestSlowClients(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			conn := boundedBy(t, g, func(o *ServerOptions) { o.HeaderTimeout, o.BodyTimeout = short, short })
+			conn := boundedBy(t, g, func(o *ServerOptions) { o.HeaderTimeout, o.BodyTimeout, o.IdleTimeout = short, short, short })
 			sendTo(t, conn, c.first)
 			if c.piece != "" {
 				go drip(conn, c.piece, short/10)

@@ -3,6 +3,8 @@ package proxy
 import (
 	"net"
 	"time"
+
+	"github.com/valyala/fasthttp"
 )
 
 // How long a connection that ends before its client has finished sending goes on taking bytes: in all, and between two reads.
@@ -33,6 +35,12 @@ func linger(c net.Conn) {
 			return // the end, or the client has gone, or it sends nothing
 		}
 	}
+}
+
+// last ends the connection with this response. The client learns of that from it, and may have sent more by then: requests, or a body.
+func last(ctx *fasthttp.RequestCtx, c *clientConn) {
+	ctx.SetConnectionClose()
+	leaveUnread(c)
 }
 
 // leaveUnread says that the connection ends after this response although the client may still be sending.

@@ -25,12 +25,12 @@ func (p *Proxy) refuse(ctx *fasthttp.RequestCtx, conn *clientConn) {
 	format := p.messageErrorFormat(h.list("accept"), h.list("content-type"))
 	h.release()
 	contentType, body := p.errorBody(format, local.ErrorMessage(status), string(id[:]))
+	ctx.Response.Header.Reset() // fasthttp adds a Date then
 	ctx.Response.Header.DisableNormalizing()
 	ctx.SetStatusCode(status)
 	ctx.SetContentType(contentType)
 	ctx.SetBody(body)
-	ctx.SetConnectionClose()
-	leaveUnread(conn)
+	last(ctx, conn)
 	if p.opts.Headers.Server {
 		ctx.Response.Header.SetServer("outrigger/" + p.opts.Version)
 	}

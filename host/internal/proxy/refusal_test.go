@@ -45,6 +45,9 @@ func TestRefusalsFollowAccept(t *testing.T) {
 		{"HTTP/1.0", "POST / HTTP/1.0\r\n" + accept + "Transfer-Encoding: chunked\r\n\r\n", 400, html},
 	} {
 		r := g.raw(c.request, 1)[0]
+		if _, err := http.ParseTime(r.Header.Get("Date")); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
 		if form := r.Header.Get("Content-Type"); r.StatusCode != c.status || form != c.form+"; charset=utf-8" || !r.Close {
 			t.Errorf("%s: got %d, %s, close %v; expected %d, %s", c.name, r.StatusCode, form, r.Close, c.status, c.form)
 		}
