@@ -97,7 +97,8 @@ func (c *comparison) take(route string, changes []Change) {
 	}
 }
 
-// keyOf is the same for chains of one phase that change alike: by the same steps, or when a step moves, altogether.
+// keyOf is the same for chains of one phase that change alike: by the same steps, and when a step moves, between the same plugins, whoever their records
+// are for.
 func keyOf(phase string, chain []Link) string {
 	moved := map[string]bool{}
 	whole := false
@@ -110,8 +111,11 @@ func keyOf(phase string, chain []Link) string {
 	var key strings.Builder
 	key.WriteString(phase)
 	for i := range chain {
-		if l := &chain[i]; whole || l.Change != Same {
+		switch l := &chain[i]; {
+		case l.Change != Same:
 			key.WriteString("\x00" + l.Change + "\x00" + l.identity)
+		case whole:
+			key.WriteString("\x00" + l.Change + "\x00" + l.Plugin + "\x00" + l.Instance)
 		}
 	}
 	return key.String()

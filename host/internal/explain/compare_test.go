@@ -152,6 +152,31 @@ func TestCompareConsumersTogether(t *testing.T) {
 	}
 }
 
+// A step that moves is told once for all whose chains have the same plugins, and not once for each consumer who has a record of his own there.
+func TestCompareMoves(t *testing.T) {
+	document := func(more string) string {
+		var b strings.Builder
+		b.WriteString("services: [{name: s, host: h, routes: [{name: r0, paths: [/a]}, {name: r1, paths: [/b], plugins: [{name: late, config: {v: 7}}]}]}]\nconsumers:\n")
+		for i := range 20 {
+			fmt.Fprintf(&b, "- {username: c%d, plugins: [{name: late, config: {v: %d}}]}\n", i, 100+i)
+		}
+		b.WriteString("plugins: [{name: auth}, {name: late, config: {v: 1}}, {name: early, config: {v: 1}" + more + "}]\n")
+		return b.String()
+	}
+	d := compared(t, generationOf(t, document("")), generationOf(t, document(", priority: 1")))
+	for _, ch := range d.Changes { // of access and of log, and of log without route
+		if slices.Equal(ch.Routes, []string{""}) {
+			continue
+		}
+		if len(ch.Routes) != 2 || len(ch.Who) != 21 {
+			t.Errorf("found a change of %s on %d routes for %d classes, expected 2 and 21", ch.Phase, len(ch.Routes), len(ch.Who))
+		}
+	}
+	if len(d.Changes) != 3 {
+		t.Errorf("found %d changes, expected 3", len(d.Changes))
+	}
+}
+
 // BenchmarkCompare compares configurations in which the record of every route changes. The time for each route is the same at all sizes: consumers with
 // records of other plugins are not looked at one by one.
 func BenchmarkCompare(b *testing.B) {
