@@ -19,6 +19,7 @@ type Lot struct {
 
 	mu     sync.Mutex
 	conns  map[int32]parked // by descriptor
+	stays  int32            // counted; see happened
 	closed bool
 }
 
@@ -54,9 +55,10 @@ func (l *Lot) Park(c Conn, until time.Time, leave func(Reason)) bool {
 	}
 	watched := false
 	err = raw.Control(func(fd uintptr) {
-		e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: int32(fd)} //nolint:gosec // descriptors are small
+		l.stays++
+		e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: int32(fd), Pad: l.stays} //nolint:gosec // descriptors are small
 		if unix.EpollCtl(l.fd, unix.EPOLL_CTL_ADD, int(fd), &e) == nil {
-			l.conns[e.Fd] = parked{c, until, leave}
+			l.conns[e.Fd] = parked{c, until, leave, l.stays}
 			watched = true
 		}
 	})
@@ -127,10 +129,15 @@ func (l *Lot) watch(raw syscall.RawConn) {
 	}
 }
 
+// happened lets connections leave. An event may be older than the stay of the connection that has its descriptor by now: what was parked under it before
+// has left meanwhile, by Evict for instance. The kernel gives the number of the stay back with the event.
 func (l *Lot) happened(events []unix.EpollEvent) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range events {
+		if l.conns[e.Fd].stay != e.Pad {
+			continue
+		}
 		reason := Readable
 		if e.Events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 			reason = Broken

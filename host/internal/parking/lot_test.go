@@ -6,6 +6,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const patience = 20 * time.Second
@@ -143,6 +145,30 @@ func TestEvict(t *testing.T) {
 	if len(staying) != 0 || l.Len() != 1 {
 		t.Errorf("%d left, %d parked", len(staying), l.Len())
 	}
+}
+
+// An event of a connection that has left does not concern the one which has its descriptor by now.
+func TestEventOfAnEarlierStay(t *testing.T) {
+	l := lot(t)
+	mine, peer := pair(t)
+	first := park(t, l, mine, time.Now().Add(time.Hour))
+	l.mu.Lock()
+	var late []unix.EpollEvent // what the kernel said just before it left
+	for fd, p := range l.conns {
+		late = append(late, unix.EpollEvent{Events: unix.EPOLLHUP, Fd: fd, Pad: p.stay})
+	}
+	l.mu.Unlock()
+	l.Evict()
+	expect(t, first, Evicted)
+	second := park(t, l, mine, time.Now().Add(time.Hour))
+	l.happened(late)
+	if n := l.Len(); n != 1 || len(late) != 1 {
+		t.Fatalf("%d parked after %d late events", n, len(late))
+	}
+	if _, err := peer.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, second, Readable)
 }
 
 func TestClose(t *testing.T) {

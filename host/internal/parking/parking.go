@@ -30,4 +30,5 @@ type parked struct {
 	conn  Conn
 	until time.Time
 	leave func(Reason)
+	stay  int32 // tells it from others that had its descriptor
 }

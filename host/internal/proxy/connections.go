@@ -74,17 +74,13 @@ func (l *listener) Close() error {
 func (s *Server) admit(c *clientConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	most, counters := s.opts.MaxConnections, &s.proxy.counters
+	most := s.opts.MaxConnections
 	for waited := false; most > 0 && s.open >= most && !s.closed; s.freed.Wait() {
-		if s.lot != nil && s.lot.Evict() {
-			counters.evicted.Add(1)
-			continue
-		}
-		if waited {
+		if s.lot != nil && s.lot.Evict() || waited {
 			continue
 		}
 		waited = true
-		counters.delayed.Add(1)
+		s.proxy.counters.delayed.Add(1)
 		s.wait.Add(1)
 		defer s.wait.Add(-1)
 		if now := time.Now(); now.Sub(s.told) > fullEvery {
@@ -157,6 +153,9 @@ func (s *Server) unpark(parked *clientConn, reason parking.Reason) {
 			s.serveHere(c, parked)
 		}
 	default:
+		if reason == parking.Evicted {
+			s.proxy.counters.evicted.Add(1)
+		}
 		_ = parked.Close()
 	}
 }

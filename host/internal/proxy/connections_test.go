@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/outrigger-gateway/outrigger/host/internal/parking"
 )
 
 const simple = "GET /api HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -33,6 +35,46 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	}
 	if n := g.proxy.Sights(); n.EvictedConnections != 2 || n.MostConnections != 2 {
 		t.Errorf("%+v", n)
+	}
+}
+
+// One whose client sends something in the moment in which it is to make room is served, and has made none.
+func TestEvictedConnectionWithInput(t *testing.T) {
+	g := start(t, echo, plain, nil)
+	_, s := serveBounded(t, g, testServer)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	for _, sends := range []bool{true, false} {
+		client := dialTo(t, ln.Addr().String())
+		nc, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn := s.newConn(nc, peer{}, 0)
+		s.admit(conn)
+		want := uint64(1)
+		if sends {
+			want = 0
+			sendTo(t, client, simple)
+			eventually(t, "the request is there", func() bool { return hasInput(nc) })
+		}
+		var serving sync.WaitGroup
+		serving.Go(func() { s.unpark(conn, parking.Evicted) })
+		if sends {
+			if resp, err := http.ReadResponse(bufio.NewReader(client), nil); err != nil || resp.StatusCode != 200 {
+				t.Error(resp, err)
+			}
+			client.Close()
+		} else if text, err := io.ReadAll(client); err != nil || len(text) > 0 {
+			t.Errorf("%q %v", text, err)
+		}
+		serving.Wait()
+		if n := g.proxy.Sights().EvictedConnections; n != want {
+			t.Errorf("it sends: %t: %d connections have made room, expected %d", sends, n, want)
+		}
 	}
 }
 
