@@ -70,10 +70,11 @@ type Balancer struct {
 
 	view atomic.Pointer[view]
 	kin  *kin
-	// asking holds the channel of the names that are asked for now; nil: none are.
+	// asking holds the channel of the names that are asked for now, and since when; nil: none are.
 	asking struct {
 		sync.Mutex
 		round chan struct{}
+		since time.Time
 	}
 	// known is closed when something is known of the names for the first time.
 	known     chan struct{}
@@ -118,7 +119,8 @@ type Choice struct {
 	Patience time.Duration // for names that nobody has asked for, and for a connection that becomes free
 	Quit     Quit          // of the client; nil: the request waits whatever happens
 
-	gone <-chan struct{} // closed when nobody waits for the request any more
+	gone   <-chan struct{} // closed when nobody waits for the request any more
+	called bool            // it stood in line, and others behind it
 }
 
 // Quit tells a request that waits when its client has gone. It is a *wire.Quit.
@@ -230,8 +232,10 @@ func (b *Balancer) chooseNow(c *Choice) (*Place, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(v.places) == 0 && v.err != nil {
-		return nil, v.err
+	if len(v.places) == 0 {
+		if err := b.nameless(v); err != nil {
+			return nil, err
+		}
 	}
 	if !v.usable {
 		return nil, ErrNoPeer

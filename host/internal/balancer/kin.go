@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -64,12 +65,20 @@ const (
 	mostDeparted = 1000
 )
 
+// forgotten reports whether a departed state does not count any more. One that has requests does: their number is in it.
+func (d departed) forgotten(now time.Time) bool {
+	return d.state == nil || now.Sub(d.at) > keptDeparted && d.open.Load() == 0
+}
+
 // knownState is the state of a place, also of one that left not long ago; nil: it is a new one. mu is held.
-func (b *Balancer) knownState(id identity) *state {
+func (b *Balancer) knownState(id identity, now time.Time) *state {
 	if s := b.states[id]; s != nil {
 		return s
 	}
-	return b.left[id].state
+	if d := b.left[id]; !d.forgotten(now) {
+		return d.state
+	}
+	return nil
 }
 
 // depart keeps the states of places that are not among used, and forgets those that left too long ago; mu is held.
@@ -80,7 +89,7 @@ func (b *Balancer) depart(used map[identity]*state, now time.Time) {
 		}
 	}
 	for id, d := range b.left {
-		if used[id] != nil || now.Sub(d.at) > keptDeparted && d.open.Load() == 0 {
+		if used[id] != nil || d.forgotten(now) {
 			delete(b.left, id)
 		}
 	}
@@ -96,4 +105,31 @@ func (b *Balancer) depart(used map[identity]*state, now time.Time) {
 	for _, id := range ids[:over] {
 		delete(b.left, id)
 	}
+}
+
+// removed is what is known of the places of an upstream that a reload took away. It may come back, as a target may.
+type removed struct {
+	*Balancer // of states alone
+	at        time.Time
+}
+
+// leaves keeps what is known of the places of an upstream that no generation has any more, and forgets those that left too long ago; Registry.mu is held.
+func (r *Registry) leaves(b *Balancer, now time.Time) {
+	maps.DeleteFunc(r.left, func(_ string, u removed) bool { return now.Sub(u.at) > keptDeparted })
+	if !b.checked() && !b.outliers || len(r.left) >= mostDeparted {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r.left[b.Upstream.ID] = removed{&Balancer{Upstream: b.Upstream, passive: b.passive, kin: b.kin, states: maps.Clone(b.states), left: maps.Clone(b.left)}, now}
+}
+
+// returns takes out what is known of an upstream that comes back; nil: it is a new one. Registry.mu is held.
+func (r *Registry) returns(id string, now time.Time) *Balancer {
+	u, ok := r.left[id]
+	delete(r.left, id)
+	if !ok || now.Sub(u.at) > keptDeparted {
+		return nil
+	}
+	return u.Balancer
 }

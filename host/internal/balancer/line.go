@@ -44,6 +44,7 @@ func (b *Balancer) await(c *Choice) (*Place, error) {
 			}
 			c.Now = time.Now()
 		}
+		c.called = true
 		if p, err := b.chooseNow(c); err != ErrFull {
 			b.line.served()
 			return p, err

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/resolve"
@@ -29,6 +30,7 @@ type Registry struct {
 	mu        sync.Mutex
 	byContent map[string]*shared
 	byID      map[string][]*shared // of one upstream; the last one is what the newest generation has, and is probed
+	left      map[string]removed   // upstreams that no generation has
 	probes    sync.WaitGroup
 }
 
@@ -45,7 +47,7 @@ func NewRegistry(o Options) *Registry {
 	if o.Resolver == nil {
 		o.Resolver = resolve.New(resolve.Options{})
 	}
-	return &Registry{opts: o, byContent: map[string]*shared{}, byID: map[string][]*shared{}}
+	return &Registry{opts: o, byContent: map[string]*shared{}, byID: map[string][]*shared{}, left: map[string]removed{}}
 }
 
 // Take finds or makes the balancer of an upstream. Each is given back once with Return.
@@ -62,14 +64,12 @@ func (r *Registry) take(content string, u *entity.Upstream) *Balancer {
 	defer r.mu.Unlock()
 	s, same := r.byContent[content], r.byID[u.ID]
 	var before *shared // the newest one until now
+	old := r.returns(u.ID, time.Now())
 	if n := len(same); n > 0 {
 		before = same[n-1]
+		old = before.Balancer
 	}
 	if s == nil {
-		var old *Balancer
-		if before != nil {
-			old = before.Balancer
-		}
 		s = &shared{content: content, Balancer: newBalancer(u, r.opts, old)}
 		r.byContent[content] = s
 	}
@@ -79,9 +79,9 @@ func (r *Registry) take(content string, u *entity.Upstream) *Balancer {
 	if before != nil { // s may be older than that: who went back to it means it from now on
 		r.unprobe(before)
 		same = slices.DeleteFunc(same, func(other *shared) bool { return other == s })
-		if before.checked() && !s.checked() {
-			s.heal()
-		}
+	}
+	if old != nil && old.checked() && !s.checked() {
+		s.heal()
 	}
 	r.byID[u.ID] = append(same, s)
 	r.probe(s)
@@ -113,6 +113,7 @@ func (r *Registry) Return(list ...*Balancer) {
 			s.kin.leave(s.Balancer)
 			if same = append(same[:i], same[i+1:]...); len(same) == 0 {
 				delete(r.byID, b.Upstream.ID)
+				r.leaves(b, time.Now())
 				break
 			}
 			r.byID[b.Upstream.ID] = same

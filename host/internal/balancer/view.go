@@ -29,18 +29,21 @@ type view struct {
 }
 
 // current is the view of now. It waits only for names of which nothing is known yet, or nothing of late: an address that nobody has asked for in a while
-// may be somebody else's by now, and a name that was gone may be back.
+// may be somebody else's by now, and a name that was gone may be back. Names that are slow are waited for once, not by every request until they answer.
 func (b *Balancer) current(c *Choice) (*view, error) {
 	v := b.latest()
 	if b.names == 0 || c.Now.Before(v.expires) {
 		return v, nil
 	}
-	asked, wait := b.refresh(), max(c.Patience, time.Second)
+	asked, since := b.refresh()
+	wait := max(c.Patience, shortestLook)
 	switch {
-	case len(v.places) > 0 && c.Now.Sub(v.expires) < idleNames:
+	case len(v.places) > 0 && (c.called || c.Now.Sub(v.expires) < idleNames):
 		return v, nil
 	case len(v.places) > 0 || v.err != nil:
-		wait = min(wait, longestLook)
+		if wait = min(wait, longestLook-time.Since(since)); wait <= 0 {
+			return v, nil
+		}
 	default: // nothing at all is known: the first answer will do
 		asked = b.known
 	}
@@ -58,8 +61,27 @@ func (b *Balancer) current(c *Choice) (*view, error) {
 	return b.view.Load(), nil
 }
 
-// longestLook is how long a request waits for names while something else is known, be it a failure: when the name servers are silent, that has to do.
+// longestLook is how long after names were asked for requests wait for them while something else is known, be it a failure: when the name servers are
+// silent, that has to do.
 const longestLook = 2 * time.Second
+
+// shortestLook is how long a request with less patience waits for names. A connect_timeout of milliseconds is about a machine next door; the first answer of
+// a name server may take longer, and a request that fails is worse than one that is late.
+const shortestLook = time.Second
+
+// nameless is why a view has no places, when names are the reason: they do not resolve, or nobody has said yet what they stand for.
+func (b *Balancer) nameless(v *view) error {
+	if v.err != nil || b.names == 0 {
+		return v.err
+	}
+	select {
+	case <-b.known:
+		return nil
+	default:
+	}
+	i := slices.IndexFunc(b.targets, func(t *target) bool { return !t.addr.IsValid() })
+	return &net.DNSError{Err: "the name servers have not answered yet", Name: b.targets[i].host, IsTimeout: true, IsTemporary: true}
+}
 
 // latest is the view that knows every change of health, also one that another balancer of the upstream made.
 func (b *Balancer) latest() *view {
@@ -86,15 +108,16 @@ const retryNames = time.Second
 // longestLookup bounds one look at the names.
 const longestLookup = 30 * time.Second
 
-// refresh asks for names whose answers have run out, on goroutines of its own. The channel is closed when all have answered.
-func (b *Balancer) refresh() <-chan struct{} {
+// refresh asks for names whose answers have run out, on goroutines of its own. The channel is closed when all have answered; since is when they were asked
+// for.
+func (b *Balancer) refresh() (asked <-chan struct{}, since time.Time) {
 	b.asking.Lock()
 	defer b.asking.Unlock()
 	if b.asking.round != nil {
-		return b.asking.round
+		return b.asking.round, b.asking.since
 	}
 	round := make(chan struct{})
-	b.asking.round = round
+	b.asking.round, b.asking.since = round, time.Now()
 	go func() {
 		b.ask()
 		b.asking.Lock()
@@ -102,7 +125,7 @@ func (b *Balancer) refresh() <-chan struct{} {
 		b.asking.Unlock()
 		close(round)
 	}()
-	return round
+	return round, b.asking.since
 }
 
 // ask asks for all names whose answers have run out.
@@ -196,7 +219,7 @@ func (b *Balancer) place(v *view) {
 		}
 		for _, r := range t.records() {
 			id := identity{t.host, r.Addr, r.Port}
-			s := b.knownState(id)
+			s := b.knownState(id, now)
 			if s == nil {
 				if s = newState(); b.settled {
 					s.since.Store(now.UnixNano())
