@@ -18,7 +18,8 @@ const (
 	writeTimeout = time.Second
 	// respawnDelay keeps a reaper that cannot live from being started in a loop.
 	respawnDelay = time.Second
-	readyTimeout = 10 * time.Second
+	// readyTimeout is long: a machine may be busy, and a program that is not the reaper ends at once as a rule.
+	readyTimeout = time.Minute
 )
 
 // Reaper is the host's end: it starts the reaper process, tells it what to clean, and starts it anew when somebody kills it.
