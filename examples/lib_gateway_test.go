@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // settings is outrigger.yaml as data.
@@ -400,15 +401,27 @@ func (l launch) check(t testing.TB) result {
 	return command(t, g.dir, l.env, append([]string{"check"}, args...)...)
 }
 
-// freePort asks the kernel for a port that nothing listens on. Only for programs that cannot tell which one they were given.
+// freePort takes a port of loopback until the test ends. Nobody answers there but a program that is told to listen there: the socket that holds the port
+// does not listen, and the kernel gives the port to no one who asks for any. Only for programs that cannot tell which one they were given.
 func freePort(t testing.TB) int {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	// With it, servers may listen beside the socket: they set it too.
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	at, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at.(*unix.SockaddrInet4).Port
 }
 
 // routes writes the entities of one service with routes; each route is its YAML fields in flow style.
