@@ -138,6 +138,8 @@ func (c *clientConn) wantBody() (now time.Time, err error) {
 	if c.expects {
 		c.expects = false
 		if !c.body.Here() { // else the client did not wait
+			// Under the lock, for which stopBody and keepsBody wait as long as the client does not take it, send_timeout at most: the response cannot go out
+			// before it, nor into the middle of it. Nobody but this request waits.
 			if _, err := io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n"); err != nil {
 				return now, err
 			}

@@ -37,16 +37,16 @@ func (c *clientConn) works() {
 	}
 }
 
-// hurry ends the wait of a connection at a time that depends on what it waits for.
+// hurry ends the wait of a connection at a time that depends on what it waits for. It does not wait itself: who comes for all connections has a lock that
+// everybody needs, and comes again.
 func (c *clientConn) hurry(request, head time.Time) {
-	if c.stage.Load() == awaitsNothing {
+	if c.stage.Load() == awaitsNothing || !c.wanting.TryLock() {
 		return
 	}
-	c.wanting.Lock()
 	defer c.wanting.Unlock()
 	stage := c.stage.Load()
 	if stage == awaitsNothing || !c.stage.CompareAndSwap(stage, stage|hurried) {
-		return // somebody comes again
+		return
 	}
 	if stage&^hurried == awaitsRequest {
 		head = request

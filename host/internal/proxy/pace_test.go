@@ -169,3 +169,39 @@ func TestShortBodiesAreWaitedFor(t *testing.T) {
 		t.Errorf("the slow request came over %s, the other one over %s before", slow, other)
 	}
 }
+
+// A client that does not take its 100 Continue holds up nobody: not the end of the server either, which comes for all connections.
+func TestContinueThatNobodyTakes(t *testing.T) {
+	client, c := paced(t, 0, 0)
+	c.expects = true
+	c.body.Reset(&c.in, 3, &testServer.Limits)
+	wanted := make(chan error, 1)
+	go func() {
+		_, err := c.wantBody()
+		wanted <- err
+	}()
+	eventually(t, "100 Continue is on its way", func() bool {
+		if c.wanting.TryLock() {
+			c.wanting.Unlock()
+			return false
+		}
+		return true
+	})
+	c.stage.Store(awaitsHead) // when the end of the server looked at it
+	hurried := make(chan struct{})
+	go func() {
+		c.hurry(time.Now(), time.Now())
+		close(hurried)
+	}()
+	select {
+	case <-hurried:
+	case <-time.After(patience):
+		t.Error("the end of the server waits for the client")
+	}
+	if _, err := io.ReadFull(client, make([]byte, len("HTTP/1.1 100 Continue\r\n\r\n"))); err != nil {
+		t.Error(err)
+	}
+	if err := <-wanted; err != nil {
+		t.Error(err)
+	}
+}
