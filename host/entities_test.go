@@ -244,7 +244,7 @@ func TestDiffEntitiesOfFiles(t *testing.T) {
     config.door: "open-1" -> "open-2"
     config.door_key: a secret is another one
 0 added, 0 removed, 2 changed
-note: which fields of elsewhere are secret is not known: those whose names sound like it are not shown
+note: which fields of elsewhere are secret is not known: what sounds or looks like it is not shown
 `
 		if b.String() != want {
 			t.Errorf("%s: found\n%s\nexpected\n%s", name, b.String(), want)

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/json"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -28,7 +27,7 @@ func collect(s *entity.Set) map[string][]item {
 		for key, v := range extra {
 			f[key] = v
 		}
-		c[collection] = append(c[collection], item{id: id, name: name, fields: f, secret: secretOf(collection, s.Hidden)})
+		c[collection] = append(c[collection], item{id: id, name: name, fields: f, hidden: secretOf(collection, s.Hidden)})
 	}
 	for _, v := range s.Vaults {
 		add("vaults", v.ID, v.Prefix, v, nil)
@@ -75,7 +74,7 @@ func collect(s *entity.Set) map[string][]item {
 	for _, v := range s.Partials {
 		add("partials", v.ID, v.Name, v, nil)
 		all := c["partials"]
-		all[len(all)-1].secret = secretOfConfig(s.Hidden, false)
+		all[len(all)-1].hidden = secretOfConfig(s.Hidden, s.Hidden, false)
 	}
 	for _, v := range s.ClonedPlugins {
 		add("cloned_plugins", v.Name, v.Name, v, nil)
@@ -84,7 +83,7 @@ func collect(s *entity.Set) map[string][]item {
 		add("plugins", v.ID, v.LookupName()+" ("+v.Scope()+")", v, nil)
 		all := c["plugins"]
 		last := &all[len(all)-1]
-		last.secret = secretOfConfig(slices.Concat(v.Secrets, v.Hidden), v.SchemaKnown)
+		last.hidden = secretOfConfig(slices.Concat(v.Secrets, v.Hidden), s.Hidden, v.SchemaKnown)
 		if !v.SchemaKnown {
 			last.guessed = v.Name
 		}
@@ -117,112 +116,6 @@ func credentials(s *entity.Set, add func(collection, id, name string, e any, ext
 	for _, v := range s.ACLs {
 		add("acls", v.ID, of(v.Consumer)+" "+v.Group, v, nil)
 	}
-}
-
-// secretFields are the fields of entities whose values are never shown.
-var secretFields = map[string][]string{
-	"certificates": {"key", "key_alt"}, "keys": {"jwk", "private_pem"}, "keyauth_credentials": {"key"}, "basicauth_credentials": {"password"},
-	"hmacauth_credentials": {"secret"}, "jwt_secrets": {"secret", "key"}, "oauth2_credentials": {"client_secret"},
-}
-
-// secretOf says which values of an entity are not shown: those of its secret fields, and those that came from the environment.
-func secretOf(collection string, environment []string) func(path string, v any) bool {
-	names := secretFields[collection]
-	return func(path string, v any) bool { return slices.Contains(names, path) || among(v, environment) }
-}
-
-// shortest is the length from which on a text from the environment is looked for inside others.
-const shortest = 4
-
-// among reports whether a value is one of the texts, holds one, or is a part of one, such as the host of a URL.
-func among(v any, texts []string) bool {
-	switch v := v.(type) {
-	case string:
-		return slices.ContainsFunc(texts, func(t string) bool {
-			return v == t || len(t) >= shortest && strings.Contains(v, t) || len(v) >= shortest && strings.Contains(t, v)
-		})
-	case map[string]any:
-		for key := range v {
-			if among(v[key], texts) {
-				return true
-			}
-		}
-	case []any:
-		return slices.ContainsFunc(v, func(e any) bool { return among(e, texts) })
-	}
-	return false
-}
-
-// secretWords are parts of the names of fields that most likely hold a secret: a schema may have forgotten to say so. guessedWords are those of fields
-// that may hold one, of plugins whose schema is not known.
-var (
-	secretWords  = []string{"password", "passwd", "secret", "token", "api_key", "apikey", "private_key", "credential"}
-	guessedWords = append([]string{
-		"key", "pass", "pwd", "auth", "cred", "private", "cert", "salt", "sign", "bearer", "cookie", "jwt", "jwk", "dsn", "webhook",
-	}, secretWords...)
-)
-
-// secretOfConfig says which values of a record with a configuration are not shown: those that hold one of the texts, which its schema calls secret or which
-// came from the environment, those of fields whose name sounds like it, and what is a secret by its form.
-func secretOfConfig(texts []string, schemaKnown bool) func(path string, v any) bool {
-	words := guessedWords
-	if schemaKnown {
-		words = secretWords
-	}
-	return func(path string, v any) bool {
-		rest, config := strings.CutPrefix(path, "config")
-		if _, boolean := v.(bool); boolean || !config {
-			return false
-		}
-		return sounds(rest, words) || holds(v, texts) || named(v, words)
-	}
-}
-
-// sounds reports whether the name of a field, or the path to it, has one of the words in it.
-func sounds(name string, words []string) bool {
-	name = strings.ToLower(name)
-	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(name, word) })
-}
-
-// named reports whether a value is a secret by its form, or has a field below it whose name sounds like one.
-func named(v any, words []string) bool {
-	switch v := v.(type) {
-	case string:
-		return strings.Contains(v, "-----BEGIN ") || withPassword.MatchString(v) || withHeader.MatchString(v)
-	case map[string]any:
-		for key, value := range v {
-			if named(value, words) || sounds(key, words) {
-				return true
-			}
-		}
-	case []any:
-		return slices.ContainsFunc(v, func(e any) bool { return named(e, words) })
-	}
-	return false
-}
-
-var (
-	// withPassword is a URL with a user and a password.
-	withPassword = regexp.MustCompile(`://[^/?#@\s]*:[^/?#\s]*@`)
-	// withHeader is a header with a secret, such as plugins add to requests, or the value of one.
-	withHeader = regexp.MustCompile(`(?i)^\s*[\w-]*(authorization|cookie|api[-_]?key|token|secret|password)[\w-]*\s*:\s*\S|^\s*(bearer|basic)\s+[\w+/=.~-]{8,}\s*$`)
-)
-
-// holds reports whether one of the texts stands in a value.
-func holds(v any, texts []string) bool {
-	switch v := v.(type) {
-	case string:
-		return slices.ContainsFunc(texts, func(t string) bool { return t != "" && strings.Contains(v, t) })
-	case map[string]any:
-		for _, value := range v {
-			if holds(value, texts) {
-				return true
-			}
-		}
-	case []any:
-		return slices.ContainsFunc(v, func(e any) bool { return holds(e, texts) })
-	}
-	return false
 }
 
 // skipped are fields that say where an entity stands in its document, or what became of it, and no more.

@@ -20,7 +20,7 @@ type Diff struct {
 	Removed int      `json:"removed"`
 	Changed int      `json:"changed"`
 	Changes []Change `json:"changes"`
-	// UnknownSchemas are the plugins of changed records of which nobody said which fields are secret: more fields are not shown then, by their names.
+	// UnknownSchemas are the plugins of changed records of which nobody said which fields are secret: more fields are not shown then, by their names and looks.
 	UnknownSchemas []string `json:"unknown_schemas,omitempty"`
 }
 
@@ -64,8 +64,8 @@ func Compare(before, after *entity.Set) *Diff {
 type item struct {
 	id, name string
 	fields   map[string]any
-	secret   func(path string, v any) bool
-	guessed  string // the plugin, when secret is a guess
+	hidden   hidden
+	guessed  string // the plugin, when hidden is a guess
 }
 
 func (d *Diff) collection(name string, before, after []item) {
@@ -136,23 +136,25 @@ func pairs(before, after []item) []int {
 // changes compares the fields of one entity.
 func changes(before, after *item) []Field {
 	var fields []Field
-	var walk func(path string, b, a any)
-	walk = func(path string, b, a any) {
+	var walk func(path string, b, a any, secret bool)
+	walk = func(path string, b, a any, secret bool) {
 		if reflect.DeepEqual(b, a) {
 			return
 		}
 		mb, bok := b.(map[string]any)
 		ma, aok := a.(map[string]any)
-		if bok && aok && !before.secret(path, nil) && !after.secret(path, nil) { // a key may be a secret too
+		if bok && aok && !secret && !before.hidden.name(path) && !after.hidden.name(path) { // a key may be a secret too
+			names := []string{before.hidden.pair(mb), after.hidden.pair(ma)}
+			paired := names[0]+names[1] != ""
 			keys := maps.Clone(mb)
 			maps.Copy(keys, ma)
 			for _, key := range slices.Sorted(maps.Keys(keys)) {
-				walk(strings.TrimPrefix(path+"."+key, "."), mb[key], ma[key])
+				walk(strings.TrimPrefix(path+"."+key, "."), mb[key], ma[key], paired && !slices.Contains(names, key))
 			}
 			return
 		}
 		f := Field{Path: path, Before: b, After: a}
-		if before.secret(path, b) || after.secret(path, a) {
+		if secret && (hasText(b) || hasText(a)) || before.hidden.value(path, b) || after.hidden.value(path, a) {
 			f.Secret = true
 			if b != nil {
 				f.Before = "***"
@@ -166,7 +168,7 @@ func changes(before, after *item) []Field {
 	if before.id != after.id {
 		fields = append(fields, Field{Path: "id", Before: before.id, After: after.id})
 	}
-	walk("", before.fields, after.fields)
+	walk("", before.fields, after.fields, false)
 	return fields
 }
 
@@ -191,7 +193,7 @@ func (d *Diff) Text(w io.Writer) error {
 		fmt.Fprintf(&b, "%d added, %d removed, %d changed\n", d.Added, d.Removed, d.Changed)
 	}
 	if len(d.UnknownSchemas) > 0 {
-		fmt.Fprintf(&b, "note: which fields of %s are secret is not known: those whose names sound like it are not shown\n", strings.Join(d.UnknownSchemas, ", "))
+		fmt.Fprintf(&b, "note: which fields of %s are secret is not known: what sounds or looks like it is not shown\n", strings.Join(d.UnknownSchemas, ", "))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -92,7 +92,7 @@ consumer_groups: [{name: gold}, {name: silver, priority: 7}]
     enabled: true -> false
     timeout: "250ms" -> "500ms"
 3 added, 3 removed, 12 changed
-note: which fields of p, env are secret is not known: those whose names sound like it are not shown
+note: which fields of p, env are secret is not known: what sounds or looks like it is not shown
 `
 	got := withoutIDs(b.String())
 	if got != withoutIDs(want) {
@@ -121,11 +121,12 @@ func TestSecretsOfPartials(t *testing.T) {
 func TestSecretsFromTheEnvironment(t *testing.T) {
 	const document = `
 services: [{name: a, url: '${{ env "URL" }}', tags: ['${{ env "PASS" }}', x]}, {name: b, host: "${{ env 'PASS' }}.example"}]
+plugins: [{name: p, tags: ['${{ env "PASS" }}'], config: {plain: x, number: '${{ env "PIN" | toInt }}'}}]
 routes: [{name: r, service: a, paths: [/a], headers: {x-key: ['${{ env "PASS" }}']}}]
 `
-	before := set(t, document, "PASS=hunter2", "URL=http://hunter3.example:81/hunter4")
-	after := set(t, document, "PASS=hunter5", "URL=http://hunter6.example:81/hunter7")
-	if len(before.Hidden) != 3 { // each once, however often it stands there
+	before := set(t, document, "PASS=hunter2", "URL=http://hunter3.example:81/hunter4", "PIN=71717171")
+	after := set(t, document, "PASS=hunter5", "URL=http://hunter6.example:81/hunter7", "PIN=72727272")
+	if len(before.Hidden) != 4 { // each once, however often it stands there
 		t.Errorf("found %q", before.Hidden)
 	}
 	d := Compare(before, after)
@@ -133,7 +134,7 @@ routes: [{name: r, service: a, paths: [/a], headers: {x-key: ['${{ env "PASS" }}
 	if err := d.Text(&b); err != nil {
 		t.Fatal(err)
 	}
-	if text, err := json.Marshal(d); err != nil || strings.Contains(b.String()+string(text), "hunter") || d.Changed != 3 {
+	if text, err := json.Marshal(d); err != nil || strings.Contains(b.String()+string(text), "hunter") || strings.Contains(b.String()+string(text), "7171") || d.Changed != 4 {
 		t.Errorf("found\n%s\n%s, %v", b.String(), text, err)
 	}
 }
@@ -153,6 +154,14 @@ plugins:
     list: [{x_api_token: hunter7-VERSION}]
     add: {headers: ["Authorization: Basic hunter8-VERSION"], value: Bearer hunter9-VERSION}
     rename: ["X-Api-Key:hunter10-VERSION"]
+    named: [{name: X-Api-Key, value: hunter11-VERSION}]
+    pair: {Header: X-Auth, value: hunter12-VERSION, limit: 7VERSION}
+    lists: [[X-Access-Token, hunter13-VERSION]]
+    line: host=db.example password=hunter14-VERSION
+    json: '{"api_token": "hunter15-VERSION"}'
+    drawn: hunter16ABCDEFGHVERSIONxyz
+    colors: [{name: color, value: VERSION}, [red, VERSION]]
+    slug: the-service-of-2026-number-VERSION
     says: the basic authentication of version VERSION
     limit: 1VERSION
     key_in_body: VERSION0
@@ -170,9 +179,10 @@ plugins:
 		t.Errorf("a secret is shown: %v\n%s", err, b.String())
 	}
 	for _, want := range []string{
-		"    config.tokens: a secret is another one\n", "    config.limit: 11 -> 12\n", `    config.plain: "http://h.example:80/1@b" -> "http://h.example:80/2@b"`,
+		"    config.tokens: a secret is another one\n", "    config.limit: 11 -> 12\n", "    config.pair.limit: 71 -> 72\n    config.pair.value: a secret is another one\n",
+		`    config.colors: [{"name":"color","value":1},["red",1]] -> [{"name":"color","value":2},["red",2]]`, "    config.slug: \"the-service-of-2026-number-1\" -> ", `    config.plain: "http://h.example:80/1@b" -> "http://h.example:80/2@b"`,
 		"    config.key_in_body: a secret is another one\n", `    config.says: "the basic authentication of version 1" -> "the basic authentication of version 2"`,
-		"note: which fields of p are secret is not known: those whose names sound like it are not shown\n",
+		"note: which fields of p are secret is not known: what sounds or looks like it is not shown\n",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("found\n%s\nexpected a line %q", b.String(), want)
