@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/telemetry"
@@ -82,6 +83,9 @@ func (h *Host) endProxy(drain context.Context) error {
 	}
 	err := h.http.Shutdown(drain)
 	h.http = nil
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("requests in flight were cut: they were not over within drain_timeout, %s: %w", h.settings.DrainTimeout, context.DeadlineExceeded)
+	}
 	return wrap("waiting for requests in flight", err)
 }
 

@@ -48,6 +48,9 @@ type UnknownServerError struct {
 }
 
 func (e *UnknownServerError) Error() string {
+	if len(e.Known) == 0 {
+		return fmt.Sprintf("there is no plugin server %q: the settings name none", e.Name)
+	}
 	return fmt.Sprintf("there is no plugin server %q; expected one of %s", e.Name, strings.Join(e.Known, ", "))
 }
 

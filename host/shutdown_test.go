@@ -2,7 +2,11 @@ package host
 
 import (
 	"context"
+	"io"
+	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -40,6 +44,51 @@ func TestOperatorsDoNotHoldUpTheEnd(t *testing.T) {
 	}
 	if err := <-ended; err != nil {
 		t.Errorf("the shutdown: %v", err)
+	}
+}
+
+// Whoever ends a gateway whose requests last longer than drain_timeout is told that they were cut, and by what.
+func TestRequestsThatAreCutAreTold(t *testing.T) {
+	service, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer service.Close()
+	asked := make(chan net.Conn, 1)
+	go func() { // a service that never answers
+		if c, err := service.Accept(); err == nil {
+			asked <- c
+		}
+	}()
+	file := filepath.Join(t.TempDir(), "gateway.yaml")
+	text := "_format_version: '3.0'\nservices: [{name: s, url: 'http://" + service.Addr().String() + "', routes: [{name: r, paths: [/]}]}]\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h, err := New(Options{Flags: map[string]string{"proxy_listen": "127.0.0.1:0", "declarative_config": file, "drain_timeout": "100ms"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	client, err := net.Dial("tcp", h.Addresses()[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := io.WriteString(client, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case c := <-asked:
+		defer c.Close()
+	case <-time.After(30 * time.Second):
+		t.Error("the service was not asked")
+	}
+	err = h.Shutdown(context.Background())
+	if want := "requests in flight were cut: they were not over within drain_timeout, 100ms"; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("found %v, expected %s", err, want)
 	}
 }
 

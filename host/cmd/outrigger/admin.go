@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/outrigger-gateway/outrigger/host"
@@ -57,7 +58,7 @@ func askAdmin(ctx context.Context, address, method, path string, into any) (stat
 	}
 	resp, err := adminClient(address).Do(req)
 	if err != nil {
-		return 0, nil, fmt.Errorf("asking the Admin listener at %s: %w", address, err)
+		return 0, nil, notAsked(address, err)
 	}
 	defer resp.Body.Close()
 	if text, err = io.ReadAll(resp.Body); err != nil {
@@ -67,4 +68,12 @@ func askAdmin(ctx context.Context, address, method, path string, into any) (stat
 		return 0, nil, fmt.Errorf("found status %d and %.200q at %s, expected the JSON of an Admin listener", resp.StatusCode, text, address)
 	}
 	return resp.StatusCode, text, nil
+}
+
+// notAsked says why an Admin listener gives no answer. The URL in the errors of HTTP has a host that nobody has written, so it stays out.
+func notAsked(address string, err error) error {
+	if u := (*url.Error)(nil); errors.As(err, &u) {
+		err = u.Err
+	}
+	return fmt.Errorf("asking the Admin listener at %s: %w", address, err)
 }

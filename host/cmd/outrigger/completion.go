@@ -45,7 +45,11 @@ func completionCommand(args []string, out, errOut io.Writer) int {
 			return exitOK
 		}
 	}
-	fmt.Fprintf(errOut, "outrigger completion: found %q, expected %s\nSee: outrigger help completion\n", strings.Join(args, " "), strings.Join(shells(), ", "))
+	found := "no shell"
+	if len(args) > 0 {
+		found = fmt.Sprintf("%q", strings.Join(args, " "))
+	}
+	fmt.Fprintf(errOut, "outrigger completion: found %s, expected one of %s\nSee: outrigger help completion\n", found, strings.Join(shells(), ", "))
 	return exitUsage
 }
 

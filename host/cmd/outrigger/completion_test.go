@@ -193,5 +193,8 @@ func TestWrongCompletions(t *testing.T) {
 		if code := run(args, &out, &errOut); code != exitUsage || out.Len() > 0 || errOut.Len() == 0 {
 			t.Errorf("%q: exit %d, %q", args, code, out.String())
 		}
+		if args[0] == "completion" && !strings.Contains(errOut.String(), "expected one of bash, zsh, fish\n") {
+			t.Errorf("%q: found %q", args, errOut.String())
+		}
 	}
 }

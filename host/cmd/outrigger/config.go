@@ -273,7 +273,7 @@ func diffLive(admin, file string) (*entitydiff.Diff, error) {
 	}
 	resp, err := adminClient(admin).Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("asking the Admin listener at %s: %w", admin, err)
+		return nil, notAsked(admin, err)
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)

@@ -267,7 +267,7 @@ func TestConfigDiffWithAGateway(t *testing.T) {
 	if code, _, errOut := configRun("diff", filepath.Join(dir, "bad.yaml"), admin); code != exitFailed || !strings.Contains(errOut, "bad.yaml:2:1: service: found unknown key") {
 		t.Errorf("code %d, found %s", code, errOut)
 	}
-	if code, _, errOut := configRun("diff", filepath.Join(dir, "new.yaml"), "--admin", "127.0.0.1:1"); code != exitFailed || !strings.Contains(errOut, "asking the Admin listener at 127.0.0.1:1") {
+	if code, _, errOut := configRun("diff", filepath.Join(dir, "new.yaml"), "--admin", "127.0.0.1:1"); code != exitFailed || !strings.Contains(errOut, "asking the Admin listener at 127.0.0.1:1: dial tcp 127.0.0.1:1") {
 		t.Errorf("code %d, found %s", code, errOut)
 	}
 }

@@ -155,7 +155,7 @@ func (c *replacing) ask(ctx context.Context, out, errOut io.Writer) int {
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := adminClient(c.admin).Do(req)
 	if err != nil {
-		return failAs(c.json, out, errOut, fmt.Errorf("asking the Admin listener at %s: %w", c.admin, err))
+		return failAs(c.json, out, errOut, notAsked(c.admin, err))
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"net/http"
@@ -46,7 +47,7 @@ func (s *Server) logLevel(*Request) Answer {
 func (s *Server) setLogLevel(r *Request) Answer {
 	text, ok := timeoutOf(r)
 	if !ok {
-		return Answer{Status: http.StatusBadRequest, Body: problem{Message: "found a body that is no JSON object and no form, expected timeout=SECONDS", Field: "timeout"}}
+		return Answer{Status: http.StatusBadRequest, Body: problem{Message: "found a body that is no JSON object or form with timeout alone, expected timeout=SECONDS", Field: "timeout"}}
 	}
 	forTime := levelTime
 	if text != "" {
@@ -64,7 +65,10 @@ func (s *Server) setLogLevel(r *Request) Answer {
 	}
 	l.Message = "log level changed to " + l.Level
 	if before.Level == l.Level {
-		l.Message = "log level is already " + l.Level
+		l.Message = "log level is already " + l.Level // as in Kong
+		if l.Until == nil && before.Until != nil {
+			l.Message += ", and stays" // what was to be for a while is for good
+		}
 	}
 	return Answer{Body: l}
 }
@@ -82,8 +86,10 @@ func timeoutOf(r *Request) (text string, ok bool) {
 		var object struct {
 			Timeout json.Number `json:"timeout"`
 		}
-		err := json.Unmarshal(body, &object)
-		return object.Timeout.String(), err == nil
+		d := json.NewDecoder(bytes.NewReader(body))
+		d.DisallowUnknownFields() // a name that is written wrong would be a minute
+		err := d.Decode(&object)
+		return object.Timeout.String(), err == nil && !d.More()
 	}
 	form, err := url.ParseQuery(string(body))
 	return form.Get("timeout"), err == nil && form.Has("timeout")

@@ -17,7 +17,14 @@ type fakeLevels struct {
 	forTime time.Duration
 }
 
-func (f *fakeLevels) LogLevel() LogLevel { return LogLevel{Level: f.level, Setting: "notice"} }
+func (f *fakeLevels) LogLevel() LogLevel {
+	l := LogLevel{Level: f.level, Setting: "notice"}
+	if f.forTime > 0 && f.level != "notice" {
+		until := time.Unix(0, 0).Add(f.forTime)
+		l.Until = &until
+	}
+	return l
+}
 
 func (f *fakeLevels) SetLogLevel(name string, forTime time.Duration) (LogLevel, bool) {
 	if name != "debug" && name != "notice" {
@@ -47,6 +54,9 @@ func TestLogLevel(t *testing.T) {
 		"negative":        {"PUT", "/debug?timeout=-1", "", 400, "timeout: found", "notice", 0},
 		"not a number":    {"PUT", "/debug?timeout=NaN", "", 400, "timeout: found", "notice", 0},
 		"another field":   {"PUT", "/debug", "time=1", 400, "expected timeout=SECONDS", "notice", 0},
+		"JSON of more":    {"PUT", "/debug", `{"timeout": 8, "for": 9}`, 400, "expected timeout=SECONDS", "notice", 0},
+		"JSON of another": {"PUT", "/debug", `{"time": 8}`, 400, "expected timeout=SECONDS", "notice", 0},
+		"JSON and text":   {"PUT", "/debug", `{"timeout": 8} {}`, 400, "expected timeout=SECONDS", "notice", 0},
 		"half of JSON":    {"PUT", "/debug", `{"timeout": `, 400, "expected timeout=SECONDS", "notice", 0},
 		"without a level": {"PUT", "", "", 405, "found method PUT", "notice", 0},
 	} {
@@ -70,6 +80,23 @@ func TestLogLevel(t *testing.T) {
 				t.Errorf("the level is %s for %v, expected %s for %v", f.level, f.forTime, c.level, c.forTime)
 			}
 		})
+	}
+}
+
+func TestSameLogLevelForGood(t *testing.T) {
+	client := served(t, &fakeGateway{LogLevels: &fakeLevels{level: "debug", forTime: time.Minute}}, "127.0.0.1:0")
+	req, err := http.NewRequest("PUT", "http://localhost/debug/node/log-level/debug?timeout=0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || !strings.Contains(string(body), `"log level is already debug, and stays"`) {
+		t.Errorf("found %s %v, expected that the level is no longer for a while", body, err)
 	}
 }
 

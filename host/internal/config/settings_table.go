@@ -23,6 +23,12 @@ func settingTable() []setting {
 				known := slices.Contains(list, address)
 				switch p := listenAddress(address); {
 				case p != nil:
+					if strings.HasSuffix(p.expected, withoutOptions) {
+						p.expected += " but proxy_protocol"
+						if slices.Contains(strings.Fields(item.text), "proxy_protocol") {
+							p.fix += " proxy_protocol"
+						}
+					}
 					r.problem(itemAt(at, i), item, p)
 				case known && proxied != slices.Contains(introduced, address):
 					r.problem(itemAt(at, i), item, &problem{expected: "each address once: it stands here with proxy_protocol and without"})

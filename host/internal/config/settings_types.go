@@ -206,6 +206,9 @@ func itemAt(at *path, i int) *path {
 	return at.item(i)
 }
 
+// withoutOptions ends what is expected where an address has words behind it that nobody knows.
+const withoutOptions = " without options"
+
 // listenAddress is the rule of host:port.
 func listenAddress(s string) *problem {
 	const expected = "an address such as 127.0.0.1:8000"
@@ -213,7 +216,7 @@ func listenAddress(s string) *problem {
 		return &problem{expected: expected, fix: "write 127.0.0.1:" + s}
 	}
 	if first, rest, ok := strings.Cut(s, " "); ok {
-		p := &problem{expected: expected + " without options", fix: "write " + first}
+		p := &problem{expected: expected + withoutOptions, fix: "write " + first}
 		if strings.Contains(" "+rest+" ", " ssl ") || strings.Contains(" "+rest+" ", " http2 ") {
 			p.expected, p.code, p.fix = expected+": TLS and HTTP/2 listeners are not supported yet", CodeUnsupported, ""
 		}
