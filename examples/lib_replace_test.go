@@ -264,12 +264,12 @@ func (g *operated) say(t testing.TB, changed settings) {
 	write(t, filepath.Join(g.dir, "outrigger.yaml"), string(text))
 }
 
-// refresh sends SIGHUP and waits until everything was looked at.
+// refresh sends SIGHUP and waits until everything was looked at, and builds that are new have come up or failed.
 func (g *operated) refresh(t testing.TB) (since int) {
 	t.Helper()
 	mark := g.log.mark()
 	g.hup(t, g.read(t))
-	g.log.waitFields(t, mark, "msg", "the files are looked at")
+	g.log.waitWithin(t, startPatience, mark, "the end of the refresh", func(l line) bool { return l.has("msg", "the files are looked at") })
 	return mark
 }
 

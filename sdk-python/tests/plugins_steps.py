@@ -75,6 +75,10 @@ class Acts(outrigger.Plugin):
     def wait(self, kong: Any, seconds: float) -> None:
         time.sleep(seconds)
 
+    def wait_for(self, kong: Any, path: str) -> None:
+        while not Path(path).exists():
+            time.sleep(0.005)
+
     def fail(self, kong: Any) -> None:
         raise ValueError("on purpose")
 
@@ -100,5 +104,8 @@ class AsyncActs(outrigger.Plugin):
                     await asyncio.wait_for(kong.request.get_raw_body(), 0.01)
             elif act == "wait":
                 await asyncio.sleep(args[0])
+            elif act == "wait_for":
+                while not Path(args[0]).exists():
+                    await asyncio.sleep(0.005)
             else:
                 getattr(Acts, act)(cast("Acts", self), kong, *args)
