@@ -87,8 +87,8 @@ func (c command) following() []string {
 // values says what follows a flag: the words that it takes, or none for a file or a directory. Other flags are not in it.
 func values() map[string][]string {
 	all := map[string][]string{
-		"--settings": nil, "--body": nil, "--results": nil, "--profiles": nil, "--cache": nil, "--dir": nil,
-		"--lang": {"go", "python", "js", "ts"}, "--carrier": {"msgpack", "grpc"},
+		"--settings": nil, "--body": nil, "--results": nil, "--profiles": nil, "--cache": nil, "--dir": nil, "--output": nil,
+		"--lang": {"go", "python", "js", "ts"}, "--carrier": {"msgpack", "grpc"}, "--to": {"kong", "deck"},
 	}
 	for _, s := range host.Settings() {
 		list, words := strings.CutPrefix(s.Type, "one of ")

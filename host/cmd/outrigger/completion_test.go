@@ -71,6 +71,8 @@ var completions = []struct {
 	{"outrigger run --drain-", []string{"--drain-delay", "--drain-timeout"}},
 	{"outrigger replay --carr", []string{"--carrier"}},
 	{"outrigger config fm", []string{"fmt"}},
+	{"outrigger config convert x --to d", []string{"deck"}},
+	{"outrigger config convert x --output ze", []string{"zebra"}},
 	{"outrigger help upg", []string{"upgrade"}},
 	{"outrigger check --settings outr", []string{"outrigger.yaml"}},
 }
