@@ -325,8 +325,9 @@ func untilDeaf(t *testing.T, file string) {
 
 // A new process that is not to take over has the time that it is given to end, and is killed then.
 func TestTimeToEnd(t *testing.T) {
-	s := &Sockets{logger: slog.New(slog.DiscardHandler)}
-	ctx, cancel := context.WithCancel(t.Context())
+	var log strings.Builder
+	s := &Sockets{logger: slog.New(slog.NewTextHandler(&log, nil))}
+	ctx, cancel := context.WithCancelCause(t.Context())
 	cmd, file := deaf(t)
 	failed := make(chan error, 1)
 	go func() {
@@ -334,11 +335,14 @@ func TestTimeToEnd(t *testing.T) {
 		failed <- err
 	}()
 	untilDeaf(t, file)
-	cancel()
+	cancel(errors.New("too late"))
 	select {
 	case err := <-failed:
 		if err == nil || cmd.ProcessState.String() != "signal: killed" {
 			t.Errorf("found %v and %v, expected that it was killed", err, cmd.ProcessState)
+		}
+		if !strings.Contains(log.String(), "is given up") || !strings.Contains(log.String(), "too late") { // that may be minutes before its end
+			t.Errorf("the log: %s", log.String())
 		}
 	case <-time.After(patience):
 		t.Fatal("it goes on")

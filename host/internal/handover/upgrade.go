@@ -189,6 +189,7 @@ func (s *Sockets) await(ctx context.Context, cmd *exec.Cmd, hear, tell *os.File,
 	}
 	_, _ = tell.WriteString(wordNo)
 	if ctx.Err() != nil {
+		s.logger.Warn("the new process is given up: it ends when it has answered the requests that it may have", "pid", n.PID, "reason", context.Cause(ctx).Error())
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		s.endWithin(ending, cmd, ended)
 		return nil, fmt.Errorf("the new process %d was ended before it served: %w", n.PID, context.Cause(ctx))
