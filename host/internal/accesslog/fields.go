@@ -81,7 +81,7 @@ var fields = [...]Doc{
 	RequestBytes:   {"request_bytes", "bytes of the request body that were read"},
 	ResponseBytes:  {"response_bytes", "bytes of the body of the answer"},
 	Duration:       {"duration_ms", "milliseconds from the head of the request until the answer was handed over"},
-	UpstreamTime:   {"upstream_ms", "milliseconds until the head of the upstream's response was there"},
+	UpstreamTime:   {"upstream_ms", "milliseconds from the first try until the head of the upstream's response was there, or the last try had failed"},
 	GatewayTime:    {"gateway_ms", "milliseconds before the upstream was asked; without that, all"},
 	UserAgent:      {"user_agent", "header `User-Agent` of the request"},
 	Referer:        {"referer", "header `Referer` of the request; its query may hold secrets"},
