@@ -18,6 +18,8 @@ const (
 	CodeRouteTie            = "route_tie"
 	CodeDuplicateHost       = "duplicate_host"
 	CodeDuplicatePath       = "duplicate_path"
+	CodePathLikeRegex       = "path_like_regex"
+	CodeNeverTrue           = "never_true"
 	CodeProtocolsNoMatch    = "route_http_only"
 	CodePathHandlingIdle    = "path_handling_idle"
 	CodeRouteWithoutService = "route_without_service"
@@ -62,6 +64,16 @@ func Codes() []Code {
 			CodeDuplicatePath, Warning, "a path that a route has twice",
 			"The second one does nothing; another path was meant, or it was forgotten here.",
 			"remove it",
+		},
+		{
+			CodePathLikeRegex, Warning, "a literal path that looks like a regular expression, a template or a glob",
+			"Only a path that begins with ~ is a regular expression, as in Kong since 3.0; this one takes requests that have these very characters in their path.",
+			"write ~ before it; write /c/{id} as ~/c/(?<id>[^/]+) and leave out a * at the end, as a literal path takes all that begins so",
+		},
+		{
+			CodeNeverTrue, Warning, "a literal path with a query, or a comparison in an expression that no request makes true, such as that of a host with capital letters",
+			"The gateway never has such a value there, so this part of the route takes no request.",
+			"compare with a value as the gateway has it: see docs/guides/routing.md",
 		},
 		{
 			CodeProtocolsNoMatch, Warning, "a route for `http` alone",

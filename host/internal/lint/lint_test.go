@@ -227,6 +227,20 @@ func TestRouterOptions(t *testing.T) {
 	}
 }
 
+// TestExpressions tells of comparisons that no request makes true, and of the value that was meant.
+func TestExpressions(t *testing.T) {
+	found := find(t, "gateway.yaml", `
+_format_version: "3.0"
+services: [{name: s, url: "http://h.test"}]
+routes:
+- {name: good, service: s, expression: 'http.host == "a.test" && http.method == "GET"'}
+- {name: bad, service: s, expression: 'http.host == "A.test" || http.path ^= "/b"'}
+`, server{router: router.Options{Flavor: router.Expressions}})
+	if len(found) != 1 || found[0].Code != lint.CodeNeverTrue || found[0].Line != 6 || found[0].Path != "routes[1].expression" || found[0].Fix != `write "a.test"` {
+		t.Errorf("found %+v", found)
+	}
+}
+
 // TestMergedRecords looks at a record that is merged over several others once, and at what the merged configurations say.
 func TestMergedRecords(t *testing.T) {
 	found := find(t, "gateway.yaml", `

@@ -2,6 +2,7 @@ package lint
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -86,6 +87,10 @@ func (l *linter) routes() {
 	for _, r := range l.Set.Routes {
 		l.duplicates(CodeDuplicateHost, r, "hosts", r.Hosts, strings.ToLower)
 		l.duplicates(CodeDuplicatePath, r, "paths", r.Paths, func(s string) string { return s })
+		l.literalPaths(r)
+		for _, n := range router.NeverTrue(r.Expression) {
+			l.at(CodeNeverTrue, r, []string{"expression"}, fmt.Sprintf("%s in the expression of route %s: %s", n.Comparison, l.name(r), n.Reason), n.Fix)
+		}
 		if len(r.Protocols) == 1 && r.Protocols[0] == "http" && !l.Router.StrictProtocols() {
 			l.at(CodeProtocolsNoMatch, r, []string{"protocols"}, fmt.Sprintf("route %s for protocol http alone", l.name(r)), "")
 		}
@@ -97,6 +102,25 @@ func (l *linter) routes() {
 		}
 	}
 }
+
+// literalPaths reports literal paths that were most likely meant otherwise.
+func (l *linter) literalPaths(r *entity.Route) {
+	for i, path := range r.Paths {
+		at := []string{"paths", strconv.Itoa(i)}
+		bare, query, found := strings.Cut(path, "?")
+		switch {
+		case strings.HasPrefix(path, "~"):
+		case patternLike.MatchString(path):
+			l.at(CodePathLikeRegex, r, at, fmt.Sprintf("the literal path %q of route %s", path, l.name(r)), "")
+		case found:
+			l.at(CodeNeverTrue, r, at, fmt.Sprintf("the path %q of route %s: paths have no query", path, l.name(r)),
+				fmt.Sprintf("write %q; a route asks for %q with the expression http.queries.<name> == …", bare, query))
+		}
+	}
+}
+
+// patternLike is what stands in regular expressions, templates and globs, and hardly ever in a path. Parentheses and dollar signs alone do, in OData.
+var patternLike = regexp.MustCompile(`\\|\(\?|\[[^\]/]*\]|\.\+|\*|\{[^}/]*\}|\(.*\|.*\)|[^/]\$$`)
 
 // duplicates reports the values of a field that stand in it twice.
 func (l *linter) duplicates(code string, r *entity.Route, field string, values []string, key func(string) string) {
