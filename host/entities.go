@@ -30,8 +30,7 @@ func (h *Host) load() (*entity.Set, error) {
 	return set, err
 }
 
-// loadText is load, with the text that was read. A file without content is refused: it is most likely being written, or was lost, and taking it would drop
-// every route.
+// loadText is load, with the text that was read.
 func (h *Host) loadText() (*entity.Set, config.Source, error) {
 	if h.settings.DeclarativeConfig == "" {
 		return config.Empty(), config.Source{}, nil
@@ -41,10 +40,18 @@ func (h *Host) loadText() (*entity.Set, config.Source, error) {
 		return nil, source, err
 	}
 	set, _, err := source.Parse()
-	if err == nil && set.Blank {
-		err = fmt.Errorf("config %s: found a file without content, expected at least _format_version: \"3.0\", which alone is an empty configuration", source.Name)
+	if err == nil {
+		err = refuseBlank(set, source.Name)
 	}
 	return set, source, err
+}
+
+// refuseBlank refuses a file without content: it is most likely being written, or was lost, and taking it would drop every route.
+func refuseBlank(set *entity.Set, file string) error {
+	if !set.Blank {
+		return nil
+	}
+	return fmt.Errorf("config %s: found a file without content, expected at least _format_version: \"3.0\", which alone is an empty configuration", file)
 }
 
 // first makes the first configuration live: that of the file, or if it is refused and the settings say so, the last one that was good. At an upgrade it is

@@ -18,6 +18,9 @@ func (h *Host) Lint(ctx context.Context, offline bool) (report *lint.Report, err
 		if set, places, err = config.LoadPlaces(file, h.opts.Env); err != nil {
 			return nil, err
 		}
+		if err = refuseBlank(set, file); err != nil {
+			return nil, err
+		}
 	}
 	servers, err := h.examined(ctx, offline)
 	if err != nil {

@@ -36,6 +36,13 @@ func TestEmptyFilesAreRefused(t *testing.T) {
 		if refused && (err == nil || !strings.Contains(err.Error(), "a file without content")) || !refused && err != nil {
 			t.Errorf("%q: found %v", text, err)
 		}
+		h, err := New(Options{Flags: map[string]string{"declarative_config": file}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Lint(t.Context(), true); refused != (err != nil) {
+			t.Errorf("%q: lint says %v", text, err)
+		}
 	}
 }
 
