@@ -258,13 +258,34 @@ func afterMatch(m *Match, reqPath string) string {
 	return withoutDots(reqPath[len(m.MatchedPath):])
 }
 
-// withoutDots takes away the dot segment that stripping laid bare, as in /api../secret for the route path /api.
+// withoutDots takes away the dot segment that stripping laid bare, as in /api../secret for the route path /api. It may be one that only some services see: with
+// parameters as in /api..;/secret, or before something that they take for a slash. The others of the path were looked at when the request came.
 func withoutDots(rest string) string {
-	n := dotSegment(rest)
-	if n == 0 {
+	dots := 0
+	for dots < len(rest) && rest[dots] == '.' {
+		dots++
+	}
+	end := rest[dots:]
+	if dots == 0 || dots > 2 || end != "" && slash(end) == 0 && end[0] != ';' && !strings.HasPrefix(end, "%3B") {
 		return rest
 	}
-	return strings.TrimPrefix(rest[n:], "/")
+	for end != "" && slash(end) == 0 {
+		end = end[1:]
+	}
+	return end[slash(end):]
+}
+
+// slash is the length of what s starts with when that is a slash, or taken for one by some services; 0 otherwise. Escapes are in upper case.
+func slash(s string) int {
+	switch {
+	case s == "":
+		return 0
+	case s[0] == '/', s[0] == '\\':
+		return 1
+	case strings.HasPrefix(s, "%2F"), strings.HasPrefix(s, "%5C"):
+		return len("%2F")
+	}
+	return 0
 }
 
 // emptyRest is the upstream path when stripping took everything: the service path, with a slash at its end only if the request had
