@@ -16,7 +16,7 @@ func FuzzRequests(f *testing.F) {
 		"GET /a/b?c=d HTTP/1.1\r\nHost: shop.example:8080\r\nUser-Agent: x/1.0 (y; z)\r\nX-Empty: \r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\nHost: x\r\n\r\n",
 		"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n3;a=\"b\"\r\nabc\r\n0\r\nA: b\r\n\r\nGET / HTTP/1.0\r\n\r\n",
-		"OPTIONS * HTTP/1.1\r\nHost: [::1]:1\r\nConnection: close, upgrade\r\nUpgrade: x\r\n\r\n",
+		"OPTIONS / HTTP/1.1\r\nHost: [::1]:1\r\nConnection: close, upgrade\r\nUpgrade: x\r\n\r\n",
 		"GET http://x/a/%2e%2e/b?%zz HTTP/1.1\r\nHost: X:80\r\n!#$%&'*+-.^_`|~: \xff\t\r\n\r\n",
 	} {
 		f.Add([]byte(seed), uint8(1))

@@ -18,10 +18,7 @@ func (h *Head) target() *Refusal {
 	case t[0] == '/':
 		return checkOrigin(t)
 	case string(t) == "*":
-		if string(h.Method) != http.MethodOptions {
-			return refuse(ClassTarget, "* with %s, expected a path", h.Method)
-		}
-		return nil
+		return h.serverWide()
 	}
 	return h.absolute(t)
 }
@@ -41,7 +38,15 @@ func (h *Head) absolute(t []byte) *Refusal {
 	if h.Authority = rest[:end]; !IsHost(h.Authority) {
 		return refuse(ClassTarget, "host %s, expected a name or an address, and a port if need be", shown(h.Authority))
 	}
+	if end == len(rest) && string(h.Method) == http.MethodOptions { // RFC 9112 section 3.2.4: the same as *
+		return h.serverWide()
+	}
 	return checkOrigin(rest[end:])
+}
+
+// serverWide refuses OPTIONS of a server as a whole: no route says whose that is, and OPTIONS of / is another question.
+func (h *Head) serverWide() *Refusal {
+	return refuse(ClassTarget, "%s %s, expected a path", h.Method, shown(h.Target))
 }
 
 // What the bytes of a target are worth a look for.

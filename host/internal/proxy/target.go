@@ -57,8 +57,8 @@ func newRequestID(dst *[32]byte) {
 
 // normalPath is the normalised path of a target.
 func normalPath(path string) string {
-	if path == "" || path[0] != '/' {
-		path = "/" + strings.TrimPrefix(path, "*")
+	if path == "" { // of an absolute form
+		path = "/"
 	}
 	return router.Normalize(path)
 }
