@@ -56,6 +56,19 @@ test("one byte at a time, and all in one piece", () => {
   }
 });
 
+test("what the beginning of a frame took is used for the next one, but not that of a long frame", () => {
+  const seen: ArrayBufferLike[] = [];
+  const r = new FrameReader((_, __, buf) => seen.push(buf.buffer));
+  for (const length of [32 << 10, 32 << 10, 100, 1 << 20, 32 << 10]) {
+    const bytes = frame(6, 1, Buffer.alloc(length));
+    r.push(bytes.subarray(0, 20));
+    r.push(bytes.subarray(20));
+  }
+  assert.equal(seen[1], seen[0]);
+  assert.equal(seen[2], seen[0]);
+  assert.notEqual(seen[4], seen[3]);
+});
+
 test("a frame over the limit is refused as soon as its header is there", () => {
   const header = Buffer.alloc(16);
   header.writeUInt32BE(MAX_FRAME + 1, 0);

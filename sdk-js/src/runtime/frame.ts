@@ -54,6 +54,8 @@ export const FRAME_MS = 10_000;
 const NOTHING = Buffer.alloc(0);
 /** Bytes that the beginning of a frame gets at first. */
 const FIRST_ROOM = 4 << 10;
+/** Bytes of room that are kept for the next frame: those of a chunk, not those of the longest frame. */
+const KEPT_ROOM = 64 << 10;
 
 /** Takes complete frames; the body is buf[start, end), which is valid until the sink returns. */
 export type FrameSink = (type: number, callId: number, buf: Buffer, start: number, end: number) => void;
@@ -128,7 +130,7 @@ export class FrameReader {
         continue;
       }
       const frame = this.#rest;
-      this.#rest = NOTHING;
+      if (frame.length > KEPT_ROOM) this.#rest = NOTHING;
       this.#have = 0;
       this.#need = HEADER_SIZE;
       this.#deliver(frame, 0, need);

@@ -8,6 +8,7 @@ import { cut } from "./log_text.js";
 import { BadFrame, type Reader } from "./msgpack_read.js";
 import { type HostHello, Node } from "./node.js";
 import { type Answer, failed, type Outcome, stops } from "./ops.js";
+import { Slabs } from "./slabs.js";
 import { BODY_FILTER, type CallView, Field } from "./view.js";
 
 const NO_BYTES = new Uint8Array(0);
@@ -56,6 +57,7 @@ export class Lane implements CallHost {
   /** The largest id of a call so far. */
   #newest = 0;
   readonly #gathered = new Map<number, Gathered>();
+  readonly #slabs = new Slabs();
   /** Cost of all of them. */
   #ahead = 0;
   #entities: (Entity | undefined)[] = [];
@@ -254,7 +256,7 @@ export class Lane implements CallHost {
       );
     }
     if (this.#tooLarge(gathered)) gathered.chunks.length = 0;
-    else if (bytes.length > 0) gathered.chunks.push(Buffer.from(bytes)); // those without a byte count for nothing
+    else if (bytes.length > 0) gathered.chunks.push(this.#slabs.copy(bytes)); // those without a byte count for nothing
   }
 
   #tooLarge(gathered: Gathered): boolean {
@@ -269,7 +271,7 @@ export class Lane implements CallHost {
   gathered(id: number, isCall: boolean, step = 0): Buffer | null | "dropped" {
     const gathered = this.#takeGathered(id);
     if (gathered === undefined) return null;
-    if (!this.#tooLarge(gathered)) return Buffer.concat(gathered.chunks, gathered.size);
+    if (!this.#tooLarge(gathered)) return this.#slabs.join(gathered.chunks, gathered.size);
     const message = `${gathered.size} bytes came in chunks; at most ${this.node.maxBody} (max_body) are allowed`;
     const outcome = failed(WireCode.tooLarge, message);
     if (isCall) {
