@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -239,5 +240,17 @@ func TestTheLineOfAFailedCall(t *testing.T) {
 		if line[key] != want {
 			t.Errorf("%s is %v, expected %v", key, line[key], want)
 		}
+	}
+}
+
+// A plugin of the gateway's own is native in the line, also one that cannot run because its secret is missing.
+func TestTheLineOfAnUnavailablePlugin(t *testing.T) {
+	b := newBench(t)
+	b.Logger = slog.New(slog.NewJSONHandler(b.logs, nil))
+	in := instance("x", nil)
+	in.Unavailable = "no secret"
+	b.RunAccess(b.exchange(in))
+	if !strings.Contains(b.logs.String(), `"server":"native","plugin":"x"`) {
+		t.Errorf("found %s, expected the server native", b.logs)
 	}
 }

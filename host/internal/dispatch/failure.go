@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -130,11 +131,7 @@ func (s *step) report(err error, effect string) {
 // attrsOf name an instance, in the words of all log lines about calls.
 func attrsOf(in *plan.Instance) []slog.Attr {
 	attrs := make([]slog.Attr, 0, 12)
-	server := in.Server
-	if in.Native != nil {
-		server = "native"
-	}
-	attrs = append(attrs, slog.String("server", server), slog.String("plugin", in.Record.Name), slog.String("record", in.Record.ID))
+	attrs = append(attrs, slog.String("server", cmp.Or(in.Server, "native")), slog.String("plugin", in.Record.Name), slog.String("record", in.Record.ID))
 	if in.Record.InstanceName != "" {
 		attrs = append(attrs, slog.String("instance_name", in.Record.InstanceName))
 	}
