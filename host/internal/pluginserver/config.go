@@ -74,7 +74,7 @@ type Config struct {
 	CPU          float64   // managed: processors that each process with all that it starts may use; 0: all
 	Isolation    Isolation // managed
 
-	HealthInterval time.Duration // between health checks, and how long one may take; 0 means that of the Options
+	HealthInterval time.Duration // between health checks; 0 means that of the Options
 	CrashLoop      CrashLoop     // managed
 	Recycle        Recycle       // managed
 	Fuse           bool          // calls of several steps travel together
@@ -120,9 +120,11 @@ type Options struct {
 	// Ejection bounds the times for which an address that does not answer is left out; zero fields take defaults: 5 s to 5 min, back to the
 	// first after ten minutes of service.
 	Ejection Backoff
-	// HealthInterval is the time between health checks, and how long one may take; 0 means 5 s. Three failures in a row end a
-	// managed process, or the connection to an attached server.
+	// HealthInterval is the time between health checks; 0 means 5 s. Three failures in a row end a managed process, or the connection to an attached
+	// server.
 	HealthInterval time.Duration
+	// HealthTime is how long a health check may take; 0: as long as the time between two.
+	HealthTime time.Duration
 }
 
 // withDefaults fills the zero fields and checks c. The error names the server and the setting.

@@ -108,7 +108,7 @@ func TestPulseOfFusedCalls(t *testing.T) {
 // A stopped process, one of two, soon gets no calls, and is killed and replaced because of its health.
 func TestStoppedProcessIsAvoided(t *testing.T) {
 	w := newWorld(t)
-	w.opts.HealthInterval = time.Second
+	w.opts.HealthInterval, w.opts.HealthTime = time.Second, time.Second
 	cfg := fakeServer("s")
 	cfg.Processes = 2
 	w.mustStart(cfg)
@@ -117,7 +117,7 @@ func TestStoppedProcessIsAvoided(t *testing.T) {
 	kill(t, pid, syscall.SIGSTOP)
 	short := func() error {
 		var out wire.Outcome
-		return w.Server("s").Call(&wire.Call{Instance: 1, Phase: 2, TimeoutMS: 50, Facts: &wire.Facts{Request: wire.Request{Path: "/"}}}, time.Now().Add(50*time.Millisecond), noAsks{}, &out)
+		return w.Server("s").Call(&wire.Call{Instance: 1, Phase: 2, TimeoutMS: 250, Facts: &wire.Facts{Request: wire.Request{Path: "/"}}}, time.Now().Add(250*time.Millisecond), noAsks{}, &out)
 	}
 	eventually(t, "it is in doubt", func() bool {
 		_ = short()
@@ -150,6 +150,22 @@ func TestHealthIntervalOfAServer(t *testing.T) {
 	pid := w.pids("s")[0]
 	write(t, sick)
 	eventually(t, "the sick process is gone", func() bool { return gone(pid) })
+}
+
+// A check may take longer than the time between two: a process that answers late, but in its time, stays.
+func TestLateHealth(t *testing.T) {
+	w := newWorld(t)
+	w.opts.HealthInterval = 10 * time.Millisecond
+	w.mustStart(fakeServer("s"))
+	w.mustConfigure("s", 1)
+	pid := w.pids("s")[0]
+	kill(t, pid, syscall.SIGSTOP)
+	<-time.After(300 * time.Millisecond) // the time that passes is what is tested: many intervals
+	kill(t, pid, syscall.SIGCONT)
+	w.answers("s", 1)
+	if now := w.pids("s"); len(now) != 1 || now[0] != pid {
+		t.Errorf("processes %v, want still %d", now, pid)
+	}
 }
 
 // Who dies under its calls is told with the life that the calls name; a process that the host ends is no death.

@@ -358,7 +358,7 @@ func (l *life) examine() error {
 
 // checkHealth asks the standard health service. A server without one counts as healthy.
 func (l *life) checkHealth() error {
-	ctx, cancel := context.WithTimeout(l.ctx, l.peer.server.healthInterval())
+	ctx, cancel := context.WithTimeout(l.ctx, l.peer.server.healthTime())
 	defer cancel()
 	r, err := grpc_health_v1.NewHealthClient(l.link.conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: healthService})
 	switch {

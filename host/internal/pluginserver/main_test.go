@@ -117,6 +117,8 @@ func newWorld(t *testing.T) *world {
 		Logger:  slog.New(slog.NewJSONHandler(w.log, nil)),
 		Reaper:  []string{"env", "GORACE=" + quick, os.Args[0], reaper.Arg},
 		Backoff: Backoff{Min: 20 * time.Millisecond, Max: 200 * time.Millisecond},
+		// Tests that check often are not to lose processes that a busy machine keeps from answering; those that stop processes set less.
+		HealthTime: patience,
 	}
 	return w
 }

@@ -311,7 +311,7 @@ func TestHungServerIsReplaced(t *testing.T) {
 	for _, how := range []string{"stopped", "sick"} {
 		t.Run(how, func(t *testing.T) {
 			w := newWorld(t)
-			w.opts.HealthInterval = 300 * time.Millisecond
+			w.opts.HealthInterval, w.opts.HealthTime = 300*time.Millisecond, time.Second
 			file := filepath.Join(t.TempDir(), "sick")
 			w.mustStart(fakeServer("s", "sick="+file))
 			w.mustConfigure("s", 1)

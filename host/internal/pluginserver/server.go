@@ -120,6 +120,11 @@ func (s *Server) healthInterval() time.Duration {
 	return cmp.Or(s.cfg.HealthInterval, s.opts.HealthInterval)
 }
 
+// healthTime is how long a health check may take.
+func (s *Server) healthTime() time.Duration {
+	return cmp.Or(s.opts.HealthTime, s.healthInterval())
+}
+
 // takingCalls lists the lives that take calls; mu is held.
 func (s *Server) takingCalls() []*life {
 	var lives []*life
