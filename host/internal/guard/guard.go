@@ -19,11 +19,12 @@ type Limits struct {
 	Trailer int // trailer section of a chunked body; also its chunk extensions, all together
 }
 
-// Class says what was wrong with a request, in a word for logs and tables.
+// Class says what was wrong with a request, or with the PROXY header before it, in a word for logs and tables.
 type Class string
 
 // Classes.
 const (
+	ClassOrigin  Class = "PROXY header"
 	ClassLine    Class = "request line"
 	ClassTarget  Class = "target"
 	ClassHeader  Class = "header line"

@@ -34,7 +34,7 @@ func (r *Reader) Origin() (o Origin, ok bool, err error) {
 	case begins(v2Signature):
 		o, size, err = originV2(data)
 	default:
-		err = refuse(ClassLine, "%s, expected a PROXY header", shown(data))
+		err = refuse(ClassOrigin, "%s, expected one of version 1 or 2", shown(data))
 	}
 	if err != nil || size == 0 {
 		return Origin{}, false, err
@@ -48,7 +48,7 @@ func originV1(data []byte) (o Origin, size int, err error) {
 	line, _, whole := bytes.Cut(data[:min(len(data), longestV1)], []byte("\r\n"))
 	if !whole {
 		if len(data) >= longestV1 || bytes.IndexByte(line, '\n') >= 0 {
-			return o, 0, refuse(ClassLine, "%s, expected a PROXY header that ends in CRLF", shown(data))
+			return o, 0, refuse(ClassOrigin, "%s, expected a line that ends in CRLF", shown(data))
 		}
 		return o, 0, nil
 	}
@@ -57,7 +57,7 @@ func originV1(data []byte) (o Origin, size int, err error) {
 	if string(parts[1]) == "UNKNOWN" {
 		return o, size, nil
 	}
-	bad := refuse(ClassLine, "%s, expected PROXY, TCP4 or TCP6, two addresses and two ports", shown(line))
+	bad := refuse(ClassOrigin, "%s, expected PROXY, TCP4 or TCP6, two addresses and two ports", shown(line))
 	if len(parts) != 6 || string(parts[1]) != "TCP4" && string(parts[1]) != "TCP6" {
 		return o, 0, bad
 	}
@@ -87,7 +87,7 @@ func originV2(data []byte) (o Origin, size int, err error) {
 	size = 16 + length
 	switch {
 	case command != 0x20 && command != 0x21:
-		return o, 0, refuse(ClassLine, "version and command 0x%02x in a PROXY header, expected 0x20 or 0x21", command)
+		return o, 0, refuse(ClassOrigin, "version and command 0x%02x, expected 0x20 or 0x21", command)
 	case size > longestV2:
 		return o, 0, refuse(ClassLimit, "a PROXY header of %d bytes, the limit is %d", size, longestV2)
 	case len(data) < size:
@@ -101,7 +101,7 @@ func originV2(data []byte) (o Origin, size int, err error) {
 	case room == 0: // not TCP, or not said
 		return o, size, nil
 	case length < 2*room+4:
-		return o, 0, refuse(ClassLine, "%d bytes of addresses in a PROXY header, expected %d", length, 2*room+4)
+		return o, 0, refuse(ClassOrigin, "%d bytes of addresses, expected %d", length, 2*room+4)
 	}
 	a, _ := netip.AddrFromSlice(body[:room])
 	return Origin{a.Unmap(), int(binary.BigEndian.Uint16(body[2*room:]))}, size, nil
