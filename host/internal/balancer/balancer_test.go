@@ -65,6 +65,16 @@ func (n *names) fail(err error) {
 	n.fails = err
 }
 
+// silence keeps every further question without an answer until the end of the test.
+func (n *names) silence(t *testing.T) {
+	t.Helper()
+	hold := make(chan struct{})
+	t.Cleanup(func() { close(hold) })
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.hold = hold
+}
+
 func upstream(algorithm string, targets ...any) *entity.Upstream {
 	u := &entity.Upstream{ID: "id", Name: "u", Algorithm: algorithm}
 	for i := 0; i < len(targets); i += 2 {

@@ -219,68 +219,6 @@ func TestClientLeavesWhileANameIsAsked(t *testing.T) {
 	close(dns.hold)
 }
 
-// A request that was patient enough is told that the names have not resolved. They are asked for all the same, for those that come later.
-func TestSilentNameServers(t *testing.T) {
-	dns := &names{answers: map[string][]resolve.Record{}, ttl: time.Hour, hold: make(chan struct{})}
-	dns.set("a.test", "10.0.0.1")
-	b := start(t, upstream("", "a.test:80", 100), Options{Resolver: dns})
-	c := choice()
-	c.Patience = time.Millisecond
-	var dnsError *net.DNSError
-	if _, err := b.Choose(c); !errors.As(err, &dnsError) || dnsError.Name != "a.test" || !dnsError.IsTimeout {
-		t.Errorf("error %v", err)
-	}
-	close(dns.hold)
-	choose(t, b, choice())
-	if dns.asked != 1 {
-		t.Errorf("asked %d times", dns.asked)
-	}
-}
-
-// A name that is slow is waited for once. Later requests go where those that are known say, or fail as the last one, and those that stand in line have
-// waited enough.
-func TestSlowNameHoldsNobodyUp(t *testing.T) {
-	gone := make(chan struct{})
-	close(gone) // who would wait gives up at once
-	hurried := func() *Choice { return &Choice{Now: time.Now(), gone: gone} }
-	slow := func(targets ...any) *Balancer {
-		dns := &names{hold: make(chan struct{})}
-		t.Cleanup(func() { close(dns.hold) })
-		return start(t, upstream("", targets...), Options{Resolver: dns})
-	}
-	b := slow("10.0.0.1:80", 100, "slow.test:80", 100)
-	if _, err := b.Choose(hurried()); err != ErrGone {
-		t.Fatalf("the first one: error %v, want that it waits", err)
-	}
-	c := hurried()
-	c.called = true
-	if p, err := b.chooseNow(c); err != nil || p.Host != "10.0.0.1" {
-		t.Errorf("one that stood in line: %v, %v", p, err)
-	}
-	waited := func(b *Balancer) {
-		b.asking.Lock()
-		defer b.asking.Unlock()
-		b.asking.since = time.Now().Add(-longestLook)
-	}
-	waited(b)
-	if p, err := b.Choose(hurried()); err != nil || p.Host != "10.0.0.1" {
-		t.Errorf("one that comes later: %v, %v", p, err)
-	}
-	b = slow("slow.test:80", 100)
-	b.mu.Lock()
-	b.targets[0].err = &net.DNSError{Err: "no answer", Name: "slow.test"}
-	b.build(true)
-	b.mu.Unlock()
-	if _, err := b.Choose(hurried()); err != ErrGone {
-		t.Fatalf("the first one of a name that failed: error %v, want that it waits", err)
-	}
-	waited(b)
-	var dnsError *net.DNSError
-	if _, err := b.Choose(hurried()); !errors.As(err, &dnsError) || dnsError.Err != "no answer" {
-		t.Errorf("one that comes later: error %v", err)
-	}
-}
-
 // The first request after a failure that is over does not get that: it asks anew.
 func TestNameThatIsBack(t *testing.T) {
 	dns := &names{answers: map[string][]resolve.Record{}, ttl: time.Hour}

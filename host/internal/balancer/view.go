@@ -24,6 +24,7 @@ type view struct {
 	usable  bool      // more of the weight is available than the threshold
 	share   float64   // of the weight that is available, percent
 	expires time.Time // of the first name; zero: there are none
+	trusted time.Time // until when nobody waits for names as long as the view is usable; zero: not known before all were asked for
 	changes uint64    // of health that the view knows
 	err     error     // why there are no places; nil: there are no targets that could have some
 }
@@ -38,7 +39,7 @@ func (b *Balancer) current(c *Choice) (*view, error) {
 	asked, since := b.refresh()
 	wait := max(c.Patience, shortestLook)
 	switch {
-	case len(v.places) > 0 && (c.called || c.Now.Sub(v.expires) < idleNames):
+	case len(v.places) > 0 && (c.called || c.Now.Sub(v.expires) < idleNames || v.usable && c.Now.Before(v.trusted)):
 		return v, nil
 	case len(v.places) > 0 || v.err != nil:
 		if wait = min(wait, longestLook-time.Since(since)); wait <= 0 {
@@ -145,8 +146,11 @@ func (b *Balancer) ask() {
 	asked.Wait()
 	b.know()
 	b.mu.Lock()
-	b.settled = true
-	b.mu.Unlock()
+	defer b.mu.Unlock()
+	if !b.settled {
+		b.settled = true
+		b.build(false)
+	}
 }
 
 func (b *Balancer) due(t *target) bool {
@@ -277,8 +281,15 @@ func (t *target) records() []resolve.Record {
 	return list
 }
 
-// expiry finds when the names are to be asked for again.
+// always is after everything.
+var always = time.Unix(1<<40, 0)
+
+// expiry finds when the names are to be asked for again, and how long the places are good meanwhile: a name without any, which is new or does not resolve,
+// is nothing to wait for then.
 func (b *Balancer) expiry(v *view) {
+	if b.settled {
+		v.trusted = always
+	}
 	for _, t := range b.targets {
 		if t.addr.IsValid() {
 			continue
@@ -289,6 +300,9 @@ func (b *Balancer) expiry(v *view) {
 		}
 		if v.expires.IsZero() || at.Before(v.expires) {
 			v.expires = at
+		}
+		if until := at.Add(idleNames); t.answer != nil && until.Before(v.trusted) {
+			v.trusted = until
 		}
 	}
 }
