@@ -40,9 +40,9 @@ func (g *gateway) do(method, path string, body []byte, headers ...string) (*answ
 	return g.send(method, path, bytes.NewReader(body), headers...)
 }
 
-// send is do with a body that may come piece by piece.
+// send is do with a body that may come piece by piece. Some requests are held while builds come up.
 func (g *gateway) send(method, path string, body io.Reader, headers ...string) (*answer, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), startPatience)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, method, g.url(path), body)
 	if err != nil {

@@ -129,7 +129,7 @@ const patience = 20 * time.Second
 
 // startPatience is how long tests wait for processes to come up: a gateway with three interpreters, a plugin server that starts again, a build. On a
 // busy machine each takes many times as long as it should.
-const startPatience = time.Minute
+const startPatience = 2 * time.Minute
 
 // eventually waits until a condition holds. what finishes the sentence "waiting for …"; why tells what was last seen.
 func eventually(t testing.TB, within time.Duration, what string, condition func() (ok bool, why string)) {
