@@ -2,6 +2,7 @@ package config
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 
@@ -34,6 +35,15 @@ func UnreadReferences(set *entity.Set, manifests []entity.Manifest, vault Vault)
 		return vault.IsReference(text) && !referenceable(schema, at)
 	})
 }
+
+// PartReferences finds references to secrets among other text, as in "Basic {vault://env/name}": only a whole text is one, as in Kong.
+func PartReferences(set *entity.Set, manifests []entity.Manifest, vault Vault) []ConfigText {
+	return textsWhere(set, manifests, func(_ *jsonschema.Schema, text string, _ []string) bool {
+		return !vault.IsReference(text) && partReference.MatchString(text)
+	})
+}
+
+var partReference = regexp.MustCompile(`\{vault://[^{}\s]+\}`)
 
 // textsWhere finds the texts of which a rule says so.
 func textsWhere(set *entity.Set, manifests []entity.Manifest, rule func(schema *jsonschema.Schema, text string, at []string) bool) []ConfigText {

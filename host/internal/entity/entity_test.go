@@ -34,3 +34,18 @@ func TestTextForms(t *testing.T) {
 		t.Errorf("origin %q", got)
 	}
 }
+
+// A short secret is a word: replaced inside of others it would spoil the text, and show what it is.
+func TestRedactShortSecrets(t *testing.T) {
+	p := &Plugin{Secrets: []string{"u", "", "-p", "long"}}
+	for text, want := range map[string]string{
+		`found "redis", which is not supported: user u, "u", u.`:  `found "redis", which is not supported: user ***, "***", ***.`,
+		"u:x-p and along, but no up, no üu and no uü; again -p u": "***:x*** and a***, but no up, no üu and no uü; again *** ***",
+		"":  "",
+		"u": "***",
+	} {
+		if got := p.Redact(text); got != want {
+			t.Errorf("%q: found %q, expected %q", text, got, want)
+		}
+	}
+}

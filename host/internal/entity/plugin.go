@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Plugin is one stored configuration of a plugin ("plugin config" in our words).
@@ -143,7 +145,8 @@ func (p *Plugin) Effective() map[string]any {
 	return p.Config
 }
 
-// Redact replaces the secrets of the configuration in a text, such as the error by which a plugin refuses it.
+// Redact replaces the secrets of the configuration in a text, such as the error by which a plugin refuses it. One of less than four characters counts
+// as a whole word only: replaced inside of words it would make the text unreadable, and be readable itself.
 func (p *Plugin) Redact(text string) string {
 	var spellings []string
 	for _, s := range p.Secrets {
@@ -154,10 +157,39 @@ func (p *Plugin) Redact(text string) string {
 	}
 	slices.SortFunc(spellings, func(a, b string) int { return len(b) - len(a) }) // one may be a part of another
 	for _, s := range spellings {
-		text = strings.ReplaceAll(text, s, "***")
+		text = redacted(text, s)
 	}
 	return text
 }
+
+// redacted replaces one secret in a text.
+func redacted(text, secret string) string {
+	if utf8.RuneCountInString(secret) >= 4 {
+		return strings.ReplaceAll(text, secret, "***")
+	}
+	first, _ := utf8.DecodeRuneInString(secret)
+	last, _ := utf8.DecodeLastRuneInString(secret)
+	var b strings.Builder
+	done := 0 // of text that is in b
+	for at := 0; secret != ""; {
+		i := strings.Index(text[at:], secret)
+		if i < 0 {
+			break
+		}
+		from, to := at+i, at+i+len(secret)
+		before, _ := utf8.DecodeLastRuneInString(text[:from])
+		after, _ := utf8.DecodeRuneInString(text[to:])
+		if wordRune(before) && wordRune(first) || wordRune(last) && wordRune(after) {
+			at = from + 1
+			continue
+		}
+		b.WriteString(text[done:from] + "***")
+		at, done = to, to
+	}
+	return b.String() + text[done:]
+}
+
+func wordRune(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
 
 // Scope names the record's scope for messages: "global", "route orders", "service s, consumer c".
 func (p *Plugin) Scope() string {

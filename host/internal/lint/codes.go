@@ -176,7 +176,7 @@ func Codes() []Code {
 			"put the secret into a vault and write a reference, such as {vault://env/my-secret}",
 		},
 		{
-			CodeUnreadReference, Warning, "a reference to a secret in a field that may not hold one",
+			CodeUnreadReference, Warning, "a reference to a secret in a field that may not hold one, or among other text",
 			"The plugin gets the text as it is written, unless it asks the vault for it by itself.",
 			"write the value, or ${{ env \"NAME\" }}; the author of the plugin can mark the field as x-referenceable",
 		},

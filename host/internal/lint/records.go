@@ -88,6 +88,7 @@ func (l *linter) texts() {
 	}
 	add(CodePlainSecret, "the secret %s of plugin %q in plain text", config.PlainSecrets(l.Written, l.Catalog, l.Vault))
 	add(CodeUnreadReference, "a reference to a secret in %s of plugin %q, which may not hold one", config.UnreadReferences(l.Written, l.Catalog, l.Vault))
+	add(CodeUnreadReference, "a reference to a secret among other text in %s of plugin %q, where nobody reads it", config.PartReferences(l.Written, l.Catalog, l.Vault))
 }
 
 // maxPlans bounds how many plans are built to find shadowed records. Records that are left over count as used.

@@ -243,7 +243,7 @@ func (s *Set) neverKnown() []Warning {
 			case !applies || chosen:
 			case auth == nil:
 				found = append(found, warn(WarnConsumerEarly, r.Plugin, "",
-					"the record for %s never counts: found no plugin that authenticates on the routes where it could run", r.Scope()))
+					"the record for %s never counts: found no plugin that authenticates on the routes where it could run (fix: add one there, such as key-auth)", r.Scope()))
 			default:
 				w := warn(WarnConsumerEarly, r.Plugin, "", "the record for %s never counts: %q is chosen before %q says who the consumer is",
 					r.Scope(), r.LookupName(), auth.Record().LookupName())

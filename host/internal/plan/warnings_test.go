@@ -47,7 +47,7 @@ func TestWarnings(t *testing.T) {
 		{"a consumer too early, and no other record", recordsOf(t, "cors", "key-auth"), func(all []*Instance) { all[0].Record.Consumer = consC },
 			[]string{`consumer_never_known 1 2 "cors" is chosen before "key-auth"`}},
 		{"a consumer without authentication", recordsOf(t, "acl"), func(all []*Instance) { all[0].Record.ConsumerGroup = groupA },
-			[]string{`consumer_never_known 1 0 no plugin that authenticates`}},
+			[]string{`consumer_never_known 1 0 no plugin that authenticates on the routes where it could run (fix: add one there`}},
 		{"a consumer that a rule brings behind", recordsOf(t, "cors", "cors after key-auth", "key-auth after ip-restriction", "ip-restriction"), func(all []*Instance) {
 			all[0].Record.Route, all[1].Record.Consumer = routeR2, consC
 		}, nil},
