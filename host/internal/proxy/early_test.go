@@ -103,6 +103,7 @@ func TestAnswerBeforeTheBody(t *testing.T) {
 
 // Request and response may be under way at the same time, for as long as both go on.
 func TestBothWaysAtOnce(t *testing.T) {
+	t.Parallel() // it waits: long enough for a machine that is busy
 	g := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
 		_ = control.EnableFullDuplex()
@@ -116,14 +117,14 @@ func TestBothWaysAtOnce(t *testing.T) {
 			fmt.Fprint(w, "back ", line)
 			_ = control.Flush()
 		}
-	}), strings.Replace(plain, "{name: s, ", "{name: s, read_timeout: 200, ", 1), nil)
+	}), strings.Replace(plain, "{name: s, ", "{name: s, read_timeout: 2000, ", 1), nil)
 	c, br := g.upload("")
 	resp, err := http.ReadResponse(br, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	body := bufio.NewReader(resp.Body)
-	for begin := time.Now(); time.Since(begin) < 500*time.Millisecond; { // longer than the read timeout: who is still sending is not late
+	for begin := time.Now(); time.Since(begin) < 2200*time.Millisecond; { // longer than the read timeout: who is still sending is not late
 		chunk(c, "line\n")
 		wantLine(t, body, "back line")
 	}

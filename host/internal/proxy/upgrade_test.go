@@ -124,12 +124,13 @@ func TestPluginAnswersASwitch(t *testing.T) {
 
 // A tunnel on which nothing happens ends with the read timeout of the service, and one on which only one side speaks does not.
 func TestIdleTunnel(t *testing.T) {
-	config := strings.Replace(plain, `{name: s, `, `{name: s, read_timeout: 300, `, 1)
+	t.Parallel() // it waits: long enough for a machine that is busy
+	config := strings.Replace(plain, `{name: s, `, `{name: s, read_timeout: 2000, `, 1)
 	g := start(t, http.HandlerFunc(switcher), config, nil)
 	c, br, _ := upgraded(t, g.addr, "")
 	wantLine(t, br, "first")
 	begin := time.Now()
-	for time.Since(begin) < 400*time.Millisecond {
+	for time.Since(begin) < 2200*time.Millisecond {
 		fmt.Fprint(c, "more\n")
 		wantLine(t, br, "back more")
 	}
