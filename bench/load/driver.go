@@ -337,13 +337,13 @@ func (d *driver) answered(c *conn) {
 	d.free(c, now)
 }
 
-// counts says whether a request is part of the measurement: in the closed loop when its answer comes in time, at a fixed rate when it starts in
-// time, however late its answer is.
+// counts says whether a request is part of the measurement: in the closed loop when its answer comes in time, and not before whoever watches was
+// told of the begin; at a fixed rate when it starts in time, however late its answer is.
 func (d *driver) counts(start, now int64) bool {
 	if d.spec.Rate > 0 {
 		return start >= d.from && start < d.to
 	}
-	return now >= d.from && now < d.to
+	return d.measuring && now < d.to
 }
 
 // free gives a connection its next request: at once in the closed loop, else when one is due.

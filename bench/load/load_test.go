@@ -39,7 +39,7 @@ var get = []byte("GET / HTTP/1.1\r\nHost: bench\r\n\r\n")
 func TestClosedLoop(t *testing.T) {
 	address, requests := server(t, answers(200, "hello"))
 	var began, ended int64
-	r, err := Run(Spec{Address: address, Request: get, Connections: 3, Warm: 20 * time.Millisecond, Time: 100 * time.Millisecond, Status: 200, Body: 5},
+	r, err := Run(Spec{Address: address, Request: get, Connections: 3, Warm: 20 * time.Millisecond, Time: 500 * time.Millisecond, Status: 200, Body: 5},
 		func() { began = requests.Load() }, func() { ended = requests.Load() })
 	if err != nil || r.Errors.Total() != 0 {
 		t.Fatal(err, r.Errors.String())
@@ -48,8 +48,20 @@ func TestClosedLoop(t *testing.T) {
 	if n := int64(r.Requests); n == 0 || n < ended-began-3 || n > ended-began+3 {
 		t.Errorf("found %d requests, the server %d", n, ended-began)
 	}
-	if r.P50 <= 0 || r.P50 > r.P99 || r.P99 > r.Max || r.CPU <= 0 || r.PerSecond != float64(r.Requests)/0.1 {
+	if r.P50 <= 0 || r.P50 > r.P99 || r.P99 > r.Max || r.CPU <= 0 || r.PerSecond != float64(r.Requests)/0.5 {
 		t.Errorf("found %+v", r)
+	}
+}
+
+// What is answered between the moment of the begin and the call that tells it is of neither side: it would be of one only.
+func TestCountingBeginsWhenItIsTold(t *testing.T) {
+	d := driver{from: 10, to: 20}
+	if d.counts(5, 15) {
+		t.Error("an answer counts before the begin was told")
+	}
+	d.advance(15)
+	if !d.counts(5, 15) || !d.counts(15, 19) || d.counts(15, 20) {
+		t.Error("answers of the measurement do not count, or one behind it does")
 	}
 }
 
