@@ -56,6 +56,11 @@ func (d *document) target(n *node, at *path, parent *record[entity.Upstream]) {
 		o.missing("target", "the address of the target, host:port")
 	}
 	t.Weight = o.integer("weight", 100, 0, 65535)
+	if v := o.has("failover"); v != nil && o.boolean("failover", false) { // files that come out of Kong say that it is not
+		o.fail(at.key("failover"), v, Error{
+			Code: CodeUnsupported, Found: "a target for failover alone, which is not supported yet", Expected: "failover: false, or a target without it",
+		})
+	}
 	o.done()
 }
 

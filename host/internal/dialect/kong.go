@@ -13,7 +13,7 @@ func (c *conversion) toKong() {
 	if w := remove(c.root, "_workspace"); w != nil && text(w) != "default" {
 		c.fail(w, "the workspace "+text(w), "default, the only workspace of a declarative file", "remove _workspace")
 	}
-	if remove(c.root, "_konnect") != nil {
+	if k := remove(c.root, "_konnect"); k != nil && k.ShortTag() != "!!null" {
 		c.note("the document was for a control plane of Konnect: _konnect is left out")
 	}
 	c.memberships()

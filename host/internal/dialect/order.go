@@ -65,7 +65,7 @@ var kinds = map[string]kind{
 		last: common,
 	},
 	"upstream":    {first: []string{"name", "id", "algorithm", "hash_on", "hash_fallback", "slots", "host_header"}, last: append(slices.Clone(common), "targets"), children: map[string]string{"targets": "target"}},
-	"target":      {first: []string{"target", "id", "upstream", "weight"}, last: common},
+	"target":      {first: []string{"target", "id", "upstream", "weight", "failover"}, last: common},
 	"certificate": {first: []string{"id", "cert", "key", "cert_alt", "key_alt"}, last: append(slices.Clone(common), "snis"), children: map[string]string{"snis": "other"}},
 	"key_set":     {first: []string{"name", "id"}, last: append(slices.Clone(common), "keys"), children: map[string]string{"keys": "other"}},
 	"vault":       {first: []string{"prefix", "name", "id", "description", "config", "on_failure"}, last: common},
