@@ -172,8 +172,10 @@ func stop(shutdown func(context.Context) error, end <-chan os.Signal, errOut io.
 
 func reload(h gateway, p *process, addresses string) {
 	p.service.Reloading()
-	defer p.service.Ready("ready on " + addresses)
+	status := "ready on " + addresses
+	defer func() { p.service.Ready(status) }()
 	if err := h.Refresh(context.Background()); err != nil {
+		status += "; the last reload was refused, the log has the reasons"
 		for line := range strings.Lines(err.Error()) {
 			h.Logger().Error("reload refused, the old configuration stays", "error", strings.TrimSpace(line))
 		}

@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -142,5 +145,39 @@ func TestExitCodesOfAGateway(t *testing.T) {
 	g.end <- errors.New("requests in flight were cut")
 	if c := receive(t, "the exit code of a bad end", code); c != exitFailed {
 		t.Errorf("found exit code %d for a bad end", c)
+	}
+}
+
+// refusing is a gateway whose files are wrong.
+type refusing struct{ *told }
+
+func (refusing) Refresh(context.Context) error { return errors.New("the file is wrong") }
+
+// Whoever asks systemd how the gateway is hears that the last reload was refused.
+func TestSystemdHearsOfARefusedReload(t *testing.T) {
+	dir, err := os.MkdirTemp("", "outrigger") // short, for the path of a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "s")
+	heard, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer heard.Close()
+	t.Setenv("NOTIFY_SOCKET", path)
+	g, p := refusing{newTold()}, newProcess()
+	p.serve(g.Logger())
+	reload(g, p, "127.0.0.1:1")
+	for _, want := range []string{"reading the configuration", "READY=1\nSTATUS=ready on 127.0.0.1:1; the last reload was refused"} {
+		text := make([]byte, 1024)
+		if err := heard.SetReadDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		n, err := heard.Read(text)
+		if err != nil || !strings.Contains(string(text[:n]), want) {
+			t.Errorf("found %q %v, expected %q", text[:n], err, want)
+		}
 	}
 }
