@@ -70,11 +70,10 @@ type Balancer struct {
 
 	view atomic.Pointer[view]
 	kin  *kin
-	// asking holds the channel of the names that are asked for now, and since when; nil: none are.
+	// asking holds the round of questions under way; nil: there is none.
 	asking struct {
 		sync.Mutex
-		round chan struct{}
-		since time.Time
+		round *round
 	}
 	// known is closed when something is known of the names for the first time.
 	known     chan struct{}

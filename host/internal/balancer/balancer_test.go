@@ -24,19 +24,25 @@ type names struct {
 	answers map[string][]resolve.Record
 	ttl     time.Duration
 	asked   int
-	fails   error         // of every question
-	hold    chan struct{} // no question is answered before it is closed; nil: all are
+	fails   error                    // of every question
+	hold    chan struct{}            // no question is answered before it is closed; nil: all are
+	holds   map[string]chan struct{} // the same for one name
 }
 
 func (n *names) Lookup(ctx context.Context, host string) (*resolve.Answer, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.asked++
-	if n.hold != nil {
+	for _, hold := range []chan struct{}{n.hold, n.holds[host]} {
+		if hold == nil {
+			continue
+		}
+		n.mu.Unlock()
 		select {
-		case <-n.hold:
+		case <-hold:
 		case <-ctx.Done():
 		}
+		n.mu.Lock()
 	}
 	if n.fails != nil {
 		return nil, n.fails

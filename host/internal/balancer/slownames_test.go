@@ -50,7 +50,7 @@ func TestSlowNameHoldsNobodyUp(t *testing.T) {
 	waited := func(b *Balancer) {
 		b.asking.Lock()
 		defer b.asking.Unlock()
-		b.asking.since = time.Now().Add(-longestLook)
+		b.asking.round.since = time.Now().Add(-longestLook)
 	}
 	waited(b)
 	if p, err := b.Choose(hurried()); err != nil || p.Host != "10.0.0.1" {
@@ -68,6 +68,56 @@ func TestSlowNameHoldsNobodyUp(t *testing.T) {
 	var dnsError *net.DNSError
 	if _, err := b.Choose(hurried()); !errors.As(err, &dnsError) || dnsError.Err != "no answer" {
 		t.Errorf("one that comes later: error %v", err)
+	}
+}
+
+// entered is a Quit that tells when a request begins to wait.
+type entered func()
+
+func (e entered) Enter(interface{ GiveUp(uint32) }, uint32) { e() }
+func (entered) Leave()                                      {}
+
+// After a pause a request waits for the names whose addresses are in use, and not for one beside them.
+func TestSlowNameBesideOthers(t *testing.T) {
+	dns := &names{answers: map[string][]resolve.Record{}, ttl: time.Hour}
+	dns.set("a.test", "10.0.0.1")
+	b := start(t, upstream("", "a.test:80", 100, "gone.test:80", 100), Options{Resolver: dns})
+	choose(t, b, choice())
+	eventually(t, "all names were asked for", func() bool {
+		b.asking.Lock()
+		defer b.asking.Unlock()
+		return b.asking.round == nil
+	})
+	answer, never := make(chan struct{}), make(chan struct{})
+	t.Cleanup(func() { close(never) })
+	dns.set("a.test", "10.0.0.2")
+	dns.mu.Lock()
+	dns.holds = map[string]chan struct{}{"a.test": answer, "gone.test": never}
+	dns.mu.Unlock()
+	b.mu.Lock()
+	for _, target := range b.targets {
+		target.again = time.Now().Add(-2 * idleNames)
+	}
+	b.build(true)
+	b.mu.Unlock()
+	b.refresh().since = time.Now().Add(time.Hour) // it has all its patience
+	chosen := make(chan *Place, 1)
+	go func() {
+		c := choice()
+		c.Quit = entered(func() { close(answer) })
+		p, err := b.Choose(c)
+		if err != nil {
+			t.Error(err)
+		}
+		chosen <- p
+	}()
+	select {
+	case p := <-chosen:
+		if p == nil || p.Host != "10.0.0.2" {
+			t.Errorf("chose %v", p)
+		}
+	case <-time.After(patience / 2):
+		t.Error("it waits for a name that nobody needs")
 	}
 }
 

@@ -36,14 +36,17 @@ func (b *Balancer) current(c *Choice) (*view, error) {
 	if b.names == 0 || c.Now.Before(v.expires) {
 		return v, nil
 	}
-	asked, since := b.refresh()
-	wait := max(c.Patience, shortestLook)
+	r := b.refresh()
+	asked, wait := r.all, max(c.Patience, shortestLook)
 	switch {
 	case len(v.places) > 0 && (c.called || c.Now.Sub(v.expires) < idleNames || v.usable && c.Now.Before(v.trusted)):
 		return v, nil
 	case len(v.places) > 0 || v.err != nil:
-		if wait = min(wait, longestLook-time.Since(since)); wait <= 0 {
+		if wait = min(wait, longestLook-time.Since(r.since)); wait <= 0 {
 			return v, nil
+		}
+		if v.usable && !v.trusted.IsZero() {
+			asked = r.used
 		}
 	default: // nothing at all is known: the first answer will do
 		asked = b.known
@@ -109,41 +112,57 @@ const retryNames = time.Second
 // longestLookup bounds one look at the names.
 const longestLookup = 30 * time.Second
 
-// refresh asks for names whose answers have run out, on goroutines of its own. The channel is closed when all have answered; since is when they were asked
-// for.
-func (b *Balancer) refresh() (asked <-chan struct{}, since time.Time) {
+// round is one look at the names whose answers have run out.
+type round struct {
+	since time.Time
+	used  chan struct{} // closed when those that have addresses have answered
+	all   chan struct{} // closed when all have
+}
+
+// refresh asks for names whose answers have run out, on goroutines of its own.
+func (b *Balancer) refresh() *round {
 	b.asking.Lock()
 	defer b.asking.Unlock()
 	if b.asking.round != nil {
-		return b.asking.round, b.asking.since
+		return b.asking.round
 	}
-	round := make(chan struct{})
-	b.asking.round, b.asking.since = round, time.Now()
+	r := &round{time.Now(), make(chan struct{}), make(chan struct{})}
+	b.asking.round = r
 	go func() {
-		b.ask()
+		b.ask(r)
 		b.asking.Lock()
 		b.asking.round = nil
 		b.asking.Unlock()
-		close(round)
+		close(r.all)
 	}()
-	return round, b.asking.since
+	return r
 }
 
 // ask asks for all names whose answers have run out.
-func (b *Balancer) ask() {
+func (b *Balancer) ask(r *round) {
 	ctx, cancel := context.WithTimeout(context.Background(), longestLookup)
 	defer cancel()
-	var asked sync.WaitGroup
+	var used, others sync.WaitGroup
 	for _, t := range b.targets {
-		if t.addr.IsValid() || !b.due(t) {
+		if t.addr.IsValid() {
 			continue
 		}
-		asked.Go(func() {
+		due, serves := b.due(t)
+		if !due {
+			continue
+		}
+		group := &others
+		if serves {
+			group = &used
+		}
+		group.Go(func() {
 			answer, err := b.resolver.Lookup(ctx, t.host)
 			b.learn(t, answer, err)
 		})
 	}
-	asked.Wait()
+	used.Wait()
+	close(r.used)
+	others.Wait()
 	b.know()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -153,10 +172,11 @@ func (b *Balancer) ask() {
 	}
 }
 
-func (b *Balancer) due(t *target) bool {
+// due reports whether a name is to be asked for, and whether it has addresses meanwhile.
+func (b *Balancer) due(t *target) (due, serves bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return !time.Now().Before(t.again)
+	return !time.Now().Before(t.again), t.answer != nil
 }
 
 // learn keeps what a name stands for. One that does not exist has no places any more; one that nobody can tell has those that it had, as long as its last
