@@ -14,19 +14,19 @@ import (
 	"github.com/outrigger-gateway/outrigger/host/internal/resolve"
 )
 
-// view is what targets stand for at one time, and who may be chosen. It is not changed after it was made, but for its counter.
+// view is what targets stand for at one time, and who may be chosen. It is not changed after it was made, but for the counter of turns.
 type view struct {
 	places  []*Place // all with a weight above 0, in an order that is the same on every node
 	byToken map[string]*Place
 	ring    *ring
-	wheel   []uint32 // of round-robin: indices of healthy places, as often as their weights say
-	next    atomic.Uint32
-	usable  bool      // more of the weight is available than the threshold
-	share   float64   // of the weight that is available, percent
-	expires time.Time // of the first name; zero: there are none
-	trusted time.Time // until when nobody waits for names as long as the view is usable; zero: not known before all were asked for
-	changes uint64    // of health that the view knows
-	err     error     // why there are no places; nil: there are no targets that could have some
+	wheel   []uint32       // of round-robin: indices of healthy places, as often as their weights say
+	next    *atomic.Uint32 // whose turn it is; views of one order share it
+	usable  bool           // more of the weight is available than the threshold
+	share   float64        // of the weight that is available, percent
+	expires time.Time      // of the first name; zero: there are none
+	trusted time.Time      // until when nobody waits for names as long as the view is usable; zero: not known before all were asked for
+	changes uint64         // of health that the view knows
+	err     error          // why there are no places; nil: there are no targets that could have some
 }
 
 // current is the view of now. It waits only for names of which nothing is known yet, or nothing of late: an address that nobody has asked for in a while
@@ -227,7 +227,12 @@ func (b *Balancer) build(anew bool) {
 	if b.algorithm == roundRobin || b.algorithm == stickySessions {
 		v.wheel = wheel(v.places)
 	}
-	v.next.Store(rand.Uint32())
+	if old != nil && slices.Equal(old.wheel, v.wheel) { // an answer as before, say: the turns go on
+		v.next = old.next
+	} else {
+		v.next = &atomic.Uint32{}
+		v.next.Store(rand.Uint32())
+	}
 	b.view.Store(v)
 	b.freed()
 }
