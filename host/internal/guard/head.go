@@ -85,7 +85,7 @@ func (h *Head) parse(data []byte, l *Limits) (int, error) {
 	}
 }
 
-// keep takes the lines that came of a head that is refused for its size.
+// keep takes the lines that came of a head that is refused for its size, or because it does not end.
 func (h *Head) keep(data []byte, l *Limits) {
 	if end := bytes.LastIndex(data, endOfHead[:len("\r\n")]); end >= 0 {
 		_, _ = h.parse(slices.Concat(data[:end], endOfHead), l) // what else is wrong with it counts no more

@@ -119,6 +119,9 @@ func (r *Reader) Next(h *Head, l *Limits) (bool, error) {
 	return true, nil
 }
 
+// Came gives the Head what stands in the lines that came, when no more will.
+func (r *Reader) Came(h *Head, l *Limits) { h.keep(r.buf[r.r:r.w], l) }
+
 // partial looks at a head of which the end has not come.
 func (r *Reader) partial(h *Head, data []byte, l *Limits) error {
 	if i := bareLF(data, r.seen); i >= 0 {

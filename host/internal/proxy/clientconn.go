@@ -141,6 +141,7 @@ func (c *clientConn) next(h *head) error {
 		}
 		c.waits(awaitsHead)
 		if _, err := c.in.Fill(); err != nil {
+			c.in.Came(&h.wire, l)
 			return unfinished(err)
 		}
 	}
@@ -270,7 +271,7 @@ func (c *clientConn) Close() error {
 	if c.park.Swap(false) && c.server.parkConn(c) {
 		return nil
 	}
-	if c.unread.Swap(false) {
+	if c.unread.Swap(false) || moreCame(c.Conn.Conn) {
 		linger(c.Conn.Conn)
 	}
 	err := c.Conn.Close()

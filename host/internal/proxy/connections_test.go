@@ -5,6 +5,7 @@ package proxy
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -117,6 +118,22 @@ func TestConnectionsWaitForRoom(t *testing.T) {
 		if !strings.Contains(g.logs.String(), "max_connections") {
 			t.Errorf("the log says\n%s", g.logs.String())
 		}
+	}
+}
+
+// A client that sends requests behind the one which it says is its last gets the response to that.
+func TestRequestsBehindTheLastOne(t *testing.T) {
+	sent := make(chan struct{})
+	g := start(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		<-sent
+		fmt.Fprint(w, "last")
+	}), plain, nil)
+	const last = "GET /api HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+	conn := dialTo(t, g.addr)
+	sendTo(t, conn, last+strings.Repeat(last, 1000))
+	close(sent)
+	if text, err := io.ReadAll(conn); err != nil || !strings.HasSuffix(string(text), "\r\n\r\nlast") || strings.Count(string(text), "HTTP/1.1") != 1 {
+		t.Errorf("%v, %q", err, text)
 	}
 }
 

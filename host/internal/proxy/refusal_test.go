@@ -57,6 +57,26 @@ func TestRefusalsFollowAccept(t *testing.T) {
 	}
 }
 
+// So does the answer to one that does not come to its end.
+func TestUnfinishedHeadFollowsAccept(t *testing.T) {
+	g := start(t, echo, `_format_version: "3.0"`, nil)
+	for _, c := range []struct{ send, form, end string }{
+		{"GET / HTTP/1.1\r\nAccept: text/html\r\nHo", "text/html", "</html>\n"},
+		{"HEAD / HTTP/1.1\r\nHost: a\r\nAccept: te", "text/plain", "\r\n\r\n"},
+		{"HEAD / HTTP/1.1", "text/plain", "\n"}, // nobody knows whether this was all of the line
+	} {
+		conn := dialTo(t, g.addr)
+		sendTo(t, conn, c.send)
+		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(conn)
+		if err != nil || !strings.HasPrefix(string(text), "HTTP/1.1 400 ") || !strings.Contains(string(text), "Content-Type: "+c.form) || !strings.HasSuffix(string(text), c.end) {
+			t.Errorf("%q: %v, %q", c.send, err, text)
+		}
+	}
+}
+
 // A refused HEAD gets no body.
 func TestRefusedHead(t *testing.T) {
 	g := start(t, echo, `_format_version: "3.0"`, nil)
