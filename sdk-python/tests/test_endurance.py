@@ -202,6 +202,19 @@ def test_chunks_without_messages_are_bounded(monkeypatch: pytest.MonkeyPatch) ->
         state.on_chunk(2, bytes(500))
 
 
+def test_a_frame_that_is_late_is_refused_although_more_of_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "FRAME_SECONDS", 0.0)
+    mine, theirs = socket.socketpair()
+    with mine, theirs:
+        carrier = SocketCarrier(theirs)
+        state = LaneState(Registry([PluginSpec(Waiting)], lambda _: None), None)  # type: ignore[arg-type]
+        mine.sendall(HEADER.pack(100, 1, CHUNK, 0, 0, 0))
+        assert carrier.read(state)
+        mine.sendall(bytes(10))
+        assert not carrier.read(state)
+        assert frames_until(mine, GOAWAY)[0] == "bad_frame"
+
+
 def test_a_greeting_takes_no_longer_than_it_may() -> None:
     mine, theirs = socket.socketpair()
     with mine, theirs:

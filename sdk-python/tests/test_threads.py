@@ -427,3 +427,30 @@ def wait_for(true: Callable[[], Any], seconds: float = SECONDS) -> None:
     while not true():
         assert time.monotonic() < deadline, "the condition did not come true"
         time.sleep(0.001)
+
+
+def test_who_asks_again_and_again_is_not_timed(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading the clocks lets other threads run, which costs a call that only waits for an answer a good part of its time."""
+    host.plugin.work = lambda kong: kong.request.get_raw_body()
+    for _ in range(2):  # the first one on the leader
+        host.question_of(host.send()[0])
+        host.answer(host._next)
+        host.got.clear()
+    reads: list[str] = []
+    times = ThreadClock.times
+
+    def counted(clock: ThreadClock) -> Times:
+        reads.append(threading.current_thread().name)
+        return times(clock)
+
+    monkeypatch.setattr(ThreadClock, "times", counted)
+    for _ in range(3):
+        host.question_of(host.send()[0])
+        host.answer(host._next)
+        host.got.clear()
+    assert not [name for name in reads if name.startswith("outrigger-worker")]
+    assert host.step.slow
+    host.plugin.work = lambda kong: None
+    while host.step.slow:  # once it asks no more, it is timed, and comes back
+        host.call()
+    assert [name for name in reads if name.startswith("outrigger-worker")]

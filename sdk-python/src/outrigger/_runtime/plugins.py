@@ -115,7 +115,7 @@ class PluginSpec:
 class Step:
     """A handler of one instance for one phase, with what is known of its speed."""
 
-    __slots__ = ("always_slow", "bit", "body_filter", "handler", "instance", "is_async", "phase", "quick", "slow")
+    __slots__ = ("always_slow", "asked", "bit", "body_filter", "handler", "instance", "is_async", "phase", "quick", "slow")
 
     def __init__(self, instance: Instance, phase: int, handler: Callable[..., Any], is_async: bool, blocking: bool) -> None:
         self.instance = instance
@@ -127,6 +127,7 @@ class Step:
         self.always_slow = blocking
         self.slow = blocking
         self.quick = 0
+        self.asked = False  # whether it asked the host when it ran last
 
     def __str__(self) -> str:
         return f"plugin {self.instance.spec.name}, instance {self.instance.id}, phase {PHASES[self.phase - 1]}"

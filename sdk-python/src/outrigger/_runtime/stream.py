@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import os
 import socket
@@ -36,6 +37,10 @@ READ_SIZE = 65536
 LARGE_READ = 1 << 20
 
 GREETING_SECONDS = 10.0
+
+_AT_ONCE: int = getattr(socket, "MSG_DONTWAIT", 0)
+"""A flag for reads of what is there, as the rest of a frame mostly is; 0 where the system has none. To wait first costs another call, in
+which other threads take the interpreter."""
 
 
 class BadGreeting(Exception):
@@ -136,7 +141,11 @@ class SocketCarrier(MsgpackMessages):
             self._bounded = framer.frames
             self._deadline = time.monotonic() + FRAME_SECONDS
         missing = framer.missing()
-        return _receive(self._sock, READ_SIZE if missing <= READ_SIZE else min(missing, LARGE_READ), self._deadline)
+        size = READ_SIZE if missing <= READ_SIZE else min(missing, LARGE_READ)
+        if _AT_ONCE and isinstance(self._sock, socket.socket) and time.monotonic() < self._deadline:
+            with contextlib.suppress(BlockingIOError):
+                return self._sock.recv(size, _AT_ONCE)
+        return _receive(self._sock, size, self._deadline)
 
     def _give_up(self, message: str) -> None:
         print(f"outrigger: lane closed: {message}", file=sys.stderr, flush=True)

@@ -546,13 +546,11 @@ class Framer:
         Raises:
             BadFrame: a frame is too long.
         """
-        if self._rest:
-            self._rest += data
-            if len(self._rest) < self._need:
-                return
-            data = bytes(self._rest)
-            self._rest = bytearray()
         at, end = 0, len(data)
+        if self._rest:
+            at = self._complete(data, on_frame)
+            if self._rest:
+                return
         self._need = HEADER_SIZE
         while end - at >= HEADER_SIZE:
             length, call_id, kind, _, step, _ = unpack_header(data, at)
@@ -566,7 +564,27 @@ class Framer:
             on_frame(kind, call_id, data[at + HEADER_SIZE : stop], step)
             at = stop
         if at < end:
-            self._rest += data[at:]
+            self._rest += memoryview(data)[at:]
+
+    def _complete(self, data: bytes, on_frame: OnFrame) -> int:
+        """Adds to the frame that has begun what it lacks, hands it over when it is complete, and says where the rest of the data begins."""
+        rest, at = self._rest, 0
+        while True:
+            lacks = self._need - len(rest)
+            rest += memoryview(data)[at : at + lacks]
+            if len(rest) < self._need:
+                return len(data)
+            at += lacks
+            length, call_id, kind, _, step, _ = unpack_header(rest)
+            if length > MAX_FRAME:
+                raise BadFrame(f"frame of type {kind} has {length} bytes; expected at most {MAX_FRAME}")
+            if self._need == HEADER_SIZE + length:
+                break
+            self._need = HEADER_SIZE + length  # what was complete is its header
+        self._rest = bytearray()
+        self.frames += 1
+        on_frame(kind, call_id, bytes(memoryview(rest)[HEADER_SIZE:]), step)
+        return at
 
     def missing(self) -> int:
         """Bytes that the frame at hand still lacks; 0 when its header is not complete."""
