@@ -215,7 +215,7 @@ func TestReplayOnAnAttachedServer(t *testing.T) {
 			address := "unix://" + filepath.Join(dir, "s.sock")
 			command := serverCommand(l.name, built.goRecorded, filepath.Join(built.repo, "examples/internal/recorded", l.name))
 			server := attachCommand(t, l.name, address, append(command, "--listen", address))
-			eventually(t, patience, "the socket of the server", func() (bool, string) {
+			eventually(t, startPatience, "the socket of the server", func() (bool, string) {
 				_, err := os.Stat(filepath.Join(dir, "s.sock"))
 				return err == nil, fmt.Sprint(err)
 			})

@@ -68,11 +68,11 @@ func TestConfigureThatHangs(t *testing.T) {
 			for i := range 3 {
 				list = append(list, route(fmt.Sprintf("/well/%d", i), fmt.Sprintf("{name: %s}", p.plugin)))
 			}
-			s := testServer(p.lang, "msgpack").with("start_timeout", "5s")
+			s := testServer(p.lang, "msgpack").with("start_timeout", "10s") // also for the plugin that hangs
 			g := launch{late: true, settings: settings{"plugin_servers": []server{s}}, entities: routes(up.URL, list...)}.start(t)
 			for i := range 3 {
 				path := fmt.Sprintf("/well/%d", i)
-				eventually(t, 2*patience, path+" to answer", func() (bool, string) {
+				eventually(t, startPatience, path+" to answer", func() (bool, string) {
 					a := g.get(t, path)
 					return a.status == 200 && a.header.Get("X-Waits") == "served", a.String()
 				})
@@ -85,7 +85,7 @@ func TestConfigureThatHangs(t *testing.T) {
 			}
 			write(t, filepath.Join(dir, "release"), "")
 			for _, path := range []string{"/hangs", "/open"} {
-				eventually(t, 4*patience, path+" to be configured at last", func() (bool, string) {
+				eventually(t, startPatience, path+" to be configured at last", func() (bool, string) {
 					a := g.get(t, path)
 					return a.status == 200 && a.header.Get("X-Waits") == "served", a.String()
 				})

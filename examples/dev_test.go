@@ -303,7 +303,7 @@ func TestDevKeepsBuildsOfRequestsInFlight(t *testing.T) {
 	old := g.serverPID(t, "js")
 	slow := make(chan error, 1)
 	go func() {
-		a, err := g.do("GET", "/slow", nil)
+		a, err := g.sendWithin(4*startPatience, "GET", "/slow", nil) // two builds come up meanwhile
 		if err == nil {
 			err = sameBuild(a)
 		}

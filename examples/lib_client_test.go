@@ -40,9 +40,14 @@ func (g *gateway) do(method, path string, body []byte, headers ...string) (*answ
 	return g.send(method, path, bytes.NewReader(body), headers...)
 }
 
-// send is do with a body that may come piece by piece. Some requests are held while builds come up.
+// send is do with a body that may come piece by piece.
 func (g *gateway) send(method, path string, body io.Reader, headers ...string) (*answer, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), startPatience)
+	return g.sendWithin(patience, method, path, body, headers...)
+}
+
+// sendWithin is send with another time for the whole answer.
+func (g *gateway) sendWithin(most time.Duration, method, path string, body io.Reader, headers ...string) (*answer, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), most)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, method, g.url(path), body)
 	if err != nil {

@@ -59,7 +59,7 @@ func testServer(lang, carrier string) server {
 
 func pluginServer(lang, carrier, goBinary, dir string) server {
 	// A busy machine takes its time, for a call as for three interpreters that start at once. Where a deadline is the subject a test sets its own.
-	return server{"name": lang, "carrier": carrier, "command": serverCommand(lang, goBinary, dir), "start_timeout": "30s", "timeout": "30s"}
+	return server{"name": lang, "carrier": carrier, "command": serverCommand(lang, goBinary, dir), "start_timeout": "60s", "timeout": "30s"}
 }
 
 // serverCommand is what starts a plugin server.

@@ -32,8 +32,8 @@ type fault struct {
 	note         func(language string) string              // what rows of the language leave out; nil or empty: nothing
 }
 
-// recoveryLimit is how long a stage may take to recover.
-const recoveryLimit = 30 * time.Second
+// recoveryLimit is how long a stage may take to recover. It is told how long it took; a machine that has more to do takes many times as long.
+const recoveryLimit = time.Minute
 
 // faults in the order in which they run.
 func faults() []fault {

@@ -96,9 +96,9 @@ func startStage(ctx context.Context, set *setup, language, carrier string, v var
 func (s *stage) configure() error {
 	server := map[string]any{
 		"name": s.language, "carrier": s.carrier, "working_dir": s.repo,
-		"command": append([]string{"bench/chaos/launch.sh"}, commands[s.language]...),
-		"env":     map[string]string{"CHAOS_DIR": s.dir, markVariable: s.mark},
-		"timeout": "500ms", "health_interval": "1s", "crash_loop": map[string]any{"deaths": 4, "within": "5s", "hold": "2s"}, "limits": map[string]any{"memory": "768m", "open_files": 256, "processes": 200},
+		"command":       append([]string{"bench/chaos/launch.sh"}, commands[s.language]...),
+		"env":           map[string]string{"CHAOS_DIR": s.dir, markVariable: s.mark},
+		"start_timeout": "30s", "timeout": "500ms", "health_interval": "1s", "crash_loop": map[string]any{"deaths": 4, "within": "5s", "hold": "2s"}, "limits": map[string]any{"memory": "768m", "open_files": 256, "processes": 200},
 	}
 	if s.variant == anySystemCall {
 		server["isolation"] = map[string]any{"seccomp": "off"}
