@@ -222,6 +222,9 @@ func (r *resolver) config(p *entity.Plugin, plugin *loaded) {
 		return // the secret that is missing would be wrong in other ways too
 	}
 	err := plugin.schema.Validate(config)
+	for err != nil && withoutNulls(err, config, p.Config) {
+		err = plugin.schema.Validate(config)
+	}
 	if err == nil {
 		return
 	}

@@ -68,6 +68,33 @@ func TestResolveFillsDefaults(t *testing.T) {
 	}
 }
 
+// What is null is not there, also where a schema does not know the field or wants something else in it. A null in a list is none of these.
+func TestResolveLeavesNullsOut(t *testing.T) {
+	set, err := resolveText(t, `
+- name: hello-go
+  config: {greeting: hi, later: null, on: null, values: null, ratio: null, mode: null, either: null, limits: {n: 1, m: null}, rules: [{name: a, weight: null}]}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{
+		"greeting": "hi", "count": int64(3), "mode": "safe", "limits": map[string]any{"n": int64(1), "unit": "s"},
+		"rules": []any{map[string]any{"name": "a", "weight": int64(1)}},
+	}
+	if got := set.Plugins[0].Config; !reflect.DeepEqual(got, want) {
+		t.Errorf("config is %#v, want %#v", got, want)
+	}
+	for config, want := range map[string]string{
+		"{values: [null]}":         `plugins[0].config.values[0]: found null, expected a string`,
+		"{rules: [{name: null}]}":  `plugins[0].config.rules[0]: found no "name", expected this key`,
+		"{later: null, latter: 1}": `plugins[0].config.latter: found unknown key "latter"`,
+	} {
+		if _, err := resolveText(t, "- name: hello-go\n  config: "+config+"\n"); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "later") {
+			t.Errorf("%s: found %v, expected %s", config, err, want)
+		}
+	}
+}
+
 func TestResolveErrors(t *testing.T) {
 	for _, c := range []struct{ name, plugins, want string }{
 		{"unknown plugin", "- name: helo-go\n", `gateway.yaml:5:9: plugins[0].name: found "helo-go", expected a plugin that is loaded (plugin server "go": hello-go; built in: key-auth; plugin server "py": login-py) (nearest: hello-go)`},
