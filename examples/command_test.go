@@ -35,7 +35,7 @@ func TestSettings(t *testing.T) {
 		entities: routes(up.URL, route("/", "{name: hello-js}")),
 		env: []string{
 			"OUTRIGGER_PROXY_LISTEN=127.0.0.1:0, 127.0.0.2:0", "OUTRIGGER_LOG_LEVEL=crit", "OUTRIGGER_HEADERS=X-Kong-Request-Id",
-			fmt.Sprintf("OUTRIGGER_PLUGIN_SERVERS=[{name: js, carrier: grpc, start_timeout: 30s, timeout: 30s, command: [%s]}]", strings.Join(serverCommand("js", "", filepath.Join(built.repo, "examples/js")), ", ")),
+			fmt.Sprintf("OUTRIGGER_PLUGIN_SERVERS=[{name: js, carrier: grpc, start_timeout: 60s, timeout: 30s, command: [%s]}]", strings.Join(serverCommand("js", "", filepath.Join(built.repo, "examples/js")), ", ")),
 		},
 		args: []string{"--log-level=info", "--allow-debug-header"},
 	}.start(t)
