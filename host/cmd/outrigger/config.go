@@ -44,7 +44,7 @@ everything inside what it belongs to. What the other dialect cannot say is noted
 diff compares entity by entity: where something stands in a file, in which order and in which dialect does not count. With one file it compares with
 what is live in a running gateway, which is asked at --admin, or at admin_listen of the settings. Secrets are compared and not shown. With two files the
 plugin servers of the settings are started and asked which fields of their plugins are secret, unless --offline is given; where nobody says it, names
-such as password and key do, and a note tells so. Exit code 0: nothing is different; 3: something is.
+such as password and key do, and looks, and a note tells so. Exit code 0: nothing is different; 3: something is.
 
 restore puts a configuration that was live back into the file of declarative_config, or of --output: the newest one in state_dir, or the newest whose
 hash begins with HASH. What the file held is kept beside it. The gateway takes it at its next SIGHUP. --list prints what there is.

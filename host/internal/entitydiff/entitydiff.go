@@ -144,8 +144,11 @@ func changes(before, after *item) []Field {
 		mb, bok := b.(map[string]any)
 		ma, aok := a.(map[string]any)
 		if bok && aok && !secret && !before.hidden.name(path) && !after.hidden.name(path) { // a key may be a secret too
-			names := []string{before.hidden.pair(mb), after.hidden.pair(ma)}
-			paired := names[0]+names[1] != ""
+			var names []string // of fields that name a secret; a plugin that is called so does not
+			if below(path) {
+				names = []string{before.hidden.pair(mb), after.hidden.pair(ma)}
+			}
+			paired := strings.Join(names, "") != ""
 			keys := maps.Clone(mb)
 			maps.Copy(keys, ma)
 			for _, key := range slices.Sorted(maps.Keys(keys)) {

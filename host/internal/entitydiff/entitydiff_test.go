@@ -195,6 +195,16 @@ plugins:
 	}
 }
 
+// A plugin whose name sounds like a secret has fields that do not.
+func TestSecretsOfPluginsWithTellingNames(t *testing.T) {
+	const document = "plugins: [{name: key-auth-token, instance_name: one, config: {limits: {a: VALUE}}}]\n"
+	d := Compare(set(t, strings.ReplaceAll(document, "VALUE", "x")), set(t, strings.ReplaceAll(document, "VALUE", "y")))
+	var b strings.Builder
+	if err := d.Text(&b); err != nil || !strings.Contains(b.String(), `config.limits.a: "x" -> "y"`) {
+		t.Errorf("found %v\n%s", err, b.String())
+	}
+}
+
 // What has no name is the same by its id or by all that it holds: two of them are not one that changed.
 func TestCompareWithoutNames(t *testing.T) {
 	const id = "5e8d95d4-40f2-4818-adcb-30e00c349618"
