@@ -202,14 +202,6 @@ func TestTiesAreReal(t *testing.T) {
 	})
 }
 
-func reviewOf(t interface{ Fatal(...any) }, routes []*entity.Route) Review {
-	r, err := New(routes, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r.Review()
-}
-
 // TestReviewOfManyRoutes reviews 200 routes of the shapes that share most with each other. What it finds is known, and how often it may hold a way to
 // a route against a part of what another takes: a few times for each route, and not once for each pair of them.
 func TestReviewOfManyRoutes(t *testing.T) {
