@@ -11,7 +11,7 @@ import (
 )
 
 func attachedServer(name, path string) Config {
-	return Config{Name: name, Addresses: []string{"unix://" + path}, StartTimeout: patience, DrainTimeout: 5 * time.Second}
+	return Config{Name: name, Addresses: []string{"unix://" + path}, StartTimeout: 15 * time.Second, DrainTimeout: 5 * time.Second}
 }
 
 func TestAttachedServerRestartReconnects(t *testing.T) {

@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-const patience = 30 * time.Second
+const patience = 20 * time.Second
 
 // quick, as GORACE, makes binaries that are built with -race end at once instead of after a second.
 const quick = "atexit_sleep_ms=0"
@@ -138,7 +138,7 @@ func shortDir(t *testing.T) string {
 func fakeServer(name string, orders ...string) Config {
 	return Config{
 		Name: name, Command: []string{os.Args[0]}, Env: map[string]string{fakeKey: strings.Join(append(orders, "go"), ","), "GORACE": quick},
-		StartTimeout: patience, DrainTimeout: 5 * time.Second,
+		StartTimeout: 15 * time.Second, DrainTimeout: 5 * time.Second,
 	}
 }
 

@@ -196,7 +196,7 @@ func TestTLSFilesAreReloaded(t *testing.T) {
 	w := newWorld(t)
 	old := secure(t, first, first)
 	address := old.control.Addr().String()
-	w.mustStart(Config{Name: "a", Addresses: old.address(), StartTimeout: patience, TLS: files})
+	w.mustStart(Config{Name: "a", Addresses: old.address(), StartTimeout: 4 * time.Second, TLS: files})
 	w.mustConfigure("a", 1)
 	w.answers("a", 1)
 
