@@ -194,6 +194,7 @@ func TestTLSFilesAreReloaded(t *testing.T) {
 	dir := t.TempDir()
 	files := putTLS(t, dir, first, first)
 	w := newWorld(t)
+	w.opts.HealthInterval, w.opts.HealthTime = 50*time.Millisecond, time.Second // three failures before the server is down
 	old := secure(t, first, first)
 	address := old.control.Addr().String()
 	w.mustStart(Config{Name: "a", Addresses: old.address(), StartTimeout: 4 * time.Second, TLS: files})
