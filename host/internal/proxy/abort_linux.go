@@ -15,8 +15,12 @@ func gone(c net.Conn) bool {
 // hasInput reports whether there is something to read, or an end.
 func hasInput(c net.Conn) bool { return polled(c, unix.POLLIN)&unix.POLLIN != 0 }
 
-// moreCame reports whether there is something to read, and no end behind it yet.
-func moreCame(c net.Conn) bool { return polled(c, unix.POLLIN|unix.POLLRDHUP) == unix.POLLIN }
+// moreCame reports whether something came that nobody has read; an end alone is nothing.
+func moreCame(c net.Conn) bool {
+	unread := uint32(0)
+	control(c, func(fd int) { unread, _ = unix.IoctlGetUint32(fd, unix.SIOCINQ) })
+	return unread > 0
+}
 
 // polled asks the kernel for events of a connection.
 func polled(c net.Conn, events int16) (happened int16) {

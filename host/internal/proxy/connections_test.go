@@ -121,19 +121,26 @@ func TestConnectionsWaitForRoom(t *testing.T) {
 	}
 }
 
-// A client that sends requests behind the one which it says is its last gets the response to that.
+// A client that sends requests behind the one which it says is its last gets the response to that, also when it has finished sending by then.
 func TestRequestsBehindTheLastOne(t *testing.T) {
-	sent := make(chan struct{})
-	g := start(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		<-sent
-		fmt.Fprint(w, "last")
-	}), plain, nil)
 	const last = "GET /api HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-	conn := dialTo(t, g.addr)
-	sendTo(t, conn, last+strings.Repeat(last, 1000))
-	close(sent)
-	if text, err := io.ReadAll(conn); err != nil || !strings.HasSuffix(string(text), "\r\n\r\nlast") || strings.Count(string(text), "HTTP/1.1") != 1 {
-		t.Errorf("%v, %q", err, text)
+	for _, finishes := range []bool{false, true} {
+		sent := make(chan struct{})
+		g := start(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			<-sent
+			fmt.Fprint(w, "last")
+		}), plain, nil)
+		conn := boundedBy(t, g, func(o *ServerOptions) { o.IgnoreAbort = true }) // who has finished sending has not gone
+		sendTo(t, conn, last+strings.Repeat(last, 1000))
+		if finishes {
+			if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		close(sent)
+		if text, err := io.ReadAll(conn); err != nil || !strings.HasSuffix(string(text), "\r\n\r\nlast") || strings.Count(string(text), "HTTP/1.1") != 1 {
+			t.Errorf("it finishes: %t: %v, %q", finishes, err, text)
+		}
 	}
 }
 
