@@ -160,6 +160,12 @@ plugins:
     line: host=db.example password=hunter14-VERSION
     json: '{"api_token": "hunter15-VERSION"}'
     drawn: hunter16ABCDEFGHVERSIONxyz
+    lines: "X-Version: VERSION\nAuthorization: Basic hunter17-VERSION"
+    settings: "user: gw\npassword: hunter18-VERSION"
+    command: "curl -H 'Authorization: Bearer hunter19-VERSION' http://h.example"
+    object: '{"Authorization": "Basic hunter20-VERSION"}'
+    single: "{'token': 'hunter21-VERSION'}"
+    counts: "{\"max_tokens\": VERSION}"
     colors: [{name: color, value: VERSION}, [red, VERSION]]
     slug: the-service-of-2026-number-VERSION
     says: the basic authentication of version VERSION
@@ -180,7 +186,7 @@ plugins:
 	}
 	for _, want := range []string{
 		"    config.tokens: a secret is another one\n", "    config.limit: 11 -> 12\n", "    config.pair.limit: 71 -> 72\n    config.pair.value: a secret is another one\n",
-		`    config.colors: [{"name":"color","value":1},["red",1]] -> [{"name":"color","value":2},["red",2]]`, "    config.slug: \"the-service-of-2026-number-1\" -> ", `    config.plain: "http://h.example:80/1@b" -> "http://h.example:80/2@b"`,
+		`    config.colors: [{"name":"color","value":1},["red",1]] -> [{"name":"color","value":2},["red",2]]`, `    config.counts: "{\"max_tokens\": 1}" -> "{\"max_tokens\": 2}"`, "    config.slug: \"the-service-of-2026-number-1\" -> ", `    config.plain: "http://h.example:80/1@b" -> "http://h.example:80/2@b"`,
 		"    config.key_in_body: a secret is another one\n", `    config.says: "the basic authentication of version 1" -> "the basic authentication of version 2"`,
 		"note: which fields of p are secret is not known: what sounds or looks like it is not shown\n",
 	} {

@@ -178,10 +178,10 @@ var (
 	oneName = regexp.MustCompile(`^[\w.-]{1,64}$`)
 	// withPassword is a URL with a user and a password.
 	withPassword = regexp.MustCompile(`://[^/?#@\s]*:[^/?#\s]*@`)
-	// withHeader is a header with a secret, such as plugins add to requests, or the value of one.
-	withHeader = regexp.MustCompile(`(?i)^\s*[\w-]*(authorization|cookie|api[-_]?key|token|secret|password)[\w-]*\s*:\s*\S|^\s*(bearer|basic)\s+[\w+/=.~-]{8,}\s*$`)
+	// withHeader is a header with a secret, such as plugins add to requests, alone, in a line or behind a quote; or the value of one.
+	withHeader = regexp.MustCompile(`(?im)(^|["'])\s*[\w-]*(authorization|cookie|api[-_]?key|token|secret|password)[\w-]*\s*:\s*\S|^\s*(bearer|basic)\s+[\w+/=.~-]{8,}\s*$`)
 	// withAssignment is a secret in a list of settings, in a query, or in JSON: password=x, ?api_key=x, {"token": "x"}.
-	withAssignment = regexp.MustCompile(`(?i)(api[-_]?key|token|secret|passwd|password|pwd)[\w-]*(=[^=\s]|"\s*:\s*")`)
+	withAssignment = regexp.MustCompile(`(?i)(authorization|api[-_]?key|token|secret|passwd|password|pwd)[\w-]*(=[^=\s]|["']\s*:\s*["'])`)
 	// drawnWord is a word as programs draw them: long, of one alphabet, without the marks of a path or a host.
 	drawnWord = regexp.MustCompile(`^(eyJ[\w.+/=-]+|[\w+/=-]{20,})$`)
 )
