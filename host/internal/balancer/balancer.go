@@ -178,7 +178,6 @@ func newBalancer(u *entity.Upstream, o Options, old *Balancer) *Balancer {
 	}
 	b.kin.join(b)
 	b.mu.Lock()
-	b.settled = old != nil
 	b.build(true)
 	b.settled = b.settled || b.names == 0
 	b.mu.Unlock()
@@ -192,7 +191,7 @@ func newBalancer(u *entity.Upstream, o Options, old *Balancer) *Balancer {
 func (b *Balancer) inherit(old *Balancer) {
 	old.mu.Lock()
 	defer old.mu.Unlock()
-	b.kin = old.kin
+	b.kin, b.settled = old.kin, old.settled
 	maps.Copy(b.states, old.states)
 	maps.Copy(b.left, old.left)
 	known := make(map[string]*target, old.names)

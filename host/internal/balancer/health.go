@@ -116,19 +116,8 @@ func judge(o Outcome, checkType string, good *entity.Successes, bad *entity.Fail
 
 // changeHealth changes the health of a place, and the view when that makes a difference. why is for the log.
 func (b *Balancer) changeHealth(p *Place, why string, change func(*health)) {
-	p.mu.Lock()
-	before := p.health.unhealthy
-	change(&p.health)
-	after := p.health.unhealthy
-	if after != before {
-		p.healthy.Store(!after)
-		if !after {
-			p.since.Store(time.Now().UnixNano())
-			p.failures = run{}
-		}
-	}
-	p.mu.Unlock()
-	if after == before {
+	healthy, changed := p.change(change)
+	if !changed {
 		return
 	}
 	b.kin.changes.Add(1)
@@ -136,11 +125,28 @@ func (b *Balancer) changeHealth(p *Place, why string, change func(*health)) {
 	b.kin.freed()
 	if b.logger != nil {
 		said := "a target is healthy again"
-		if after {
+		if !healthy {
 			said = "a target is unhealthy"
 		}
 		b.logger.Warn(said, "upstream", b.Upstream.Name, "target", p.target.text, "address", p.Address(), "by", why)
 	}
+}
+
+// change changes the health of a place, whoever has it.
+func (s *state) change(change func(*health)) (healthy, changed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.health.unhealthy
+	change(&s.health)
+	healthy = !s.health.unhealthy
+	if changed = healthy == before; changed {
+		s.healthy.Store(healthy)
+		if healthy {
+			s.since.Store(time.Now().UnixNano())
+			s.failures = run{}
+		}
+	}
+	return healthy, changed
 }
 
 // SetHealth changes the health of the places of a target by hand, and reports whether there are some. The address may be that of one place.
@@ -155,11 +161,22 @@ func (b *Balancer) SetHealth(address string, healthy bool) bool {
 	return found
 }
 
-// heal makes every place healthy: the checks that said otherwise are no more, and nothing else would bring it back.
+// heal makes every place healthy, also those without a weight and those that left: the checks that said otherwise are no more, and nothing else would bring
+// them back.
 func (b *Balancer) heal() {
+	well := func(h *health) { h.set(true) }
 	for _, p := range b.view.Load().places {
-		b.changeHealth(p, "the end of its checks", func(h *health) { h.set(true) })
+		b.changeHealth(p, "the end of its checks", well)
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range b.states {
+		s.change(well)
+	}
+	for _, d := range b.left {
+		d.change(well)
+	}
+	b.kin.changes.Add(1) // older balancers of the upstream may have them
 }
 
 // checked reports whether anything but a hand changes the health of places.

@@ -58,6 +58,24 @@ func TestTargetThatComesBack(t *testing.T) {
 	r.Return(b)
 }
 
+// A target that was away, or had no weight, when the checks ended is healthy when it is back: nothing else would bring it back.
+func TestTargetThatComesBackWithoutChecks(t *testing.T) {
+	for name, without := range map[string][]any{
+		"away": {"10.0.0.2:1", 100}, "no weight": {"10.0.0.1:1", 0, "10.0.0.2:1", 100},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, r, again := ill(t)
+			b = next(t, r, b, again(without...))
+			b = next(t, r, b, upstream("", without...))
+			b = next(t, r, b, upstream("", "10.0.0.1:1", 100, "10.0.0.2:1", 100))
+			if !place(t, b, "10.0.0.1:1").healthy.Load() {
+				t.Error("it is unhealthy without checks")
+			}
+			r.Return(b)
+		})
+	}
+}
+
 // The same holds for a whole upstream. One that comes back without checks has no targets that nobody would bring back.
 func TestUpstreamThatComesBack(t *testing.T) {
 	b, r, again := ill(t)

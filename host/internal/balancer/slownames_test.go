@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/outrigger-gateway/outrigger/host/internal/entity"
 	"github.com/outrigger-gateway/outrigger/host/internal/resolve"
 )
 
@@ -151,4 +152,43 @@ func TestNameThatNobodyNeeds(t *testing.T) {
 	if p, err := next.Choose(later()); err != ErrGone {
 		t.Errorf("without another target: %v, %v, want that it waits", p, err)
 	}
+}
+
+// A reload before the first request, and one that brings an upstream back, leave names that nobody has asked for: the first request waits for them, beside
+// whatever serves.
+func TestNamesAfterReload(t *testing.T) {
+	gone := make(chan struct{})
+	close(gone) // who would wait gives up at once
+	checked := func(threshold float64) *entity.Upstream {
+		u := upstream("consistent-hashing", "10.0.0.1:80", 100, "a.test:80", 100)
+		u.Health.Passive.Unhealthy.TCP, u.Health.Threshold = 1, threshold
+		return u
+	}
+	waits := func(b *Balancer, when string) {
+		t.Helper()
+		if p, err := b.Choose(&Choice{Now: time.Now(), gone: gone}); err != ErrGone {
+			t.Errorf("%s: %v, %v, want that it waits", when, p, err)
+		}
+	}
+	dns := &names{answers: map[string][]resolve.Record{}, ttl: time.Hour}
+	dns.set("a.test", "10.0.0.2")
+	first := make(chan struct{})
+	dns.holds = map[string]chan struct{}{"a.test": first}
+	r := NewRegistry(Options{Resolver: dns})
+	defer r.Close()
+	b := next(t, r, nil, checked(1))
+	b = next(t, r, b, checked(2))
+	waits(b, "a reload before the first request")
+	close(first)
+	choose(t, b, choice())
+	eventually(t, "all names were asked for", func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return b.settled
+	})
+	r.Return(b)
+	dns.silence(t)
+	b = next(t, r, nil, checked(2))
+	waits(b, "an upstream that comes back")
+	r.Return(b)
 }
