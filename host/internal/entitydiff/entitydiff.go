@@ -145,7 +145,7 @@ func changes(before, after *item) []Field {
 		ma, aok := a.(map[string]any)
 		if bok && aok && !secret && !before.hidden.name(path) && !after.hidden.name(path) { // a key may be a secret too
 			var names []string // of fields that name a secret; a plugin that is called so does not
-			if below(path) {
+			if before.hidden.below(path) {
 				names = []string{before.hidden.pair(mb), after.hidden.pair(ma)}
 			}
 			paired := strings.Join(names, "") != ""

@@ -117,6 +117,19 @@ func TestSecretsOfPartials(t *testing.T) {
 	}
 }
 
+// The headers of active checks hold what services ask for.
+func TestSecretsOfChecks(t *testing.T) {
+	const document = "upstreams: [{name: u, slots: 10VALUE, healthchecks: {active: {headers: {NAME: [hunter2-VALUE]}}}}]\n"
+	for _, name := range []string{"Authorization", "X-Api-Key"} {
+		document := strings.ReplaceAll(document, "NAME", name)
+		d := Compare(set(t, strings.ReplaceAll(document, "VALUE", "1")), set(t, strings.ReplaceAll(document, "VALUE", "2")))
+		var b strings.Builder
+		if err := d.Text(&b); err != nil || strings.Contains(b.String(), "hunter") || !strings.Contains(b.String(), "slots: 101 -> 102\n") {
+			t.Errorf("%v, found\n%s", err, b.String())
+		}
+	}
+}
+
 // What the environment gave is in no difference, whatever field it stands in.
 func TestSecretsFromTheEnvironment(t *testing.T) {
 	const document = `
@@ -172,6 +185,7 @@ plugins:
     limit: 1VERSION
     key_in_body: VERSION0
     plain: http://h.example:80/VERSION@b
+    headers: {X-Api-Key: hunter22-VERSION, Authorization: hunter23-VERSION, authorization_kind: VERSION}
 `, "VERSION", version))
 	}
 	before, after := document("1"), document("2")
@@ -196,7 +210,8 @@ plugins:
 	}
 	before.Plugins[0].SchemaKnown, after.Plugins[0].SchemaKnown = true, true
 	b.Reset()
-	if err := Compare(before, after).Text(&b); err != nil || strings.Contains(b.String(), "note:") || !strings.Contains(b.String(), "config.key_in_body: 10 -> 20\n") {
+	if err := Compare(before, after).Text(&b); err != nil || strings.Contains(b.String(), "note:") || strings.Contains(b.String(), "hunter22") || strings.Contains(b.String(), "hunter23") ||
+		!strings.Contains(b.String(), "config.headers.authorization_kind: 1 -> 2\n") || !strings.Contains(b.String(), "config.key_in_body: 10 -> 20\n") {
 		t.Errorf("%v, with a schema found\n%s", err, b.String())
 	}
 }

@@ -10,12 +10,13 @@ import (
 // hidden says which values of an entity are not shown.
 type hidden struct {
 	fields []string // names of fields of the entity
-	texts  []string // which no value below config may hold: schemas call them secret, or they came from the environment
-	// environment are the texts that came from there, which no value outside of config may hold or be a part of.
+	root   string   // the field below which names and forms count, such as config; "": there is none
+	texts  []string // which no value below root may hold: schemas call them secret, or they came from the environment
+	// environment are the texts that came from there, which no value outside of root may hold or be a part of.
 	environment []string
-	// words in names, below config, of what most likely is a secret; nil: the entity has no configuration.
+	// words in names, below root, of what most likely is a secret.
 	words []string
-	// forms says that a value below config is not shown either that looks as if somebody had thrown dice for it.
+	// forms says that a value below root is not shown either that looks as if somebody had thrown dice for it.
 	forms bool
 }
 
@@ -25,9 +26,13 @@ var secretFields = map[string][]string{
 	"hmacauth_credentials": {"secret"}, "jwt_secrets": {"secret", "key"}, "oauth2_credentials": {"client_secret"},
 }
 
-// secretOf hides the secret fields of an entity, and what came from the environment.
+// secretOf hides the secret fields of an entity, and what came from the environment. Active checks of an upstream may have to say who they are.
 func secretOf(collection string, environment []string) hidden {
-	return hidden{fields: secretFields[collection], environment: environment}
+	h := hidden{fields: secretFields[collection], environment: environment}
+	if collection == "upstreams" {
+		h.root, h.texts, h.words = "healthchecks.active.headers", environment, secretWords
+	}
+	return h
 }
 
 // shortest is the length from which on a text from the environment is looked for inside others.
@@ -70,7 +75,7 @@ var (
 
 // secretOfConfig hides of a record with a configuration what holds one of the texts, what the names sound like, and what is a secret by its form.
 func secretOfConfig(texts, environment []string, schemaKnown bool) hidden {
-	h := hidden{texts: texts, environment: environment, words: guessedWords, forms: true}
+	h := hidden{root: "config", texts: texts, environment: environment, words: guessedWords, forms: true}
 	if schemaKnown {
 		h.words, h.forms = secretWords, false
 	}
@@ -79,7 +84,7 @@ func secretOfConfig(texts, environment []string, schemaKnown bool) hidden {
 
 // value reports whether the value of a field is not shown. path is dotted, from the entity on.
 func (h *hidden) value(path string, v any) bool {
-	if h.words == nil || !below(path) {
+	if !h.below(path) {
 		return slices.Contains(h.fields, path) || among(v, h.environment)
 	}
 	if _, boolean := v.(bool); boolean {
@@ -90,18 +95,23 @@ func (h *hidden) value(path string, v any) bool {
 
 // name reports whether a field is not shown because of what it is called, whatever it holds.
 func (h *hidden) name(path string) bool {
-	if h.words == nil {
+	if !h.below(path) {
 		return slices.Contains(h.fields, path)
 	}
-	return below(path) && sounds(strings.TrimPrefix(path, "config"), h.words)
+	return sounds(strings.TrimPrefix(path, h.root), h.words)
 }
 
-// below reports whether a field is in the configuration of a record.
-func below(path string) bool { return path == "config" || strings.HasPrefix(path, "config.") }
+// below reports whether names and forms count for a field, as they do in the configuration of a record.
+func (h *hidden) below(path string) bool {
+	return h.root != "" && (path == h.root || strings.HasPrefix(path, h.root+"."))
+}
 
 // sounds reports whether the name of a field, or the path to it, has one of the words in it.
 func sounds(name string, words []string) bool {
-	name = strings.ToLower(name)
+	name = strings.ReplaceAll(strings.ToLower(name), "-", "_")
+	if last := name[strings.LastIndexByte(name, '.')+1:]; last == "authorization" || last == "proxy_authorization" {
+		return true
+	}
 	return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(name, word) })
 }
 
@@ -137,7 +147,7 @@ var nameFields = []string{"name", "key", "header", "field", "variable", "paramet
 
 // pair is the field that names what the others of an object hold, when that is a secret, as in {name: X-Api-Key, value: …}; "" when it is none.
 func (h *hidden) pair(m map[string]any) string {
-	if h.words == nil || len(m) < 2 {
+	if len(m) < 2 {
 		return ""
 	}
 	for _, field := range nameFields {
