@@ -312,20 +312,30 @@ class TestFraming:
     @settings(max_examples=30, deadline=None)
     @given(st.lists(st.integers(1, 5000), min_size=1, max_size=40))
     def test_random_splits(self, sizes: list[int]) -> None:
-        data = self.stream()
-        seen: list[int] = []
+        data = self.stream() + frame(wire.ANSWER, 50, b"", 3)
+        seen: list[tuple[int, int, bytes, int]] = []
         framer, at, turn = Framer(), 0, 0
         while at < len(data):
             size = sizes[turn % len(sizes)]
-            framer.feed(data[at : at + size], lambda kind, call_id, body, step: seen.append(len(body)))
+            framer.feed(data[at : at + size], lambda *found: seen.append(found))
             at, turn = at + size, turn + 1
-        whole: list[int] = []
-        Framer().feed(data, lambda kind, call_id, body, step: whole.append(len(body)))
+        whole: list[tuple[int, int, bytes, int]] = []
+        Framer().feed(data, lambda *found: whole.append(found))
         assert seen == whole
+        assert framer.frames == len(whole)
+        assert not framer.begun
 
-    def test_too_long(self) -> None:
+    @pytest.mark.parametrize("size", [1, 15, 16, 17, 100])
+    def test_too_long(self, size: int) -> None:
+        """Refused as soon as the header is complete, however it is cut."""
+        data = frame(CALL, 1, b"abc") + wire.pack_header((16 << 20) + 1, 2, CALL, 0, 0, 0)
+        *pieces, last = [data[at : at + size] for at in range(0, len(data), size)]
+        framer = Framer()
+        for piece in pieces:
+            framer.feed(piece, lambda *_: None)
         with pytest.raises(BadFrame, match="16777217 bytes"):
-            Framer().feed(wire.pack_header((16 << 20) + 1, 1, CALL, 0, 0, 0), lambda *_: None)
+            framer.feed(last, lambda *_: None)
+        assert framer.frames == 1
 
     @settings(max_examples=200, deadline=None)
     @given(st.binary(max_size=200), st.integers(1, 11), st.integers(0, 3))
