@@ -84,7 +84,7 @@ func (b *Balancer) Report(p *Place, o Outcome) {
 	if b.passive {
 		checks := &b.Upstream.Health.Passive
 		if k, limit := judge(o, checks.Type, &checks.Healthy, &checks.Unhealthy); limit > 0 {
-			b.changeHealth(p, "requests", func(h *health) { h.count(k, limit) })
+			b.count(p, "requests", k, limit)
 		}
 	}
 	if b.outliers {
@@ -130,6 +130,15 @@ func (b *Balancer) changeHealth(p *Place, why string, change func(*health)) {
 		}
 		b.logger.Warn(said, "upstream", b.Upstream.Name, "target", p.target.text, "address", p.Address(), "by", why)
 	}
+}
+
+// count takes what a try or a check said of a place, unless the upstream has no checks any more: nothing would bring the place back.
+func (b *Balancer) count(p *Place, why string, k kind, limit int) {
+	b.changeHealth(p, why, func(h *health) {
+		if !b.kin.unchecked.Load() {
+			h.count(k, limit)
+		}
+	})
 }
 
 // change changes the health of a place, whoever has it.

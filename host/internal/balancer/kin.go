@@ -12,9 +12,10 @@ import (
 // kin are the balancers of one upstream that live: that of the newest generation, and those of older ones that still have requests. They share the states of
 // their places: what one learns or gives back, the others have to hear of.
 type kin struct {
-	changes atomic.Uint64 // of health
-	mu      sync.Mutex    // held to change members
-	members atomic.Pointer[[]*Balancer]
+	changes   atomic.Uint64 // of health
+	unchecked atomic.Bool   // the newest one has no checks: what the older ones see changes no health any more
+	mu        sync.Mutex    // held to change members
+	members   atomic.Pointer[[]*Balancer]
 }
 
 func (k *kin) join(b *Balancer) {

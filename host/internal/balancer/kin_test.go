@@ -76,7 +76,26 @@ func TestTargetThatComesBackWithoutChecks(t *testing.T) {
 	}
 }
 
-// The same holds for a whole upstream. One that comes back without checks has no targets that nobody would bring back.
+// Requests that began when there were checks take no target away after the checks ended; they do when the reload is taken back.
+func TestLateFailuresAfterChecks(t *testing.T) {
+	old, r, again := ill(t)
+	both := []any{"10.0.0.1:1", 100, "10.0.0.2:1", 100}
+	b := next(t, r, nil, upstream("", both...))
+	old.Report(place(t, old, "10.0.0.2:1"), Outcome{Failed: true})
+	for _, address := range []string{"10.0.0.1:1", "10.0.0.2:1"} {
+		if !place(t, b, address).healthy.Load() {
+			t.Errorf("%s is unhealthy without checks", address)
+		}
+	}
+	r.Return(b)
+	old.Report(place(t, old, "10.0.0.2:1"), Outcome{Failed: true})
+	if place(t, old, "10.0.0.2:1").healthy.Load() {
+		t.Error("checks that are back say nothing")
+	}
+	r.Return(next(t, r, old, again(both...)))
+}
+
+// What is known of targets outlives a whole upstream, too. One that comes back without checks has no targets that nobody would bring back.
 func TestUpstreamThatComesBack(t *testing.T) {
 	b, r, again := ill(t)
 	both := []any{"10.0.0.1:1", 100, "10.0.0.2:1", 100}

@@ -103,7 +103,7 @@ func (p *prober) check(ctx context.Context, place *Place) {
 		o.Timeout = errors.Is(err, context.DeadlineExceeded) || errors.As(err, &n) && n.Timeout()
 	}
 	k, limit := p.judge(o)
-	p.b.changeHealth(place, "active check", func(h *health) { h.count(k, limit) })
+	p.b.count(place, "active check", k, limit)
 }
 
 // judge is that of requests, but for the status 504, which here is one of the lists.

@@ -80,11 +80,11 @@ func (r *Registry) take(content string, u *entity.Upstream) *Balancer {
 		r.unprobe(before)
 		same = slices.DeleteFunc(same, func(other *shared) bool { return other == s })
 	}
+	r.byID[u.ID] = append(same, s)
+	r.probe(s)
 	if old != nil && old.checked() && !s.checked() {
 		s.heal()
 	}
-	r.byID[u.ID] = append(same, s)
-	r.probe(s)
 	return s.Balancer
 }
 
@@ -123,8 +123,9 @@ func (r *Registry) Return(list ...*Balancer) {
 	}
 }
 
-// probe starts the checks of a balancer unless they run; mu is held.
+// probe makes the checks of a balancer those of its upstream, and starts them unless they run; mu is held.
 func (r *Registry) probe(s *shared) {
+	s.kin.unchecked.Store(!s.checked())
 	if !r.opts.Probe || s.prober != nil {
 		return
 	}
