@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Never is a comparison of an expression that no request makes true.
@@ -33,7 +34,7 @@ func (t *term) never(found []Never) []Never {
 	}
 	if reason, want := t.test.neverTrue(); reason != "" {
 		n := Never{Comparison: t.text, Reason: reason}
-		if want != "" {
+		if want != "" && utf8.ValidString(want) { // an expression is a text of YAML
 			n.Fix = "write " + strconv.Quote(want)
 		}
 		found = append(found, n)

@@ -18,6 +18,7 @@ func TestNeverTrue(t *testing.T) {
 		{`http.path == "/a?b=c"`, `[{http.path == "/a?b=c" http.path has no query: that is in http.queries.<name> }]`},
 		{`http.path ^= "/a//b"`, `[{http.path ^= "/a//b" paths are normalised first: double slashes and dot segments are gone }]`},
 		{`http.path == "/%41"`, `[{http.path == "/%41" paths are normalised first write "/A"}]`},
+		{`http.path == "/%E9"`, `[{http.path == "/%E9" paths are normalised first }]`},
 		{`lower(http.path) contains "Abc"`, `[{lower(http.path) contains "Abc" lower(…) has no capital letters write "abc"}]`},
 		{`http.path.segments.0 == "/api"`, `[{http.path.segments.0 == "/api" segments begin behind the slash write "api"}]`},
 		{`http.path.segments.1 =^ "a/b"`, `[{http.path.segments.1 =^ "a/b" one segment has no slash }]`},
