@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/outrigger-gateway/outrigger/pdk"
 )
 
 // What an operator asks for while a gateway ends is refused at once: it does not wait for the end, which waits for it.
@@ -89,6 +91,46 @@ func TestRequestsThatAreCutAreTold(t *testing.T) {
 	err = h.Shutdown(context.Background())
 	if want := "requests in flight were cut: they were not over within drain_timeout, 100ms"; err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("found %v, expected %s", err, want)
+	}
+}
+
+// outlasting is a plugin that closes when the time for requests is up.
+type outlasting struct{}
+
+const shortDrain = 100 * time.Millisecond
+
+func (*outlasting) Access(*pdk.PDK) error { return nil }
+
+func (*outlasting) Close() { <-time.After(2 * shortDrain) }
+
+// A gateway whose plugins end later than drain_timeout ends well, also with connections to the upstream of the examples that nobody uses.
+func TestEndAfterTheTimeForRequests(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "gateway.yaml")
+	if err := os.WriteFile(file, []byte("_format_version: '3.0'\nplugins: [{name: outlasting}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h, err := New(Options{
+		Flags:   map[string]string{"proxy_listen": "127.0.0.1:0", "echo_listen": "127.0.0.1:0", "declarative_config": file, "drain_timeout": shortDrain.String()},
+		Plugins: []pdk.Plugin{{Name: "outlasting", Version: "1", New: func() any { return &outlasting{} }}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	client := http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	resp, err := client.Get("http://" + h.EchoAddress())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		t.Error(err)
+	}
+	resp.Body.Close()
+	if err := h.Shutdown(context.Background()); err != nil && strings.Contains(err.Error(), "echo") {
+		t.Error(err)
 	}
 }
 
