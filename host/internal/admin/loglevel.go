@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"math"
 	"net/http"
 	"net/url"
@@ -89,7 +90,7 @@ func timeoutOf(r *Request) (text string, ok bool) {
 		d := json.NewDecoder(bytes.NewReader(body))
 		d.DisallowUnknownFields() // a name that is written wrong would be a minute
 		err := d.Decode(&object)
-		return object.Timeout.String(), err == nil && !d.More()
+		return object.Timeout.String(), err == nil && d.Decode(&struct{}{}) == io.EOF
 	}
 	form, err := url.ParseQuery(string(body))
 	return form.Get("timeout"), err == nil && form.Has("timeout")

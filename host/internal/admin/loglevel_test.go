@@ -56,6 +56,7 @@ func TestLogLevel(t *testing.T) {
 		"another field":   {"PUT", "/debug", "time=1", 400, "expected timeout=SECONDS", "notice", 0},
 		"JSON of more":    {"PUT", "/debug", `{"timeout": 8, "for": 9}`, 400, "expected timeout=SECONDS", "notice", 0},
 		"JSON of another": {"PUT", "/debug", `{"time": 8}`, 400, "expected timeout=SECONDS", "notice", 0},
+		"JSON and brace":  {"PUT", "/debug", `{"timeout": 8}}`, 400, "expected timeout=SECONDS", "notice", 0},
 		"JSON and text":   {"PUT", "/debug", `{"timeout": 8} {}`, 400, "expected timeout=SECONDS", "notice", 0},
 		"half of JSON":    {"PUT", "/debug", `{"timeout": `, 400, "expected timeout=SECONDS", "notice", 0},
 		"without a level": {"PUT", "", "", 405, "found method PUT", "notice", 0},
