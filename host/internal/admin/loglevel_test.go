@@ -86,18 +86,9 @@ func TestLogLevel(t *testing.T) {
 
 func TestSameLogLevelForGood(t *testing.T) {
 	client := served(t, &fakeGateway{LogLevels: &fakeLevels{level: "debug", forTime: time.Minute}}, "127.0.0.1:0")
-	req, err := http.NewRequest("PUT", "http://localhost/debug/node/log-level/debug?timeout=0", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil || !strings.Contains(string(body), `"log level is already debug, and stays"`) {
-		t.Errorf("found %s %v, expected that the level is no longer for a while", body, err)
+	status, body := ask(t, client, "PUT", "/debug/node/log-level/debug?timeout=0")
+	if status != 200 || body["message"] != "log level is already debug, and stays" {
+		t.Errorf("found %d %v, expected that the level is no longer for a while", status, body)
 	}
 }
 
