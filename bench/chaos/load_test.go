@@ -135,8 +135,16 @@ func TestLoadCountsResets(t *testing.T) {
 // Processes are found by their mark, and so are their children when the parent has gone.
 func TestMarked(t *testing.T) {
 	mark := t.Name() + time.Now().String()
-	cmd := exec.Command("sh", "-c", "sleep 60 & sleep 60 & exit 0")
+	wait, end, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer wait.Close()
+	defer end.Close()
+	// Neither becomes another program: a process in the middle of that has no environment to be seen.
+	cmd := exec.Command("sh", "-c", "read x <&3 & read x <&3 & exit 0")
 	cmd.Env = append(os.Environ(), markVariable+"="+mark)
+	cmd.ExtraFiles = []*os.File{wait}
 	if err := cmd.Run(); err != nil {
 		t.Fatal(err)
 	}
