@@ -1,7 +1,6 @@
 package host
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 
@@ -15,7 +14,7 @@ import (
 // serverLine logs a line of a plugin on a plugin server.
 func (h *Host) serverLine(server string, rec transport.LogRecord) {
 	in, _ := rec.Who.(*plan.Instance)
-	h.line(in, rec.Level, rec.Message, slog.String("server", server), rec.Instance, rec.RequestID, pdk.PhaseFromCode(rec.Phase))
+	h.line(in, rec.Level, rec.Message, server, rec.Instance, rec.RequestID, pdk.PhaseFromCode(rec.Phase))
 }
 
 // whose finds the instance that a line is from as long as a request holds it. When the line is written, a reload may have let it go.
@@ -23,21 +22,24 @@ func (h *Host) whose(instance uint64) any { return h.builder.Instance(instance) 
 
 // nativeLine logs a line of a native plugin.
 func (h *Host) nativeLine(in *plan.Instance, requestID string, phase pdk.Phase, level uint8, message string) {
-	h.line(in, level, message, slog.String("server", "native"), in.ID, requestID, phase)
+	h.line(in, level, message, "native", in.ID, requestID, phase)
 }
 
 // line logs a line of an instance; in is nil when nobody knows whose it is.
-func (h *Host) line(in *plan.Instance, level uint8, message string, server slog.Attr, instance uint64, requestID string, phase pdk.Phase) {
+func (h *Host) line(in *plan.Instance, level uint8, message, server string, instance uint64, requestID string, phase pdk.Phase) {
 	l := telemetry.Level(level)
 	if !h.logger.Enabled(context.Background(), l) {
 		return
 	}
-	attrs := []slog.Attr{server}
+	attrs := []slog.Attr{slog.String("server", server)}
+	switch {
+	case in != nil:
+		attrs = in.LogAttrs()
+	case instance != 0:
+		attrs = append(attrs, slog.Uint64("instance", instance))
+	}
 	if instance != 0 {
-		if in != nil {
-			attrs = append(attrs, pluginAttrs(in)...)
-		}
-		attrs = append(attrs, slog.Uint64("instance", instance), slog.String("phase", phase.String()), slog.String("request_id", requestID))
+		attrs = append(attrs, slog.String("phase", phase.String()), slog.String("request_id", requestID))
 	}
 	h.logger.LogAttrs(context.Background(), l, message, attrs...)
 }
@@ -46,19 +48,9 @@ func (h *Host) line(in *plan.Instance, level uint8, message string, server slog.
 func (h *Host) telemetryRecord(t exchange.Telemetry) {
 	var attrs []slog.Attr
 	if in := t.Instance; in != nil {
-		server := slog.String("server", cmp.Or(in.Server, "native"))
-		attrs = append(append([]slog.Attr{server}, pluginAttrs(in)...), slog.Uint64("instance", in.ID), slog.String("phase", t.Phase.String()))
+		attrs = append(in.LogAttrs(), slog.String("phase", t.Phase.String()))
 	}
 	attrs = append(attrs, slog.String("request_id", t.RequestID), slog.String("trace_id", t.TraceID),
 		slog.String("plugin_name", t.Plugin), slog.String("type", t.Type), slog.Any("attributes", t.Attributes))
 	h.logger.LogAttrs(context.Background(), slog.LevelInfo, t.Message, attrs...)
-}
-
-// pluginAttrs name the plugin record of an instance.
-func pluginAttrs(in *plan.Instance) []slog.Attr {
-	attrs := []slog.Attr{slog.String("plugin", in.Record.Name), slog.String("record", in.Record.ID)}
-	if in.Record.InstanceName != "" {
-		attrs = append(attrs, slog.String("instance_name", in.Record.InstanceName))
-	}
-	return attrs
 }

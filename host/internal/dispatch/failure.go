@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -113,7 +112,7 @@ func (s *step) report(err error, effect string) {
 			return
 		}
 	}
-	attrs := append(attrsOf(s.in), slog.String("phase", s.phase.String()), slog.String("request_id", s.ex.Facts.RequestID))
+	attrs := append(s.in.LogAttrs(), slog.String("phase", s.phase.String()), slog.String("request_id", s.ex.Facts.RequestID))
 	if s.in.Native == nil && s.in.Unavailable == "" {
 		attrs = append(attrs, slog.String("code", code.String()), slog.Float64("duration_ms", float64(s.seen.Duration)/float64(time.Millisecond)))
 	}
@@ -128,23 +127,13 @@ func (s *step) report(err error, effect string) {
 	s.d.Logger.LogAttrs(context.Background(), slog.LevelError, "plugin failed", attrs...)
 }
 
-// attrsOf name an instance, in the words of all log lines about calls.
-func attrsOf(in *plan.Instance) []slog.Attr {
-	attrs := make([]slog.Attr, 0, 12)
-	attrs = append(attrs, slog.String("server", cmp.Or(in.Server, "native")), slog.String("plugin", in.Record.Name), slog.String("record", in.Record.ID))
-	if in.Record.InstanceName != "" {
-		attrs = append(attrs, slog.String("instance_name", in.Record.InstanceName))
-	}
-	return append(attrs, slog.Uint64("instance", in.ID))
-}
-
 // refuse answers 500 for something that is wrong with a step although no handler failed. A request that has its answer keeps it.
 func (d *Dispatcher) refuse(ex *exchange.Exchange, st *plan.Step, err error) {
 	effect := "answering 500"
 	if ex.Answer.Given {
 		effect = "the later phases of this plugin do not run"
 	}
-	d.Logger.LogAttrs(context.Background(), slog.LevelError, "plugin failed", append(attrsOf(st.Instance), slog.String("phase", pdk.PhaseAccess.String()),
+	d.Logger.LogAttrs(context.Background(), slog.LevelError, "plugin failed", append(st.Instance.LogAttrs(), slog.String("phase", pdk.PhaseAccess.String()),
 		slog.String("request_id", ex.Facts.RequestID), slog.String("error", err.Error()), slog.String("effect", effect))...)
 	if !ex.Answer.Given {
 		ex.Fail(http.StatusInternalServerError, "")

@@ -14,6 +14,7 @@ package plan
 
 import (
 	"cmp"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -116,6 +117,16 @@ func (in *Instance) FailsOpen() bool { return in.FailOpen && (in.Closed == nil |
 // CloseForGood makes the instance fail closed from now on, whatever its configuration says. It reports whether that is news.
 func (in *Instance) CloseForGood() bool {
 	return in.Closed != nil && in.Closed.CompareAndSwap(false, true)
+}
+
+// LogAttrs name the instance, in the words of all log lines about calls. There is room for more behind them.
+func (in *Instance) LogAttrs() []slog.Attr {
+	attrs := make([]slog.Attr, 0, 12)
+	attrs = append(attrs, slog.String("server", cmp.Or(in.Server, "native")), slog.String("plugin", in.Record.Name), slog.String("record", in.Record.ID))
+	if in.Record.InstanceName != "" {
+		attrs = append(attrs, slog.String("instance_name", in.Record.InstanceName))
+	}
+	return append(attrs, slog.Uint64("instance", in.ID))
 }
 
 // priority is the one that counts.
