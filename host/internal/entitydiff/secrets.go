@@ -40,28 +40,52 @@ const shortest = 4
 
 // among reports whether a value is one of the texts, holds one, or is a part of one, such as the host of a URL.
 func among(v any, texts []string) bool {
+	return matches(v, texts, func(v, t string) bool {
+		return v == t || len(t) >= shortest && strings.Contains(v, t) || len(v) >= shortest && strings.Contains(t, v)
+	})
+}
+
+// holds reports whether one of the texts stands in a value.
+func holds(v any, texts []string) bool {
+	return matches(v, texts, func(v, t string) bool { return t != "" && strings.Contains(v, t) })
+}
+
+// hasText reports whether a value is a text or holds one: numbers and booleans beside the name of a secret are none.
+func hasText(v any) bool {
+	return anyLeaf(v, func(leaf any) bool {
+		text, ok := leaf.(string)
+		return ok && text != ""
+	})
+}
+
+// matches reports whether something in a value matches one of the texts, or is a number that is one of them, which may be a password all of digits; short
+// ones stand everywhere.
+func matches(v any, texts []string, match func(v, text string) bool) bool {
+	return anyLeaf(v, func(leaf any) bool {
+		switch leaf := leaf.(type) {
+		case string:
+			return slices.ContainsFunc(texts, func(t string) bool { return match(leaf, t) })
+		case json.Number:
+			return len(leaf) >= shortest && slices.Contains(texts, leaf.String())
+		}
+		return false
+	})
+}
+
+// anyLeaf reports whether a value is such a one, or one inside of it when it is an object or a list.
+func anyLeaf(v any, such func(leaf any) bool) bool {
 	switch v := v.(type) {
-	case string:
-		return slices.ContainsFunc(texts, func(t string) bool {
-			return v == t || len(t) >= shortest && strings.Contains(v, t) || len(v) >= shortest && strings.Contains(t, v)
-		})
-	case json.Number:
-		return number(v, texts)
 	case map[string]any:
 		for key := range v {
-			if among(v[key], texts) {
+			if anyLeaf(v[key], such) {
 				return true
 			}
 		}
+		return false
 	case []any:
-		return slices.ContainsFunc(v, func(e any) bool { return among(e, texts) })
+		return slices.ContainsFunc(v, func(e any) bool { return anyLeaf(e, such) })
 	}
-	return false
-}
-
-// number reports whether a number is one of the texts, which may be a password all of digits; short ones stand everywhere.
-func number(v json.Number, texts []string) bool {
-	return len(v) >= shortest && slices.Contains(texts, v.String())
+	return such(v)
 }
 
 // secretWords are parts of the names of fields that most likely hold a secret: a schema may have forgotten to say so. guessedWords are those of fields
@@ -160,23 +184,6 @@ func (h *hidden) pair(m map[string]any) string {
 	return ""
 }
 
-// hasText reports whether a value is a text or holds one: numbers and booleans beside the name of a secret are none.
-func hasText(v any) bool {
-	switch v := v.(type) {
-	case string:
-		return v != ""
-	case map[string]any:
-		for _, value := range v {
-			if hasText(value) {
-				return true
-			}
-		}
-	case []any:
-		return slices.ContainsFunc(v, hasText)
-	}
-	return false
-}
-
 // telling reports whether a value is a name that sounds like a secret.
 func (h *hidden) telling(v any) bool {
 	name, ok := v.(string)
@@ -205,23 +212,4 @@ func drawn(text string) bool {
 	const small, capital, digits = "abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789"
 	mixed := strings.ContainsAny(text, small) && strings.ContainsAny(text, capital) && strings.ContainsAny(text, digits)
 	return strings.HasPrefix(text, "eyJ") || mixed || strings.Trim(text, digits+"abcdefABCDEF") == ""
-}
-
-// holds reports whether one of the texts stands in a value.
-func holds(v any, texts []string) bool {
-	switch v := v.(type) {
-	case string:
-		return slices.ContainsFunc(texts, func(t string) bool { return t != "" && strings.Contains(v, t) })
-	case json.Number:
-		return number(v, texts)
-	case map[string]any:
-		for _, value := range v {
-			if holds(value, texts) {
-				return true
-			}
-		}
-	case []any:
-		return slices.ContainsFunc(v, func(e any) bool { return holds(e, texts) })
-	}
-	return false
 }
