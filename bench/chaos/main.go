@@ -138,8 +138,15 @@ func (p *report) print() {
 	fmt.Print(p.table())
 	fmt.Println()
 	for i := range p.Rows {
-		for _, reason := range p.Rows[i].Reasons {
-			fmt.Printf("wrong: %s: %s\n", p.Rows[i].key(), reason)
+		r := &p.Rows[i]
+		for _, reason := range r.Reasons {
+			fmt.Printf("wrong: %s: %s\n", r.key(), reason)
+		}
+		if r.NotRun != "" {
+			continue // it is missing, or excused
+		}
+		for _, problem := range r.problems() {
+			fmt.Printf("failed: %s: %s\n", r.key(), problem)
 		}
 	}
 	for _, key := range p.Missing {

@@ -11,19 +11,20 @@ import (
 	"github.com/outrigger-gateway/outrigger/bench/probe"
 )
 
-// footprint is what a gateway uses.
+// footprint is what a gateway uses, and the processes there are because of it.
 type footprint struct {
 	Goroutines  int     `json:"goroutines"`
 	HeapMiB     float64 `json:"heap_mib"` // objects, dead ones that wait for the collector too
 	RSSMiB      float64 `json:"rss_mib"`
 	Descriptors int     `json:"descriptors"`
+	Processes   int     `json:"processes"`
 }
 
-// least is the smaller of two footprints, field by field: what is used whatever else happened to be going on.
-func least(a, b footprint) footprint {
+// leastOf is the smaller of two footprints, field by field: what is used whatever else happened to be going on.
+func leastOf(a, b footprint) footprint {
 	return footprint{
 		Goroutines: min(a.Goroutines, b.Goroutines), HeapMiB: min(a.HeapMiB, b.HeapMiB),
-		RSSMiB: min(a.RSSMiB, b.RSSMiB), Descriptors: min(a.Descriptors, b.Descriptors),
+		RSSMiB: min(a.RSSMiB, b.RSSMiB), Descriptors: min(a.Descriptors, b.Descriptors), Processes: min(a.Processes, b.Processes),
 	}
 }
 
@@ -75,9 +76,9 @@ func (a admin) quarantined() (int, error) {
 	return st.Quarantine.Count, nil
 }
 
-// measure reads the footprint of a gateway.
-func measure(a admin, pid int) (footprint, error) {
-	text, err := a.Metrics()
+// measure reads the footprint of the stage's gateway.
+func (s *stage) measure() (footprint, error) {
+	text, err := s.gateway.Metrics()
 	if err != nil {
 		return footprint{}, err
 	}
@@ -89,30 +90,64 @@ func measure(a admin, pid int) (footprint, error) {
 	if err != nil {
 		return footprint{}, err
 	}
-	rss, err := probe.Resident(pid)
+	rss, err := probe.Resident(s.pid())
 	if err != nil {
 		return footprint{}, err
 	}
-	open, err := probe.Descriptors(pid)
+	open, err := probe.Descriptors(s.pid())
 	if err != nil {
 		return footprint{}, err
 	}
-	return footprint{Goroutines: int(goroutines), HeapMiB: heap / (1 << 20), RSSMiB: float64(rss) / 1024, Descriptors: open}, nil
+	pids, err := marked(s.mark)
+	if err != nil {
+		return footprint{}, err
+	}
+	return footprint{Goroutines: int(goroutines), HeapMiB: heap / (1 << 20), RSSMiB: float64(rss) / 1024, Descriptors: open, Processes: len(pids)}, nil
 }
 
-// measureLeast is the least footprint of a second.
-func measureLeast(ctx context.Context, a admin, pid int) (footprint, error) {
-	low, err := measure(a, pid)
-	for range 4 {
-		if err != nil || !pause(ctx, 200*time.Millisecond) {
-			return low, err
+// rest is the least footprint of a second in which the plugin server was up all the time: what is there after a fault is compared with it. A
+// fault before may end late, such as by a process whose memory is found to be too much after the recovery, and a gateway whose plugin server is
+// away is smaller than it should be.
+func (s *stage) rest(ctx context.Context) (footprint, error) {
+	deadline := time.Now().Add(recoveryLimit)
+	for {
+		f, up, err := s.measureUp(ctx)
+		if err == nil && up {
+			return f, nil
 		}
-		var f footprint
-		if f, err = measure(a, pid); err == nil {
-			low = least(low, f)
+		if err == nil && time.Now().After(deadline) {
+			err = fmt.Errorf("the plugin server was not up for a second within %s", recoveryLimit)
+		}
+		if err != nil {
+			return f, err
 		}
 	}
-	return low, err
+}
+
+// measureUp is the least footprint of a second, and whether one process of the plugin server was up all the time.
+func (s *stage) measureUp(ctx context.Context) (least footprint, up bool, err error) {
+	first, err := s.gateway.status()
+	if err != nil {
+		return least, false, err
+	}
+	for i := range 5 {
+		f, err := s.measure()
+		if err != nil {
+			return least, false, err
+		}
+		if i == 0 {
+			least = f
+		}
+		least = leastOf(least, f)
+		if !pause(ctx, 200*time.Millisecond) {
+			return least, false, ctx.Err()
+		}
+	}
+	last, err := s.gateway.status()
+	if err != nil {
+		return least, false, err
+	}
+	return least, first.Ready && last.Ready && first.starts() == last.starts(), nil
 }
 
 // marked are the processes that carry a mark in their environment, which every child inherits: also those whose parents are gone.

@@ -13,11 +13,10 @@ import (
 // soakStage is a stage in the course of a soak.
 type soakStage struct {
 	*stage
-	deck      []*fault // what is still to come before every fault comes again
-	first     footprint
-	processes int
-	calm      counts // between faults
-	rows      map[string]*row
+	deck  []*fault // what is still to come before every fault comes again
+	first footprint
+	calm  counts // between faults
+	rows  map[string]*row
 }
 
 // wholeSoak is the row of a soak that belongs to no fault: requests between faults, and the growth from the start to the end.
@@ -39,16 +38,10 @@ func runSoak(ctx context.Context, o *options, set *setup, p *report) {
 	for _, s := range started {
 		n := &soakStage{stage: s, rows: map[string]*row{}}
 		var err error
-		if n.first, err = measureLeast(ctx, s.gateway, s.pid()); err != nil {
+		if n.first, err = s.rest(ctx); err != nil {
 			p.Errors = append(p.Errors, s.name()+": "+err.Error())
 			continue
 		}
-		pids, err := marked(s.mark)
-		if err != nil {
-			p.Errors = append(p.Errors, s.name()+": "+err.Error())
-			continue
-		}
-		n.processes = len(pids)
 		all = append(all, n)
 	}
 	strikeAtRandom(ctx, o.soak, all, list, random)
@@ -120,7 +113,7 @@ func (s *soakStage) suffer(ctx context.Context, f *fault) {
 			r.Errors = append(r.Errors, err.Error())
 		}
 	}
-	before, err := measure(s.gateway, s.pid())
+	before, err := s.measure()
 	note(err)
 	if r.Times == 0 {
 		r.Before = before
@@ -136,7 +129,7 @@ func (s *soakStage) suffer(ctx context.Context, f *fault) {
 	if !b.recovered.IsZero() {
 		r.Recovery = max(r.Recovery, b.recovered.Sub(b.lifted).Seconds())
 	}
-	r.After, err = measure(s.gateway, s.pid())
+	r.After, err = s.measure()
 	note(err)
 }
 
@@ -148,7 +141,7 @@ func (s *soakStage) finish(ctx context.Context) (rows []row) {
 	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.Fault, b.Fault) })
 	whole := row{Fault: wholeSoak, Language: s.language, Carrier: s.carrier, Times: 1, Before: s.first}
 	var err error
-	if whole.After, whole.Leaks, err = settle(ctx, s.stage, s.first, s.processes); err != nil {
+	if whole.After, whole.Leaks, err = settle(ctx, s.stage, s.first); err != nil {
 		whole.Errors = append(whole.Errors, err.Error())
 	}
 	s.calm.count(s.load.take(), blow{struck: time.Now()})

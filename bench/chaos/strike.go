@@ -119,7 +119,7 @@ const (
 const settleLimit = 25 * time.Second
 
 // growth lists what has grown beyond its bound.
-func growth(before, after footprint, processesBefore, processesAfter int) (leaks []string) {
+func growth(before, after footprint) (leaks []string) {
 	grew := func(what string, before, after, more float64) {
 		if after > before+more {
 			leaks = append(leaks, fmt.Sprintf("%s grew from %.0f to %.0f, more than by %.0f", what, before, after, more))
@@ -129,28 +129,23 @@ func growth(before, after footprint, processesBefore, processesAfter int) (leaks
 	grew("MiB of heap", before.HeapMiB, after.HeapMiB, moreHeapMiB)
 	grew("MiB of memory", before.RSSMiB, after.RSSMiB, moreRSSMiB)
 	grew("descriptors", float64(before.Descriptors), float64(after.Descriptors), moreDescriptors)
-	grew("processes", float64(processesBefore), float64(processesAfter), 0)
+	grew("processes", float64(before.Processes), float64(after.Processes), 0)
 	return leaks
 }
 
 // settle waits until a stage is as small as before, and says what has grown when it does not become so.
-func settle(ctx context.Context, s *stage, before footprint, processes int) (after footprint, leaks []string, err error) {
+func settle(ctx context.Context, s *stage, before footprint) (after footprint, leaks []string, err error) {
 	deadline := time.Now().Add(settleLimit)
-	first := true
-	for {
-		f, err := measure(s.gateway, s.pid())
+	for first := true; ; first = false {
+		f, err := s.measure()
 		if err != nil {
 			return after, nil, err
 		}
 		if first {
-			after, first = f, false
+			after = f
 		}
-		after = least(after, f)
-		pids, err := marked(s.mark)
-		if err != nil {
-			return after, nil, err
-		}
-		if leaks = growth(before, after, processes, len(pids)); len(leaks) == 0 || time.Now().After(deadline) {
+		after = leastOf(after, f)
+		if leaks = growth(before, after); len(leaks) == 0 || time.Now().After(deadline) {
 			return after, leaks, nil
 		}
 		if !pause(ctx, 200*time.Millisecond) {
@@ -172,10 +167,10 @@ func runRow(ctx context.Context, s *stage, f *fault) row {
 	}
 	s.load.take()
 	var err error
-	r.Before, err = measureLeast(ctx, s.gateway, s.pid())
-	fail(err)
-	processes, err := marked(s.mark)
-	fail(err)
+	if r.Before, err = s.rest(ctx); err != nil {
+		fail(fmt.Errorf("before the fault: %w", err))
+		return r // there would be nothing to compare with
+	}
 	starts := s.starts()
 	b := inflict(ctx, s, f)
 	fail(errors.Join(b.errs...))
@@ -189,7 +184,7 @@ func runRow(ctx context.Context, s *stage, f *fault) row {
 	if f.mostStarts > 0 && r.Starts > f.mostStarts {
 		fail(fmt.Errorf("the plugin server was started %d times, expected at most %d", r.Starts, f.mostStarts))
 	}
-	r.After, r.Leaks, err = settle(ctx, s, r.Before, len(processes))
+	r.After, r.Leaks, err = settle(ctx, s, r.Before)
 	fail(err)
 	r.count(s.load.take(), b)
 	if r.Policy == 0 && r.Starts == 0 && !f.unseen {
