@@ -216,17 +216,24 @@ func (e *panicError) Error() string {
 	if e.value == nil {
 		return "the handler ended its goroutine"
 	}
-	return fmt.Sprintf("panic: %v", e.value)
+	return "panic: " + Spoken(e.value)
 }
 
 func crash(value any) error { return &panicError{value: value, stack: debug.Stack()} }
 
 // finish fills the outcome when the handler is over.
 func (s *Session) finish(body []byte, err error) {
-	var failed *wire.Error
-	if err != nil {
-		failed = wireError(err) // unlocked: an Error method may use the PDK
+	if err == nil {
+		s.conclude(body, nil)
+		return
 	}
+	failed := &wire.Error{Code: wire.CodeHandlerError, Message: "the handler failed, and its error ended the goroutine"}
+	defer func() { s.conclude(nil, failed) }() // the methods of the error are the plugin's: they may call runtime.Goexit, too
+	failed = wireError(err)                    // unlocked: an Error method may use the PDK
+}
+
+// conclude fills the outcome. failed is nil when the handler did not fail.
+func (s *Session) conclude(body []byte, failed *wire.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	was, late := s.state, s.overdue()
@@ -295,9 +302,9 @@ const (
 )
 
 // wireError is the error of a failed outcome. An error of the PDK keeps its code. The methods of a plugin's error may panic, above all those of
-// a nil pointer in a variable of type error: fmt survives that, and so must the rest.
+// a nil pointer in a variable of type error: that must not end the process.
 func wireError(err error) (e *wire.Error) {
-	e = &wire.Error{Code: wire.CodeHandlerError, Message: cut(fmt.Sprint(err), maxMessage)}
+	e = &wire.Error{Code: wire.CodeHandlerError, Message: cut(Spoken(err), maxMessage)}
 	defer func() { _ = recover() }()
 	var pe *pdk.Error
 	var crashed *panicError
@@ -310,6 +317,16 @@ func wireError(err error) (e *wire.Error) {
 		e.Code = pe.Code
 	}
 	return e
+}
+
+// Spoken is the text of an error or of what was panicked with. fmt survives a method that panics, but not when the text of that panic panics again.
+func Spoken(v any) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = fmt.Sprintf("%T, whose text cannot be made: its method panics", v)
+		}
+	}()
+	return fmt.Sprint(v)
 }
 
 func cut(s string, n int) string {

@@ -157,6 +157,10 @@ func TestOutcomeOfFailures(t *testing.T) {
 		"error that panics": {func(*pdk.PDK) error { return &fragile{} }, wire.CodeHandlerError, false},
 		"panic with such":   {func(*pdk.PDK) error { panic(&fragile{}) }, wire.CodeHandlerError, true},
 		"cause that panics": {func(*pdk.PDK) error { return fmt.Errorf("outer: %w", error(&fragile{})) }, wire.CodeHandlerError, false},
+		"panics for ever":   {func(*pdk.PDK) error { return endless{} }, wire.CodeHandlerError, false},
+		"panic that does":   {func(*pdk.PDK) error { panic(endless{}) }, wire.CodeHandlerError, true},
+		"goexit in Error":   {func(*pdk.PDK) error { return leaver{} }, wire.CodeHandlerError, false},
+		"goexit in Unwrap":  {func(*pdk.PDK) error { return quietLeaver{} }, wire.CodeHandlerError, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newTester()
@@ -193,6 +197,21 @@ type fragile struct{ inner error }
 
 func (e *fragile) Error() string { return e.inner.Error() }
 func (e *fragile) Unwrap() error { return e.inner.(interface{ Unwrap() error }).Unwrap() }
+
+// endless is an error whose text panics with itself, which fmt does not survive.
+type endless struct{}
+
+func (e endless) Error() string { panic(e) }
+
+// leaver is an error that ends the goroutine of who asks what it says, and quietLeaver of who asks what it wraps.
+type (
+	leaver      struct{}
+	quietLeaver struct{}
+)
+
+func (leaver) Error() string      { runtime.Goexit(); return "" }
+func (quietLeaver) Error() string { return "quiet" }
+func (quietLeaver) Unwrap() error { runtime.Goexit(); return nil }
 
 // curious is an error that uses the PDK to say what it is.
 type curious struct{ k *pdk.PDK }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/pdk/local"
 	"github.com/outrigger-gateway/outrigger/pdk/schema"
 )
 
@@ -52,7 +53,13 @@ func (in *instance) release() {
 	in.table.closing.up()
 	go func() { // it may take long, and the caller answers a call
 		defer in.table.closing.down()
-		if err := contain("Close", in.handlers.Close); err != nil {
+		closing := func() error {
+			if err := in.handlers.Close(); err != nil {
+				return errors.New(local.Spoken(err)) // err itself stays here: its methods are the plugin's
+			}
+			return nil
+		}
+		if err := contain("Close", closing); err != nil {
 			in.table.failed(in, err)
 		}
 	}()

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"strings"
@@ -97,4 +98,33 @@ func abandoned(path string) bool {
 		return false
 	}
 	return errors.Is(err, syscall.ECONNREFUSED)
+}
+
+// patientListener gets over what keeps a connection from being accepted and passes: too many open files, no memory, a peer that has gone again.
+type patientListener struct {
+	net.Listener
+	plane  string
+	logger *slog.Logger
+}
+
+// acceptPause is how long it waits then.
+const acceptPause = 50 * time.Millisecond
+
+// Accept fails when the listener is closed or lost.
+func (l patientListener) Accept() (net.Conn, error) {
+	for told := false; ; told = true {
+		conn, err := l.Listener.Accept()
+		if err == nil || errors.Is(err, net.ErrClosed) || lost(err) {
+			return conn, err
+		}
+		if !told {
+			l.logger.Warn("accepting a connection failed; it is tried again", "plane", l.plane, "error", err)
+		}
+		time.Sleep(acceptPause)
+	}
+}
+
+// lost reports whether an error of accept says that the descriptor is not that of a listener any more: a plugin has closed one that is not its own.
+func lost(err error) bool {
+	return errors.Is(err, syscall.EBADF) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSOCK)
 }

@@ -20,18 +20,17 @@ const (
 	frameTime    = 10 * time.Second
 )
 
-// acceptLanes serves the data plane of carrier msgpack until the listener is closed.
-func (s *Server) acceptLanes(l net.Listener) {
+// acceptLanes serves the data plane of carrier msgpack until the listener is closed. An error means that no lane can be opened any more.
+func (s *Server) acceptLanes(l net.Listener) error {
 	for {
 		conn, err := l.Accept()
 		switch {
 		case err == nil:
 			go s.serveConn(conn)
 		case errors.Is(err, net.ErrClosed):
-			return
-		default: // too many open files, or the like: it passes
-			s.logger.Warn("accepting a lane failed", "error", err)
-			time.Sleep(50 * time.Millisecond)
+			return nil
+		default:
+			return err
 		}
 	}
 }

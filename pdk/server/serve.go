@@ -45,7 +45,9 @@ func (s *Server) Serve(ctx context.Context, l Listeners) error {
 	if l.TLS != nil {
 		creds = credentials.NewTLS(l.TLS)
 	}
+	l.Control = patientListener{l.Control, "the control plane", s.logger}
 	if l.Data != nil {
+		l.Data = patientListener{l.Data, "the data plane", s.logger}
 		planes = append(planes, &pluginv1.DataPlane{Carrier: "msgpack", Network: l.Data.Addr().Network(), Address: reachable(l.Data.Addr()), Token: s.token})
 		if l.TLS != nil && l.Data.Addr().Network() != "unix" {
 			l.Data = tls.NewListener(l.Data, l.TLS)
@@ -53,7 +55,7 @@ func (s *Server) Serve(ctx context.Context, l Listeners) error {
 	}
 	g, h := s.newControlServer(planes, creds)
 	var serving sync.WaitGroup
-	failed := make(chan error, 1)
+	failed := make(chan error, 2)
 	serving.Go(func() {
 		if err := g.Serve(l.Control); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 			failed <- fmt.Errorf("serving the control plane: %w", err)
@@ -61,7 +63,12 @@ func (s *Server) Serve(ctx context.Context, l Listeners) error {
 		}
 	})
 	if l.Data != nil {
-		serving.Go(func() { s.acceptLanes(l.Data) })
+		serving.Go(func() {
+			if err := s.acceptLanes(l.Data); err != nil { // a server that takes no lanes must not look healthy
+				failed <- fmt.Errorf("serving the data plane: %w", err)
+				stop()
+			}
+		})
 	}
 
 	<-ctx.Done()

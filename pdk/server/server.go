@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/pdk"
+	"github.com/outrigger-gateway/outrigger/pdk/local"
 	"github.com/outrigger-gateway/outrigger/pdk/schema"
 	pluginv1 "github.com/outrigger-gateway/outrigger/proto/gen/outrigger/plugin/v1"
 )
@@ -129,11 +130,13 @@ func contain(what string, f func() error) error {
 	go func() { // a goroutine of its own, as runtime.Goexit would end the caller's
 		returned := false
 		var err error
+		defer func() { result <- err }()
 		defer func() {
 			if !returned {
-				err = fmt.Errorf("%s panicked: %v\n%s", what, recover(), debug.Stack())
+				cause := recover()
+				err = fmt.Errorf("%s panicked with a %T", what, cause) // stands when the text of the cause ends the goroutine, too
+				err = fmt.Errorf("%s panicked: %s\n%s", what, local.Spoken(cause), debug.Stack())
 			}
-			result <- err
 		}()
 		err = f()
 		returned = true
