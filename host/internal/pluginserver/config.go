@@ -10,7 +10,7 @@
 //	Server   one build of one configured server: its instances, and Call, which picks a lane
 //	peer     one process of a server, through all its lives: start, restart, replacement of a worn process
 //	breaker  how long a peer waits before its next start: back-off and crash loop
-//	life     one life of a peer: control connection, lanes, health
+//	life     one life of a peer: control connection, lanes, health (deaf.go: whether somebody reads the lanes)
 //	pulse    what calls leave behind about their life: how many, and whether any is answered
 //
 // Instances belong to the Server and outlive processes: a new process gets all of them before its lanes take calls, under the ids

@@ -51,7 +51,8 @@ import (
 //	tcp                data plane on loopback TCP
 //	version=V          of the plugin (1.2.3)
 //	speaks=MIN-MAX     protocol versions
-//	mute_while=FILE    calls get no answer while FILE exists
+//	mute_while=FILE    handlers do not answer while FILE exists
+//	unread_while=FILE  no lane is read while FILE exists
 //	deaf=FILE          make FILE when a lane is opened before somebody watches the health
 //	busy               says that calls still run after the time for draining
 const fakeKey = "FAKE_SERVER"
@@ -295,6 +296,7 @@ func (f *fake) handle(instance uint64, path string, closeLane func(), answer fun
 	switch {
 	case path == "/crash":
 		os.Exit(7)
+	case instance == 0: // refused below, without a handler
 	case f.on("mute_while") && exists(f.orders["mute_while"]):
 		return
 	case path == "/hang":
@@ -327,6 +329,13 @@ func (f *fake) acceptLanes() {
 	}
 }
 
+// read waits while no lane is to be read.
+func (f *fake) read() {
+	for f.on("unread_while") && exists(f.orders["unread_while"]) {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 func (f *fake) laneOpened() {
 	if f.on("deaf") && !f.heard.Load() {
 		_ = os.WriteFile(f.orders["deaf"], nil, 0o600)
@@ -353,6 +362,7 @@ func (f *fake) lane(conn net.Conn) {
 		if err != nil {
 			return
 		}
+		f.read()
 		if frame.Type != wire.TypeCall {
 			continue
 		}
@@ -386,6 +396,7 @@ func (f *fake) Dispatch(stream grpc.BidiStreamingServer[pluginv1.DispatchRequest
 			if err != nil {
 				return
 			}
+			f.read()
 			requests <- r
 		}
 	}()

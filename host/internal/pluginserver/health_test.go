@@ -2,6 +2,7 @@ package pluginserver
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -11,7 +12,6 @@ import (
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/transport"
-	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
 // Lanes of a process in doubt take calls only when there are no others.
@@ -115,12 +115,8 @@ func TestStoppedProcessIsAvoided(t *testing.T) {
 	w.mustConfigure("s", 1)
 	pid := w.pids("s")[0]
 	kill(t, pid, syscall.SIGSTOP)
-	short := func() error {
-		var out wire.Outcome
-		return w.Server("s").Call(&wire.Call{Instance: 1, Phase: 2, TimeoutMS: 250, Facts: &wire.Facts{Request: wire.Request{Path: "/"}}}, time.Now().Add(250*time.Millisecond), noAsks{}, &out)
-	}
 	eventually(t, "it is in doubt", func() bool {
-		_ = short()
+		_ = w.late("s", 1)
 		h := w.Server("s").Status().Processes[0].Health
 		return h == "silent" || h == "failing"
 	})
@@ -137,6 +133,55 @@ func TestStoppedProcessIsAvoided(t *testing.T) {
 	if w.Server("s").Status().Degraded {
 		t.Error("degraded with all processes")
 	}
+}
+
+// A process whose control plane is well, but whose lane nobody reads, is replaced.
+func TestUnreadLane(t *testing.T) {
+	carriers(t, func(t *testing.T, carrier string) {
+		w := newWorld(t)
+		w.opts.HealthInterval, w.opts.HealthTime = 10*time.Millisecond, 500*time.Millisecond
+		unread := filepath.Join(t.TempDir(), "unread")
+		cfg := fakeServer("s", "unread_while="+unread)
+		cfg.Carrier = carrier
+		w.mustStart(cfg)
+		w.mustConfigure("s", 1)
+		pid := w.pids("s")[0]
+		write(t, unread)
+		eventually(t, "it is gone", func() bool {
+			_ = w.late("s", 1)
+			return gone(pid)
+		})
+		if err := os.Remove(unread); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "a new process", func() bool { _, _, err := w.call("s", 1, "/"); return err == nil })
+	})
+}
+
+// A process all of whose handlers hang stays: it is asked each time whether its lane is read, and refuses the question.
+func TestHungHandlersAreNoUnreadLane(t *testing.T) {
+	carriers(t, func(t *testing.T, carrier string) {
+		w := newWorld(t)
+		w.opts.HealthInterval, w.opts.HealthTime = time.Hour, patience
+		mute := filepath.Join(t.TempDir(), "mute")
+		cfg := fakeServer("s", "mute_while="+mute)
+		cfg.Carrier = carrier
+		w.mustStart(cfg)
+		w.mustConfigure("s", 1)
+		pid := w.pids("s")[0]
+		write(t, mute)
+		for range 2 * failedChecks {
+			for range silentCalls {
+				if err := w.late("s", 1); err == nil {
+					t.Fatal("a handler that hangs has answered")
+				}
+			}
+			eventually(t, "it is found well", func() bool { return w.Server("s").Status().Processes[0].Health == "ok" })
+		}
+		if now := w.pids("s"); len(now) != 1 || now[0] != pid {
+			t.Errorf("processes %v, want still %d", now, pid)
+		}
+	})
 }
 
 // A server has its own interval between health checks.

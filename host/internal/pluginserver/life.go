@@ -162,7 +162,7 @@ func (l *life) openLanes(ctx context.Context, n int) (lanes []*lane, err error) 
 		hello := s.opts.Hello
 		hello.Version = l.desc.version
 		hello.Features = s.features()
-		o := transport.Options{Hello: hello, Token: l.desc.plane.token, MaxInFlight: s.cfg.MaxInFlight, OnLog: s.onLog, Who: s.opts.Who, Backlog: &s.servers.backlog, Bodies: s.opts.Bodies}
+		o := transport.Options{Hello: hello, Token: l.desc.plane.token, MaxInFlight: s.cfg.MaxInFlight + laneChecks, OnLog: s.onLog, Who: s.opts.Who, Backlog: &s.servers.backlog, Bodies: s.opts.Bodies}
 		t, err := s.openLane(ctx, l, o)
 		if err != nil {
 			closeLanes(lanes, "closed", "another lane cannot be opened")
@@ -353,7 +353,10 @@ func (l *life) examine() error {
 		l.usage = u
 		s.mu.Unlock()
 	}
-	return l.checkHealth()
+	if err := l.checkHealth(); err != nil {
+		return err
+	}
+	return l.checkLanes()
 }
 
 // checkHealth asks the standard health service. A server without one counts as healthy.

@@ -235,6 +235,13 @@ func (w *world) call(server string, id uint64, path string) (pid int, config str
 	return pid, config, err
 }
 
+// late is a call that gives up after a quarter of a second.
+func (w *world) late(server string, id uint64) error {
+	const enough = 250 * time.Millisecond
+	c := &wire.Call{Instance: id, Phase: 2, TimeoutMS: uint32(enough.Milliseconds()), Facts: &wire.Facts{Request: wire.Request{Path: "/"}}}
+	return w.Server(server).Call(c, time.Now().Add(enough), noAsks{}, &wire.Outcome{})
+}
+
 // answers checks that instances have their own configuration.
 func (w *world) answers(server string, ids ...uint64) {
 	w.t.Helper()
