@@ -378,7 +378,7 @@ def test_workers_bound() -> None:
 class TestWriter:
     def test_frames_of_many_threads_stay_whole_and_in_order(self) -> None:
         left, right = socket.socketpair()
-        writer = Writer(left, lambda err: None)
+        writer = Writer(left, lambda: None)
         count, size = 50, 8
 
         def write(number: int) -> None:
@@ -414,8 +414,8 @@ class TestWriter:
     def test_broken_connection_is_told_once(self) -> None:
         left, right = socket.socketpair()
         right.close()
-        errors: list[OSError] = []
-        writer = Writer(left, errors.append)
+        errors: list[bool] = []
+        writer = Writer(left, lambda: errors.append(True))
         for _ in range(3):
             writer.write([frame(3, 1, b"x")])
         left.close()

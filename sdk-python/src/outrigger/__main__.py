@@ -9,11 +9,12 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+from ._runtime.faults import NoThread, guard_process, start_thread
 
 if TYPE_CHECKING:
     from ._runtime.address import Address
@@ -114,6 +115,7 @@ def serve_plugins(load: Callable[[], list[PluginSpec]], args: argparse.Namespace
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # plugins may start processes; gRPC need not survive in a fork
     sys.setswitchinterval(0.0005)  # a handler that computes must not starve the others
     running: list[Server] = []
+    guard_process()
     if managed:
         _watch_lifeline(running)
 
@@ -132,7 +134,7 @@ def serve_plugins(load: Callable[[], list[PluginSpec]], args: argparse.Namespace
         if managed:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the host's business
         bound = server.start(control, data, certificates)
-    except (PluginError, BadAddress, BadCertificates) as err:
+    except (PluginError, BadAddress, BadCertificates, NoThread) as err:
         for server in running:
             server.remove_files()
         return _fail(err)
@@ -196,7 +198,10 @@ def _watch_lifeline(running: list[Server]) -> None:
             server.remove_files()
         os._exit(0)
 
-    threading.Thread(target=wait, name="outrigger-lifeline", daemon=True).start()
+    refused = start_thread("outrigger-lifeline", wait)
+    if refused:
+        print(f"outrigger: {refused}", file=sys.stderr, flush=True)
+        sys.exit(1)
 
 
 def _limit_exit() -> None:
@@ -206,7 +211,9 @@ def _limit_exit() -> None:
         time.sleep(_EXIT_SECONDS)
         os._exit(0)
 
-    threading.Thread(target=wait, name="outrigger-exit", daemon=True).start()
+    if start_thread("outrigger-exit", wait) and sys.platform != "win32":  # no thread: the system ends the process then
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, _EXIT_SECONDS)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class Stream(Protocol):
         ...
 
     def send(self, messages: Sequence[pb.DispatchResponse]) -> None:
-        """Sends messages in order."""
+        """Sends messages in order. What cannot be sent ends the stream."""
         ...
 
     def close(self) -> None:
@@ -79,8 +79,12 @@ class IteratedStream:
 
     def send(self, messages: Sequence[pb.DispatchResponse]) -> None:
         """Leaves messages to gRPC."""
-        for message in messages:
-            self._out.put(message)
+        try:
+            for message in messages:
+                self._out.put(message)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Ends the responses."""
@@ -147,11 +151,15 @@ class DirectStream:
 
     def send(self, messages: Sequence[pb.DispatchResponse]) -> None:
         """Sends messages; those that come while one leaves are sent behind it."""
-        found = [message.SerializeToString() for message in messages]
-        with self._state.condition:
-            self._out.extend(found)
-            if not self._busy:
-                self._send_next()
+        try:
+            found = [message.SerializeToString() for message in messages]
+            with self._state.condition:
+                self._out.extend(found)
+                if not self._busy:
+                    self._send_next()
+        except BaseException:
+            self.close()
+            raise
 
     def _send_next(self) -> None:
         """Sends the first message that waits, if there is one. The caller holds the condition."""
@@ -160,6 +168,8 @@ class DirectStream:
             self._drained.clear()
             data = self._out.popleft()
             self._busy = self._start(self._sending(data, _BUFFER_HINT if self._out else 0), self._sent)
+            if not self._busy:  # what is lost, nobody may wait for
+                self.close()
         if not self._busy:
             self._out.clear()
             self._drained.set()

@@ -11,6 +11,7 @@ from typing import Any
 from .._errors import PDKError
 from .._gen.pdk import PDK, AsyncPDK
 from .call import Call
+from .faults import emptied
 from .plugins import Step
 from .state import ENDED, LOCK, Exit
 from .wire import HANDLER_ERROR, Ended, Outcome
@@ -93,6 +94,8 @@ def _with_spans(call: Call, body: bytes | None) -> Outcome:
 
 def _failed(call: Call, step: Step, err: BaseException) -> Outcome | None:
     """The outcome of a handler that raised; None when it was sealed before."""
+    if isinstance(err, MemoryError):
+        emptied(err)  # the outcome needs some
     if not call.seal(ENDED):
         if not isinstance(err, (Exit, asyncio.CancelledError)) and call.why_sealed != CANCELLED:
             text = f"the handler failed after {call.why_sealed}, which stands: {_line(err)}"

@@ -191,10 +191,12 @@ class LaneState:
             waiting = self.waiters.get(call)
             waiter = waiting.popleft() if waiting else None
             following = waiting[0].message if waiting else None
-        if following is not None:
-            self.send(following)
-        if waiter is not None:
-            waiter.set(answer)
+        try:
+            if following is not None:
+                self.send(following)
+        finally:
+            if waiter is not None:
+                waiter.set(answer)
 
     def on_cancel(self, call_id: int) -> None:
         """Seals a call that nobody waits for."""
@@ -205,14 +207,21 @@ class LaneState:
             self._abandon(call, CANCELLED)
 
     def abandon_all(self) -> None:
-        """Seals every call: the lane is lost."""
-        with self._lock:
-            calls = list(self.calls.values())
-            self.calls.clear()
-        for call in calls:
-            self._abandon(call, LOST)
+        """Seals every call: the lane is lost. When it fails, it is to be called again for what is left."""
+        while (call := self._taken()) is not None:
+            try:
+                self._abandon(call, LOST)
+            except BaseException:
+                self.calls[call.call_id] = call
+                raise
+        while self.waiters:  # of calls whose outcome could not be sent
+            self.wake(next(iter(self.waiters)))
         self._gathered.clear()
         self._ahead = 0
+
+    def _taken(self) -> Call | None:
+        with self._lock:
+            return self.calls.popitem()[1] if self.calls else None
 
     def _abandon(self, call: Call, why: str) -> None:
         if call.seal(why):
@@ -245,10 +254,17 @@ class LaneState:
         """Ends the asks of a sealed call."""
         if not self.waiters:
             return
+        answer = sealed_answer(call)
         with self._lock:
             waiting = self.waiters.pop(call, None)
-        for waiter in waiting or ():
-            waiter.set(sealed_answer(call))
+        while waiting:
+            waiter = waiting.popleft()
+            try:
+                waiter.set(answer)
+            except BaseException:  # the lane ends, and all who still wait are woken then
+                waiting.appendleft(waiter)
+                self.waiters[call] = waiting
+                raise
 
     def forget(self, call: Call) -> None:
         """Drops a call whose outcome is about to leave."""

@@ -10,10 +10,11 @@ import asyncio
 import contextvars
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from .call import Call
+from .faults import NoThread, emptied, give_up, start_thread
 from .handlers import run_async
 
 _MAX_IDLE = 64
@@ -49,6 +50,13 @@ class _Runner:
             self.task.cancel()
 
 
+def _on_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Ends the process when memory ran out in a callback: what it was to do is lost, and somebody may wait for it for ever."""
+    loop.default_exception_handler(context)
+    if "handle" in context and isinstance(context.get("exception"), MemoryError):
+        give_up("the event loop has no memory")
+
+
 class LoopRunner:
     """An event loop on a thread of its own, started when first needed."""
 
@@ -63,18 +71,30 @@ class LoopRunner:
         self._checking = False
 
     def start(self) -> asyncio.AbstractEventLoop:
-        """The loop, running."""
+        """The loop, running.
+
+        Raises:
+            NoThread: the system gives none for it.
+        """
         with self._lock:
             if self._loop is None:
-                self._loop = new_event_loop()
+                try:
+                    loop = new_event_loop()
+                except OSError as err:
+                    raise NoThread(f"no event loop could be made: {err}") from None
                 ready = threading.Event()
-                threading.Thread(target=self._main, args=(self._loop, ready), name="outrigger-loop", daemon=True).start()
+                refused = start_thread("outrigger-loop", self._main, loop, ready)
+                if refused:
+                    loop.close()
+                    raise NoThread(refused)
+                self._loop = loop
                 ready.wait()
             return self._loop
 
     def _main(self, loop: asyncio.AbstractEventLoop, ready: threading.Event) -> None:
         self._thread = threading.get_ident()
         asyncio.set_event_loop(loop)
+        loop.set_exception_handler(_on_error)
         loop.call_soon(ready.set)
         loop.run_forever()
         for task in asyncio.all_tasks(loop):
@@ -109,10 +129,16 @@ class LoopRunner:
         """Runs calls, from another thread."""
         self.start().call_soon_threadsafe(self.accept, calls)
 
-    def accept(self, calls: list[Call]) -> None:
+    def accept(self, calls: Sequence[Call]) -> None:
         """Runs calls; only on the loop's thread."""
-        self._queue.extend(calls)
-        self._wake()
+        try:
+            self._queue.extend(calls)
+            self._wake()
+        except BaseException as err:
+            fault = emptied(err)
+        else:
+            return
+        give_up("the event loop cannot run its calls", fault)
 
     def follow(self, call: Call) -> None:
         """Runs a call after the one whose outcome is being delivered; only on the loop's thread."""
@@ -134,7 +160,7 @@ class LoopRunner:
     def _check(self) -> None:
         # Runs once the active runner has given way: what is still in the queue then waits behind a handler that waits.
         self._checking = False
-        self._wake()
+        self.accept(())
 
     async def _run_calls(self) -> None:
         loop = asyncio.get_running_loop()
@@ -143,36 +169,44 @@ class LoopRunner:
         runner.task = task
         clean = contextvars.copy_context()
         queue = self._queue
-        while True:
-            self._waking = False
-            while queue:
-                call = queue.popleft()
-                if queue and not self._checking:
-                    self._checking = True
-                    loop.call_soon(self._check)
-                if not call.bit:
-                    continue
-                call.runner = runner
-                outcome = await run_async(call, call.step)
-                call.runner = None
-                if task is not None:
-                    while task.cancelling():
-                        task.uncancel()
-                if outcome is not None:
-                    call.port.deliver(call, outcome)
-                if contextvars.copy_context() != clean:
-                    # The handler left context variables behind: the next one must not see them.
-                    self._wake()
+        try:
+            while True:
+                self._waking = False
+                while queue:
+                    call = queue.popleft()
+                    if queue and not self._checking:
+                        self._checking = True
+                        loop.call_soon(self._check)
+                    if not call.bit:
+                        continue
+                    call.runner = runner
+                    outcome = await run_async(call, call.step)
+                    call.runner = None
+                    if task is not None:
+                        while task.cancelling():
+                            task.uncancel()
+                    if outcome is not None:
+                        call.port.deliver(call, outcome)
+                    if contextvars.copy_context() != clean:
+                        # The handler left context variables behind: the next one must not see them.
+                        self._wake()
+                        return
+                if len(self._idle) >= _MAX_IDLE:
                     return
-            if len(self._idle) >= _MAX_IDLE:
-                return
-            future: asyncio.Future[None] = loop.create_future()
-            self._idle.append(future)
-            try:
-                await future
-            except asyncio.CancelledError:
-                if loop.is_running() and task is not None and self._loop is loop:
-                    while task.cancelling():  # a cancel that came after its handler had ended
-                        task.uncancel()
-                    continue
-                raise
+                future: asyncio.Future[None] = loop.create_future()
+                self._idle.append(future)
+                try:
+                    await future
+                except asyncio.CancelledError:
+                    if loop.is_running() and task is not None and self._loop is loop:
+                        while task.cancelling():  # a cancel that came after its handler had ended
+                            task.uncancel()
+                        continue
+                    raise
+        except (asyncio.CancelledError, GeneratorExit):  # the event loop ends
+            raise
+        except BaseException as err:
+            fault = emptied(err)
+        else:
+            return
+        give_up("the event loop cannot run its calls", fault)

@@ -9,6 +9,7 @@ from collections import deque
 from typing import Any, cast
 
 from .call import Call
+from .faults import emptied, insist, report
 from .lane import HostLeft, LaneState, sealed_answer
 from .loop import LoopRunner
 from .node import Node
@@ -48,6 +49,8 @@ class EventLane(asyncio.Protocol):
         self._scheduled = False
         self._frame_timer: asyncio.TimerHandle | None = None
         self._ended = threading.Event()
+        # Made now: at the end there may be no memory.
+        self._endings = (self.state.abandon_all, self._leave_registry, self._ended.set)
 
     @property
     def node(self) -> Node:
@@ -63,6 +66,18 @@ class EventLane(asyncio.Protocol):
     def close(self) -> None:
         """Ends the lane, from any thread."""
         self._runner.call(self._close)
+
+    def fail(self, what: str, fault: BaseException) -> None:
+        """Ends the lane after a fault of the engine, from any thread: the host opens it again."""
+        insist(self._ask_for_abort, "a lane could not be ended")
+        report(what, fault)
+
+    def _ask_for_abort(self) -> None:
+        self._runner.call(self._abort)
+
+    def _abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
 
     def leave(self, code: str, message: str) -> None:
         """Says goaway, from any thread."""
@@ -124,9 +139,11 @@ class EventLane(asyncio.Protocol):
         self._transport = None
         if self._frame_timer is not None:
             self._frame_timer.cancel()
-        self.state.abandon_all()
+        for ending in self._endings:
+            insist(ending, "a lane could not be ended")
+
+    def _leave_registry(self) -> None:
         self.state.registry.remove_lane(self.state)
-        self._ended.set()
 
     def pause_writing(self) -> None:
         """The socket is full: large bytes wait."""
@@ -141,8 +158,8 @@ class EventLane(asyncio.Protocol):
 
     def _send(self, frames: list[bytes]) -> None:
         if not self._scheduled:
-            self._scheduled = True
             self._runner.later(self._flush)
+            self._scheduled = True
         if len(frames) > _BULK:
             self._bulk.extend(frames)
         else:
@@ -155,14 +172,20 @@ class EventLane(asyncio.Protocol):
             self._out.clear()
             self._bulk.clear()
             return
-        out, self._out = self._out, []
-        if self._bulk and not self._paused:
-            out += [self._bulk.popleft() for _ in range(min(_BULK, len(self._bulk)))]
-            if self._bulk:
-                self._scheduled = True
-                self._runner.later(self._flush)
-        if out:
-            transport.write(b"".join(out))
+        try:
+            out, self._out = self._out, []
+            if self._bulk and not self._paused:
+                out += [self._bulk.popleft() for _ in range(min(_BULK, len(self._bulk)))]
+                if self._bulk:
+                    self._runner.later(self._flush)
+                    self._scheduled = True
+            if out:
+                transport.write(b"".join(out))
+        except BaseException as err:  # the host would wait for what is lost
+            fault = emptied(err)
+        else:
+            return
+        self.fail("outcomes lost", fault)
 
     def _emit(self, messages: list[bytes]) -> None:
         if self._runner.is_current():
@@ -175,6 +198,14 @@ class EventLane(asyncio.Protocol):
 
     def _refuse(self, call_id: int, outcome: Ended) -> None:
         self._send(outcome_frames(call_id, outcome))
+
+    def _put(self, question: bytes) -> None:
+        """Sends an ask. Later ones of its call would wait for the answer to one that is lost."""
+        try:
+            self._emit([question])
+        except BaseException as err:
+            self.fail("question lost", err)
+            raise
 
     # The port of the calls.
 
@@ -191,14 +222,20 @@ class EventLane(asyncio.Protocol):
 
     def deliver(self, call: Call, outcome: Ended) -> None:
         """Sends the outcome of a sealed call."""
-        if call.trip is None:
-            self.state.forget(call)
-            self._emit(outcome_frames(call.call_id, outcome))
+        try:
+            if call.trip is None:
+                self.state.forget(call)
+                self._emit(outcome_frames(call.call_id, outcome))
+                return
+            frames, after = self.state.finish(call, outcome, encode_outcome)
+            self._emit(frames)
+            if after is not None:
+                self._runner.follow(after)
+        except BaseException as err:  # nobody else has the outcome
+            fault = emptied(err)
+        else:
             return
-        frames, after = self.state.finish(call, outcome, encode_outcome)
-        self._emit(frames)
-        if after is not None:
-            self._runner.follow(after)
+        self.fail("outcome lost", fault)
 
     def ask(self, call: Call, function: int, args: list[Any]) -> Answer:
         """Asks from a thread of the handler's own."""
@@ -207,7 +244,7 @@ class EventLane(asyncio.Protocol):
         if registered is None:
             return sealed_answer(call)
         if registered[1]:
-            self._emit([message])
+            self._put(message)
         return registered[0].wait()
 
     async def ask_async(self, call: Call, function: int, args: list[Any]) -> Answer:
@@ -218,5 +255,5 @@ class EventLane(asyncio.Protocol):
         if registered is None:
             return sealed_answer(call)
         if registered[1]:
-            self._emit([message])
+            self._put(message)
         return await future

@@ -101,12 +101,16 @@ class Registry:
         threads: list[threading.Thread] = []
         for instance in instances:
             instance.released = True
-            if not self._runs(lambda call, of=instance: call.step is not None and call.step.instance is of):
-                thread = threading.Thread(target=self._close, args=(instance,), name="outrigger-close", daemon=True)
+            idle = not self._runs(lambda call, of=instance: call.step is not None and call.step.instance is of)
+            work = self._close if idle else self._close_when_idle
+            thread = threading.Thread(target=work, args=(instance,), name="outrigger-close" if idle else "outrigger-release", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the system gives no thread: here it may take longer
+                work(instance)
+                continue
+            if idle:
                 threads.append(thread)
-            else:
-                thread = threading.Thread(target=self._close_when_idle, args=(instance,), name="outrigger-release", daemon=True)
-            thread.start()
         deadline = time.monotonic() + _CLOSE_SECONDS
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterable
@@ -20,6 +19,7 @@ from .._gen.proto.plugin_pb2_grpc import add_PluginServerServicer_to_server
 from .address import Address, BadAddress, check_reach, clear_socket_file, listen
 from .certificates import Certificates
 from .control import Controller, ControlPlane, DataPlane
+from .faults import NoThread, reason, say, start_thread
 from .grpc_lane import GrpcCarrier
 from .health import Health
 from .loop import LoopRunner
@@ -27,7 +27,7 @@ from .plugins import PluginSpec
 from .protocol import EventLane
 from .registry import Registry
 from .stop import StopRequest
-from .stream import GREETING_SECONDS, BadGreeting, SocketCarrier, read_greeting
+from .stream import GREETING_SECONDS, SocketCarrier, read_greeting
 from .threads import MAX_WORKERS, ThreadLane, Workers
 from .tls import TlsSocket
 from .wire import MAX_FRAME
@@ -40,11 +40,29 @@ _STOP_SECONDS = 1.0
 _MAX_GREETING = 64
 """Connections that have not said who they are yet; each takes a thread for at most GREETING_SECONDS."""
 
+_ACCEPT_PAUSE = 0.1
+"""Seconds before the next connection is accepted, after there was no descriptor, memory or thread for one."""
+
 
 class _Lane(Protocol):
     def close(self) -> None: ...
 
     def wait_ended(self, seconds: float | None = None) -> bool: ...
+
+
+class ControlThreads(ThreadPoolExecutor):
+    """Threads of gRPC's server, started when needed. When the system gives none, a call waits for one of those there are.
+
+    An exception here would end the thread on which gRPC hears of everything, and with it the control plane.
+    """
+
+    def _adjust_thread_count(self) -> None:
+        try:
+            super()._adjust_thread_count()  # type: ignore[misc]
+        except (RuntimeError, MemoryError) as err:
+            if not self._threads:
+                raise
+            say(f"a call of the control plane waits for a thread: {err}")
 
 
 class Server:
@@ -89,8 +107,10 @@ class Server:
             host, port = listener.getsockname()[:2]
             plane = DataPlane("msgpack", "tcp", Address("tcp", host=host, port=port).reachable, self._token)
             self._data_tls = certificates
+        threads = ControlThreads(_CONTROL_THREADS, "outrigger-control")
+        threads.submit(int)  # from now on there is one
         server = grpc.server(
-            ThreadPoolExecutor(_CONTROL_THREADS, "outrigger-control"),
+            threads,
             options=[("grpc.max_receive_message_length", MAX_FRAME), ("grpc.max_send_message_length", MAX_FRAME), ("grpc.so_reuseport", 0)],
         )
         planes = [plane, DataPlane("grpc")]
@@ -100,7 +120,9 @@ class Server:
         self._grpc = server
         bound = self._bind(server, control, certificates)
         server.start()
-        threading.Thread(target=self._accept, args=(listener,), name="outrigger-accept", daemon=True).start()
+        refused = start_thread("outrigger-accept", self._accept, listener)
+        if refused:
+            raise NoThread(refused)
         return bound
 
     def _bind(self, server: grpc.Server, control: Address, certificates: Certificates | None) -> Address:
@@ -125,31 +147,51 @@ class Server:
     # Lanes.
 
     def _accept(self, listener: socket.socket) -> None:
+        """Accepts connections until the listener is closed. One that there is no descriptor, memory or thread for is tried again later."""
+        refused = ""
         while True:
-            try:
-                sock, _ = listener.accept()
-            except OSError:  # the listener was closed
+            before, refused = refused, self._accept_one(listener)
+            if self._stopping or listener.fileno() < 0:
                 return
-            if not self._greetings.acquire(blocking=False):
-                print(f"outrigger: connection refused: {_MAX_GREETING} others have not said who they are yet", file=sys.stderr, flush=True)
-                sock.close()
-                continue
-            threading.Thread(target=self._welcome, args=(sock,), name="outrigger-greeting", daemon=True).start()
+            if refused:
+                if not before:
+                    say(f"connection refused: {refused}")
+                time.sleep(_ACCEPT_PAUSE)
+
+    def _accept_one(self, listener: socket.socket) -> str:
+        """Accepts a connection and hands it to a thread; why that could not be done."""
+        try:
+            sock, _ = listener.accept()
+        except (OSError, MemoryError) as err:
+            return reason(err)
+        if not self._greetings.acquire(blocking=False):
+            say(f"connection refused: {_MAX_GREETING} others have not said who they are yet")
+            sock.close()
+            return ""
+        refused = start_thread("outrigger-greeting", self._welcome, sock)
+        if refused:
+            self._greetings.release()
+            sock.close()
+        return refused
 
     def _welcome(self, sock: socket.socket) -> None:
         try:
             connection = self._greet(sock)
-        except (BadGreeting, OSError) as err:
-            print(f"outrigger: connection refused: {err}", file=sys.stderr, flush=True)
+        except Exception as err:
+            say(f"connection refused: {reason(err)}")
             sock.close()
             return
         finally:
             self._greetings.release()
-        if self._all_async and isinstance(connection, socket.socket):
-            self._serve_events(connection)
-        else:  # the loop has no part in TLS: async handlers are handed to it
+        try:
+            if self._all_async and isinstance(connection, socket.socket):
+                self._serve_events(connection)
+                return  # the loop closes it
+            # The loop has no part in TLS: async handlers are handed to it.
             self._serve(ThreadLane(self.registry, SocketCarrier(connection), self._workers, self._loop))
-            sock.close()
+        except Exception as err:
+            say(f"lane closed: {reason(err)}")
+        sock.close()
 
     def _greet(self, sock: socket.socket) -> socket.socket | TlsSocket:
         """Finds out who it is. A peer that says nothing has a thread until the time is over."""
@@ -167,24 +209,32 @@ class Server:
 
     def _serve_events(self, sock: socket.socket) -> None:
         lane = EventLane(self.registry, self._loop)
-        self._enter(lane)
         loop = self._loop.start()
         sock.setblocking(False)
 
         async def attach() -> None:
             await loop.connect_accepted_socket(lambda: lane, sock)
 
-        self._loop.run(attach())
-        self._keep(lane)
+        self._enter(lane)
+        try:
+            self._loop.run(attach())
+            self._keep(lane)
+        finally:
+            self._leave(lane)
 
     def _serve(self, lane: ThreadLane) -> None:
         self._enter(lane)
-        lane.start()
-        self._keep(lane)
+        try:
+            lane.start()
+            self._keep(lane)
+        finally:
+            self._leave(lane)
 
     def _serve_grpc(self, carrier: GrpcCarrier) -> None:
         lane = ThreadLane(self.registry, carrier, self._workers, self._loop)
-        threading.Thread(target=self._serve, args=(lane,), name="outrigger-stream", daemon=True).start()
+        refused = start_thread("outrigger-stream", self._serve, lane)
+        if refused:
+            raise NoThread(refused)
 
     def _enter(self, lane: _Lane) -> None:
         """Counts a lane, before it says hello: a server that goes away waits for it from then on."""
@@ -198,6 +248,11 @@ class Server:
         if stopping:
             lane.close()
         lane.wait_ended()
+
+    def _leave(self, lane: _Lane) -> None:
+        """Forgets a lane. One that has not ended was left by a fault, and ends."""
+        if not lane.wait_ended(0):
+            lane.close()
         with self._lock:
             self._lanes.discard(lane)
             self._lane_ended.notify_all()

@@ -111,7 +111,7 @@ class SocketCarrier(MsgpackMessages):
         self._framer = Framer()
         self._bounded = -1  # number of the frame that _deadline is for
         self._deadline = 0.0
-        self._writer = Writer(sock, self._broken)
+        self._writer = Writer(sock, self._shut)
         self._writer.write([server_hello()])
 
     def read(self, state: LaneState) -> bool:
@@ -154,9 +154,6 @@ class SocketCarrier(MsgpackMessages):
     def write(self, messages: list[bytes]) -> None:
         """Sends frames in order."""
         self._writer.write(messages)
-
-    def _broken(self, err: OSError) -> None:
-        self._shut()
 
     def _shut(self) -> None:
         try:

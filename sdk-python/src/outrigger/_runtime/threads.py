@@ -4,15 +4,16 @@ The leader reads the lane, runs the handlers of a batch itself, and answers with
 standby looks every 2 ms; when the same handler still runs it takes the lead and the rest of the batch, and the blocked thread sends its
 own reply later. Handlers that turn out to wait are moved to worker threads until 64 quick runs bring them back. A thread that only lacks a
 processor waits for nothing, and keeps its lead: on a busy machine another thread would do no better.
+
+When the system gives no thread, the leader goes on without a standby, and calls wait for the workers there are or fail. Every other fault
+of the engine ends the lane, which the host opens again: nobody may be left to wait for a lane that nobody reads.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 import time
-import traceback
 from collections import deque
 from threading import get_ident
 from time import perf_counter_ns
@@ -20,13 +21,15 @@ from typing import Any, Protocol
 
 from .call import Call
 from .clock import SLOW_NS, ThreadClock, Times
+from .faults import NoThread, emptied, insist, report, say, start_thread
 from .handlers import run
 from .lane import LaneState, sealed_answer
 from .loop import LoopRunner
 from .node import Node
 from .plugins import Step
 from .registry import Registry
-from .wire import BAD_FRAME, Answer, Ended
+from .state import ENDED
+from .wire import BAD_FRAME, HANDLER_ERROR, Answer, Ended, Outcome
 
 QUICK_RUNS = 64
 """Quick runs in a row that bring a handler back from the workers."""
@@ -39,6 +42,8 @@ IDLE_LOOKS = 25
 MAX_LANE_THREADS = 64
 FLUSH_FRAMES = 256
 URGENT_LEVEL = 4
+RETRY_NS = 50_000_000
+"""How long a leader that no standby could be started for waits before it tries again."""
 
 
 class Carrier(Protocol):
@@ -49,7 +54,7 @@ class Carrier(Protocol):
         ...
 
     def write(self, messages: list[Any]) -> None:
-        """Sends messages in order."""
+        """Sends messages in order. What cannot be sent ends the lane: the calls of those who wait for it end too."""
         ...
 
     def outcome(self, call_id: int, outcome: Ended) -> list[Any]:
@@ -86,30 +91,44 @@ class Workers:
         self._backlog: deque[tuple[ThreadLane, Call]] = deque()
         self._idle: list[_Desk] = []
         self._count = 0
+        self._refused = ""  # why the last one could not be started
 
     def submit(self, lane: ThreadLane, call: Call) -> None:
-        """Runs a call on a worker; when all are busy it waits its turn."""
+        """Runs a call on a worker; when all are busy it waits its turn. It fails when there is none and none can be started."""
         with self._lock:
-            if self._idle:
-                desk = self._idle.pop()
-            elif self._count < self._limit:
-                self._count += 1
-                desk = _Desk()
-                threading.Thread(target=self._work, args=(desk,), name=f"outrigger-worker-{self._count}", daemon=True).start()
-            else:
+            desk = self._idle.pop() if self._idle else self._hired() if self._count < self._limit else None
+            if desk is None and self._count:
                 self._backlog.append((lane, call))
                 return
-        desk.give((lane, call))
+        if desk is None:
+            lane.cannot_run(call, self._refused)
+        else:
+            desk.give((lane, call))
+
+    def _hired(self) -> _Desk | None:
+        """The desk of a new worker; None when the system gives no thread. The lock is held."""
+        desk = _Desk()
+        refused = start_thread(f"outrigger-worker-{self._count + 1}", self._work, desk)
+        if refused and not self._refused:
+            say(f"{refused}; calls wait for the {self._count} workers there are")
+        self._refused = refused
+        if refused:
+            return None
+        self._count += 1
+        return desk
 
     def _work(self, desk: _Desk) -> None:
         clock = ThreadClock()
         while True:
             lane, call = desk.take()
             while True:
+                fault: BaseException | None = None
                 try:
                     lane.run_on_worker(call, clock)
-                except BaseException:  # a fault of the engine must not cost a worker
-                    print(f"outrigger: worker failed:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
+                except BaseException as err:  # a fault of the engine must not cost a worker
+                    fault = emptied(err)
+                if fault is not None:
+                    lane.fail("worker failed", fault)
                 with self._lock:
                     if not self._backlog:
                         self._idle.append(desk)
@@ -162,7 +181,7 @@ class ThreadLane:
         self._workers = workers
         self._loop = loop
         self._lead = _Lead(deque(), False)
-        self._lock = threading.Lock()  # guards the four below
+        self._lock = threading.Lock()  # guards the three below
         self._standby = False
         self._threads = 0
         self._vacant: _Lead | None = None
@@ -171,10 +190,14 @@ class ThreadLane:
         self._doorbell = threading.Semaphore(0)
         self._dozing = False
         self._batches = 0
+        self._alone = False  # no standby could be started
+        self._retry_ns = 0  # when it is tried again
         self._alert = 0  # looks that the standby still makes at the short interval, after it had to act
         self._ended = threading.Event()
         self._refused: list[Any] = []
         self._loop_out: list[Any] = []
+        # Made now: at the end there may be no memory.
+        self._endings = (carrier.close, self.state.abandon_all, self._leave_registry, self._doorbell.release, self._ended.set)
 
     @property
     def node(self) -> Node:
@@ -184,12 +207,14 @@ class ThreadLane:
         return node
 
     def start(self) -> None:
-        """Starts the leader and the standby."""
+        """Starts the leader and the standby. Without a leader the lane ends at once."""
         self.state.registry.add_lane(self.state)
-        with self._lock:
-            self._threads += 1
-        self._start_thread(self._lead)
-        self._ensure_standby()
+        refused = self._start_thread(self._lead)
+        if refused:
+            say(f"lane closed: {refused}")
+            self._end()
+        else:
+            self._ensure_standby()
 
     def wait_ended(self, seconds: float | None = None) -> bool:
         """Waits until the lane has ended."""
@@ -199,16 +224,36 @@ class ThreadLane:
         """Ends the lane; its calls are sealed by whoever leads."""
         self._carrier.close()
 
-    def _start_thread(self, lead: _Lead | None) -> None:
-        threading.Thread(target=self._serve, args=(lead,), name="outrigger-lane", daemon=True).start()
+    def fail(self, what: str, fault: BaseException) -> None:
+        """Ends the lane after a fault of the engine, on any thread: its calls get the fail mode's answer, and the host opens it again."""
+        self._end()
+        report(what, fault)
+
+    def _start_thread(self, lead: _Lead | None) -> str:
+        """Starts a thread that is counted until it ends; why there is none."""
+        with self._lock:
+            self._threads += 1
+        refused = start_thread("outrigger-lane", self._serve, lead)
+        if refused:
+            with self._lock:
+                self._threads -= 1
+        return refused
 
     def _serve(self, lead: _Lead | None) -> None:
-        """Life of a lane's thread."""
-        clock = ThreadClock()
+        """Life of a lane's thread. Whatever fails in it ends the lane."""
+        fault: BaseException | None = None
         try:
-            self._lead_and_stand_by(lead, clock)
-        finally:
-            clock.close()
+            clock = ThreadClock()
+            try:
+                self._lead_and_stand_by(lead, clock)
+            finally:
+                clock.close()
+        except BaseException as err:
+            fault = emptied(err)
+        with self._lock:
+            self._threads -= 1
+        if fault is not None:
+            self.fail("lane failed", fault)
 
     def _lead_and_stand_by(self, lead: _Lead | None, clock: ThreadClock) -> None:
         """Leads or stands by, until nobody needs the thread."""
@@ -217,17 +262,10 @@ class ThreadLane:
                 lead = self._watch()
                 if lead is None:
                     return
-            try:
-                alive = self._run_lead(lead, clock)
-            except BaseException:  # a fault of the engine: the lane ends, its calls get the fail mode's answer
-                print(f"outrigger: lane failed:\n{traceback.format_exc()}", file=sys.stderr, flush=True)
-                self._end(lead)
-                alive = False
-            if not alive:
+            if not self._run_lead(lead, clock):
                 return
             with self._lock:
                 if self._standby or self._closed:
-                    self._threads -= 1
                     return
                 self._standby = True
             lead = None
@@ -246,6 +284,8 @@ class ThreadLane:
                     self._doorbell.release()
                 size = len(lead.queue)
                 started = perf_counter_ns()
+                if self._alone and started > self._retry_ns:
+                    self._ensure_standby()
                 if not self._run_batch(lead, clock):
                     return True
                 lead.timed = perf_counter_ns() - started > SLOW_NS * size
@@ -256,7 +296,9 @@ class ThreadLane:
             if self._refused:
                 lead.out, self._refused = self._refused, []
             if not alive:
-                self._end(lead)
+                if lead.out:
+                    carrier.write(lead.out)
+                self._end()
                 return False
             lead.queue.extend(state.ready)
             state.ready.clear()
@@ -280,7 +322,7 @@ class ThreadLane:
                 self._workers.submit(self, call)
                 continue
             if waiting is not None:
-                self._loop.submit(waiting)
+                self._to_loop(waiting)
                 waiting = None
             call.runner = lead
             lead.current = call
@@ -312,7 +354,7 @@ class ThreadLane:
                     carrier.write(out)
         lead.current = None
         if waiting is not None:
-            self._loop.submit(waiting)
+            self._to_loop(waiting)
         return True
 
     def _finish_step(self, lead: _Lead, call: Call, outcome: Ended) -> None:
@@ -354,7 +396,20 @@ class ThreadLane:
         elif self._loop.is_current():
             self._loop.follow(call)
         else:
-            self._loop.submit([call])
+            self._to_loop([call])
+
+    def _to_loop(self, calls: list[Call]) -> None:
+        """Runs calls on the event loop."""
+        try:
+            self._loop.submit(calls)
+        except NoThread as err:
+            for call in calls:
+                self.cannot_run(call, str(err))
+
+    def cannot_run(self, call: Call, why: str) -> None:
+        """Fails a call that there is no thread for. The lane goes on."""
+        if call.seal(ENDED):
+            self._reply(call, Outcome(error=(HANDLER_ERROR, f"the handler did not run: {why}", "")))
 
     def _wait_turn(self, call: Call) -> None:
         """Waits until the outcomes of the steps before have left: a thread of the handler's own has something to send."""
@@ -371,27 +426,35 @@ class ThreadLane:
     def _refuse(self, call_id: int, outcome: Ended) -> None:
         self._refused += self._carrier.outcome(call_id, outcome)
 
-    def _end(self, lead: _Lead) -> None:
-        with self._lock:
-            self._closed = True
-            self._threads -= 1
-        if lead.out:
-            self._carrier.write(lead.out)
-        self._carrier.close()
-        self.state.abandon_all()
+    def _end(self) -> None:
+        """Ends the lane and seals its calls, on any thread, once or more often."""
+        self._closed = True
+        for ending in self._endings:
+            insist(ending, "a lane could not be ended")
+
+    def _leave_registry(self) -> None:
         self.state.registry.remove_lane(self.state)
-        self._doorbell.release()
-        self._ended.set()
 
     # The standby.
 
-    def _ensure_standby(self, forced: bool = False) -> None:
+    def _ensure_standby(self, forced: bool = False) -> bool:
+        """Has a thread stand by. Without one the leader goes on alone, and tries again with a later batch."""
         with self._lock:
-            if self._standby or self._closed or (self._threads >= MAX_LANE_THREADS and not forced):
-                return
+            if self._standby or self._closed:
+                self._alone = False
+                return True
+            if self._threads >= MAX_LANE_THREADS and not forced:
+                return False
             self._standby = True
-            self._threads += 1
-        self._start_thread(None)
+        refused = self._start_thread(None)
+        if refused:
+            with self._lock:
+                self._standby = False
+            if not self._alone:
+                say(f"{refused}; until there is one, a handler that blocks holds up its lane")
+            self._retry_ns = perf_counter_ns() + RETRY_NS
+        self._alone = bool(refused)
+        return not refused
 
     def _watch(self) -> _Lead | None:
         """Looks whether one handler keeps the lead too long. Gives the lead that it took, or None when the lane has ended."""
@@ -420,7 +483,6 @@ class ThreadLane:
             if self._closed:
                 with self._lock:
                     self._standby = False
-                    self._threads -= 1
                 return None
             vacant = self._take_vacant()
             if vacant is not None:
@@ -512,22 +574,28 @@ class ThreadLane:
 
     def lied(self, call: Call, message: str) -> None:
         """Closes the lane: what the host sent does not decode."""
-        print(f"outrigger: lane closed: {message}", file=sys.stderr, flush=True)
+        say(f"lane closed: {message}")
         self._carrier.leave(BAD_FRAME, message)
         self.close()
 
     def deliver(self, call: Call, outcome: Ended) -> None:
         """Sends the outcome of a call that an exit or the event loop has sealed."""
-        if call.trip is None:
-            self.state.forget(call)
-            self._emit(call, self._carrier.outcome(call.call_id, outcome), False)
+        try:
+            if call.trip is None:
+                self.state.forget(call)
+                self._emit(call, self._carrier.outcome(call.call_id, outcome), False)
+                return
+            messages, after = self.state.finish(call, outcome, self._carrier.encode)
+            self._emit(call, messages, False)
+            if after is not None:
+                if not after.step.is_async:  # another thread will answer it: what came before leaves before
+                    self._flush_loop()
+                self._go_on(after)
+        except BaseException as err:  # nobody else has the outcome
+            fault = emptied(err)
+        else:
             return
-        messages, after = self.state.finish(call, outcome, self._carrier.encode)
-        self._emit(call, messages, False)
-        if after is not None:
-            if not after.step.is_async:  # another thread will answer it: what came before leaves before
-                self._flush_loop()
-            self._go_on(after)
+        self.fail("outcome lost", fault)
 
     def _emit(self, call: Call, messages: list[Any], urgent: bool) -> None:
         lead = call.runner
@@ -555,53 +623,67 @@ class ThreadLane:
             lead.claim.pop()
         except IndexError:
             return False
-        lead.out += messages
-        if urgent or len(lead.out) > FLUSH_FRAMES:
-            out, lead.out = lead.out, []
-            self._carrier.write(out)
-        lead.claim.append(None)
+        try:
+            lead.out += messages
+            if urgent or len(lead.out) > FLUSH_FRAMES:
+                out, lead.out = lead.out, []
+                self._carrier.write(out)
+        finally:
+            lead.claim.append(None)
         return True
 
     def _flush_loop(self) -> None:
         out, self._loop_out = self._loop_out, []
-        if out:
+        if not out:
+            return
+        try:
             self._carrier.write(out)
+        except BaseException as err:  # the loop would go on without them
+            fault = emptied(err)
+        else:
+            return
+        self.fail("outcomes lost", fault)
 
     def ask(self, call: Call, function: int, args: list[Any]) -> Answer:
         """Asks the host and blocks. A leader gives up the lead first, since somebody has to read the answer."""
         message = self._carrier.ask(call.call_id, function, args, call.number)
+        step: Step = call.step
+        # Who asks waits; before the question leaves, so that the next call already finds it.
+        step.slow, step.quick, step.asked = True, 0, True
+        lead = call.runner
+        leads = isinstance(lead, _Lead) and lead.thread == get_ident()
+        if leads and not self._standby and lead.claim and not self._ensure_standby(forced=True):
+            return Answer(error=("host_error", "cannot ask: no thread could be started that reads the answer"))
         registered = self.state.new_waiter(call, message, None)
         if registered is None:
             return sealed_answer(call)
         waiter, now = registered
         messages = [message] if now else []
-        step: Step = call.step
-        # Who asks waits; before the question leaves, so that the next call already finds it.
-        step.slow, step.quick, step.asked = True, 0, True
-        lead = call.runner
-        handed_over = isinstance(lead, _Lead) and lead.thread == get_ident() and self._hand_over(lead, messages)
-        if messages and not handed_over:
-            if step.is_async:
-                self._emit(call, messages, False)
-            else:
-                self._wait_turn(call)
-                self._carrier.write(messages)
+        try:
+            handed_over = leads and self._hand_over(lead, messages)
+            if messages and not handed_over:
+                if step.is_async:
+                    self._emit(call, messages, False)
+                else:
+                    self._wait_turn(call)
+                    self._carrier.write(messages)
+        except BaseException as err:  # nobody would lead, or later asks would wait for the answer to this one
+            self.fail("question lost", err)
+            raise
         return waiter.wait()
 
     def _hand_over(self, lead: _Lead, messages: list[Any]) -> bool:
+        """Gives up the lead; False when it was lost. Somebody stands by: who does so leaves only with the lead."""
+        vacant = _Lead(lead.queue, lead.timed)
         try:
             lead.claim.pop()
         except IndexError:
             return False
-        vacant = _Lead(lead.queue, lead.timed)
         out, lead.out = lead.out, []
         out += messages
         with self._lock:
             self._vacant = vacant
-            standby = self._standby
         self._carrier.write(out)
-        if not standby:
-            self._ensure_standby(forced=True)
         self._doorbell.release()
         return True
 
@@ -613,5 +695,9 @@ class ThreadLane:
         if registered is None:
             return sealed_answer(call)
         if registered[1]:
-            self._emit(call, [message], False)
+            try:
+                self._emit(call, [message], False)
+            except BaseException as err:
+                self.fail("question lost", err)
+                raise
         return await future

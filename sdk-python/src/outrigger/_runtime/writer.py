@@ -18,7 +18,7 @@ _BULK_PENDING = 128 << 10
 class Writer:
     """Combines the frames of many threads into few sends. It may be used by any thread."""
 
-    def __init__(self, sock: socket.socket | TlsSocket, on_error: Callable[[OSError], None]) -> None:
+    def __init__(self, sock: socket.socket | TlsSocket, on_error: Callable[[], None]) -> None:
         self._sock = sock
         self._on_error = on_error
         self._lock = threading.Lock()
@@ -30,12 +30,19 @@ class Writer:
         self._broken = False
 
     def write(self, frames: Sequence[bytes]) -> None:
-        """Sends frames in order. Returns when they are sent, or another thread is about to send them."""
-        if len(frames) > _BULK_GROUP and sum(map(len, frames)) > _BULK_PENDING:
-            for at in range(0, len(frames), _BULK_GROUP):
-                self._write(frames[at : at + _BULK_GROUP], True)
-        else:
-            self._write(frames, False)
+        """Sends frames in order. Returns when they are sent, or another thread is about to send them.
+
+        What cannot be sent for lack of memory breaks the connection: the other side must not wait for frames that are lost.
+        """
+        try:
+            if len(frames) > _BULK_GROUP and sum(map(len, frames)) > _BULK_PENDING:
+                for at in range(0, len(frames), _BULK_GROUP):
+                    self._write(frames[at : at + _BULK_GROUP], True)
+            else:
+                self._write(frames, False)
+        except BaseException:
+            self._break()
+            raise
 
     def _write(self, frames: Sequence[bytes], wait: bool) -> None:
         data = b"".join(frames)
@@ -54,9 +61,8 @@ class Writer:
         while True:
             try:
                 self._sock.sendall(data)
-            except OSError as err:
-                self.close()
-                self._on_error(err)
+            except OSError:
+                self._break()
             with self._lock:
                 if not self._pending or self._broken:
                     self._writing = False
@@ -66,6 +72,10 @@ class Writer:
                 self._size = 0
                 if self._waiting:
                     self._drained.notify_all()
+
+    def _break(self) -> None:
+        self.close()
+        self._on_error()
 
     def close(self) -> None:
         """Drops what is pending and everything that comes later."""

@@ -1,0 +1,159 @@
+"""What the engine does when the system refuses it a thread or memory: it goes on with less, or ends a lane, or ends the process.
+
+Nothing of it may be silent: a lane that is open but that nobody reads looks healthy, and every call on it waits until its deadline.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, NoReturn
+
+EXIT_CODE = 70
+"""Of a process that cannot go on; EX_SOFTWARE of sysexits.h."""
+
+_TRIES = 100
+_PAUSE = 0.01
+_MAX_CONTEXTS = 8
+
+
+class NoThread(Exception):
+    """The system gives no thread, or nothing of what one needs."""
+
+
+class EngineThread(threading.Thread):
+    """A thread that calls rely on: the process ends when it dies by a fault."""
+
+    def __init__(self, name: str, work: Callable[..., object], args: tuple[Any, ...]) -> None:
+        super().__init__(name=name, daemon=True)
+        self.claim: list[None] = [None]  # whoever pops it decides whether the thread has begun
+        self._job = (work, args)
+
+    def run(self) -> None:
+        """Works, unless it was given up before."""
+        try:
+            self.claim.pop()
+        except IndexError:
+            return
+        work, args = self._job
+        try:
+            work(*args)
+        except BaseException as err:
+            fault = emptied(err)
+        else:
+            return
+        give_up(f"thread {self.name} failed", fault)
+
+
+def start_thread(name: str, work: Callable[..., object], *args: Any) -> str:
+    """Starts a thread of the engine. Says why the system gives none; nothing when it runs."""
+    try:
+        thread = EngineThread(name, work, args)
+    except Exception as err:
+        return _refused(err)
+    try:
+        thread.start()
+    except Exception as err:
+        try:
+            thread.claim.pop()
+        except IndexError:  # it runs: only to wait for that has failed
+            return ""
+        return _refused(err)
+    return ""
+
+
+def _refused(err: Exception) -> str:
+    return f"no thread could be started: {reason(err)}"
+
+
+def reason(err: BaseException) -> str:
+    """What an exception says, or its name when it says nothing, as MemoryError does."""
+    return str(err) or type(err).__name__
+
+
+def emptied(fault: BaseException) -> BaseException:
+    """The exception, without what its frames hold: after a MemoryError that is what the next step needs."""
+    at: BaseException | None = fault
+    for _ in range(_MAX_CONTEXTS):
+        if at is None:
+            break
+        traceback.clear_frames(at.__traceback__)
+        at = at.__context__
+    return fault
+
+
+def say(line: str) -> None:
+    """Writes a line to standard error; that it cannot be written is no harm."""
+    with contextlib.suppress(Exception):
+        print(f"outrigger: {line}", file=sys.stderr, flush=True)
+
+
+def report(what: str, fault: BaseException) -> None:
+    """Writes a fault of the engine to standard error, with its traceback if there is memory for it."""
+    try:
+        text = "".join(traceback.format_exception(fault))
+    except Exception:
+        text = type(fault).__name__
+    say(f"{what}:\n{text}")
+
+
+def insist(step: Callable[[], object], what: str) -> None:
+    """Does what must not be left out: tries for a second, then ends the process."""
+    fault: BaseException | None = None
+    for _ in range(_TRIES):
+        try:
+            step()
+        except Exception as err:
+            fault = emptied(err)
+        else:
+            return
+        time.sleep(_PAUSE)
+    give_up(what, fault)
+
+
+def give_up(what: str, fault: BaseException | None = None) -> NoReturn:
+    """Ends the process, in which something is gone that it cannot do without. The gateway starts another one."""
+    try:
+        if fault is not None:
+            report(what, fault)
+        say(f"{what}; the plugin server ends")
+    finally:
+        os._exit(EXIT_CODE)
+
+
+def guard_process() -> None:
+    """Ends the process when a thread dies that it needs: one of the engine, one of gRPC's server, or one that has not begun.
+
+    Whoever starts a thread that dies before it has begun waits for it for ever.
+    """
+    of_thread, of_unraisable = threading.excepthook, sys.unraisablehook
+
+    def thread_died(args: threading.ExceptHookArgs) -> None:
+        with contextlib.suppress(Exception):
+            of_thread(args)
+        if isinstance(args.thread, EngineThread) or _of_grpc(args.exc_traceback):
+            give_up(f"thread {args.thread.name if args.thread is not None else ''} died")
+
+    def unraisable(args: sys.UnraisableHookArgs) -> None:
+        with contextlib.suppress(Exception):
+            of_unraisable(args)
+        if isinstance(getattr(args.object, "__self__", None), threading.Thread) and getattr(args.object, "__name__", "") == "_bootstrap":
+            give_up("a thread died before it had begun")
+
+    threading.excepthook = thread_died
+    sys.unraisablehook = unraisable
+
+
+def _of_grpc(trace: TracebackType | None) -> bool:
+    """Whether the thread was the one that hears for gRPC's server: no call and no question for the health is answered without it."""
+    while trace is not None:
+        if trace.tb_frame.f_globals.get("__name__") == "grpc._server":
+            return True
+        trace = trace.tb_next
+    return False
