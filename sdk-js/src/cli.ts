@@ -7,6 +7,7 @@ import { Certificates } from "./runtime/certificates.js";
 import { manifestOf } from "./runtime/control.js";
 import { VERSION } from "./runtime/frame.js";
 import { loadPlugins } from "./runtime/loader.js";
+import { describeThrown } from "./runtime/log_text.js";
 import { PluginServer } from "./server.js";
 import { SDK_LANGUAGE, SDK_VERSION } from "./version.js";
 
@@ -136,7 +137,12 @@ async function serve(paths: readonly string[], options: Options, print: (text: s
 }
 
 async function end(server: PluginServer): Promise<void> {
-  await server.close();
+  try {
+    await server.close();
+  } catch (thrown) {
+    process.stderr.write(`outrigger-js: ending in order failed: ${describeThrown(thrown).detail}\n`);
+    process.exit(1); // it takes no lanes any more
+  }
   process.exit(0);
 }
 

@@ -185,10 +185,18 @@ export class PluginServer {
     for (const lane of this.#lanes) lane.flush();
   }
 
-  /** Removes the socket files; also for the end of the process, when there is no time for anything else. */
+  /** Removes the socket files; also for the end of the process, when there is no time for anything else. Never throws: that would keep it alive. */
   removeSockets(): void {
-    if (this.#controlAddress.network === "unix") rmSync(this.#controlAddress.path, { force: true });
-    if (this.#dataAddress.network === "unix") rmSync(this.#dataAddress.address, { force: true });
+    if (this.#controlAddress.network === "unix") remove(this.#controlAddress.path);
+    if (this.#dataAddress.network === "unix") remove(this.#dataAddress.address);
+  }
+}
+
+function remove(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch (thrown) {
+    process.stderr.write(`removing ${path}: ${describeThrown(thrown).message}\n`);
   }
 }
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import type { Writable } from "node:stream";
 import { type TestContext, test } from "node:test";
 import { Client, credentials } from "@grpc/grpc-js";
@@ -15,6 +15,7 @@ const PLUGIN = `
 import { definePlugin } from ${SDK};
 console.log("imported");
 process.stdout.write("by write\\n");
+const evil = new Proxy({}, { get() { throw evil; }, getPrototypeOf() { throw evil; } });
 class Wild {
   constructor(config) { this.config = config; }
   async access(kong) {
@@ -24,6 +25,7 @@ class Wild {
     if (port === 3) { setTimeout(() => { throw new Error("from a timer"); }, 1); await new Promise((r) => setTimeout(r, 30)); }
     if (port === 4) { void Promise.resolve().then(() => kong.response.exit(401)); await new Promise((r) => setTimeout(r, 2000)); }
     if (port === 5) { const keep = kong; setTimeout(() => keep.log.err("too late"), 1); }
+    if (port === 8) { setTimeout(() => { throw evil; }, 1); void Promise.reject(evil); await new Promise((r) => setTimeout(r, 30)); }
     if (port === 6) process.kill(process.pid, "SIGKILL");
     if (port === 7) console.log("from the handler");
     kong.service.request.setHeader("x-name", String(this.config.name));
@@ -75,6 +77,15 @@ test("SIGTERM ends it cleanly, and SIGINT is for the host", async (t) => {
   assert.deepEqual(readdirSync(server.dir), ["plugin.mjs"]);
 });
 
+test("a server that cannot remove its sockets ends all the same", async (t) => {
+  const server = await wild(t);
+  rmSync(server.path);
+  mkdirSync(server.path);
+  server.child.kill("SIGTERM");
+  assert.deepEqual(await server.exit, [0, null]);
+  assert.match(server.stderr, /removing .*sock: /);
+});
+
 test("lesson 13: the end of the lifeline ends the server, and its sockets", async (t) => {
   const server = await wild(t);
   (server.child.stdio[3] as Writable).destroy();
@@ -103,6 +114,10 @@ test("lesson 03: what plugins throw outside of their handlers neither ends the p
   await until(() =>
     host.logs.some(({ message }) => /wrong_phase: log\.err: called after the handler ended/.test(message)),
   );
+  // What cannot be looked at is as good as anything else.
+  assert.equal((await host.call({ request: { port: 8 } })).status, 0);
+  await until(() => host.logs.some(({ message }) => message.startsWith("uncaught exception: thrown: something")));
+  await until(() => host.logs.some(({ message }) => message.startsWith("unhandled rejection: thrown: something")));
   assert.equal((await host.call()).status, 0);
   assert.equal(server.child.exitCode, null);
 });

@@ -36,7 +36,7 @@ const EXIT = Object.freeze(new Exit());
 
 /** Whether something thrown is the unwinding of an exit. */
 export function isExit(thrown: unknown): boolean {
-  return thrown instanceof Exit;
+  return thrown === EXIT; // of anything else nothing is asked: it may throw
 }
 
 /** Calls by the errors that their PDK functions threw: an unhandled rejection finds the call that it belongs to. */
@@ -91,6 +91,8 @@ export class CallState {
   readonly #changedBefore: boolean;
   /** Answers that came with the call; null: none did. */
   readonly #prefetched: Prefetched | null;
+  /** What an exit made final and could not send. */
+  #unsent: Outcome | null = null;
   /** Made when the handler first asks for its signal. */
   #abort: AbortController | null = null;
   /** Resolves when the last question that was put is answered. */
@@ -269,9 +271,12 @@ export class CallState {
     throw EXIT;
   }
 
+  /** What fails here, at the end of the stack for example, leaves the outcome for the end of the handler. */
   #seal(state: State, outcome: Outcome): void {
+    this.#unsent = outcome;
     this.#leave(state);
     this.host.sealed(this, outcome);
+    this.#unsent = null;
   }
 
   /** Fails a call whose handler still runs because of something outside of it; false when its outcome is final already. */
@@ -295,7 +300,12 @@ export class CallState {
     if (this.#bit === 0) return this.#over();
     this.#leave("ended");
     if (this.view.phase === BODY_FILTER && returned !== undefined && returned !== null) {
-      const body = bodyOf(returned);
+      let body: Uint8Array | null;
+      try {
+        body = bodyOf(returned);
+      } catch (thrown) {
+        return this.#failed(failureOf(thrown)); // what was returned throws when it is looked at
+      }
       if (body === null) {
         return failed(
           "handler_error",
@@ -328,9 +338,11 @@ export class CallState {
     return unused === 0 ? outcome : { ...outcome, unused };
   }
 
-  #over(): null {
+  #over(): Outcome | null {
     this.#state = "ended";
-    return null;
+    const unsent = this.#unsent;
+    this.#unsent = null;
+    return unsent;
   }
 }
 

@@ -26,6 +26,7 @@ import { type DispatchStream, GrpcLane } from "./grpc_lane.js";
 import { type Health, healthDefinition } from "./health.js";
 import { type Instances, instanceId, StillHanging } from "./instances.js";
 import type { Lane } from "./lane.js";
+import { describeThrown, isA } from "./log_text.js";
 
 /** Room for one frame's worth of message and its envelope. */
 const MAX_MESSAGE = 17 << 20;
@@ -146,8 +147,8 @@ function unary<Q, A>(handle: (request: Q, gone: AbortSignal) => Promise<A>): han
     handle(call.request, gone.signal).then(
       (answer) => callback(null, answer),
       (reason: unknown) => {
-        const code = reason instanceof StillHanging ? status.UNAVAILABLE : status.INTERNAL;
-        callback({ code, details: reason instanceof Error ? reason.message : String(reason) });
+        const code = isA(reason, StillHanging) ? status.UNAVAILABLE : status.INTERNAL;
+        callback({ code, details: describeThrown(reason).message });
       },
     );
   };

@@ -1,5 +1,5 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import type { ServerDuplexStream } from "@grpc/grpc-js";
+import { type ServerDuplexStream, status } from "@grpc/grpc-js";
 import {
   type Answer as AnswerMessage,
   type Blob as BlobMessage,
@@ -20,6 +20,7 @@ import { CHUNK_SIZE, FEATURES, VERSION } from "./frame.js";
 import type { Line } from "./headers.js";
 import { type Instances, instanceId } from "./instances.js";
 import { type Carrier, closing, Lane } from "./lane.js";
+import { describeThrown } from "./log_text.js";
 import { BadFrame, decodeValue, placeChunks, skip } from "./msgpack_read.js";
 import { encodeValue } from "./msgpack_write.js";
 import { type Answer, largeBodies, type Op, type Outcome } from "./ops.js";
@@ -47,7 +48,7 @@ export class GrpcLane implements Carrier {
     stream.on("data", (request: DispatchRequest) => this.#data(request));
     stream.on("drain", () => {
       this.#full = false;
-      this.#bulk.pump();
+      this.#pump(() => this.#bulk.pump());
     });
     stream.on("end", () => stream.end());
     stream.on("error", () => this.#gone());
@@ -122,7 +123,7 @@ export class GrpcLane implements Carrier {
   outcome(id: number, step: number, outcome: Outcome): boolean {
     if (step > 0 && this.#bulk.waits(id, () => this.outcome(id, step, outcome))) return true;
     const bodies = largeBodies(outcome);
-    if (bodies.length > 0) this.#bulk.add(id, step, outcome, bodies);
+    if (bodies.length > 0) this.#pump(() => this.#bulk.add(id, step, outcome, bodies));
     else this.sendOutcome(id, step, outcome);
     return true;
   }
@@ -157,11 +158,32 @@ export class GrpcLane implements Carrier {
     this.#send(id, { case: "chunk", value: bytes });
   }
 
+  /** Sends pieces of large bodies. Half of one would leave its call without an outcome. */
+  #pump(send: () => void): void {
+    try {
+      send();
+    } catch (thrown) {
+      this.#break(thrown);
+    }
+  }
+
+  /** Ends a lane that cannot be written to any more, so that its host does not wait. */
+  #break(thrown: unknown): void {
+    this.#closed = true;
+    const { message } = describeThrown(thrown);
+    process.stderr.write(`outrigger-js: a lane is closed because writing to it failed: ${message}\n`);
+    this.#stream.emit("error", { code: status.INTERNAL, details: message }); // destroy would leave the host's end open
+  }
+
   close(code: string, message: string): void {
     if (this.#closed) return;
-    this.#send(0, { case: "goaway", value: { code, message: message.toWellFormed() } });
+    try {
+      this.#send(0, { case: "goaway", value: { code, message: message.toWellFormed() } });
+      this.#stream.end();
+    } catch (thrown) {
+      this.#break(thrown);
+    }
     this.#closed = true;
-    this.#stream.end();
     this.lane.gone();
   }
 

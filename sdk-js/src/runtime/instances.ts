@@ -1,7 +1,7 @@
 import { ConfigError } from "../errors.js";
 import type { PDK } from "../gen/pdk.js";
 import { type AnyPlugin, HANDLER_NAMES, type Handlers, PHASE_NAMES } from "../plugin.js";
-import { describeThrown } from "./log_text.js";
+import { describeThrown, isA } from "./log_text.js";
 
 /** Handler of one phase as the lane calls it; chunk and last are given in body_filter only. */
 export type Handler = (this: Handlers, kong: PDK, chunk?: Uint8Array, last?: boolean) => unknown;
@@ -188,7 +188,7 @@ export class Instances {
     try {
       made = await makeInstance(plugin, parseConfig(config), recordId);
     } catch (thrown) {
-      if (thrown instanceof Error && !isConfigError(thrown))
+      if (isA(thrown, Error) && !isConfigError(thrown))
         this.#log(`plugin ${plugin.name}: ${describeThrown(thrown).detail}`);
       return [fieldError(thrown)];
     }
@@ -245,7 +245,11 @@ function parseConfig(bytes: Uint8Array): unknown {
 
 /** Matches by code, so that a second copy of this package counts too. */
 function isConfigError(thrown: unknown): thrown is ConfigError {
-  return thrown instanceof Error && (thrown as Partial<ConfigError>).code === "bad_config";
+  try {
+    return thrown instanceof Error && (thrown as Partial<ConfigError>).code === "bad_config";
+  } catch {
+    return false; // a getter that throws
+  }
 }
 
 function fieldError(thrown: unknown): FieldError {

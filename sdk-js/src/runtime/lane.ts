@@ -4,7 +4,7 @@ import { type CallHost, type CallState, failureOf } from "./call_state.js";
 import { Entity } from "./entity.js";
 import { ENTITY_SLOTS, VERSION, WireCode } from "./frame.js";
 import type { Instance, Instances } from "./instances.js";
-import { cut } from "./log_text.js";
+import { cut, isA } from "./log_text.js";
 import { BadFrame, type Reader } from "./msgpack_read.js";
 import { type HostHello, Node } from "./node.js";
 import { type Answer, failed, type Outcome, stops } from "./ops.js";
@@ -142,9 +142,12 @@ export class Lane implements CallHost {
       this.#end(call, call.endThrown(thrown), thrown);
       return null;
     }
-    // A thenable of another make may settle twice or throw; a promise made of it does neither.
     if (!waits) return this.#finish(call, call.end(returned), steps);
-    this.#wait(call, instance, Promise.resolve(returned), whole, steps);
+    call.view.keep();
+    whole.keep();
+    this.#calls.set(id, call);
+    this.#instances.enter(instance);
+    void this.#wait(call, instance, returned, whole, steps);
     return null;
   }
 
@@ -152,26 +155,27 @@ export class Lane implements CallHost {
     throw new BadFrame(this.#node === null ? "the first frame is not hello" : `call ${id} is in flight already`);
   }
 
-  #wait(call: Call, instance: Instance, promise: Promise<unknown>, whole: CallView, steps: number): void {
-    this.#calls.set(call.id, call);
-    this.#instances.enter(instance);
-    call.view.keep();
-    whole.keep();
-    const over = (outcome: Outcome | null, thrown?: unknown): void => {
+  /** Waits for a handler, ends its step and runs those behind it. Never rejects. */
+  async #wait(call: Call, instance: Instance, returned: unknown, whole: CallView, steps: number): Promise<void> {
+    let value: unknown;
+    let thrown: unknown;
+    let failed = false;
+    try {
+      value = await returned; // a thenable may settle twice or throw, and so may a promise with a then of its own: await takes it once
+    } catch (reason) {
+      failed = true;
+      thrown = reason;
+    }
+    try {
+      const outcome = failed ? call.endThrown(thrown) : call.end(value);
       // After an exit or a cancel the host may have given the id to another call.
       if (this.#calls.get(call.id) === call) this.#calls.delete(call.id);
-      try {
-        const done = this.#finish(call, outcome, steps, thrown);
-        if (done !== null) this.#goOn(whole, steps, done);
-      } catch (bad) {
-        this.#closeFor(bad);
-      }
-      this.#instances.leave(instance); // last: no moment between two steps is idle
-    };
-    promise.then(
-      (returned) => over(call.end(returned)),
-      (thrown: unknown) => over(call.endThrown(thrown), thrown),
-    );
+      const done = this.#finish(call, outcome, steps, thrown);
+      if (done !== null) this.#goOn(whole, steps, done);
+    } catch (bad) {
+      this.#closeFor(bad);
+    }
+    this.#instances.leave(instance); // last: no moment between two steps is idle
   }
 
   #closeFor(thrown: unknown): void {
@@ -192,9 +196,19 @@ export class Lane implements CallHost {
   #end(call: Call, outcome: Outcome | null, thrown?: unknown): boolean {
     if (outcome === null) return false;
     if (this.#questions.size > 0) this.#abandon(call.id);
-    const sent = this.#carrier.outcome(call.id, call.step, outcome);
-    if (thrown instanceof BadFrame) this.#carrier.close(WireCode.badFrame, `call ${call.id}: ${thrown.message}`);
+    const sent = this.#outcome(call, outcome);
+    if (isA(thrown, BadFrame)) this.#carrier.close(WireCode.badFrame, `call ${call.id}: ${thrown.message}`);
     return sent;
+  }
+
+  /** Sends an outcome, or a failure in place of one that throws when it is written. */
+  #outcome(call: Call, outcome: Outcome): boolean {
+    try {
+      return this.#carrier.outcome(call.id, call.step, outcome);
+    } catch (thrown) {
+      this.#carrier.outcome(call.id, call.step, failureOf(thrown));
+      return false;
+    }
   }
 
   /** An exit, or a failure outside of the handler: the outcome leaves while the handler still runs. */
@@ -368,7 +382,7 @@ export function readHello(reader: Reader): HostHello {
 
 /** What a lane says when it closes because of something thrown while it read. */
 export function closing(thrown: unknown): { code: string; message: string } {
-  if (thrown instanceof BadFrame) return { code: WireCode.badFrame, message: cut(thrown.message) };
+  if (isA(thrown, BadFrame)) return { code: WireCode.badFrame, message: cut(thrown.message) };
   const { error } = failureOf(thrown);
   return { code: WireCode.badFrame, message: `reading a frame failed: ${error?.message ?? ""}` };
 }

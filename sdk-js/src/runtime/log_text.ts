@@ -47,6 +47,15 @@ export function describeThrown(thrown: unknown): { message: string; detail: stri
   }
 }
 
+/** instanceof for what a plugin has thrown, which may throw itself when it is asked. */
+export function isA<T>(thrown: unknown, kind: new (...args: never[]) => T): thrown is T {
+  try {
+    return thrown instanceof kind;
+  } catch {
+    return false;
+  }
+}
+
 const MAX_DETAIL = 16 << 10;
 const MAX_MESSAGE = 4 << 10;
 

@@ -16,7 +16,7 @@ import {
 import { readInPlace } from "./in_place.js";
 import type { Instances } from "./instances.js";
 import { type Carrier, closing, Lane, readAnswer, readHello } from "./lane.js";
-import { cut, LEVEL_WARN } from "./log_text.js";
+import { cut, describeThrown, LEVEL_WARN } from "./log_text.js";
 import { BadFrame, placeChunks, Reader } from "./msgpack_read.js";
 import { Writer } from "./msgpack_write.js";
 import { failed, largeBodies, type Outcome, writeOutcome } from "./ops.js";
@@ -51,6 +51,8 @@ export class MsgpackLane implements Carrier {
   #turn = false;
   #scheduled = false;
   #closed = false;
+  /** A write has failed half way: what the host would read next is not what was meant. */
+  #broken = false;
   #droppedLines = 0;
 
   /** @param frameMs - in milliseconds: the time of a frame. */
@@ -63,7 +65,7 @@ export class MsgpackLane implements Carrier {
     this.#socket = socket;
     socket.setNoDelay(true);
     this.#timer = setTimeout(() => this.#refuse(), GREETING_TIMEOUT_MS);
-    socket.on("drain", () => this.#bulk.pump());
+    socket.on("drain", () => this.#pump(() => this.#bulk.pump()));
     socket.on("error", () => socket.destroy());
     socket.on("close", () => this.#gone());
   }
@@ -211,7 +213,7 @@ export class MsgpackLane implements Carrier {
     if (outcome.ops.length > 0 || outcome.body !== null) {
       const bodies = largeBodies(outcome);
       if (bodies.length > 0) {
-        this.#bulk.add(id, step, outcome, bodies);
+        this.#pump(() => this.#bulk.add(id, step, outcome, bodies));
         return true;
       }
     }
@@ -220,8 +222,13 @@ export class MsgpackLane implements Carrier {
 
   sendOutcome(id: number, step: number, outcome: Outcome): boolean {
     const at = this.#begin();
-    writeOutcome(this.#writer, outcome);
-    if (this.#end(at, FrameType.outcome, id, step)) return true;
+    try {
+      writeOutcome(this.#writer, outcome);
+      if (this.#end(at, FrameType.outcome, id, step)) return true;
+    } catch (thrown) {
+      this.#writer.pos = this.#writer.start + at; // no half frame, and no call here: the stack may be at its end
+      throw thrown;
+    }
     const message = `what the handler wrote does not fit a frame of ${MAX_FRAME} bytes`;
     this.sendOutcome(id, step, failed(WireCode.tooLarge, message));
     return false;
@@ -230,10 +237,17 @@ export class MsgpackLane implements Carrier {
   ask(id: number, step: number, fn: number, args: readonly Uint8Array[]): void {
     if (this.#closed || (step > 0 && this.#bulk.waits(id, () => this.ask(id, step, fn, args)))) return;
     const at = this.#begin();
-    this.#writer.array(1 + args.length);
-    this.#writer.uint(fn);
-    for (const arg of args) this.#writer.raw(arg);
-    if (!this.#end(at, FrameType.ask, id, step)) {
+    let fits: boolean;
+    try {
+      this.#writer.array(1 + args.length);
+      this.#writer.uint(fn);
+      for (const arg of args) this.#writer.raw(arg);
+      fits = this.#end(at, FrameType.ask, id, step);
+    } catch (thrown) {
+      this.#writer.pos = this.#writer.start + at;
+      throw thrown;
+    }
+    if (!fits) {
       this.lane.answer(id, step, {
         error: { code: WireCode.tooLarge, message: "the question is too long", detail: "" },
         value: null,
@@ -254,10 +268,15 @@ export class MsgpackLane implements Carrier {
       this.log(0, 0, LEVEL_WARN, `${dropped} log lines were dropped: the host did not take them fast enough`);
     }
     const at = this.#begin();
-    this.#writer.array(2);
-    this.#writer.uint(level);
-    this.#writer.binText(cut(message, MAX_LOG_LINE));
-    this.#end(at, FrameType.log, id, step);
+    try {
+      this.#writer.array(2);
+      this.#writer.uint(level);
+      this.#writer.binText(cut(message, MAX_LOG_LINE));
+      this.#end(at, FrameType.log, id, step);
+    } catch (thrown) {
+      this.#writer.pos = this.#writer.start + at;
+      throw thrown;
+    }
   }
 
   roomy(): boolean {
@@ -279,11 +298,11 @@ export class MsgpackLane implements Carrier {
   /** Outside of a read, what is written leaves at the end of this turn of the event loop. */
   #schedule(): void {
     if (this.#scheduled) return;
-    this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
       this.flush();
     });
+    this.#scheduled = true; // not before: at the end of the stack setImmediate throws
   }
 
   /** After a read, what asynchronous handlers do at once leaves with the rest: when no microtask is left. */
@@ -299,23 +318,54 @@ export class MsgpackLane implements Carrier {
   }
 
   flush(): void {
-    if (this.#writer.pos > this.#writer.start) {
+    if (this.#broken) {
+      this.#socket.destroy();
+      return;
+    }
+    if (this.#writer.pos === this.#writer.start) return;
+    try {
       const bytes = this.#writer.take();
       if (!this.#socket.destroyed && this.#socket.writable) this.#socket.write(bytes);
       if (this.#socket.writableLength === 0) this.#writer.reuse(); // the kernel has it all
+    } catch (thrown) {
+      this.#broken = true; // first: the stack may be at its end, and the next flush finds it
+      this.#break(thrown);
     }
+  }
+
+  /** Sends pieces of large bodies. Half of one would leave its call without an outcome. */
+  #pump(send: () => void): void {
+    try {
+      send();
+    } catch (thrown) {
+      this.#broken = true;
+      this.#break(thrown);
+    }
+  }
+
+  /** Ends a lane that cannot be written to any more, so that its host does not wait. */
+  #break(thrown: unknown): void {
+    this.#broken = true;
+    this.#socket.destroy();
+    process.stderr.write(
+      `outrigger-js: a lane is closed because writing to it failed: ${describeThrown(thrown).detail}\n`,
+    );
   }
 
   close(code: string, message: string): void {
     if (this.#closed) return;
-    const at = this.#begin();
-    this.#writer.array(2);
-    this.#writer.str(code);
-    this.#writer.str(message);
-    this.#end(at, FrameType.goaway, 0);
+    try {
+      const at = this.#begin();
+      this.#writer.array(2);
+      this.#writer.str(code);
+      this.#writer.str(message);
+      this.#end(at, FrameType.goaway, 0);
+      this.flush();
+      this.#socket.end();
+    } catch (thrown) {
+      this.#break(thrown);
+    }
     this.#closed = true;
-    this.flush();
-    this.#socket.end();
     this.lane.gone();
   }
 
