@@ -140,3 +140,26 @@ def test_after_a_cancel_the_server_goes_on(peer: Peer) -> None:
     worker.start()
     assert [(response.call_id, response.chunk) for response in again] == [(7, b"y")]
     worker.join(SECONDS)
+
+
+def test_message_that_cannot_be_sent_ends_the_stream() -> None:
+    """Whoever reads must hear of it: a lane that cannot answer looks as if it were well."""
+    peer = Peer(stream_of)
+    stream = peer.stream
+    assert isinstance(stream, DirectStream)
+    received: SimpleQueue[Any] = SimpleQueue()
+    reader = threading.Thread(target=lambda: received.put(stream.receive()))
+    reader.start()
+    peer.requests.put(pb.DispatchRequest(call_id=1))
+    assert [one.call_id for one in received.get(timeout=SECONDS)] == [1]
+
+    def refuse(*_: Any) -> None:
+        raise MemoryError
+
+    stream._begin = refuse  # pyright: ignore[reportPrivateUsage]
+    stream.send([pb.DispatchResponse(call_id=1)])
+    assert list(peer.call) == []
+    reader = threading.Thread(target=lambda: received.put(stream.receive()))
+    reader.start()
+    assert not received.get(timeout=SECONDS)
+    peer.close()

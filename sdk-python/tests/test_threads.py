@@ -54,11 +54,11 @@ class Host:
         self.step: Step = step
         self._theirs = theirs
         self.lane = ThreadLane(registry, SocketCarrier(theirs), Workers(workers), LoopRunner())
+        mine.sendall(frame(HELLO, 0, pack([1, "n", "h", "0", [], 0, 1 << 20, 65536])))
         self.lane.start()
         self._framer = Framer()
         self._next = 0
         self.got: list[tuple[int, int, Any]] = []
-        mine.sendall(frame(HELLO, 0, pack([1, "n", "h", "0", [], 0, 1 << 20, 65536])))
 
     def send(self, count: int = 1) -> list[int]:
         """Starts calls in one batch."""
