@@ -250,3 +250,16 @@ test("a lane of carrier grpc that cannot be written to ends with a status", asyn
   assert.equal((await ended).code, status.INTERNAL);
   assert.ok(!lane.lane.busy);
 });
+
+test("a configuration that is refused with something that throws is refused", async () => {
+  class Refusing {
+    configure(): never {
+      throw evil;
+    }
+    access(): void {}
+  }
+  const plugin = definePlugin({ name: "refusing", version: "1", instance: Refusing });
+  const instances = new Instances([plugin], (message) => assert.fail(message));
+  const [refused] = await instances.configure(1, "refusing", Buffer.from("{}"));
+  assert.deepEqual(refused, { path: "", message: "thrown: something whose text cannot be made" });
+});
