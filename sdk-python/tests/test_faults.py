@@ -17,7 +17,7 @@ from hostdriver import CALL, OUTCOME, call_fields, frame, pack
 from test_threads import SECONDS, Host, wait_for
 
 import outrigger
-from outrigger._runtime import faults, server
+from outrigger._runtime import faults, server, threads
 from outrigger._runtime.faults import EngineThread, NoThread, insist, start_thread
 from outrigger._runtime.lane import LaneState
 from outrigger._runtime.loop import LoopRunner
@@ -210,6 +210,15 @@ class TestWorkers:
         assert host.lane._workers._count == 1
         gate.open.set()
         assert host.outcomes(4) == [1, 2, 3, 4]
+
+    def test_what_took_long_to_fail_is_not_tried_at_once(self, host: Host, refused: Refusal, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(threads, "LONG_NS", 0)
+        monkeypatch.setattr(threads, "BACK_OFF", 1 << 40)
+        refused.of("outrigger-worker")
+        host.step.slow = True
+        for call_id in host.send(3):
+            assert outcome_of(host, call_id)[1][0] == "handler_error"
+        assert refused.count == 1
 
     def test_without_an_event_loop_the_call_fails(self, host: Host, refused: Refusal) -> None:
         refused.of("outrigger-loop")
@@ -406,6 +415,12 @@ class TestThreads:
         assert start_thread("a thread", begun.append, True) == "no thread could be started: MemoryError"
         started[0].run()
         assert not begun
+
+    def test_one_that_does_not_begin_is_not_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As one that has no memory for its first frame."""
+        monkeypatch.setattr(faults, "_BEGIN_SECONDS", 0.01)
+        monkeypatch.setattr(EngineThread, "_bootstrap", lambda thread: None)  # pyright: ignore[reportUnknownLambdaType]
+        assert "it has not begun" in start_thread("a thread", print)
 
     @pytest.mark.parametrize(
         "fault",

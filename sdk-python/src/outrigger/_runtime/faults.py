@@ -21,10 +21,21 @@ EXIT_CODE = 70
 _TRIES = 100
 _PAUSE = 0.01
 _MAX_CONTEXTS = 8
+_BEGIN_SECONDS = 2.0
 
 
 class NoThread(Exception):
     """The system gives no thread, or nothing of what one needs."""
+
+
+class _Begun(threading.Event):
+    """Tells whoever starts a thread that it has begun. Without memory for its first frame it never does, and says so to nobody."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits for the beginning, but not for ever."""
+        if not super().wait(_BEGIN_SECONDS if timeout is None else timeout):
+            raise NoThread(f"it has not begun after {_BEGIN_SECONDS:g} s")
+        return True
 
 
 class EngineThread(threading.Thread):
@@ -32,6 +43,7 @@ class EngineThread(threading.Thread):
 
     def __init__(self, name: str, work: Callable[..., object], args: tuple[Any, ...]) -> None:
         super().__init__(name=name, daemon=True)
+        self._started = _Begun()
         self.claim: list[None] = [None]  # whoever pops it decides whether the thread has begun
         self._job = (work, args)
 
@@ -135,16 +147,14 @@ def guard_process() -> None:
     of_thread, of_unraisable = threading.excepthook, sys.unraisablehook
 
     def thread_died(args: threading.ExceptHookArgs) -> None:
-        with contextlib.suppress(Exception):
-            of_thread(args)
         if isinstance(args.thread, EngineThread) or _of_grpc(args.exc_traceback):
-            give_up(f"thread {args.thread.name if args.thread is not None else ''} died")
+            give_up("a thread died that the plugin server needs", args.exc_value)
+        of_thread(args)
 
     def unraisable(args: sys.UnraisableHookArgs) -> None:
-        with contextlib.suppress(Exception):
-            of_unraisable(args)
         if isinstance(getattr(args.object, "__self__", None), threading.Thread) and getattr(args.object, "__name__", "") == "_bootstrap":
-            give_up("a thread died before it had begun")
+            give_up("a thread died before it had begun", args.exc_value)
+        of_unraisable(args)
 
     threading.excepthook = thread_died
     sys.unraisablehook = unraisable

@@ -45,6 +45,10 @@ URGENT_LEVEL = 4
 RETRY_NS = 50_000_000
 """How long a leader that no standby could be started for waits before it tries again."""
 
+LONG_NS = 1_000_000_000
+BACK_OFF = 5
+"""A start that took longer than this before it failed held up its lane: so many times as long, no other is tried."""
+
 
 class Carrier(Protocol):
     """Reads and writes the messages of a lane. Only the leader reads; everybody writes."""
@@ -92,6 +96,7 @@ class Workers:
         self._idle: list[_Desk] = []
         self._count = 0
         self._refused = ""  # why the last one could not be started
+        self._retry_ns = 0  # when it is tried again
 
     def submit(self, lane: ThreadLane, call: Call) -> None:
         """Runs a call on a worker; when all are busy it waits its turn. It fails when there is none and none can be started."""
@@ -107,12 +112,16 @@ class Workers:
 
     def _hired(self) -> _Desk | None:
         """The desk of a new worker; None when the system gives no thread. The lock is held."""
+        began = perf_counter_ns()
+        if self._refused and began < self._retry_ns:
+            return None
         desk = _Desk()
         refused = start_thread(f"outrigger-worker-{self._count + 1}", self._work, desk)
         if refused and not self._refused:
             say(f"{refused}; calls wait for the {self._count} workers there are")
         self._refused = refused
         if refused:
+            self._retry_ns = _next_try(began)
             return None
         self._count += 1
         return desk
@@ -134,6 +143,12 @@ class Workers:
                         self._idle.append(desk)
                         break
                     lane, call = self._backlog.popleft()
+
+
+def _next_try(began: int) -> int:
+    """When to start a thread again, after a failure that began then; nanoseconds."""
+    now = perf_counter_ns()
+    return now + BACK_OFF * (now - began) if now - began > LONG_NS else now
 
 
 class _Desk:
@@ -446,13 +461,14 @@ class ThreadLane:
             if self._threads >= MAX_LANE_THREADS and not forced:
                 return False
             self._standby = True
+        began = perf_counter_ns()
         refused = self._start_thread(None)
         if refused:
             with self._lock:
                 self._standby = False
             if not self._alone:
                 say(f"{refused}; until there is one, a handler that blocks holds up its lane")
-            self._retry_ns = perf_counter_ns() + RETRY_NS
+            self._retry_ns = max(began + RETRY_NS, _next_try(began))
         self._alone = bool(refused)
         return not refused
 
