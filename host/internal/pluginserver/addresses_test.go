@@ -158,6 +158,30 @@ func TestEjection(t *testing.T) {
 	}
 }
 
+// An ejected address whose health is well, but whose lane nobody reads, stays out.
+func TestEjectedAddressIsReadBeforeItIsBack(t *testing.T) {
+	unread := filepath.Join(shortDir(t), "unread")
+	one, two := filepath.Join(shortDir(t), "1.sock"), filepath.Join(shortDir(t), "2.sock")
+	spawn(t, "listen="+one, "unread_while="+unread)
+	spawn(t, "listen="+two)
+	w := newWorld(t)
+	w.opts.Ejection = Backoff{Min: 10 * time.Millisecond, Max: 100 * time.Millisecond}
+	w.opts.HealthInterval, w.opts.HealthTime = time.Hour, time.Second // three failures of the regular checks would end the connection
+	w.mustStart(addresses(one, two))
+	eventually(t, "both are ready", func() bool { return len(w.pids("a")) == 2 })
+	w.mustConfigure("a", 1)
+	write(t, unread)
+	eventually(t, "an ejection", func() bool {
+		_, _ = w.callWithin(50 * time.Millisecond)
+		return w.process(0).State == StateEjected
+	})
+	eventually(t, "it stays out", func() bool { return strings.Contains(w.process(0).Reason, errDeaf.Error()) })
+	if err := os.Remove(unread); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is back", func() bool { return w.process(0).State == StateReady })
+}
+
 // Addresses are not ejected when none would be left to bear their calls.
 func TestEjectionStopsAtHalf(t *testing.T) {
 	dir := shortDir(t)

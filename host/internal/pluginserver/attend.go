@@ -51,7 +51,7 @@ func (l *life) attend() {
 				back.Reset(wait)
 			}
 		case <-back.C:
-			if wait := l.admit(l.checkHealth()); wait > 0 {
+			if wait := l.admit(l.checkAll()); wait > 0 {
 				back.Reset(wait)
 			}
 		}

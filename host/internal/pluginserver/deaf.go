@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/outrigger-gateway/outrigger/host/internal/transport"
 	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
@@ -14,24 +13,22 @@ const laneChecks = 1
 
 var errDeaf = errors.New("the server answers health checks, but nobody reads one of its lanes")
 
-// checkLanes asks, when the last call has got no answer, whether the lanes are read: by a call of instance 0, which a server refuses without a handler.
+// checkLanes asks whether those lanes are read whose last call has got no answer: by a call of instance 0, which a server refuses without a handler.
 // Where only handlers hang that answer comes; where the reader of a lane is gone it does not, however well the rest of the server is.
 func (l *life) checkLanes() error {
 	s := l.peer.server
-	if l.pulse.silent.Load() == 0 {
-		return nil
-	}
 	s.mu.Lock()
 	lanes := l.lanes
 	s.mu.Unlock()
 	deadline := time.Now().Add(s.healthTime())
 	for _, n := range lanes {
-		if n.exclusive {
-			continue // one call at a time: it waits behind a handler
+		if n.exclusive || !n.unanswered.Load() {
+			continue // exclusive, it takes one call at a time: this one would wait behind a handler
 		}
 		var out wire.Outcome
 		err := n.Call(nobodysCall(s.healthTime()), deadline, nil, &out)
-		if e, ok := err.(*transport.Error); ok && e.Kind == transport.Timeout {
+		n.heard(err, 1)
+		if callTimedOut(err) {
 			return fmt.Errorf("%w: a call of no instance was not refused within %v", errDeaf, s.healthTime())
 		}
 	}

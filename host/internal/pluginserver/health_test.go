@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/outrigger-gateway/outrigger/host/internal/transport"
+	"github.com/outrigger-gateway/outrigger/proto/wire"
 )
 
 // Lanes of a process in doubt take calls only when there are no others.
@@ -116,7 +117,7 @@ func TestStoppedProcessIsAvoided(t *testing.T) {
 	pid := w.pids("s")[0]
 	kill(t, pid, syscall.SIGSTOP)
 	eventually(t, "it is in doubt", func() bool {
-		_ = w.late("s", 1)
+		_ = w.late("s", 1, 250*time.Millisecond)
 		h := w.Server("s").Status().Processes[0].Health
 		return h == "silent" || h == "failing"
 	})
@@ -148,7 +149,7 @@ func TestUnreadLane(t *testing.T) {
 		pid := w.pids("s")[0]
 		write(t, unread)
 		eventually(t, "it is gone", func() bool {
-			_ = w.late("s", 1)
+			_ = w.late("s", 1, 250*time.Millisecond)
 			return gone(pid)
 		})
 		if err := os.Remove(unread); err != nil {
@@ -156,6 +157,63 @@ func TestUnreadLane(t *testing.T) {
 		}
 		eventually(t, "a new process", func() bool { _, _, err := w.call("s", 1, "/"); return err == nil })
 	})
+}
+
+// muteLane answers no call, or each at once. It counts the calls of no instance.
+type muteLane struct {
+	stubLane
+	mute  bool
+	asked int
+}
+
+func (l *muteLane) Call(c *wire.Call, _ time.Time, _ transport.Asker, _ *wire.Outcome) error {
+	if c.Instance == 0 {
+		l.asked++
+	}
+	if l.mute {
+		return &transport.Error{Kind: transport.Timeout}
+	}
+	return nil
+}
+
+// An unread lane is found whatever other lanes of its process answer, and those are not asked.
+func TestUnreadLaneBesideOthers(t *testing.T) {
+	deaf, well := &muteLane{mute: true}, &muteLane{}
+	p := newPulse()
+	lanes := []*lane{newLane(deaf, p, false), newLane(well, p, false)}
+	l := &life{peer: &peer{server: serverWith(t, Config{HealthInterval: time.Minute}, &laneSet{lanes: lanes})}, pulse: p, lanes: lanes}
+	call := func(n *lane) {
+		if n.enter() {
+			_ = n.call(&wire.Call{Instance: 1}, time.Now().Add(time.Minute), nil, &wire.Outcome{})
+		}
+	}
+	if err := l.checkLanes(); err != nil || deaf.asked+well.asked != 0 {
+		t.Errorf("before any call: %v, %d and %d questions", err, deaf.asked, well.asked)
+	}
+	for range failedChecks {
+		call(lanes[0])
+		call(lanes[1]) // the last word of the process is an answer
+		if err := l.checkLanes(); !errors.Is(err, errDeaf) {
+			t.Errorf("found %v, expected %v", err, errDeaf)
+		}
+	}
+	if deaf.asked != failedChecks || well.asked != 0 {
+		t.Errorf("%d and %d questions, expected %d and none", deaf.asked, well.asked, failedChecks)
+	}
+	deaf.mute = false
+	for range 2 { // the second time it is known
+		if err := l.checkLanes(); err != nil || deaf.asked != failedChecks+1 {
+			t.Errorf("it is read again: %v, %d questions", err, deaf.asked)
+		}
+	}
+	// A call of several steps, of which only the last was not answered, is no reason to ask.
+	deaf.mute = true
+	if lanes[0].enter() {
+		_ = lanes[0].call(&wire.Call{Instance: 1, Begun: 1}, time.Now().Add(time.Minute), nil, &wire.Outcome{})
+	}
+	if err := l.checkLanes(); err != nil {
+		t.Errorf("a step was answered: %v", err)
+	}
 }
 
 // A process all of whose handlers hang stays: it is asked each time whether its lane is read, and refuses the question.
@@ -172,7 +230,7 @@ func TestHungHandlersAreNoUnreadLane(t *testing.T) {
 		write(t, mute)
 		for range 2 * failedChecks {
 			for range silentCalls {
-				if err := w.late("s", 1); err == nil {
+				if err := w.late("s", 1, 20*time.Millisecond); err == nil {
 					t.Fatal("a handler that hangs has answered")
 				}
 			}

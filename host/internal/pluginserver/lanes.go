@@ -22,6 +22,8 @@ type lane struct {
 	busy      atomic.Bool
 	pulse     *pulse // of the life that it belongs to
 
+	unanswered atomic.Bool // the call that ended last timed out: perhaps nobody reads the lane, whatever the others of its life answer
+
 	users   atomic.Int64  // calls that have entered it
 	leaving atomic.Bool   // no call enters any more; set after the lane has been taken out of the set
 	left    chan struct{} // cap 1: the last user of a leaving lane has gone
@@ -64,7 +66,26 @@ func (l *lane) call(c *wire.Call, deadline time.Time, asker transport.Asker, out
 	defer l.exit()
 	sent := !l.dead()
 	err := l.Call(c, deadline, asker, out)
+	l.heard(err, 1+c.Begun)
 	return l.pulse.note(err, sent, 1+c.Begun)
+}
+
+// heard notes whether a call of one or several steps was answered; err is of the last step.
+func (l *lane) heard(err error, steps int) {
+	unanswered := l.unanswered.Load()
+	switch {
+	case err == nil || steps > 1:
+		if unanswered {
+			l.unanswered.Store(false)
+		}
+	case !unanswered && callTimedOut(err):
+		l.unanswered.Store(true)
+	}
+}
+
+func callTimedOut(err error) bool {
+	e, ok := err.(*transport.Error)
+	return ok && e.Kind == transport.Timeout
 }
 
 // dead says whether the lane has ended. A set may hold it for a while longer, and it looks idle.

@@ -353,6 +353,11 @@ func (l *life) examine() error {
 		l.usage = u
 		s.mu.Unlock()
 	}
+	return l.checkAll()
+}
+
+// checkAll asks a server for its health, and then over its lanes.
+func (l *life) checkAll() error {
 	if err := l.checkHealth(); err != nil {
 		return err
 	}

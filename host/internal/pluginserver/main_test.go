@@ -235,9 +235,8 @@ func (w *world) call(server string, id uint64, path string) (pid int, config str
 	return pid, config, err
 }
 
-// late is a call that gives up after a quarter of a second.
-func (w *world) late(server string, id uint64) error {
-	const enough = 250 * time.Millisecond
+// late is a call that gives up soon.
+func (w *world) late(server string, id uint64, enough time.Duration) error {
 	c := &wire.Call{Instance: id, Phase: 2, TimeoutMS: uint32(enough.Milliseconds()), Facts: &wire.Facts{Request: wire.Request{Path: "/"}}}
 	return w.Server(server).Call(c, time.Now().Add(enough), noAsks{}, &wire.Outcome{})
 }
