@@ -200,6 +200,42 @@ func TestLostListenerEndsTheServer(t *testing.T) {
 	}
 }
 
+// oddListener is of another make: its error after Close is its own.
+type oddListener struct {
+	net.Listener
+	closed atomic.Bool
+}
+
+func (l *oddListener) Close() error {
+	l.closed.Store(true)
+	return l.Listener.Close()
+}
+
+func (l *oddListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if l.closed.Load() {
+		return nil, errors.New("closed")
+	}
+	return conn, err
+}
+
+// A listener may say in its own words that it is closed.
+func TestEndWithOddListeners(t *testing.T) {
+	control, data := &oddListener{Listener: flaky(t, nil, 0)}, &oddListener{Listener: flaky(t, nil, 0)}
+	var told output
+	s, ended := servingAt(t, Listeners{Control: control, Data: data}, &told)
+	_, client := dialControl(t, control.Addr().String())
+	d, err := client.Describe(t.Context(), &pluginv1.DescribeRequest{ProtocolVersion: wire.Version})
+	if err != nil {
+		t.Fatal(err)
+	}
+	openSocket(t, d).close()
+	s.Shutdown()
+	if err := ended(); err != nil || told.String() != "" {
+		t.Errorf("Serve: %v, the log says %q", err, told.String())
+	}
+}
+
 func flaky(t *testing.T, err error, times int32) *flakyListener {
 	t.Helper()
 	inner, failed := listenUnix(filepath.Join(t.TempDir(), "s"))

@@ -110,11 +110,11 @@ type patientListener struct {
 // acceptPause is how long it waits then.
 const acceptPause = 50 * time.Millisecond
 
-// Accept fails when the listener is closed or lost.
+// Accept fails when the listener is closed or lost, and with what the kernel has not said: a listener of another make may say by it that it is closed.
 func (l patientListener) Accept() (net.Conn, error) {
 	for told := false; ; told = true {
 		conn, err := l.Listener.Accept()
-		if err == nil || errors.Is(err, net.ErrClosed) || lost(err) {
+		if err == nil || !passes(err) {
 			return conn, err
 		}
 		if !told {
@@ -124,7 +124,12 @@ func (l patientListener) Accept() (net.Conn, error) {
 	}
 }
 
-// lost reports whether an error of accept says that the descriptor is not that of a listener any more: a plugin has closed one that is not its own.
-func lost(err error) bool {
-	return errors.Is(err, syscall.EBADF) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSOCK)
+// passes reports whether an error of accept is one of the kernel, but for those that say that the descriptor is not that of a listener any more: a
+// plugin has closed one that is not its own.
+func passes(err error) bool {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return false
+	}
+	return errno != syscall.EBADF && errno != syscall.EINVAL && errno != syscall.ENOTSOCK
 }

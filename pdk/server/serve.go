@@ -64,7 +64,7 @@ func (s *Server) Serve(ctx context.Context, l Listeners) error {
 	})
 	if l.Data != nil {
 		serving.Go(func() {
-			if err := s.acceptLanes(l.Data); err != nil { // a server that takes no lanes must not look healthy
+			if err := s.acceptLanes(l.Data); err != nil && ctx.Err() == nil { // a server that takes no lanes must not look healthy
 				failed <- fmt.Errorf("serving the data plane: %w", err)
 				stop()
 			}
