@@ -21,8 +21,9 @@ from outrigger._runtime.plugins import PluginSpec
 from outrigger._runtime.protocol import EventLane
 from outrigger._runtime.registry import Registry
 from outrigger._runtime.stream import BadGreeting, SocketCarrier, read_greeting
-from outrigger._runtime.threads import ThreadLane, Workers
+from outrigger._runtime.threads import ThreadLane
 from outrigger._runtime.wire import BadFrame, Framer
+from outrigger._runtime.workers import Workers
 
 HOST_HELLO = frame(HELLO, 0, pack([1, "n", "h", "0", [], 0, 1 << 20, 65536]))
 

@@ -17,7 +17,7 @@ from hostdriver import CALL, OUTCOME, call_fields, frame, pack
 from test_threads import SECONDS, Host, wait_for
 
 import outrigger
-from outrigger._runtime import faults, server, threads
+from outrigger._runtime import faults, server
 from outrigger._runtime.faults import EngineThread, NoThread, insist, start_thread
 from outrigger._runtime.lane import LaneState
 from outrigger._runtime.loop import LoopRunner
@@ -184,7 +184,7 @@ class TestWorkers:
             assert outcome_of(host, call_id)[1][:2] == [
                 "handler_error", "the handler did not run: no thread could be started: can't start new thread"
             ]  # fmt: skip
-        assert host.lane._workers._count == 0
+        assert host.lane._workers._desks == set()
         refused.lift()
         assert host.call(3)
 
@@ -207,13 +207,13 @@ class TestWorkers:
         refused.of("outrigger-worker")
         host.send(3)
         wait_for(lambda: len(host.lane._workers._backlog) == 3)
-        assert host.lane._workers._count == 1
+        assert len(host.lane._workers._desks) == 1
         gate.open.set()
         assert host.outcomes(4) == [1, 2, 3, 4]
 
     def test_what_took_long_to_fail_is_not_tried_at_once(self, host: Host, refused: Refusal, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(threads, "LONG_NS", 0)
-        monkeypatch.setattr(threads, "BACK_OFF", 1 << 40)
+        monkeypatch.setattr(faults, "LONG_NS", 0)
+        monkeypatch.setattr(faults, "BACK_OFF", 1 << 40)
         refused.of("outrigger-worker")
         host.step.slow = True
         for call_id in host.send(3):

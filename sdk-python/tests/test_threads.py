@@ -9,20 +9,22 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hostdriver import ANSWER, ASK, CALL, HELLO, OUTCOME, call_fields, frame, pack, unpack
 
 import outrigger
-from outrigger._runtime import threads
+from outrigger._runtime import threads, workers
 from outrigger._runtime.clock import ThreadClock, Times
 from outrigger._runtime.loop import LoopRunner
 from outrigger._runtime.plugins import PluginSpec, Step
 from outrigger._runtime.registry import Registry
 from outrigger._runtime.stream import SocketCarrier
-from outrigger._runtime.threads import ThreadLane, Workers
+from outrigger._runtime.threads import ThreadLane
 from outrigger._runtime.wire import Framer
+from outrigger._runtime.workers import Workers
 from outrigger._runtime.writer import Writer
 
 SECONDS = 20.0
@@ -165,6 +167,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> type[ToldClock]:
     """The clock of all threads, before a host is made."""
     clock = type("ToldClock", (ToldClock,), {})
     monkeypatch.setattr(threads, "ThreadClock", clock)
+    monkeypatch.setattr(workers, "ThreadClock", clock)
     return clock
 
 
@@ -355,7 +358,7 @@ def test_workers_bound() -> None:
     done = threading.Semaphore(0)
 
     class Lane:
-        def run_on_worker(self, call: Any, clock: Any) -> None:
+        def run_on_worker(self, call: Any, clock: Any, desk: Any) -> None:
             nonlocal running, most
             with lock:
                 running += 1
@@ -365,9 +368,9 @@ def test_workers_bound() -> None:
                 running -= 1
             done.release()
 
-    workers, lane = Workers(4), Lane()
+    workers, lane, call = Workers(4), Lane(), SimpleNamespace(bit=1)
     for _ in range(40):
-        workers.submit(lane, None)  # type: ignore[arg-type]
+        workers.submit(lane, call)  # type: ignore[arg-type]
     wait_for(lambda: running == 4)
     gate.set()
     for _ in range(40):

@@ -12,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from time import perf_counter_ns
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -22,6 +23,10 @@ _TRIES = 100
 _PAUSE = 0.01
 _MAX_CONTEXTS = 8
 _BEGIN_SECONDS = 2.0
+
+LONG_NS = 1_000_000_000
+BACK_OFF = 5
+"""A start that took longer than this before it failed held up its lane: so many times as long, no other is tried."""
 
 
 class NoThread(Exception):
@@ -78,6 +83,12 @@ def start_thread(name: str, work: Callable[..., object], *args: Any) -> str:
             return ""
         return _refused(err)
     return ""
+
+
+def next_try(began: int) -> int:
+    """When to start a thread again, after a failure that began then; nanoseconds."""
+    now = perf_counter_ns()
+    return now + BACK_OFF * (now - began) if now - began > LONG_NS else now
 
 
 def _refused(err: Exception) -> str:

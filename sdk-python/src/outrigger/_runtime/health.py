@@ -20,11 +20,12 @@ _MAX_WATCHERS = 16
 
 
 class Health:
-    """The health of the server: serving, until ``leave``."""
+    """The health of the server: serving until ``leave``, but not while it is exhausted."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._leaving = False
+        self._exhausted = False
         self._watching = 0
 
     @property
@@ -39,6 +40,15 @@ class Health:
             self._leaving = True
             self._changed.notify_all()
 
+    def exhausted(self, now: bool) -> None:
+        """Says whether the server has no thread left for handlers. While that is so, it does not serve."""
+        with self._changed:
+            self._exhausted = now
+            self._changed.notify_all()
+
+    def _status(self) -> bytes:
+        return _NOT_SERVING if self._leaving or self._exhausted else _SERVING
+
     def handler(self) -> grpc.GenericRpcHandler:
         """The service for the empty name and ``plugin``."""
         return grpc.method_handlers_generic_handler(
@@ -50,7 +60,7 @@ class Health:
         if _service_of(request) not in _HEALTHY:
             context.abort(grpc.StatusCode.NOT_FOUND, "unknown service; known are the empty name and plugin")
         with self._changed:
-            return _NOT_SERVING if self._leaving else _SERVING
+            return self._status()
 
     def _watch(self, request: bytes, context: Any) -> Iterator[bytes]:
         ended = threading.Event()
@@ -70,16 +80,20 @@ class Health:
                 return
             if _service_of(request) not in _HEALTHY:
                 yield _UNKNOWN
-            else:
-                yield _SERVING
                 with self._changed:
-                    self._changed.wait_for(lambda: self._leaving or ended.is_set())
-                yield _NOT_SERVING
-            with self._changed:
-                self._changed.wait_for(ended.is_set)
+                    self._changed.wait_for(ended.is_set)
+            said = b""
+            while (said := self._after(said, ended)) and not ended.is_set():
+                yield said
         finally:
             with self._changed:
                 self._watching -= 1
+
+    def _after(self, said: bytes, ended: threading.Event) -> bytes:
+        """Waits until the status is another one than was said last, or nobody watches any more; the status."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._status() != said or ended.is_set())
+            return self._status()
 
 
 def _service_of(request: bytes) -> str:

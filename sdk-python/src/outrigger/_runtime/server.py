@@ -28,9 +28,10 @@ from .protocol import EventLane
 from .registry import Registry
 from .stop import StopRequest
 from .stream import GREETING_SECONDS, SocketCarrier, read_greeting
-from .threads import MAX_WORKERS, ThreadLane, Workers
+from .threads import ThreadLane
 from .tls import TlsSocket
 from .wire import MAX_FRAME
+from .workers import MAX_WORKERS, Workers
 
 _CONTROL_THREADS = 128
 """Each lane of carrier grpc, each watcher of the health and each configure that runs takes one."""
@@ -72,14 +73,14 @@ class Server:
         self.specs = list(specs)
         self._loop = LoopRunner()
         self.registry = Registry(self.specs, self._loop.run)
-        self._workers = Workers(workers)
+        self._health = Health()
+        self._workers = Workers(workers, exhausted=self._health.exhausted)
         self._all_async = all(all(spec.is_async.values()) for spec in self.specs)
         self._token = secrets.token_bytes(32)
         self._lanes: set[_Lane] = set()
         self._lock = threading.Lock()
         self._lane_ended = threading.Condition(self._lock)
         self._stopping = False
-        self._health = Health()
         self._files: list[str] = []
         self._listener: socket.socket | None = None
         self._data_tls: Certificates | None = None

@@ -2,7 +2,7 @@
 
 The leader reads the lane, runs the handlers of a batch itself, and answers with one send: no hand-over, no system call per call. The
 standby looks every 2 ms; when the same handler still runs it takes the lead and the rest of the batch, and the blocked thread sends its
-own reply later. Handlers that turn out to wait are moved to worker threads until 64 quick runs bring them back. A thread that only lacks a
+own reply later. Handlers that turn out to wait are moved to worker threads (``workers``) until 64 quick runs bring them back. A thread that only lacks a
 processor waits for nothing, and keeps its lead: on a busy machine another thread would do no better.
 
 When the system gives no thread, the leader goes on without a standby, and calls wait for the workers there are or fail. Every other fault
@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from .call import Call
 from .clock import SLOW_NS, ThreadClock, Times
-from .faults import NoThread, emptied, insist, report, say, start_thread
+from .faults import NoThread, emptied, insist, next_try, report, say, start_thread
 from .handlers import run
 from .lane import LaneState, sealed_answer
 from .loop import LoopRunner
@@ -30,24 +30,22 @@ from .plugins import Step
 from .registry import Registry
 from .state import ENDED
 from .wire import BAD_FRAME, HANDLER_ERROR, Answer, Ended, Outcome
+from .workers import Desk, Workers
 
 QUICK_RUNS = 64
 """Quick runs in a row that bring a handler back from the workers."""
 
-MAX_WORKERS = 16
 LOOK = 0.002
 LOOK_AFTER_ACTING = 0.0003
 ALERT_LOOKS = 200
 IDLE_LOOKS = 25
 MAX_LANE_THREADS = 64
+"""Threads of a lane. When so many of them run handlers, the last one only reads: workers run what comes, until another one can stand by."""
+
 FLUSH_FRAMES = 256
 URGENT_LEVEL = 4
 RETRY_NS = 50_000_000
 """How long a leader that no standby could be started for waits before it tries again."""
-
-LONG_NS = 1_000_000_000
-BACK_OFF = 5
-"""A start that took longer than this before it failed held up its lane: so many times as long, no other is tried."""
 
 
 class Carrier(Protocol):
@@ -86,90 +84,6 @@ class Carrier(Protocol):
         ...
 
 
-class Workers:
-    """Threads for handlers that wait, shared by all lanes of a server; started when needed, at most 16."""
-
-    def __init__(self, limit: int = MAX_WORKERS) -> None:
-        self._limit = limit
-        self._lock = threading.Lock()
-        self._backlog: deque[tuple[ThreadLane, Call]] = deque()
-        self._idle: list[_Desk] = []
-        self._count = 0
-        self._refused = ""  # why the last one could not be started
-        self._retry_ns = 0  # when it is tried again
-
-    def submit(self, lane: ThreadLane, call: Call) -> None:
-        """Runs a call on a worker; when all are busy it waits its turn. It fails when there is none and none can be started."""
-        with self._lock:
-            desk = self._idle.pop() if self._idle else self._hired() if self._count < self._limit else None
-            if desk is None and self._count:
-                self._backlog.append((lane, call))
-                return
-        if desk is None:
-            lane.cannot_run(call, self._refused)
-        else:
-            desk.give((lane, call))
-
-    def _hired(self) -> _Desk | None:
-        """The desk of a new worker; None when the system gives no thread. The lock is held."""
-        began = perf_counter_ns()
-        if self._refused and began < self._retry_ns:
-            return None
-        desk = _Desk()
-        refused = start_thread(f"outrigger-worker-{self._count + 1}", self._work, desk)
-        if refused and not self._refused:
-            say(f"{refused}; calls wait for the {self._count} workers there are")
-        self._refused = refused
-        if refused:
-            self._retry_ns = _next_try(began)
-            return None
-        self._count += 1
-        return desk
-
-    def _work(self, desk: _Desk) -> None:
-        clock = ThreadClock()
-        while True:
-            lane, call = desk.take()
-            while True:
-                fault: BaseException | None = None
-                try:
-                    lane.run_on_worker(call, clock)
-                except BaseException as err:  # a fault of the engine must not cost a worker
-                    fault = emptied(err)
-                if fault is not None:
-                    lane.fail("worker failed", fault)
-                with self._lock:
-                    if not self._backlog:
-                        self._idle.append(desk)
-                        break
-                    lane, call = self._backlog.popleft()
-
-
-def _next_try(began: int) -> int:
-    """When to start a thread again, after a failure that began then; nanoseconds."""
-    now = perf_counter_ns()
-    return now + BACK_OFF * (now - began) if now - began > LONG_NS else now
-
-
-class _Desk:
-    """Where one worker gets its next call."""
-
-    __slots__ = ("_full", "_job")
-
-    def __init__(self) -> None:
-        self._full = threading.Lock()  # a semaphore wakes its thread while it still holds what that needs
-        self._full.acquire()
-        self._job: Any = None
-
-    def give(self, job: tuple[ThreadLane, Call]) -> None:
-        self._job = job
-        self._full.release()
-
-    def take(self) -> tuple[ThreadLane, Call]:
-        self._full.acquire()
-        return self._job
-
-
 class _Lead:
     """The lead of a lane. Whoever pops the claim may change the rest; it is there only while a handler runs."""
 
@@ -206,6 +120,7 @@ class ThreadLane:
         self._dozing = False
         self._batches = 0
         self._alone = False  # no standby could be started
+        self._crowded = False  # none may be: there are MAX_LANE_THREADS
         self._retry_ns = 0  # when it is tried again
         self._alert = 0  # looks that the standby still makes at the short interval, after it had to act
         self._ended = threading.Event()
@@ -282,7 +197,7 @@ class ThreadLane:
             with self._lock:
                 if self._standby or self._closed:
                     return
-                self._standby = True
+                self._standby, self._crowded = True, False
             lead = None
 
     # The leader.
@@ -321,7 +236,7 @@ class ThreadLane:
     def _run_batch(self, lead: _Lead, clock: ThreadClock) -> bool:
         """Runs the calls of the queue; False when the lead was lost."""
         queue, claim, carrier, state = lead.queue, lead.claim, self._carrier, self.state
-        calls, make_outcome, timed = state.calls, carrier.outcome, lead.timed
+        calls, make_outcome, timed, crowded = state.calls, carrier.outcome, lead.timed, self._crowded
         waiting: list[Call] | None = None
         while queue:
             call = queue.popleft()
@@ -333,7 +248,7 @@ class ThreadLane:
                     waiting = []
                 waiting.append(call)
                 continue
-            if step.slow:
+            if step.slow or crowded:  # without a standby, a handler that hangs here would leave the lane unread
                 self._workers.submit(self, call)
                 continue
             if waiting is not None:
@@ -379,7 +294,7 @@ class ThreadLane:
         if after is None:
             return
         lead.queue.appendleft(after)
-        if after.step.is_async or after.step.slow:  # another thread will answer it: what came before leaves before
+        if after.step.is_async or after.step.slow or self._crowded:  # another thread will answer it: what came before leaves before
             out, lead.out = lead.out, []
             self._carrier.write(out)
         elif self._alert:
@@ -459,8 +374,9 @@ class ThreadLane:
                 self._alone = False
                 return True
             if self._threads >= MAX_LANE_THREADS and not forced:
+                self._crowded = True
                 return False
-            self._standby = True
+            self._standby, self._crowded = True, False
         began = perf_counter_ns()
         refused = self._start_thread(None)
         if refused:
@@ -468,7 +384,7 @@ class ThreadLane:
                 self._standby = False
             if not self._alone:
                 say(f"{refused}; until there is one, a handler that blocks holds up its lane")
-            self._retry_ns = max(began + RETRY_NS, _next_try(began))
+            self._retry_ns = max(began + RETRY_NS, next_try(began))
         self._alone = bool(refused)
         return not refused
 
@@ -547,18 +463,18 @@ class ThreadLane:
 
     # Workers.
 
-    def run_on_worker(self, call: Call, clock: ThreadClock) -> None:
+    def run_on_worker(self, call: Call, clock: ThreadClock, desk: Desk) -> None:
         """Runs a call on the current worker thread and sends its reply."""
         following: Call | None = call
         while following is not None:
-            following = self._work_on(following, clock)
+            following = self._work_on(following, clock, desk)
 
-    def _work_on(self, call: Call, clock: ThreadClock) -> Call | None:
+    def _work_on(self, call: Call, clock: ThreadClock, desk: Desk) -> Call | None:
         """Runs a call and sends its reply; the next step of it, if that is for this thread, too."""
+        desk.begin(call)  # before the look whether it is sealed: the desk hears of a cancel from here on
         if not call.bit:
             return None
         step: Step = call.step
-        call.runner = None
         if step.always_slow or step.asked:  # who asked will ask again, most likely: the clocks cost more than what they would tell
             step.asked = False
             outcome = run(call, step)

@@ -1,0 +1,222 @@
+"""Threads for ``def`` handlers that wait.
+
+A thread cannot be ended. A handler that hangs keeps its worker, even when nobody waits for its call any more: that worker is lost. Lost
+workers do not count against the limit: others are started in their place, up to a hard bound. When all of those are lost too, the server
+says that it is not healthy, until a handler returns.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from time import perf_counter_ns
+from typing import Protocol
+
+from .call import Call
+from .clock import ThreadClock
+from .faults import emptied, next_try, say, start_thread
+from .handlers import CANCELLED
+from .lane import LOST
+from .plugins import Step
+from .state import ENDED
+from .wire import PHASES
+
+MAX_WORKERS = 16
+"""Workers that count: those that are idle, or run a handler whose call somebody waits for."""
+
+MAX_WORKER_THREADS = 64
+"""Hard bound of all workers, with those that are lost; a higher limit of the workers that count is the bound, too."""
+
+EXIT_NS = 1_000_000_000
+"""A handler whose exit has left, and that still runs so long after it began, hangs. Others take a moment to unwind."""
+
+
+class Lane(Protocol):
+    """What runs a call on a worker's thread."""
+
+    def run_on_worker(self, call: Call, clock: ThreadClock, desk: Desk) -> None:
+        """Runs a call, and further steps of it, each of which it tells the desk of, and sends the replies."""
+
+    def cannot_run(self, call: Call, why: str) -> None:
+        """Fails a call that there is no thread for."""
+
+    def fail(self, what: str, fault: BaseException) -> None:
+        """Ends the lane after a fault of the engine."""
+
+
+class Desk:
+    """Where one worker gets its next call, and what it runs now. It is the runner of that call, and hears of its cancel."""
+
+    __slots__ = ("_full", "_job", "_workers", "began", "call")
+
+    def __init__(self, workers: Workers) -> None:
+        self.call: Call | None = None
+        self.began = 0
+        self._full = threading.Lock()  # a semaphore wakes its thread while it still holds what that needs
+        self._full.acquire()
+        self._job: tuple[Lane, Call] | None = None
+        self._workers = workers
+
+    def give(self, job: tuple[Lane, Call]) -> None:
+        """Hands a call to the worker, which waits for one."""
+        self._job = job
+        self._full.release()
+
+    def take(self) -> tuple[Lane, Call]:
+        """Waits for the next call."""
+        self._full.acquire()
+        job, self._job = self._job, None
+        assert job is not None
+        return job
+
+    def begin(self, call: Call) -> None:
+        """Notes what the worker runs from now on."""
+        self.call, self.began = call, perf_counter_ns()
+        call.runner = self
+
+    @property
+    def lost(self) -> bool:
+        """Whether the worker runs a handler whose call nobody waits for any more."""
+        call = self.call
+        if call is None or call.bit:
+            return False
+        why = call.why_sealed
+        return why in (CANCELLED, LOST) or (why != ENDED and perf_counter_ns() - self.began > EXIT_NS)
+
+    def cancel_call(self, call: Call) -> None:
+        """Hears that the call was sealed: unless its handler returns soon, the worker is lost."""
+        self._workers.look()
+
+
+class Workers:
+    """Threads for handlers that wait, shared by all lanes of a server; started when needed."""
+
+    def __init__(
+        self, limit: int = MAX_WORKERS, bound: int = MAX_WORKER_THREADS, exhausted: Callable[[bool], None] = lambda now: None
+    ) -> None:
+        self._limit = limit
+        self._bound = max(limit, bound)
+        self._tell = exhausted  # called with True when all are lost and no other can be started, and with False when that is over
+        self._lock = threading.Lock()
+        self._backlog: deque[tuple[Lane, Call]] = deque()
+        self._idle: list[Desk] = []
+        self._desks: set[Desk] = set()
+        self._started = 0
+        self._exhausted = False
+        self._refused = ""  # why the last one could not be started
+        self._retry_ns = 0  # when it is tried again
+
+    def submit(self, lane: Lane, call: Call) -> None:
+        """Runs a call on a worker; when all are busy it waits its turn. It fails when there is none and none can be started."""
+        with self._lock:
+            full = len(self._desks) >= self._limit
+            desk = self._idle.pop() if self._idle else None if full else self._hired()
+            waits = desk is None and bool(self._desks)
+            if waits:
+                self._backlog.append((lane, call))
+        if waits:
+            self.look()
+        elif desk is not None:
+            desk.give((lane, call))
+        else:
+            lane.cannot_run(call, self._refused)
+
+    def look(self) -> None:
+        """Starts workers in place of lost ones for the calls that wait, and judges whether that is still possible."""
+        with self._lock:
+            backlog = self._backlog
+            while backlog and not backlog[0][1].bit:
+                backlog.popleft()
+            while backlog and len(self._desks) < self._bound and self._counted() < self._limit and (desk := self._hired()) is not None:
+                desk.give(backlog.popleft())
+            line = self._judge()
+        if line:
+            say(line)
+
+    def _counted(self) -> int:
+        """Workers that are not lost. The lock is held."""
+        return sum(not desk.lost for desk in self._desks)
+
+    def _judge(self) -> str:
+        """Finds out whether all workers are lost and no other can be started; what is to be said when that changes. The lock is held."""
+        full = len(self._desks) >= self._bound or bool(self._refused and self._backlog)
+        exhausted = full and not self._idle and all(desk.lost for desk in self._desks)
+        if exhausted == self._exhausted:
+            return ""
+        self._exhausted = exhausted
+        self._tell(exhausted)
+        return _hanging(self._desks, self._refused) if exhausted else "a worker is free again: the server is healthy"
+
+    def _hired(self) -> Desk | None:
+        """The desk of a new worker; None when the system gives no thread. The lock is held."""
+        began = perf_counter_ns()
+        if self._refused and began < self._retry_ns:
+            return None
+        desk = Desk(self)
+        refused = start_thread(f"outrigger-worker-{self._started + 1}", self._work, desk)
+        if refused and not self._refused:
+            say(f"{refused}; calls wait for the {len(self._desks)} workers there are")
+        self._refused = refused
+        if refused:
+            self._retry_ns = next_try(began)
+            return None
+        self._started += 1
+        self._desks.add(desk)
+        return desk
+
+    def _work(self, desk: Desk) -> None:
+        """Life of a worker's thread."""
+        clock = ThreadClock()
+        try:
+            going_on = True
+            while going_on:
+                lane, call = desk.take()
+                fault: BaseException | None = None
+                try:
+                    lane.run_on_worker(call, clock, desk)
+                except BaseException as err:  # a fault of the engine must not cost a worker
+                    fault = emptied(err)
+                if fault is not None:
+                    lane.fail("worker failed", fault)
+                going_on = self._next(desk)
+        finally:
+            clock.close()
+
+    def _next(self, desk: Desk) -> bool:
+        """Gives a worker that is done its next call, or has it wait for one; False when it is one too many: others took its place."""
+        line = ""
+        with self._lock:
+            desk.call = None
+            going_on = len(self._desks) <= self._limit or self._counted() <= self._limit
+            if not going_on:
+                self._desks.remove(desk)
+            elif self._backlog:
+                desk.give(self._backlog.popleft())
+            else:
+                self._idle.append(desk)
+            if self._exhausted:
+                line = self._judge()
+        if line:
+            say(line)
+        return going_on
+
+
+def _hanging(desks: set[Desk], refused: str) -> str:
+    """Says which handlers hang, and what is to be done."""
+    running = [(call.step, desk.began) for desk in desks if (call := desk.call) is not None]
+    count: Counter[str] = Counter()
+    for step, _ in running:
+        count[_name(step)] += 1
+    where = ", ".join(f"{name} {times}" for name, times in count.most_common())
+    longest = (perf_counter_ns() - min(began for _, began in running)) / 1e9 if running else 0.0
+    bound = f" and {refused}" if refused else ""
+    return (
+        f"no worker is left: {len(running)} handlers hang whose calls nobody waits for any more ({where}),"
+        f" the first one for {longest:.1f} s{bound}; the server is not healthy until one of them returns,"
+        " and a gateway that has started it replaces it; give what these plugins wait for a timeout"
+    )
+
+
+def _name(step: Step) -> str:
+    return f"{step.instance.spec.name} {PHASES[step.phase - 1]}"
