@@ -2,8 +2,8 @@
 
 The leader reads the lane, runs the handlers of a batch itself, and answers with one send: no hand-over, no system call per call. The
 standby looks every 2 ms; when the same handler still runs it takes the lead and the rest of the batch, and the blocked thread sends its
-own reply later. Handlers that turn out to wait are moved to worker threads (``workers``) until 64 quick runs bring them back. A thread that only lacks a
-processor waits for nothing, and keeps its lead: on a busy machine another thread would do no better.
+own reply later. Handlers that turn out to wait are moved to worker threads (``workers``) until 64 quick runs bring them back. A thread that
+only lacks a processor waits for nothing, and keeps its lead: on a busy machine another thread would do no better.
 
 When the system gives no thread, the leader goes on without a standby, and calls wait for the workers there are or fail. Every other fault
 of the engine ends the lane, which the host opens again: nobody may be left to wait for a lane that nobody reads.
