@@ -10,17 +10,20 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 from hostdriver import CALL, OUTCOME, call_fields, frame, pack
 from test_threads import SECONDS, Host, wait_for
 
 import outrigger
-from outrigger._runtime import faults, server
+from outrigger._runtime import faults, registry, server
 from outrigger._runtime.faults import EngineThread, NoThread, insist, start_thread
 from outrigger._runtime.lane import LaneState
 from outrigger._runtime.loop import LoopRunner
+from outrigger._runtime.plugins import Instance, PluginSpec
+from outrigger._runtime.registry import Registry
 from outrigger._runtime.server import ControlThreads, Server
 from outrigger._runtime.threads import ThreadLane
 from outrigger._runtime.writer import Writer
@@ -364,7 +367,7 @@ class TestMemory:
                 self.bit, self.why_sealed = 0, why
                 return True
 
-        state = LaneState(server.Registry([], LoopRunner().run), None)  # type: ignore[arg-type]
+        state = LaneState(Registry([], LoopRunner().run), None)  # type: ignore[arg-type]
         calls: Any = {call_id: Call(call_id) for call_id in range(3)}
         state.calls = dict(calls)
         waiters: list[Any] = []
@@ -418,9 +421,24 @@ class TestThreads:
 
     def test_one_that_does_not_begin_is_not_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """As one that has no memory for its first frame."""
-        monkeypatch.setattr(faults, "_BEGIN_SECONDS", 0.01)
+        monkeypatch.setattr(faults, "_BEGIN_LOOKS", 2)
         monkeypatch.setattr(EngineThread, "_bootstrap", lambda thread: None)  # pyright: ignore[reportUnknownLambdaType]
         assert "it has not begun" in start_thread("a thread", print)
+
+    def test_one_that_begins_after_the_process_was_frozen_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whatever the wait at hand was, the freeze has taken its time."""
+        wait, frozen = threading.Event.wait, [True]
+
+        def wait_frozen(event: threading.Event, timeout: float | None = None) -> bool:
+            if isinstance(event, faults._Begun) and frozen:
+                return not frozen.pop()
+            return wait(event, timeout)
+
+        monkeypatch.setattr(threading.Event, "wait", wait_frozen)
+        done = threading.Event()
+        assert start_thread("a thread", done.set) == ""
+        assert not frozen
+        assert done.wait(SECONDS)
 
     @pytest.mark.parametrize(
         "fault",
@@ -428,10 +446,10 @@ class TestThreads:
             "faults.start_thread('a thread', lambda: 1 / 0)",
             "threading.Thread._set_ident = lambda thread: 1 / 0; faults.start_thread('a thread', print)",
             "space = {'__name__': 'grpc._server'}; exec('def serve(): 1 / 0', space); threading.Thread(target=space['serve']).start()",
-            "LoopRunner().call(lambda: bytes(1 << 62))",
-            "LoopRunner().call(sys.exit)",
+            "space = {'__name__': 'outrigger._runtime.lane'}; exec('def f(): bytes(1 << 62)', space); LoopRunner().call(space['f'])",
+            "LoopRunner().call(bytes, 1 << 62)",
         ],
-        ids=["engine", "before it begins", "grpc", "memory of the loop", "loop"],
+        ids=["engine", "before it begins", "grpc", "memory of the engine's callback", "memory for the first frame"],
     )
     def test_process_ends_with_one_it_needs(self, fault: str) -> None:
         program = f"""
@@ -458,6 +476,91 @@ class TestThreads:
         done = process_of(program)
         assert done.returncode == 0
         assert "ZeroDivisionError" in done.stderr
+
+    def test_process_outlives_threads_that_die_at_its_end(self) -> None:
+        program = """
+            import threading
+            from outrigger._runtime import faults
+            faults.guard_process()
+            faults.end_in_order()
+            space = {'__name__': 'grpc._server'}
+            exec('def serve(): 1 / 0', space)
+            of_grpc = threading.Thread(target=space['serve'])
+            of_grpc.start()
+            of_grpc.join()
+            assert not faults.start_thread('a thread', lambda: 1 / 0)
+            for thread in threading.enumerate():
+                if isinstance(thread, faults.EngineThread):
+                    thread.join()
+        """
+        done = process_of(program)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("ZeroDivisionError") == 2
+
+    @pytest.mark.parametrize("event_loop", ["uvloop", "asyncio"])
+    @pytest.mark.parametrize(
+        ("fault", "said"),
+        [
+            ("loop.call_soon(lambda: bytes(1 << 62))", "MemoryError"),
+            ("asyncio.create_task(quits())", "a task of a plugin raised SystemExit; the event loop goes on"),
+            ("loop.call_soon(sys.exit)", "a task of a plugin raised SystemExit; the event loop goes on"),
+            ("loop.stop()", "a plugin stopped the event loop; it goes on"),
+        ],
+        ids=["memory", "exit of a task", "exit of a callback", "stop"],
+    )
+    def test_loop_outlives_the_tasks_and_callbacks_of_plugins(self, fault: str, said: str, event_loop: str) -> None:
+        program = f"""
+            import asyncio, sys, threading
+            if {event_loop!r} == "asyncio":
+                sys.modules["uvloop"] = None
+            from outrigger._runtime import faults
+            from outrigger._runtime.loop import LoopRunner
+            faults.guard_process()
+            tasks, runner = [], LoopRunner()
+
+            async def quits():
+                raise SystemExit(3)
+
+            async def handler():
+                loop = asyncio.get_running_loop()
+                tasks.append({fault})
+                await asyncio.sleep(0.01)
+
+            async def quits_at_the_end():
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    sys.exit(4)
+
+            async def leaves_a_task():
+                tasks.append(asyncio.create_task(quits_at_the_end()))
+                await asyncio.sleep(0)
+
+            runner.run(handler())
+            runner.run(handler())
+            runner.run(leaves_a_task())
+            runner.stop()
+            for thread in threading.enumerate():
+                if isinstance(thread, faults.EngineThread):
+                    thread.join()
+            print("ended")
+        """
+        done = process_of(program)
+        assert (done.returncode, done.stdout) == (0, "ended\n"), done.stderr
+        assert done.stderr.count(said) >= 2
+        assert "the event loop did not end cleanly" in done.stderr
+
+    def test_tests_of_plugins_have_no_part_of_the_engine_that_ends_a_process(self) -> None:
+        program = """
+            import sys, threading
+            hooks = threading.excepthook, sys.unraisablehook
+            import outrigger.kongcompat, outrigger.pytest_plugin, outrigger.schema, outrigger.testing
+            assert hooks == (threading.excepthook, sys.unraisablehook)
+            parts = ("loop", "protocol", "server", "threads", "workers")  # without them nobody makes a registry or a carrier, either
+            print([name for name in parts if f"outrigger._runtime.{name}" in sys.modules])
+        """
+        done = process_of(program)
+        assert done.stdout == "[]\n", done.stderr
 
 
 class Listener:
@@ -507,6 +610,41 @@ class TestServer:
         assert capsys.readouterr().err.startswith("outrigger: connection refused: [Errno")
         assert accepting._greetings._value == server._MAX_GREETING - 1  # the connection that was welcomed holds one
 
+    @pytest.mark.parametrize("code", [errno.EBADF, errno.EINVAL, errno.ENOTSOCK])
+    def test_ends_without_its_listener(self, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+        class Ended(Exception):
+            pass
+
+        def end(what: str, fault: BaseException) -> None:
+            raise Ended(what) from fault
+
+        monkeypatch.setattr(server, "give_up", end)
+        accepting: Any = Server([])
+        monkeypatch.setattr(server, "_ACCEPT_PAUSE", 0.001)
+        with socket.create_server(("127.0.0.1", 0)) as inner:
+            listener: Any = Listener(inner, OSError(code, "lost"))
+            listener.listener.settimeout(0.01)
+            ending = threading.Timer(SECONDS, setattr, (accepting, "_stopping", True))
+            ending.start()
+            try:
+                with pytest.raises(Ended, match="listener is lost"):
+                    accepting._accept(listener)
+            finally:
+                ending.cancel()
+
+    def test_is_silent_when_it_closes_its_listener(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        monkeypatch.setattr(server, "give_up", lambda what, fault: pytest.fail(what))
+        ending = Server([])
+        ending._listener = socket.create_server(("127.0.0.1", 0))
+        ending._listener.settimeout(0.01)
+        thread = threading.Thread(target=ending._accept, args=(ending._listener,))
+        thread.start()
+        ending.stop()
+        thread.join(SECONDS)
+        assert not thread.is_alive()
+        said = capsys.readouterr().err
+        assert not said.replace("outrigger: connection refused: timed out\n", "")
+
     def test_call_of_the_control_plane_waits_for_a_thread(self, refused: Refusal) -> None:
         pool = ControlThreads(4, "control")
         gate, begun = threading.Event(), threading.Event()
@@ -540,3 +678,71 @@ class TestServer:
         runner.run(work())
         assert done == [True]
         runner.stop()
+
+
+class Closing(outrigger.Plugin):
+    """Notes which objects of it were closed."""
+
+    name, version = "closing", "1"
+    closed: ClassVar[list[outrigger.Plugin]] = []
+
+    def access(self, kong: outrigger.PDK) -> None: ...
+
+    def close(self) -> None:
+        self.closed.append(self)
+
+
+class Running:
+    """A lane in which a call of an instance runs."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.watched = False
+        self.calls: dict[int, Any] = {1: SimpleNamespace(step=SimpleNamespace(instance=instance))}
+
+
+class TestRelease:
+    @pytest.fixture
+    def instances(self, monkeypatch: pytest.MonkeyPatch) -> Registry:
+        monkeypatch.setattr(Closing, "closed", [])
+        table = Registry([PluginSpec(Closing)], lambda _: None)
+        for identity in (1, 2):
+            assert table.configure(identity, "closing", {}) == []
+        return table
+
+    @pytest.mark.parametrize("fault", [RuntimeError("can't start new thread"), MemoryError()])
+    def test_without_a_thread_instances_are_closed(self, instances: Registry, monkeypatch: pytest.MonkeyPatch, fault: Exception) -> None:
+        def refuse(thread: threading.Thread) -> None:
+            raise fault
+
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        plugins = [instances.instances[identity].plugin for identity in (1, 2)]
+        instances.release([1, 2])
+        assert Closing.closed == plugins
+
+    def test_without_a_thread_one_that_is_used_is_closed_later(
+        self, instances: Registry, refused: Refusal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(registry, "_CLOSE_SECONDS", 0.01)
+        refused.of("outrigger-close")
+        used, idle = instances.instances[1], instances.instances[2]
+        lane = Running(used)
+        instances.add_lane(lane)
+        instances.release([1, 2])
+        assert Closing.closed == [idle.plugin]
+        instances.release([])
+        assert Closing.closed == [idle.plugin]
+        lane.calls.clear()
+        instances.release([])
+        assert Closing.closed == [idle.plugin, used.plugin]
+        instances.release([])
+        instances.close()
+        assert Closing.closed == [idle.plugin, used.plugin]
+
+    def test_the_end_closes_what_is_left(self, instances: Registry, refused: Refusal, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(registry, "_CLOSE_SECONDS", 0.01)
+        refused.of("outrigger-close")
+        used, other = instances.instances[1], instances.instances[2]
+        instances.add_lane(Running(used))
+        instances.release([1])
+        instances.close()
+        assert Closing.closed == [other.plugin, used.plugin]

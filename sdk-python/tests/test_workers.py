@@ -6,6 +6,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,10 @@ from test_threads import SECONDS, Host, wait_for
 
 import outrigger
 from outrigger._runtime import threads, workers
+from outrigger._runtime.faults import start_thread
+from outrigger._runtime.handlers import CANCELLED
 from outrigger._runtime.health import Health
+from outrigger._runtime.state import ENDED
 from outrigger._runtime.workers import Workers
 
 # pyright: reportPrivateUsage=false
@@ -323,3 +327,133 @@ def test_further_steps_are_lost_too(host: HangingHost) -> None:
     wait_for(lambda: host.lost() == 1)
     host.plugin.work = lambda kong: None
     host.call(2)
+
+
+class Calls:
+    """A lane whose calls are functions: what a worker runs, and what could not run."""
+
+    def __init__(self) -> None:
+        self.refused: list[Any] = []
+
+    def call(self, work: Callable[[], object]) -> Any:
+        return SimpleNamespace(work=work, bit=1, why_sealed="", runner=None)
+
+    def run_on_worker(self, call: Any, clock: Any, desk: workers.Desk) -> None:
+        desk.begin(call)
+        call.work()
+        call.bit = 0
+        call.why_sealed = ENDED
+
+    def cannot_run(self, call: Any, why: str) -> None:
+        self.refused.append(call)
+
+    def fail(self, what: str, fault: BaseException) -> None:
+        raise AssertionError(what) from fault
+
+
+class SlowStart:
+    """Threads of workers that take long to start, once it is told so."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.slow, self.why = False, ""
+        self.starts = 0
+        self.gate = threading.Event()
+        monkeypatch.setattr(workers, "start_thread", self._start)
+
+    def _start(self, *args: Any) -> str:
+        self.starts += 1
+        if self.slow:
+            assert self.gate.wait(LONGER)
+        return self.why or start_thread(*args)
+
+
+class TestSlowStart:
+    """A thread that does not begin is waited for, but by its own lane alone."""
+
+    @pytest.fixture
+    def start(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowStart]:
+        slow = SlowStart(monkeypatch)
+        yield slow
+        slow.gate.set()
+
+    @pytest.fixture
+    def lane(self) -> Calls:
+        return Calls()
+
+    def submitted(self, pool: Workers, lane: Calls, call: Any) -> threading.Thread:
+        """Submits on a thread of its own."""
+        thread = threading.Thread(target=pool.submit, args=(lane, call), daemon=True)
+        thread.start()
+        return thread
+
+    def test_meanwhile_workers_finish_and_lanes_submit(self, start: SlowStart, lane: Calls) -> None:
+        pool = Workers(2, 4)
+        go, second, third = threading.Event(), threading.Event(), threading.Event()
+        pool.submit(lane, lane.call(lambda: go.wait(LONGER)))
+        start.slow = True
+        submitting = self.submitted(pool, lane, lane.call(second.set))
+        wait_for(lambda: start.starts == 2)
+        go.set()
+        assert second.wait(SECONDS)
+        later = self.submitted(pool, lane, lane.call(third.set))
+        assert third.wait(SECONDS)
+        later.join(SECONDS)
+        assert submitting.is_alive()
+        start.gate.set()
+        submitting.join(SECONDS)
+        wait_for(lambda: len(pool._idle) == 2)
+        assert len(pool._desks) == 2
+        assert not lane.refused
+
+    @pytest.mark.parametrize(("limit", "bound"), [(1, 8), (1, 1)])
+    def test_places_are_taken_meanwhile(self, start: SlowStart, lane: Calls, limit: int, bound: int) -> None:
+        pool = Workers(limit, bound)
+        start.slow = True
+        done = [threading.Event(), threading.Event()]
+        first = self.submitted(pool, lane, lane.call(done[0].set))
+        wait_for(lambda: start.starts == 1)
+        second = self.submitted(pool, lane, lane.call(done[1].set))
+        second.join(SECONDS)  # its call waits for the one that is being started
+        assert not second.is_alive()
+        start.gate.set()
+        assert all(event.wait(SECONDS) for event in done)
+        first.join(SECONDS)
+        assert start.starts == len(pool._desks) == 1
+
+    def test_calls_of_all_who_waited_for_it_fail_with_it(self, start: SlowStart, lane: Calls) -> None:
+        pool, other = Workers(1, 8), Calls()
+        start.slow, start.why = True, "no thread could be started: none is left"
+        first = self.submitted(pool, lane, lane.call(print))
+        wait_for(lambda: start.starts == 1)
+        self.submitted(pool, other, other.call(print)).join(SECONDS)
+        assert not lane.refused
+        assert not other.refused
+        start.gate.set()
+        first.join(SECONDS)
+        assert len(lane.refused) == len(other.refused) == 1
+        assert not pool._desks
+        assert not pool._starting
+        start.slow, start.why = False, ""
+        done = threading.Event()
+        pool.submit(lane, lane.call(done.set))
+        assert done.wait(SECONDS)
+
+    def test_one_too_many_ends(self, start: SlowStart, lane: Calls) -> None:
+        """A worker that was lost returns while another one is started in its place."""
+        pool = Workers(1, 8)
+        go, done = threading.Event(), threading.Event()
+        lost = lane.call(lambda: go.wait(LONGER))
+        pool.submit(lane, lost)
+        wait_for(lambda: lost.runner is not None)
+        lost.bit, lost.why_sealed = 0, CANCELLED
+        start.slow = True
+        submitting = self.submitted(pool, lane, lane.call(done.set))
+        wait_for(lambda: start.starts == 2)
+        go.set()
+        assert done.wait(SECONDS)
+        start.gate.set()
+        submitting.join(SECONDS)
+        assert len(pool._desks) == 1
+        again = threading.Event()
+        pool.submit(lane, lane.call(again.set))
+        assert again.wait(SECONDS)

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ._runtime.faults import NoThread, guard_process, start_thread
+from ._runtime.faults import NoThread, end_in_order, guard_process, start_thread
 
 if TYPE_CHECKING:
     from ._runtime.address import Address
@@ -149,6 +149,7 @@ def serve_plugins(load: Callable[[], list[PluginSpec]], args: argparse.Namespace
     if not managed:  # the host that has started this process has let it drain
         server.leave(_LEAVE_SECONDS)
     _limit_exit()
+    end_in_order()
     server.stop()
     return 0
 

@@ -22,11 +22,15 @@ EXIT_CODE = 70
 _TRIES = 100
 _PAUSE = 0.01
 _MAX_CONTEXTS = 8
-_BEGIN_SECONDS = 2.0
+_BEGIN_LOOKS = 100
+_BEGIN_LOOK = 0.02
 
 LONG_NS = 1_000_000_000
 BACK_OFF = 5
 """A start that took longer than this before it failed held up its lane: so many times as long, no other is tried."""
+
+
+_ending = threading.Event()
 
 
 class NoThread(Exception):
@@ -37,10 +41,13 @@ class _Begun(threading.Event):
     """Tells whoever starts a thread that it has begun. Without memory for its first frame it never does, and says so to nobody."""
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Waits for the beginning, but not for ever."""
-        if not super().wait(_BEGIN_SECONDS if timeout is None else timeout):
-            raise NoThread(f"it has not begun after {_BEGIN_SECONDS:g} s")
-        return True
+        """Waits for the beginning, but not for ever. Of the time that the process is stopped or frozen, one look passes at most."""
+        if timeout is not None:
+            return super().wait(timeout)
+        for _ in range(_BEGIN_LOOKS):
+            if super().wait(_BEGIN_LOOK):
+                return True
+        raise NoThread(f"it has not begun after {_BEGIN_LOOKS * _BEGIN_LOOK:g} s")
 
 
 class EngineThread(threading.Thread):
@@ -65,7 +72,10 @@ class EngineThread(threading.Thread):
             fault = emptied(err)
         else:
             return
-        give_up(f"thread {self.name} failed", fault)
+        if _ending.is_set():
+            report(f"thread {self.name} failed while the plugin server ends", fault)
+        else:
+            give_up(f"thread {self.name} failed", fault)
 
 
 def start_thread(name: str, work: Callable[..., object], *args: Any) -> str:
@@ -153,22 +163,34 @@ def give_up(what: str, fault: BaseException | None = None) -> NoReturn:
 def guard_process() -> None:
     """Ends the process when a thread dies that it needs: one of the engine, one of gRPC's server, or one that has not begun.
 
-    Whoever starts a thread that dies before it has begun waits for it for ever.
+    Whoever starts a thread that dies before it has begun waits for it for ever: a thread that a plugin starts ends the process, too.
+    Only for a process that is a plugin server and nothing else.
     """
     of_thread, of_unraisable = threading.excepthook, sys.unraisablehook
 
     def thread_died(args: threading.ExceptHookArgs) -> None:
-        if isinstance(args.thread, EngineThread) or _of_grpc(args.exc_traceback):
+        if not _ending.is_set() and (isinstance(args.thread, EngineThread) or _of_grpc(args.exc_traceback)):
             give_up("a thread died that the plugin server needs", args.exc_value)
         of_thread(args)
 
     def unraisable(args: sys.UnraisableHookArgs) -> None:
-        if isinstance(getattr(args.object, "__self__", None), threading.Thread) and getattr(args.object, "__name__", "") == "_bootstrap":
+        begins = (
+            isinstance(getattr(args.object, "__self__", None), threading.Thread) and getattr(args.object, "__name__", "") == "_bootstrap"
+        )
+        if begins and not _ending.is_set():
             give_up("a thread died before it had begun", args.exc_value)
         of_unraisable(args)
 
     threading.excepthook = thread_died
     sys.unraisablehook = unraisable
+
+
+def end_in_order() -> None:
+    """The process is about to end by itself, in bounded time: from now on the death of a thread does not end it with a failure.
+
+    gRPC's thread, for one, cannot hand on a call once the interpreter takes its threads down.
+    """
+    _ending.set()
 
 
 def _of_grpc(trace: TracebackType | None) -> bool:

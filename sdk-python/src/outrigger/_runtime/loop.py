@@ -7,6 +7,7 @@ runner goes on with the queue.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import threading
 from collections import deque
@@ -14,7 +15,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from .call import Call
-from .faults import NoThread, emptied, give_up, start_thread
+from .faults import NoThread, emptied, give_up, report, say, start_thread
 from .handlers import run_async
 
 _MAX_IDLE = 64
@@ -51,10 +52,22 @@ class _Runner:
 
 
 def _on_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Ends the process when memory ran out in a callback: what it was to do is lost, and somebody may wait for it for ever."""
+    """Ends the process when memory ran out in a callback of the engine: what it was to do is lost, and somebody may wait for ever."""
+    fault = context.get("exception")
+    if "handle" in context and isinstance(fault, MemoryError) and _of_engine(fault):
+        give_up("the event loop has no memory", fault)
     loop.default_exception_handler(context)
-    if "handle" in context and isinstance(context.get("exception"), MemoryError):
-        give_up("the event loop has no memory")
+
+
+def _of_engine(fault: BaseException) -> bool:
+    """Whether a callback of the engine failed. One that had no memory for its first frame may be."""
+    trace = fault.__traceback__
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__"))
+        if module.partition(".")[0] not in ("asyncio", "uvloop"):
+            return module.startswith(f"{__package__}.")
+        trace = trace.tb_next
+    return True
 
 
 class LoopRunner:
@@ -83,11 +96,12 @@ class LoopRunner:
                 except OSError as err:
                     raise NoThread(f"no event loop could be made: {err}") from None
                 ready = threading.Event()
+                self._loop = loop
                 refused = start_thread("outrigger-loop", self._main, loop, ready)
                 if refused:
+                    self._loop = None
                     loop.close()
                     raise NoThread(refused)
-                self._loop = loop
                 ready.wait()
             return self._loop
 
@@ -96,10 +110,20 @@ class LoopRunner:
         asyncio.set_event_loop(loop)
         loop.set_exception_handler(_on_error)
         loop.call_soon(ready.set)
-        loop.run_forever()
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(loop.shutdown_asyncgens())
+        while self._loop is loop:
+            try:
+                loop.run_forever()
+            except (SystemExit, KeyboardInterrupt) as err:  # asyncio lets these through; what was to run is still to run
+                report(f"a task of a plugin raised {type(err).__name__}; the event loop goes on", err)
+            else:
+                if self._loop is loop:
+                    say("a plugin stopped the event loop; it goes on")
+        try:
+            for task in asyncio.all_tasks(loop):
+                task.cancel()
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        except BaseException as err:  # of a plugin's task, which was cancelled
+            report("the event loop did not end cleanly", err)
         loop.close()
 
     def stop(self) -> None:
@@ -107,7 +131,8 @@ class LoopRunner:
         with self._lock:
             loop, self._loop = self._loop, None
         if loop is not None:
-            loop.call_soon_threadsafe(loop.stop)
+            with contextlib.suppress(RuntimeError):  # it has ended by itself
+                loop.call_soon_threadsafe(loop.stop)
 
     def is_current(self) -> bool:
         """Whether this is the loop's thread."""

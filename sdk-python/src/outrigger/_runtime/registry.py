@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from ..schema import ConfigError
+from .faults import insist, report, say, start_thread
 from .plugins import Instance, PluginSpec
 
 
@@ -26,7 +27,7 @@ class CallTable(Protocol):
 
 
 _CLOSE_SECONDS = 1.0
-"""How long a release waits for the plugin's ``close``; one that takes longer goes on by itself."""
+"""How long a release waits for the plugins' ``close``; one that takes longer goes on by itself."""
 
 RunAsync = Callable[[Any], None]
 """Runs a coroutine to its end on the event loop."""
@@ -41,7 +42,8 @@ class Registry:
         self._run_async = run_async
         self._lanes: set[CallTable] = set()
         self._changed = threading.Condition()
-        self._table = threading.Lock()  # of those who change instances
+        self._table = threading.Lock()  # of those who change instances, and of the next one
+        self._late: list[Instance] = []  # calls used these too long while the system gave no thread: the next release closes them
 
     def configure(
         self,
@@ -85,7 +87,9 @@ class Registry:
         """Closes every instance now."""
         instances = list(self.instances.values())
         self.instances.clear()
-        for instance in instances:
+        with self._table:
+            late, self._late = self._late, []
+        for instance in instances + late:
             self._close(instance)
 
     def _run_hook(self, instance: Instance, name: str) -> None:
@@ -97,33 +101,52 @@ class Registry:
             self._run_async(result)
 
     def _retire(self, instances: list[Instance]) -> None:
-        """Closes instances; waits a moment for those that no call uses."""
-        threads: list[threading.Thread] = []
-        for instance in instances:
+        """Closes instances; waits a moment for those that no call uses. Without a thread it does so here, and waits for their calls."""
+        with self._table:
+            left, self._late = instances + self._late, []
+        for instance in left:
             instance.released = True
-            idle = not self._runs(lambda call, of=instance: call.step is not None and call.step.instance is of)
-            work = self._close if idle else self._close_when_idle
-            thread = threading.Thread(target=work, args=(instance,), name="outrigger-close" if idle else "outrigger-release", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:  # the system gives no thread: here it may take longer
-                work(instance)
-                continue
-            if idle:
-                threads.append(thread)
         deadline = time.monotonic() + _CLOSE_SECONDS
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        closings: list[threading.Event] = []
+        late: list[Instance] = []
+        try:
+            while left:
+                if not self._begin_to_close(left[0], closings, deadline):
+                    late.append(left[0])
+                del left[0]
+        finally:
+            with self._table:
+                self._late += late + left
+        for closed in closings:
+            closed.wait(max(0.0, deadline - time.monotonic()))
 
-    def _close_when_idle(self, instance: Instance) -> None:
-        self._wait_until(lambda: not self._runs(lambda call: call.step is not None and call.step.instance is instance), None)
+    def _begin_to_close(self, instance: Instance, closings: list[threading.Event], deadline: float) -> bool:
+        """Has an instance closed, here if there is no thread; False when its calls run too long for that. Adds what is worth a wait."""
+        closed = threading.Event()
+        if not self._used(instance):
+            closings.append(closed)
+        refused = start_thread("outrigger-close", self._close_when_idle, instance, closed)
+        if refused:
+            if not self._wait_until(lambda: not self._used(instance), deadline - time.monotonic()):
+                say(f"plugin {instance.spec.name}: instance {instance.id} is closed with a later release, since calls use it and {refused}")
+                return False
+            self._close(instance)
+            closed.set()
+        return True
+
+    def _used(self, instance: Instance) -> bool:
+        return self._runs(lambda call: call.step is not None and call.step.instance is instance)
+
+    def _close_when_idle(self, instance: Instance, closed: threading.Event) -> None:
+        insist(lambda: self._wait_until(lambda: not self._used(instance), None), "an instance could not be closed")
         self._close(instance)
+        closed.set()
 
     def _close(self, instance: Instance) -> None:
         try:
             self._run_hook(instance, "close")
-        except Exception:
-            _report(f"plugin {instance.spec.name}: closing instance {instance.id}")
+        except BaseException as err:  # whatever a plugin raises: the thread is the engine's
+            report(f"plugin {instance.spec.name}: closing instance {instance.id}", err)
 
     # Waiting for calls.
 

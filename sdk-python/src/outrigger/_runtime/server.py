@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import socket
@@ -19,7 +20,7 @@ from .._gen.proto.plugin_pb2_grpc import add_PluginServerServicer_to_server
 from .address import Address, BadAddress, check_reach, clear_socket_file, listen
 from .certificates import Certificates
 from .control import Controller, ControlPlane, DataPlane
-from .faults import NoThread, reason, say, start_thread
+from .faults import NoThread, give_up, reason, say, start_thread
 from .grpc_lane import GrpcCarrier
 from .health import Health
 from .loop import LoopRunner
@@ -43,6 +44,9 @@ _MAX_GREETING = 64
 
 _ACCEPT_PAUSE = 0.1
 """Seconds before the next connection is accepted, after there was no descriptor, memory or thread for one."""
+
+_LOST = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK})
+"""What accept says when the descriptor is no listener any more, since a plugin closed it, for one: that never passes."""
 
 
 class _Lane(Protocol):
@@ -148,11 +152,11 @@ class Server:
     # Lanes.
 
     def _accept(self, listener: socket.socket) -> None:
-        """Accepts connections until the listener is closed. One that there is no descriptor, memory or thread for is tried again later."""
+        """Accepts connections until the server stops. One that there is no descriptor, memory or thread for is tried again later."""
         refused = ""
         while True:
             before, refused = refused, self._accept_one(listener)
-            if self._stopping or listener.fileno() < 0:
+            if self._stopping:
                 return
             if refused:
                 if not before:
@@ -160,10 +164,12 @@ class Server:
                 time.sleep(_ACCEPT_PAUSE)
 
     def _accept_one(self, listener: socket.socket) -> str:
-        """Accepts a connection and hands it to a thread; why that could not be done."""
+        """Accepts a connection and hands it to a thread; why that could not be done. Without a listener the process ends."""
         try:
             sock, _ = listener.accept()
         except (OSError, MemoryError) as err:
+            if isinstance(err, OSError) and err.errno in _LOST and not self._stopping:
+                give_up("the data plane's listener is lost", err)
             return reason(err)
         if not self._greetings.acquire(blocking=False):
             say(f"connection refused: {_MAX_GREETING} others have not said who they are yet")

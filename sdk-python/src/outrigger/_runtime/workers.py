@@ -15,7 +15,7 @@ from typing import Protocol
 
 from .call import Call
 from .clock import ThreadClock
-from .faults import emptied, next_try, say, start_thread
+from .faults import emptied, next_try, reason, say, start_thread
 from .handlers import CANCELLED
 from .lane import LOST
 from .plugins import Step
@@ -58,16 +58,15 @@ class Desk:
         self._job: tuple[Lane, Call] | None = None
         self._workers = workers
 
-    def give(self, job: tuple[Lane, Call]) -> None:
-        """Hands a call to the worker, which waits for one."""
+    def give(self, job: tuple[Lane, Call] | None) -> None:
+        """Hands a call to the worker, which waits for one; without one it ends."""
         self._job = job
         self._full.release()
 
-    def take(self) -> tuple[Lane, Call]:
-        """Waits for the next call."""
+    def take(self) -> tuple[Lane, Call] | None:
+        """Waits for the next call; None when the worker is to end."""
         self._full.acquire()
         job, self._job = self._job, None
-        assert job is not None
         return job
 
     def begin(self, call: Call) -> None:
@@ -102,7 +101,8 @@ class Workers:
         self._backlog: deque[tuple[Lane, Call]] = deque()
         self._idle: list[Desk] = []
         self._desks: set[Desk] = set()
-        self._started = 0
+        self._starting = 0  # workers whose threads are being started: their places are taken, and each takes a call that waits
+        self._number = 0  # of the last one
         self._exhausted = False
         self._refused = ""  # why the last one could not be started
         self._retry_ns = 0  # when it is tried again
@@ -110,29 +110,83 @@ class Workers:
     def submit(self, lane: Lane, call: Call) -> None:
         """Runs a call on a worker; when all are busy it waits its turn. It fails when there is none and none can be started."""
         with self._lock:
-            full = len(self._desks) >= self._limit
-            desk = self._idle.pop() if self._idle else None if full else self._hired()
-            waits = desk is None and bool(self._desks)
-            if waits:
+            desk = self._idle.pop() if self._idle else None
+            if desk is None:
                 self._backlog.append((lane, call))
-        if waits:
+        if desk is None:
             self.look()
-        elif desk is not None:
-            desk.give((lane, call))
         else:
-            lane.cannot_run(call, self._refused)
+            desk.give((lane, call))
 
     def look(self) -> None:
-        """Starts workers in place of lost ones for the calls that wait, and judges whether that is still possible."""
+        """Starts workers for the calls that wait, also in place of lost ones, and judges whether that is still possible."""
+        while self._reserve():
+            if not self._start():
+                break
+        with self._lock:
+            line = self._judge()
+            stranded: list[tuple[Lane, Call]] = []
+            if not self._desks and not self._starting:
+                stranded += self._backlog
+                self._backlog.clear()
+        if line:
+            say(line)
+        for lane, call in stranded:
+            lane.cannot_run(call, self._refused)
+
+    def _reserve(self) -> bool:
+        """Takes a place for another worker, if a call waits for one, and there may be one."""
         with self._lock:
             backlog = self._backlog
             while backlog and not backlog[0][1].bit:
                 backlog.popleft()
-            while backlog and len(self._desks) < self._bound and self._counted() < self._limit and (desk := self._hired()) is not None:
-                desk.give(backlog.popleft())
-            line = self._judge()
+            room = len(self._desks) + self._starting < self._bound and self._counted() + self._starting < self._limit
+            if len(backlog) <= self._starting or not room or (self._refused and perf_counter_ns() < self._retry_ns):
+                return False
+            self._starting += 1
+            self._number += 1
+            return True
+
+    def _start(self) -> bool:
+        """Starts a worker in a place that was reserved; False when the system gives no thread.
+
+        That takes long when the thread does not begin. The lock is not held meanwhile: workers finish, and lanes submit.
+        """
+        began = perf_counter_ns()
+        desk: Desk | None = None
+        try:
+            desk = Desk(self)
+            refused = start_thread(f"outrigger-worker-{self._number}", self._work, desk)
+        except MemoryError as err:
+            refused = f"no worker could be made: {reason(err)}"
+        line = ""
+        with self._lock:
+            self._starting -= 1
+            if refused and not self._refused:
+                line = f"{refused}; calls wait for the {len(self._desks)} workers there are"
+            self._refused = refused
+            if refused:
+                self._retry_ns = next_try(began)
+            elif desk is not None:
+                self._employ(desk)
         if line:
             say(line)
+        return not refused
+
+    def _employ(self, desk: Desk) -> None:
+        """Counts a worker whose thread has begun, unless it is one too many: one that was lost has returned. The lock is held."""
+        if self._counted() >= self._limit:
+            desk.give(None)
+            return
+        self._desks.add(desk)
+        self._occupy(desk)
+
+    def _occupy(self, desk: Desk) -> None:
+        """Gives a worker the next call, or has it wait for one. The lock is held."""
+        if self._backlog:
+            desk.give(self._backlog.popleft())
+        else:
+            self._idle.append(desk)
 
     def _counted(self) -> int:
         """Workers that are not lost. The lock is held."""
@@ -140,6 +194,8 @@ class Workers:
 
     def _judge(self) -> str:
         """Finds out whether all workers are lost and no other can be started; what is to be said when that changes. The lock is held."""
+        if self._starting:  # whoever starts them judges then
+            return ""
         full = len(self._desks) >= self._bound or bool(self._refused and self._backlog)
         exhausted = full and not self._idle and all(desk.lost for desk in self._desks)
         if exhausted == self._exhausted:
@@ -148,30 +204,13 @@ class Workers:
         self._tell(exhausted)
         return _hanging(self._desks, self._refused) if exhausted else "a worker is free again: the server is healthy"
 
-    def _hired(self) -> Desk | None:
-        """The desk of a new worker; None when the system gives no thread. The lock is held."""
-        began = perf_counter_ns()
-        if self._refused and began < self._retry_ns:
-            return None
-        desk = Desk(self)
-        refused = start_thread(f"outrigger-worker-{self._started + 1}", self._work, desk)
-        if refused and not self._refused:
-            say(f"{refused}; calls wait for the {len(self._desks)} workers there are")
-        self._refused = refused
-        if refused:
-            self._retry_ns = next_try(began)
-            return None
-        self._started += 1
-        self._desks.add(desk)
-        return desk
-
     def _work(self, desk: Desk) -> None:
         """Life of a worker's thread."""
         clock = ThreadClock()
         try:
             going_on = True
-            while going_on:
-                lane, call = desk.take()
+            while going_on and (job := desk.take()) is not None:
+                lane, call = job
                 fault: BaseException | None = None
                 try:
                     lane.run_on_worker(call, clock, desk)
@@ -191,10 +230,8 @@ class Workers:
             going_on = len(self._desks) <= self._limit or self._counted() <= self._limit
             if not going_on:
                 self._desks.remove(desk)
-            elif self._backlog:
-                desk.give(self._backlog.popleft())
             else:
-                self._idle.append(desk)
+                self._occupy(desk)
             if self._exhausted:
                 line = self._judge()
         if line:
