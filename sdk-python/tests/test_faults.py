@@ -448,8 +448,17 @@ class TestThreads:
             "space = {'__name__': 'grpc._server'}; exec('def serve(): 1 / 0', space); threading.Thread(target=space['serve']).start()",
             "space = {'__name__': 'outrigger._runtime.lane'}; exec('def f(): bytes(1 << 62)', space); LoopRunner().call(space['f'])",
             "LoopRunner().call(bytes, 1 << 62)",
+            "tell = threading.Event.set; "
+            "threading.Event.set = lambda event: tell(event) if isinstance(event, faults._Begun) else bytes(1 << 62); LoopRunner().start()",
         ],
-        ids=["engine", "before it begins", "grpc", "memory of the engine's callback", "memory for the first frame"],
+        ids=[
+            "engine",
+            "before it begins",
+            "grpc",
+            "memory of the engine's callback",
+            "memory for the first frame",
+            "memory of the loop's begin",
+        ],
     )
     def test_process_ends_with_one_it_needs(self, fault: str) -> None:
         program = f"""

@@ -60,7 +60,7 @@ def _on_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
 
 
 def _of_engine(fault: BaseException) -> bool:
-    """Whether a callback of the engine failed. One that had no memory for its first frame may be."""
+    """Whether a callback of the engine failed, by its first frame. One that has none beside those of asyncio may have been the engine's."""
     trace = fault.__traceback__
     while trace is not None:
         module = str(trace.tb_frame.f_globals.get("__name__"))
@@ -68,6 +68,11 @@ def _of_engine(fault: BaseException) -> bool:
             return module.startswith(f"{__package__}.")
         trace = trace.tb_next
     return True
+
+
+def _tell(ready: threading.Event) -> None:
+    """Says that the loop runs; a callback of the engine, by its frame."""
+    ready.set()
 
 
 class LoopRunner:
@@ -109,7 +114,7 @@ class LoopRunner:
         self._thread = threading.get_ident()
         asyncio.set_event_loop(loop)
         loop.set_exception_handler(_on_error)
-        loop.call_soon(ready.set)
+        loop.call_soon(_tell, ready)
         while self._loop is loop:
             try:
                 loop.run_forever()
