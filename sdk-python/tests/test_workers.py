@@ -421,7 +421,8 @@ class TestSlowStart:
         assert start.starts == len(pool._desks) == 1
 
     def test_calls_of_all_who_waited_for_it_fail_with_it(self, start: SlowStart, lane: Calls) -> None:
-        pool, other = Workers(1, 8), Calls()
+        told: list[bool] = []
+        pool, other = Workers(1, 8, told.append), Calls()
         start.slow, start.why = True, "no thread could be started: none is left"
         first = self.submitted(pool, lane, lane.call(print))
         wait_for(lambda: start.starts == 1)
@@ -433,6 +434,7 @@ class TestSlowStart:
         assert len(lane.refused) == len(other.refused) == 1
         assert not pool._desks
         assert not pool._starting
+        assert not told  # no handler hangs
         start.slow, start.why = False, ""
         done = threading.Event()
         pool.submit(lane, lane.call(done.set))

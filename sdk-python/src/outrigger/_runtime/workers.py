@@ -124,11 +124,11 @@ class Workers:
             if not self._start():
                 break
         with self._lock:
-            line = self._judge()
             stranded: list[tuple[Lane, Call]] = []
             if not self._desks and not self._starting:
                 stranded += self._backlog
                 self._backlog.clear()
+            line = self._judge()
         if line:
             say(line)
         for lane, call in stranded:
