@@ -20,12 +20,13 @@ from test_threads import SECONDS, Host, wait_for
 import outrigger
 from outrigger._runtime import faults, registry, server
 from outrigger._runtime.faults import EngineThread, NoThread, insist, start_thread
-from outrigger._runtime.lane import LaneState
+from outrigger._runtime.lane import LaneState, Waiter
 from outrigger._runtime.loop import LoopRunner
 from outrigger._runtime.plugins import Instance, PluginSpec
 from outrigger._runtime.registry import Registry
 from outrigger._runtime.server import ControlThreads, Server
 from outrigger._runtime.threads import ThreadLane
+from outrigger._runtime.wire import Answer
 from outrigger._runtime.writer import Writer
 
 # pyright: reportPrivateUsage=false
@@ -747,6 +748,15 @@ class TestRelease:
         instances.close()
         assert Closing.closed == [idle.plugin, used.plugin]
 
+    def test_lanes_are_not_watched_for_one_that_no_call_uses(self, instances: Registry) -> None:
+        """A lane that is watched tells the end of each call from then on, which costs all of them."""
+        used, idle = instances.instances[1], instances.instances[2]
+        lane = Running(used)
+        instances.add_lane(lane)
+        instances.release([2])
+        assert Closing.closed == [idle.plugin]
+        assert not lane.watched
+
     def test_the_end_closes_what_is_left(self, instances: Registry, refused: Refusal, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(registry, "_CLOSE_SECONDS", 0.01)
         refused.of("outrigger-close")
@@ -755,3 +765,28 @@ class TestRelease:
         instances.release([1])
         instances.close()
         assert Closing.closed == [other.plugin, used.plugin]
+
+
+class Sealing:
+    """A call that is sealed between two looks at it, by somebody who sees no waiter yet."""
+
+    def __init__(self) -> None:
+        self.bits = [1, 0]
+
+    @property
+    def bit(self) -> int:
+        return self.bits.pop(0)
+
+
+def test_no_ask_waits_for_a_call_that_was_sealed_meanwhile() -> None:
+    state: Any = LaneState(Registry([], lambda _: None), None)  # type: ignore[arg-type]
+    assert state.new_waiter(Sealing(), b"", None) is None
+    assert not state.waiters
+
+
+def test_answer_for_a_loop_that_is_closed() -> None:
+    """A handler may have run one of its own and given up."""
+    loop = asyncio.new_event_loop()
+    waiter = Waiter(b"", loop.create_future())
+    loop.close()
+    waiter.set(Answer())

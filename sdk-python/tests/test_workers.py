@@ -14,6 +14,7 @@ from hostdriver import CALL, CANCEL, call_fields, frame, pack
 from test_threads import SECONDS, Host, wait_for
 
 import outrigger
+from outrigger._runtime import health as health_module
 from outrigger._runtime import threads, workers
 from outrigger._runtime.faults import start_thread
 from outrigger._runtime.handlers import CANCELLED
@@ -58,7 +59,7 @@ class HangingHost(Host):
 
     def __init__(self) -> None:
         super().__init__()
-        self.health = Health()
+        self.health = Health(lambda: self.workers.exhausted())
         self.work = self.plugin.work = Hanging()
         self.step.slow = self.step.always_slow = True
 
@@ -66,9 +67,9 @@ class HangingHost(Host):
     def workers(self) -> Workers:
         return self.lane._workers
 
-    def bound(self, limit: int, bound: int) -> None:
+    def bound(self, limit: int, bound: int, patience: int = 0) -> None:
         """Has other workers, before the first call."""
-        self.lane._workers = Workers(limit, bound, self.health.exhausted)
+        self.lane._workers = Workers(limit, bound, patience)
 
     def hang(self, count: int) -> list[int]:
         """Calls whose handlers hang on workers."""
@@ -222,6 +223,29 @@ class TestBound:
         host.cancel([last])
         wait_for(lambda: host.status() == NOT_SERVING)
 
+    def test_a_few_of_many_are_not_enough(self, host: HangingHost) -> None:
+        host.bound(8, 12)
+        host.lose(8)
+        host.lose(2)
+        waited_for = host.hang(2)
+        assert host.status() == SERVING
+        host.cancel(waited_for[:1])
+        wait_for(lambda: host.status() == NOT_SERVING)
+
+    def test_slow_handlers_do_not_hang(self, host: HangingHost, capfd: pytest.CaptureFixture[str]) -> None:
+        """Callers that give up soon have lost all workers, but only a moment ago."""
+        host.bound(2, 4, workers.HANG_NS)
+        host.lose(2)
+        host.lose(2)
+        assert host.lost() == 4
+        host.send(3)
+        wait_for(lambda: len(host.workers._backlog) == 3)
+        assert host.status() == SERVING
+        assert "hang" not in capfd.readouterr().err
+
+    def test_a_higher_limit_leaves_room(self) -> None:
+        assert Workers(200)._bound == 200 + workers.MAX_LOST
+
     def test_a_system_that_gives_no_thread_is_a_bound(self, host: HangingHost, monkeypatch: pytest.MonkeyPatch) -> None:
         host.bound(2, 8)
         host.lose(2)
@@ -233,8 +257,10 @@ class TestBound:
         assert host.outcomes(1) == [waiting]
         assert host.status() == SERVING
 
-    def test_who_watches_hears_of_both(self) -> None:
-        health, ends = Health(), list[Callable[[], None]]()
+    def test_who_watches_hears_of_both(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(health_module, "WATCH_SECONDS", 0.01)
+        exhausted = threading.Event()
+        health, ends = Health(exhausted.is_set), list[Callable[[], None]]()
 
         class Context:
             def add_callback(self, callback: Callable[[], None]) -> bool:
@@ -252,15 +278,13 @@ class TestBound:
         threading.Thread(target=watch, daemon=True).start()
         assert told.get(timeout=SECONDS) == SERVING
         for change, status in (
-            (lambda: health.exhausted(True), NOT_SERVING),
-            (lambda: health.exhausted(False), SERVING),
+            (exhausted.set, NOT_SERVING),
+            (exhausted.clear, SERVING),
             (health.leave, NOT_SERVING),
         ):
-            wait_for(lambda: health._changed._waiters)  # type: ignore[attr-defined]
             change()
             assert told.get(timeout=SECONDS) == status
-        health.exhausted(True)
-        health.exhausted(False)
+        exhausted.set()
         ends[0]()
         assert told.get(timeout=SECONDS) is None
         assert not health.watched
@@ -297,7 +321,7 @@ def test_async_handlers_that_hang_take_no_place(host: HangingHost) -> None:
                 ended.release()
 
     host.step.is_async, host.step.handler = True, handler
-    ids = host.send(2 * workers.MAX_WORKER_THREADS)
+    ids = host.send(2 * (workers.MAX_WORKERS + workers.MAX_LOST))
     for _ in ids:
         assert begun.acquire(timeout=SECONDS)
     host.cancel(ids)
@@ -421,8 +445,7 @@ class TestSlowStart:
         assert start.starts == len(pool._desks) == 1
 
     def test_calls_of_all_who_waited_for_it_fail_with_it(self, start: SlowStart, lane: Calls) -> None:
-        told: list[bool] = []
-        pool, other = Workers(1, 8, told.append), Calls()
+        pool, other = Workers(1, 8, 0), Calls()
         start.slow, start.why = True, "no thread could be started: none is left"
         first = self.submitted(pool, lane, lane.call(print))
         wait_for(lambda: start.starts == 1)
@@ -434,7 +457,7 @@ class TestSlowStart:
         assert len(lane.refused) == len(other.refused) == 1
         assert not pool._desks
         assert not pool._starting
-        assert not told  # no handler hangs
+        assert not pool.exhausted()  # no handler hangs
         start.slow, start.why = False, ""
         done = threading.Event()
         pool.submit(lane, lane.call(done.set))

@@ -38,7 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     serve = commands.add_parser("serve", help="host plugins: started by the gateway, or with --listen for a gateway to attach to")
     serve.add_argument("paths", nargs="+", metavar="PATH", help="file, directory, package or module that holds plugins")
     add_listen_arguments(serve)
-    serve.add_argument("--workers", type=int, default=16, metavar="N", help="most threads for handlers that wait (default 16)")
+    serve.add_argument(
+        "--workers",
+        type=int,
+        default=16,
+        metavar="N",
+        help="threads for handlers that wait, without those whose calls are over (default 16)",
+    )
     serve.add_argument(
         "--no-lua-style", action="store_true", help="plugins in Kong's shape: functions raise instead of returning (value, err)"
     )

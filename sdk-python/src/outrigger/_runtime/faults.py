@@ -174,7 +174,7 @@ def guard_process() -> None:
         of_thread(args)
 
     def unraisable(args: sys.UnraisableHookArgs) -> None:
-        begins = (
+        begins = "_bootstrap" in (args.err_msg or "") or (  # from Python 3.13 on only the text names it
             isinstance(getattr(args.object, "__self__", None), threading.Thread) and getattr(args.object, "__name__", "") == "_bootstrap"
         )
         if begins and not _ending.is_set():

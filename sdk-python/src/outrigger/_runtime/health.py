@@ -6,7 +6,7 @@ Its two messages are small enough to write by hand.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -15,17 +15,20 @@ _SERVING = b"\x08\x01"
 _NOT_SERVING = b"\x08\x02"
 _UNKNOWN = b"\x08\x03"
 _HEALTHY = ("", "plugin")
+WATCH_SECONDS = 1.0
+"""Between two looks at whether the server is exhausted, for who watches."""
+
 # A stream holds a thread of the control plane: a host that gets none looks from time to time.
 _MAX_WATCHERS = 16
 
 
 class Health:
-    """The health of the server: serving until ``leave``, but not while it is exhausted."""
+    """The health of the server: serving until ``leave``, but not while it has no thread left for handlers, which it asks for."""
 
-    def __init__(self) -> None:
+    def __init__(self, exhausted: Callable[[], bool] = lambda: False) -> None:
         self._changed = threading.Condition()
         self._leaving = False
-        self._exhausted = False
+        self._exhausted = exhausted  # takes its time, and is called without the lock
         self._watching = 0
 
     @property
@@ -40,14 +43,8 @@ class Health:
             self._leaving = True
             self._changed.notify_all()
 
-    def exhausted(self, now: bool) -> None:
-        """Says whether the server has no thread left for handlers. While that is so, it does not serve."""
-        with self._changed:
-            self._exhausted = now
-            self._changed.notify_all()
-
     def _status(self) -> bytes:
-        return _NOT_SERVING if self._leaving or self._exhausted else _SERVING
+        return _NOT_SERVING if self._leaving or self._exhausted() else _SERVING
 
     def handler(self) -> grpc.GenericRpcHandler:
         """The service for the empty name and ``plugin``."""
@@ -59,8 +56,7 @@ class Health:
     def _check(self, request: bytes, context: Any) -> bytes:
         if _service_of(request) not in _HEALTHY:
             context.abort(grpc.StatusCode.NOT_FOUND, "unknown service; known are the empty name and plugin")
-        with self._changed:
-            return self._status()
+        return self._status()
 
     def _watch(self, request: bytes, context: Any) -> Iterator[bytes]:
         ended = threading.Event()
@@ -91,9 +87,14 @@ class Health:
 
     def _after(self, said: bytes, ended: threading.Event) -> bytes:
         """Waits until the status is another one than was said last, or nobody watches any more; the status."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._status() != said or ended.is_set())
-            return self._status()
+        while True:
+            leaving = self._leaving
+            status = self._status()
+            with self._changed:
+                if ended.is_set() or status != said:
+                    return status
+                if leaving == self._leaving:
+                    self._changed.wait(WATCH_SECONDS)
 
 
 def _service_of(request: bytes) -> str:

@@ -75,7 +75,11 @@ class Waiter:
             if loop is _running_loop():
                 _resolve(future, answer)
             else:
-                loop.call_soon_threadsafe(_resolve, future, answer)
+                try:
+                    loop.call_soon_threadsafe(_resolve, future, answer)
+                except RuntimeError:
+                    if not loop.is_closed():  # nobody can wait in one that is
+                        raise
             return
         self.answer = answer
         if self._lock is not None and self._lock.locked():
@@ -248,6 +252,11 @@ class LaneState:
             if waiting is None:
                 waiting = self.waiters[call] = deque()
             waiting.append(waiter)
+            if call.bit == 0:  # sealed meanwhile by who saw no waiter, and wakes none
+                waiting.pop()
+                if not waiting:
+                    del self.waiters[call]
+                return None
             return waiter, len(waiting) == 1
 
     def wake(self, call: Call) -> None:

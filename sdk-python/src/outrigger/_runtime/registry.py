@@ -127,7 +127,7 @@ class Registry:
             closings.append(closed)
         refused = start_thread("outrigger-close", self._close_when_idle, instance, closed)
         if refused:
-            if not self._wait_until(lambda: not self._used(instance), deadline - time.monotonic()):
+            if self._used(instance) and not self._wait_until(lambda: not self._used(instance), deadline - time.monotonic()):
                 say(f"plugin {instance.spec.name}: instance {instance.id} is closed with a later release, since calls use it and {refused}")
                 return False
             self._close(instance)
@@ -138,7 +138,8 @@ class Registry:
         return self._runs(lambda call: call.step is not None and call.step.instance is instance)
 
     def _close_when_idle(self, instance: Instance, closed: threading.Event) -> None:
-        insist(lambda: self._wait_until(lambda: not self._used(instance), None), "an instance could not be closed")
+        if self._used(instance):  # lanes that are watched tell each end of a call from then on
+            insist(lambda: self._wait_until(lambda: not self._used(instance), None), "an instance could not be closed")
         self._close(instance)
         closed.set()
 

@@ -1,15 +1,14 @@
 """Threads for ``def`` handlers that wait.
 
 A thread cannot be ended. A handler that hangs keeps its worker, even when nobody waits for its call any more: that worker is lost. Lost
-workers do not count against the limit: others are started in their place, up to a hard bound. When all of those are lost too, the server
-says that it is not healthy, until a handler returns.
+workers do not count against the limit: others are started in their place, up to a hard bound. When so many hang for so long that hardly one
+is left, the server says that it is not healthy, until handlers return. Handlers that are slow, and do return, are no reason for that.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
 from time import perf_counter_ns
 from typing import Protocol
 
@@ -25,8 +24,11 @@ from .wire import PHASES
 MAX_WORKERS = 16
 """Workers that count: those that are idle, or run a handler whose call somebody waits for."""
 
-MAX_WORKER_THREADS = 64
-"""Hard bound of all workers, with those that are lost; a higher limit of the workers that count is the bound, too."""
+MAX_LOST = 48
+"""Lost workers in whose place others are started."""
+
+HANG_NS = 30_000_000_000
+"""A handler that still runs so long after it began, though nobody waits for its call, is taken for one that hangs for ever."""
 
 EXIT_NS = 1_000_000_000
 """A handler whose exit has left, and that still runs so long after it began, hangs. Others take a moment to unwind."""
@@ -83,6 +85,10 @@ class Desk:
         why = call.why_sealed
         return why in (CANCELLED, LOST) or (why != ENDED and perf_counter_ns() - self.began > EXIT_NS)
 
+    def hangs(self, now: int, patience: int) -> bool:
+        """Whether the worker has been lost for so long that it most likely is for ever; nanoseconds."""
+        return self.lost and now - self.began > patience
+
     def cancel_call(self, call: Call) -> None:
         """Hears that the call was sealed: unless its handler returns soon, the worker is lost."""
         self._workers.look()
@@ -91,12 +97,10 @@ class Desk:
 class Workers:
     """Threads for handlers that wait, shared by all lanes of a server; started when needed."""
 
-    def __init__(
-        self, limit: int = MAX_WORKERS, bound: int = MAX_WORKER_THREADS, exhausted: Callable[[bool], None] = lambda now: None
-    ) -> None:
+    def __init__(self, limit: int = MAX_WORKERS, bound: int | None = None, patience: int = HANG_NS) -> None:
         self._limit = limit
-        self._bound = max(limit, bound)
-        self._tell = exhausted  # called with True when all are lost and no other can be started, and with False when that is over
+        self._bound = limit + MAX_LOST if bound is None else bound
+        self._patience = patience
         self._lock = threading.Lock()
         self._backlog: deque[tuple[Lane, Call]] = deque()
         self._idle: list[Desk] = []
@@ -119,7 +123,7 @@ class Workers:
             desk.give((lane, call))
 
     def look(self) -> None:
-        """Starts workers for the calls that wait, also in place of lost ones, and judges whether that is still possible."""
+        """Starts workers for the calls that wait, also in place of lost ones. Without any worker the calls fail."""
         while self._reserve():
             if not self._start():
                 break
@@ -128,9 +132,6 @@ class Workers:
             if not self._desks and not self._starting:
                 stranded += self._backlog
                 self._backlog.clear()
-            line = self._judge()
-        if line:
-            say(line)
         for lane, call in stranded:
             lane.cannot_run(call, self._refused)
 
@@ -157,7 +158,7 @@ class Workers:
         try:
             desk = Desk(self)
             refused = start_thread(f"outrigger-worker-{self._number}", self._work, desk)
-        except MemoryError as err:
+        except Exception as err:
             refused = f"no worker could be made: {reason(err)}"
         line = ""
         with self._lock:
@@ -192,17 +193,23 @@ class Workers:
         """Workers that are not lost. The lock is held."""
         return sum(not desk.lost for desk in self._desks)
 
-    def _judge(self) -> str:
-        """Finds out whether all workers are lost and no other can be started; what is to be said when that changes. The lock is held."""
-        if self._starting:  # whoever starts them judges then
-            return ""
-        full = len(self._desks) >= self._bound or bool(self._refused and self._backlog)
-        exhausted = full and not self._idle and all(desk.lost for desk in self._desks)
-        if exhausted == self._exhausted:
-            return ""
-        self._exhausted = exhausted
-        self._tell(exhausted)
-        return _hanging(self._desks, self._refused) if exhausted else "a worker is free again: the server is healthy"
+    def exhausted(self) -> bool:
+        """Whether no other worker may start, and fewer than a quarter of the limit are left that do not hang. Says so when it changes."""
+        self.look()  # calls that nobody waits for any more are no reason, and the system may give threads again
+        line = ""
+        with self._lock:
+            if not self._starting:
+                full = len(self._desks) >= self._bound or bool(self._refused and self._backlog)
+                now = perf_counter_ns()
+                left = sum(not desk.hangs(now, self._patience) for desk in self._desks)
+                exhausted = full and 4 * left < self._limit
+                if exhausted != self._exhausted:
+                    self._exhausted = exhausted
+                    line = _hanging(self._desks, left, self._refused) if exhausted else "workers are free again: the server is healthy"
+            found = self._exhausted
+        if line:
+            say(line)
+        return found
 
     def _work(self, desk: Desk) -> None:
         """Life of a worker's thread."""
@@ -224,7 +231,6 @@ class Workers:
 
     def _next(self, desk: Desk) -> bool:
         """Gives a worker that is done its next call, or has it wait for one; False when it is one too many: others took its place."""
-        line = ""
         with self._lock:
             desk.call = None
             going_on = len(self._desks) <= self._limit or self._counted() <= self._limit
@@ -232,16 +238,12 @@ class Workers:
                 self._desks.remove(desk)
             else:
                 self._occupy(desk)
-            if self._exhausted:
-                line = self._judge()
-        if line:
-            say(line)
         return going_on
 
 
-def _hanging(desks: set[Desk], refused: str) -> str:
+def _hanging(desks: set[Desk], left: int, refused: str) -> str:
     """Says which handlers hang, and what is to be done."""
-    running = [(call.step, desk.began) for desk in desks if (call := desk.call) is not None]
+    running = [(call.step, desk.began) for desk in desks if desk.lost and (call := desk.call) is not None]
     count: Counter[str] = Counter()
     for step, _ in running:
         count[_name(step)] += 1
@@ -249,8 +251,8 @@ def _hanging(desks: set[Desk], refused: str) -> str:
     longest = (perf_counter_ns() - min(began for _, began in running)) / 1e9 if running else 0.0
     bound = f" and {refused}" if refused else ""
     return (
-        f"no worker is left: {len(running)} handlers hang whose calls nobody waits for any more ({where}),"
-        f" the first one for {longest:.1f} s{bound}; the server is not healthy until one of them returns,"
+        f"{left} workers are left: {len(running)} handlers hang whose calls nobody waits for any more ({where}),"
+        f" the first one for {longest:.1f} s{bound}; the server is not healthy until some of them return,"
         " and a gateway that has started it replaces it; give what these plugins wait for a timeout"
     )
 
