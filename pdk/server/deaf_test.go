@@ -169,15 +169,7 @@ func TestAcceptIsTriedAgain(t *testing.T) {
 		t.Run(cause.Error(), func(t *testing.T) {
 			control, data := flaky(t, cause, 2), flaky(t, cause, 2)
 			var told output
-			s, ended := servingAt(t, Listeners{Control: control, Data: data}, &told)
-			_, client := dialControl(t, control.Addr().String())
-			d, err := client.Describe(t.Context(), &pluginv1.DescribeRequest{ProtocolVersion: wire.Version})
-			if err != nil {
-				t.Fatal(err)
-			}
-			openSocket(t, d).close()
-			s.Shutdown()
-			if err := ended(); err != nil {
+			if err := servedOneLane(t, Listeners{Control: control, Data: data}, &told); err != nil {
 				t.Error(err)
 			}
 			if n := strings.Count(told.String(), "accepting a connection failed"); n != 2 {
@@ -223,17 +215,28 @@ func (l *oddListener) Accept() (net.Conn, error) {
 func TestEndWithOddListeners(t *testing.T) {
 	control, data := &oddListener{Listener: flaky(t, nil, 0)}, &oddListener{Listener: flaky(t, nil, 0)}
 	var told output
-	s, ended := servingAt(t, Listeners{Control: control, Data: data}, &told)
-	_, client := dialControl(t, control.Addr().String())
+	if err := servedOneLane(t, Listeners{Control: control, Data: data}, &told); err != nil || told.String() != "" {
+		t.Errorf("Serve: %v, the log says %q", err, told.String())
+	}
+}
+
+// servedOneLane serves until a lane was opened and closed, and ends in order. It returns what Serve does.
+func servedOneLane(t *testing.T, l Listeners, told *output) error {
+	t.Helper()
+	s, ended := servingAt(t, l, told)
+	_, client := dialControl(t, l.Control.Addr().String())
 	d, err := client.Describe(t.Context(), &pluginv1.DescribeRequest{ProtocolVersion: wire.Version})
 	if err != nil {
 		t.Fatal(err)
 	}
-	openSocket(t, d).close()
-	s.Shutdown()
-	if err := ended(); err != nil || told.String() != "" {
-		t.Errorf("Serve: %v, the log says %q", err, told.String())
+	lane := openSocket(t, d)
+	lane.call(1, newCall(0)) // refused; with that read nothing is left for which the kernel would reset the connection
+	if e := lane.next(); e.outcome == nil || e.outcome.Err == nil {
+		t.Errorf("found %+v, expected that a call of no instance is refused", e)
 	}
+	lane.close()
+	s.Shutdown()
+	return ended()
 }
 
 func flaky(t *testing.T, err error, times int32) *flakyListener {
