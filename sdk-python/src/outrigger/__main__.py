@@ -207,8 +207,7 @@ def _watch_lifeline(running: list[Server]) -> None:
 
     refused = start_thread("outrigger-lifeline", wait)
     if refused:
-        print(f"outrigger: {refused}", file=sys.stderr, flush=True)
-        sys.exit(1)
+        sys.exit(_fail(NoThread(refused)))
 
 
 def _limit_exit() -> None:

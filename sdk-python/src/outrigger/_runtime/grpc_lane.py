@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,6 +10,7 @@ import msgspec
 
 from .. import _version
 from .._gen.proto import plugin_pb2 as pb
+from .faults import say
 from .grpc_stream import Stream
 from .lane import LaneState, too_large
 from .values import Malformed, decode_value, encode_value
@@ -50,7 +50,7 @@ class GrpcCarrier:
         try:
             return bool(requests) and all(_take(state, request) for request in requests)
         except (BadFrame, Malformed) as err:
-            print(f"outrigger: lane closed: {err}", file=sys.stderr, flush=True)
+            say(f"lane closed: {err}")
             self.leave(BAD_FRAME, str(err))
             return False
 

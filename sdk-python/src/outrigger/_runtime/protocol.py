@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 from collections import deque
 from typing import Any, cast
 
 from .call import Call
-from .faults import emptied, insist, report
+from .faults import emptied, insist, report, say
 from .lane import HostLeft, LaneState, sealed_answer
 from .loop import LoopRunner
 from .node import Node
@@ -89,7 +88,7 @@ class EventLane(asyncio.Protocol):
 
     def _give_up(self, message: str) -> None:
         """Ends a lane whose host broke the wire's rules. Nothing leaves after the goaway."""
-        print(f"outrigger: lane closed: {message}", file=sys.stderr, flush=True)
+        say(f"lane closed: {message}")
         self._flush()
         transport, self._transport = self._transport, None
         if transport is not None:

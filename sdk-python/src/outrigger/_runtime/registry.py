@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -66,7 +64,7 @@ class Registry:
         except ConfigError as err:
             return err.errors
         except Exception as err:
-            _report(f"plugin {plugin}: configuring instance {identity}")
+            report(f"plugin {plugin}: configuring instance {identity}", err)
             return [("", f"{type(err).__name__}: {err}")]
         with self._table:
             kept = wanted()
@@ -190,7 +188,3 @@ class Registry:
                     return False
                 # A call may have ended between the look and the wait: look again after 50 ms at most.
                 self._changed.wait(0.05 if left is None else min(left, 0.05))
-
-
-def _report(what: str) -> None:
-    print(f"outrigger: {what}:\n{traceback.format_exc()}", file=sys.stderr, flush=True)

@@ -7,10 +7,10 @@ import hmac
 import os
 import socket
 import struct
-import sys
 import time
 
 from .. import _version
+from .faults import say
 from .lane import HostLeft, LaneState
 from .tls import TlsSocket, wait_readable
 from .wire import (
@@ -148,7 +148,7 @@ class SocketCarrier(MsgpackMessages):
         return _receive(self._sock, size, self._deadline)
 
     def _give_up(self, message: str) -> None:
-        print(f"outrigger: lane closed: {message}", file=sys.stderr, flush=True)
+        say(f"lane closed: {message}")
         self._writer.write([encode_goaway(BAD_FRAME, message)])
 
     def write(self, messages: list[bytes]) -> None:
